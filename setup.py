@@ -1,0 +1,74 @@
+"""Builds the compiled modules; everything else about the package is in pyproject.toml.
+
+``MIDGE_EXT=require`` fails where the modules cannot be compiled, ``MIDGE_EXT=skip`` does not try, and without it the build
+falls back to pure Python and says so. ``MODULES`` is the one list of what is compiled; a test compares it with the .pxd files.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+MODULES = [
+    "midge.message",
+    "midge.wire.outbox",
+    "midge.wire.parser",
+    "midge.wire.encoder",
+    # "midge.client.session",
+    "midge.server.sublist",
+    "midge.server.session",
+    "midge.server.hub",
+]
+DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}
+MODE = os.environ.get("MIDGE_EXT", "try")
+NOTICE = "midge: NOT COMPILED, the pure Python modules are used and the message path is many times slower"
+
+
+def say(text: str) -> None:
+    """Print on the terminal's own stream: pip shows a build's standard error only when it fails."""
+    print(f"\n*** {text}\n", file=sys.stderr, flush=True)
+
+
+class BuildExtensions(build_ext):
+    """Compile, or fall back as a whole: a half-compiled package would mix typed and untyped objects."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            if MODE == "require":
+                raise
+            for name in MODULES:
+                Path(self.get_ext_fullpath(name)).unlink(missing_ok=True)
+            self.extensions = []
+            say(f"{NOTICE} ({error.__class__.__name__}: {error})")
+
+
+def extensions() -> list[Extension]:
+    if MODE not in ("require", "skip", "try"):
+        raise SystemExit(f"MIDGE_EXT={MODE}: expected require or skip")
+    if MODE == "skip":
+        say(f"{NOTICE} (MIDGE_EXT=skip)")
+        return []
+    try:
+        from Cython.Build import cythonize
+
+        return cythonize(
+            [
+                Extension(name, [f"src/{name.replace('.', '/')}.py"], extra_compile_args=[] if os.name == "nt" else ["-O2"])
+                for name in MODULES
+            ],
+            compiler_directives=DIRECTIVES,
+            build_dir="build/cython",
+            nthreads=0,
+        )
+    except Exception as error:
+        if MODE == "require":
+            raise
+        say(f"{NOTICE} ({error.__class__.__name__}: {error})")
+        return []
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExtensions})

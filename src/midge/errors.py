@@ -1,0 +1,242 @@
+"""Every exception that midge raises, in one tree.
+
+    MidgeError
+    ├── ProtocolError
+    │   ├── LocalProtocolError (ValueError)         you asked for something that NATS does not allow
+    │   │   ├── InvalidSubjectError                 a subject, reply subject or queue group name
+    │   │   ├── InvalidHeaderError                  a header name or value
+    │   │   └── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   └── RemoteProtocolError (ConnectionError)   the peer did
+    ├── ServerError                                 the server said -ERR
+    │   ├── AuthorizationError (PermissionError)    it closes the connection
+    │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
+    ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
+    ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
+    │   └── ConnectionDrainingError                 it is draining: nothing new may start
+    ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
+    ├── MidgeTimeoutError (TimeoutError)            nothing came in time
+    ├── NoRespondersError (LookupError)             nobody listens on the subject of a request
+    ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
+    ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
+    ├── ServerStartError (OSError)                  an embedded server could not start
+    └── MissingExtraError (ImportError)             an optional dependency is not installed
+
+Each class holds data; the text is built in ``__str__``. Each is also the built-in exception that fits, so that
+``except TimeoutError`` does what it says.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthorizationError",
+    "ConnectError",
+    "ConnectionClosedError",
+    "ConnectionDrainingError",
+    "InvalidHeaderError",
+    "InvalidSubjectError",
+    "LocalProtocolError",
+    "MaxPayloadError",
+    "MidgeError",
+    "MidgeTimeoutError",
+    "MissingExtraError",
+    "NoRespondersError",
+    "OutboundFullError",
+    "PermissionsViolationError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "ServerError",
+    "ServerStartError",
+    "SlowConsumerError",
+    "SubscriptionClosedError",
+]
+
+
+class MidgeError(Exception):
+    """The base of everything that midge raises."""
+
+
+class ProtocolError(MidgeError):
+    """The NATS protocol was broken, by us or by the peer."""
+
+
+class LocalProtocolError(ProtocolError, ValueError):
+    """You asked for something that the NATS protocol does not allow; nothing was sent."""
+
+
+class InvalidSubjectError(LocalProtocolError):
+    """A subject, reply subject or queue group name that NATS does not allow (ADR-6)."""
+
+    def __init__(self, subject: object, reason: str, *, what: str = "subject") -> None:
+        super().__init__(subject, reason, what)
+        self.subject = subject
+        self.reason = reason
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"invalid {self.what} {self.subject!r}: {self.reason}"
+
+
+class InvalidHeaderError(LocalProtocolError):
+    """A header name or value that cannot be sent (ADR-4)."""
+
+    def __init__(self, name: object, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid header {self.name!r}: {self.reason}"
+
+
+class MaxPayloadError(LocalProtocolError):
+    """Header and payload together, in bytes, exceed what the server accepts."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"header and payload of {self.size} bytes exceed the server's max_payload of {self.limit}"
+
+
+class RemoteProtocolError(ProtocolError, ConnectionError):
+    """The peer broke the protocol. ``answer`` is the text of the -ERR that a server owes it, if any."""
+
+    def __init__(self, reason: str, answer: str | None = None) -> None:
+        super().__init__(reason, answer)
+        self.reason = reason
+        self.answer = answer
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class ServerError(MidgeError):
+    """The server said ``-ERR 'text'``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"the server said: {self.text}"
+
+
+class AuthorizationError(ServerError, PermissionError):
+    """The server did not accept, or no longer accepts, our credentials."""
+
+
+class PermissionsViolationError(ServerError, PermissionError):
+    """The server refused one subscription or publish; the connection goes on."""
+
+
+class ConnectError(MidgeError, ConnectionError):
+    """No server could be reached, or none let us in. ``attempts`` holds (url, exception) for each that was tried."""
+
+    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+        super().__init__(attempts)
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        tried = "; ".join(f"{url}: {error or error.__class__.__name__}" for url, error in self.attempts)
+        return f"could not connect: {tried}" if tried else "could not connect: no server given"
+
+
+class ConnectionClosedError(MidgeError, ConnectionError):
+    """The connection is closed; where an error closed it, that error is the ``__cause__``."""
+
+    def __init__(self, reason: str = "the connection is closed") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class ConnectionDrainingError(ConnectionClosedError):
+    """The connection is draining: it finishes what was begun and starts nothing new."""
+
+    def __init__(self, reason: str = "the connection is draining") -> None:
+        super().__init__(reason)
+
+
+class SubscriptionClosedError(MidgeError, LookupError):
+    """The subscription has ended and nothing is left in it."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"the subscription to {self.subject!r} has ended"
+
+
+class MidgeTimeoutError(MidgeError, TimeoutError):
+    """Nothing came in time."""
+
+    def __init__(self, what: str, timeout: float | None) -> None:
+        super().__init__(what, timeout)
+        self.what = what
+        self.timeout = timeout
+
+    def __str__(self) -> str:
+        return f"{self.what}: nothing came within {self.timeout} s"
+
+
+class NoRespondersError(MidgeError, LookupError):
+    """Nobody listens on the subject of a request (status 503, ADR-4)."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"no responders on {self.subject!r}"
+
+
+class SlowConsumerError(MidgeError):
+    """A subscription's buffer was full and a message was dropped; reported once, until a message fits again."""
+
+    def __init__(self, subject: str, dropped: int) -> None:
+        super().__init__(subject, dropped)
+        self.subject = subject
+        self.dropped = dropped
+
+    def __str__(self) -> str:
+        return f"slow consumer on {self.subject!r}: {self.dropped} messages dropped so far"
+
+
+class OutboundFullError(MidgeError, BufferError):
+    """The outbound buffer is full because publishes are not awaited; nothing of this publish was sent."""
+
+    def __init__(self, pending: int, limit: int) -> None:
+        super().__init__(pending, limit)
+        self.pending = pending
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.pending} bytes wait to be sent and the limit is {self.limit}: await each publish"
+
+
+class ServerStartError(MidgeError, OSError):
+    """The embedded server could not start, mostly because the port is taken."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class MissingExtraError(MidgeError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, extra: str, what: str) -> None:
+        super().__init__(extra, what)
+        self.extra = extra
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} needs an extra: pip install 'midge[{self.extra}]'"

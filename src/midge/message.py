@@ -1,0 +1,221 @@
+"""Message and Headers: what a subscription delivers, and the header block that travels with it (ADR-4).
+
+Nothing here can lose a message: bytes that are not UTF-8 become surrogate escapes and go out again as they came, and a
+malformed header block is read as far as it makes sense. Headers are parsed when somebody looks at them, not before.
+
+Treat a message's attributes as read-only: compiled, they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from typing import Any, Union
+
+from midge.errors import InvalidHeaderError, LocalProtocolError
+
+__all__ = ["Headers", "HeadersLike", "Message"]
+
+VERSION = b"NATS/1.0"
+_NAME = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
+_FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\x00]")
+
+HeadersLike = Union["Headers", Mapping[str, Union[str, Iterable[str]]], Iterable[tuple[str, str]]]
+
+
+class Headers:
+    """An ordered list of (name, value); names keep their case and are looked up without it; a name may come twice.
+
+    Args:
+        headers: another Headers, a mapping from a name to a value or a list of values, or pairs.
+        status: an inline status such as 503, sent by servers.
+        description: the text after the status.
+
+    Raises:
+        InvalidHeaderError: a name is not an HTTP token, or a value is not a str or holds CR, LF or NUL.
+    """
+
+    __slots__ = ("_pairs", "description", "status")
+
+    def __init__(self, headers: HeadersLike | None = None, *, status: int | None = None, description: str = "") -> None:
+        self._pairs: list[tuple[str, str]] = []
+        self.status = status
+        self.description = description
+        if headers is None:
+            return
+        items = headers.items() if isinstance(headers, (Headers, Mapping)) else headers
+        for name, value in items:
+            if isinstance(value, str):
+                self.add(name, value)
+            elif isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+                for one in value:
+                    self.add(name, one)
+            else:
+                raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Replace every value of this name by one, at the place of the first."""
+        _check(name, value)
+        folded = name.lower()
+        places = [i for i, pair in enumerate(self._pairs) if pair[0].lower() == folded]
+        if not places:
+            self._pairs.append((name, value))
+            return
+        self._pairs[places[0]] = (name, value)
+        for place in reversed(places[1:]):
+            del self._pairs[place]
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        folded = name.lower()
+        self._pairs = [pair for pair in self._pairs if pair[0].lower() != folded]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Headers):
+            return (self._pairs, self.status, self.description) == (other._pairs, other.status, other.description)
+        if isinstance(other, Mapping):
+            return self == Headers(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        status = "" if self.status is None else f", status={self.status}, description={self.description!r}"
+        return f"Headers({self._pairs!r}{status})"
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return the first value of a name, or the default."""
+        folded = name.lower()
+        for key, value in self._pairs:
+            if key.lower() == folded:
+                return value
+        return default
+
+    def get_all(self, name: str) -> list[str]:
+        """Return every value of a name, in order."""
+        folded = name.lower()
+        return [value for key, value in self._pairs if key.lower() == folded]
+
+    def add(self, name: str, value: str) -> None:
+        """Append a value, keeping those that the name has."""
+        _check(name, value)
+        self._pairs.append((name, value))
+
+    def keys(self) -> list[str]:
+        """Return the names, each once, spelled as it came first."""
+        seen: dict[str, str] = {}
+        for name, _ in self._pairs:
+            seen.setdefault(name.lower(), name)
+        return list(seen.values())
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return every (name, value) in order; a name may come twice."""
+        return list(self._pairs)
+
+    def encode(self) -> bytes:
+        """Return the header block as it goes on the wire, its closing empty line included."""
+        lines = [VERSION]
+        if self.status is not None:
+            lines[0] += f" {self.status}".encode() + (b" " + _encode(self.description) if self.description else b"")
+        lines += [_encode(name) + b": " + _encode(value) for name, value in self._pairs]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @classmethod
+    def parse(cls, block: bytes) -> Headers:
+        """Read a header block; what makes no sense in it is passed over, never an error."""
+        headers = cls()
+        first, _, rest = block.partition(b"\n")
+        inline = first[len(VERSION) :].strip() if first.startswith(VERSION) else b""
+        status, _, description = inline.partition(b" ")
+        if status.isdigit() and len(status) <= 9:
+            headers.status = int(status)
+            headers.description = _decode(description.strip())
+        for line in rest.split(b"\n"):
+            name, colon, value = line.partition(b":")
+            if colon and name:
+                headers._pairs.append((_decode(name), _decode(value.strip(b" \t\r"))))
+        return headers
+
+
+def _check(name: object, value: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidHeaderError(name, "a name is one or more of A-Z a-z 0-9 and !#$%&'*+-.^_`|~")
+    if not isinstance(value, str):
+        raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
+    if _FORBIDDEN_IN_VALUE.search(value):
+        raise InvalidHeaderError(name, "its value holds CR, LF or NUL")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+class Message:
+    """One message, as it was published.
+
+    Attributes:
+        subject: the subject it was published to.
+        data: the payload.
+        reply: the subject that the publisher wants an answer on, or "".
+    """
+
+    __slots__ = ("_block", "_headers", "_publisher", "data", "reply", "subject")
+
+    def __init__(self, subject: str, data: bytes = b"", reply: str = "", headers: HeadersLike | None = None) -> None:
+        self.subject = subject
+        self.data = data
+        self.reply = reply
+        self._block: bytes | None = None
+        self._headers: Headers | None = None if headers is None else Headers(headers)
+        self._publisher: Any = None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers; empty where the message came without."""
+        if self._headers is None:
+            self._headers = Headers() if self._block is None else Headers.parse(self._block)
+        return self._headers
+
+    @property
+    def status(self) -> int | None:
+        """The inline status that a server sent, such as 503 (no responders), or None."""
+        return None if self._block is None and self._headers is None else self.headers.status
+
+    def respond(self, data: bytes = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
+        """Publish an answer to the reply subject; sent without awaiting too, awaiting only holds back a fast publisher.
+
+        Raises:
+            LocalProtocolError: the message has no reply subject, or was not delivered by a subscription.
+        """
+        if not self.reply:
+            raise LocalProtocolError(f"the message on {self.subject!r} has no reply subject")
+        if self._publisher is None:
+            raise LocalProtocolError(f"the message on {self.subject!r} was not delivered by a subscription")
+        answer: Awaitable[None] = self._publisher.publish(self.reply, data, headers=headers)
+        return answer
+
+    def __repr__(self) -> str:
+        reply = f", reply={self.reply!r}" if self.reply else ""
+        headers = f", headers={self.headers!r}" if self._block is not None or self._headers else ""
+        data = self.data if len(self.data) <= 60 else self.data[:60] + b"..."
+        return f"Message({self.subject!r}, {data!r}{reply}{headers})"

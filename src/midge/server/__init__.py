@@ -1,0 +1,1 @@
+"""The NATS server: pure sessions and routing (session, sublist, hub), and the asyncio driver around them (server)."""

@@ -1,0 +1,300 @@
+"""Hub: routes what one client publishes to everybody who is subscribed. Pure: no socket, no clock, no randomness of its own.
+
+The hub owns the sublist, the sessions and the counters of one server. ``receive`` is the message path: it parses a chunk and, for
+each publish, looks up the subscribers and appends the message to their outboxes; nothing is allocated per message. Sessions that
+have something to send are collected in ``dirty``, each once, and sent by ``flush`` after the chunk. An outbox that has collected
+64 KiB meanwhile is sent at once, so that one chunk fanned out to thousands of clients does not pile up.
+
+Backpressure is nats-server's: a publisher that overfills another client's outbox (three quarters of max_pending) is marked
+``stalled_by`` that client, and the driver stops reading from it for a moment; a client that exceeds max_pending all the same is
+a slow consumer and is disconnected.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from midge.errors import RemoteProtocolError
+from midge.server import trace
+from midge.server.options import Options
+from midge.server.quote import quote
+
+if TYPE_CHECKING:
+    import cython
+
+    from midge.server.session import Session
+    from midge.server.sublist import Sublist, Subscription
+    from midge.wire.encoder import put_message, put_stripped
+    from midge.wire.parser import Parser
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.server.session import Session
+    from cython.cimports.midge.server.sublist import Sublist, Subscription
+    from cython.cimports.midge.wire.encoder import put_message, put_stripped
+    from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
+else:
+    from midge.server.session import Session
+    from midge.server.sublist import Sublist, Subscription
+    from midge.wire.encoder import put_message, put_stripped
+    from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
+
+__all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
+
+NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
+GLOBAL_ACCOUNT = "$G"
+FLUSH_AT = 65536
+_LCG_FACTOR, _LCG_STEP, _LCG_MASK = 1103515245, 12345, 0x7FFFFFFF
+
+
+class Hub:
+    """Routing for one server.
+
+    Args:
+        options: the server's options.
+        server_id: the server's public nkey.
+        seed: where the choice among the members of a queue group begins.
+    """
+
+    TRACE = trace.LEVEL
+
+    __slots__ = (
+        "_closed", "_flush_at", "_info", "_max_pending", "_seed", "_stall_at",
+        "dirty", "options", "sessions", "slow_consumers", "stale_connections", "sublist", "total_sessions",
+    )  # fmt: skip
+
+    def __init__(self, options: Options, server_id: str, seed: int) -> None:
+        self.options = options
+        self.sublist = Sublist()
+        self.sessions: dict[int, Session] = {}
+        self.dirty: list[Session] = []
+        self.slow_consumers = 0
+        self.stale_connections = 0
+        self.total_sessions = 0
+        self._closed = [0, 0, 0, 0]
+        self._seed = seed & _LCG_MASK
+        self._max_pending = options.max_pending
+        self._stall_at = options.max_pending // 4 * 3
+        self._flush_at = FLUSH_AT
+        self._info: dict[str, object] = {
+            "server_id": server_id,
+            "server_name": options.name or server_id,
+            "version": NATS_VERSION,
+            "proto": 1,
+            "go": f"{platform.python_implementation()} {platform.python_version()}",
+            "host": options.host,
+            "port": options.port,
+            "headers": True,
+            "max_payload": options.max_payload,
+        }
+        if options.auth_required:
+            self._info["auth_required"] = True
+
+    def set_address(self, host: str, port: int) -> None:
+        """Say where the server listens; goes into INFO."""
+        self._info["host"] = host
+        self._info["port"] = port
+
+    @property
+    def server_id(self) -> str:
+        return str(self._info["server_id"])
+
+    @property
+    def server_name(self) -> str:
+        return str(self._info["server_name"])
+
+    def connect(self, peer: str, now: float, jitter: float) -> Session:
+        """Return the session of a new connection. Next: set its ``transport``, call its ``start``, then ``flush``."""
+        self.total_sessions += 1
+        session = Session(self, self.total_sessions, peer, now, jitter)
+        self.sessions[session.cid] = session
+        return session
+
+    def has_room(self) -> bool:
+        """True if the newest session is not one too many."""
+        return len(self.sessions) <= self.options.max_connections
+
+    def forget(self, session: Session) -> None:
+        """Take a session out; its counters stay in the totals."""
+        if self.sessions.pop(session.cid, None) is not None:
+            counts = (session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
+            self._closed = [total + count for total, count in zip(self._closed, counts)]
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""
+        counts = [(s.in_msgs, s.in_bytes, s.out_msgs, s.out_bytes) for s in self.sessions.values()]
+        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in zip(self._closed, *counts))
+        return in_msgs, in_bytes, out_msgs, out_bytes
+
+    def refused(self, session: Session) -> None:
+        """Log that a client presented the wrong credentials."""
+        user = session.connect.user
+        session.log(logging.ERROR, "authentication error%s", f' - User "{user}"' if user else "")
+
+    def info(self, session: Session, connect_info: bool) -> bytes:
+        """Return the INFO for one session; the second one says to which account it belongs."""
+        info = dict(self._info)
+        info["client_id"] = session.cid
+        info["client_ip"] = session.peer.rpartition(":")[0].strip("[]")
+        if connect_info:
+            info["connect_info"] = True
+            info["remote_account"] = GLOBAL_ACCOUNT
+        return msgspec.json.encode(info)
+
+    def trace_in(self, session: Session, op: int) -> None:
+        trace.log_in(session, op)
+
+    def trace_out(self, session: Session, line: bytes) -> None:
+        trace.log_out(session, line)
+
+    # The message path
+
+    def receive(self, session: Session, chunk: bytearray, stop: int, now: float) -> None:
+        """Take chunk[:stop] from a client. Next: ``flush``; see the session's ``closing`` and ``stalled_by``."""
+        if session.closing is not None:
+            return
+        parser = session.parser
+        parser.receive(chunk, stop)
+        try:
+            while True:
+                op = parser.next()
+                if op == PUB or op == HPUB:
+                    self._publish(session, parser, op)
+                elif op == NEED_DATA:
+                    return
+                else:
+                    session.handle(op, now)
+                if session.closing is not None:
+                    return
+        except RemoteProtocolError as error:
+            session.fail(error)
+
+    def flush(self) -> None:
+        """Let the driver send what every dirty session has to send."""
+        while self.dirty:
+            dirty = self.dirty
+            self.dirty = []
+            for session in dirty:
+                session.dirty = False
+                if session.transport is not None:
+                    session.transport.flush()
+
+    def _publish(self, session: Session, parser: Parser, op: int) -> None:
+        buf = parser.buf
+        session.in_msgs += 1
+        session.in_bytes += parser.payload_end - parser.payload_start
+        session.active = True
+        if session.tracing:
+            trace.log_publish(session, op)
+        result = session.last
+        if (
+            result is None
+            or not same(buf, parser.subject_start, parser.subject_end, result.subject)
+            or not self.sublist.is_fresh(result)
+        ):
+            result = self.sublist.match(cut(buf, parser.subject_start, parser.subject_end))
+            session.last = result
+        if session.pedantic and not _is_literal(result.subject):
+            session.send_error("Invalid Publish Subject")
+        if self._is_reserved(session, parser, result.subject):
+            return
+        if session.verbose:
+            session.send_ok()
+        delivered = False
+        for sub in result.plain:
+            if self._deliver(session, sub, parser):
+                delivered = True
+        for group in result.groups:
+            if self._deliver_one(session, group, parser):
+                delivered = True
+        if not delivered and session.no_responders and parser.reply_end:
+            self._say_no_responders(session, parser, result.subject)
+
+    def _deliver(self, producer: Session, sub: Subscription, parser: Parser) -> bool:
+        """Append the message to the subscriber's outbox. False where it may not have it."""
+        target = sub.session
+        if target.closing is not None or (target is producer and not target.echo):
+            return False
+        sub.delivered += 1
+        if sub.limit and sub.delivered >= sub.limit:
+            target.drop(sub)
+        out = target.outbox
+        size = parser.payload_end - parser.payload_start
+        if parser.header_size < 0:
+            put_message(out, False, parser.buf, parser.subject_start, parser.subject_end, sub.sid, parser.tail_start, parser.end)
+        elif target.headers and parser.header_size:
+            put_message(out, True, parser.buf, parser.subject_start, parser.subject_end, sub.sid, parser.tail_start, parser.end)
+        else:
+            size -= parser.header_size
+            payload = cut(parser.buf, parser.payload_start + parser.header_size, parser.payload_end)
+            put_stripped(out, parser.subject(), sub.sid, parser.reply(), payload)
+        target.out_msgs += 1
+        target.out_bytes += size
+        if not target.dirty:
+            target.dirty = True
+            self.dirty.append(target)
+        if target.tracing:
+            trace.log_delivery(target, sub.sid, parser)
+        if out.fill - out.start > self._flush_at:
+            self._relieve(producer, target)
+        return True
+
+    def _deliver_one(self, producer: Session, group: list[Subscription], parser: Parser) -> bool:
+        """Deliver to one member of a queue group: a random one, or the next that may have it."""
+        count = len(group)
+        self._seed = (self._seed * _LCG_FACTOR + _LCG_STEP) & _LCG_MASK
+        at = (self._seed >> 8) % count
+        for _ in range(count):
+            if self._deliver(producer, group[at], parser):
+                return True
+            at = at + 1 if at + 1 < count else 0
+        return False
+
+    def _relieve(self, producer: Session, target: Session) -> None:
+        """Send a long outbox now; hold the producer back, or give the target up, where that does not help."""
+        if not target.blocked and target.transport is not None:
+            target.transport.flush()
+        waiting = len(target.outbox)
+        if waiting > self._max_pending:
+            target.overflow()
+        elif waiting > self._stall_at:
+            producer.stalled_by = target
+
+    def _is_reserved(self, session: Session, parser: Parser, subject: bytes) -> bool:
+        """Refuse subjects and reply subjects that servers keep for themselves."""
+        first = subject[0]
+        if (first == 36 and subject.startswith(b"$NRG.")) or (first == 95 and subject.startswith(b"_GR_.") and len(subject) > 5):
+            session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
+            session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
+            return True
+        if parser.reply_end == 0:
+            return False
+        first = parser.buf[parser.reply_start]
+        if first != 36 and first != 95:
+            return False
+        reply = parser.reply()
+        if not (reply.startswith(b"_R_.") or (reply.startswith((b"$JS.ACK.", b"_GR_.")) and not reply.endswith((b"$JS.ACK.", b"_GR_.")))):
+            return False
+        session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
+        session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
+        return True
+
+    def _say_no_responders(self, session: Session, parser: Parser, subject: bytes) -> None:
+        """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
+        reply = parser.reply()
+        for sub in self.sublist.match(reply).plain:
+            if sub.session is session:
+                header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
+                session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
+                return
+
+
+def _is_literal(subject: bytes) -> bool:
+    """True if no token is empty, ``*`` or ``>``: what a pedantic client may publish to (nats-server's IsValidLiteralSubject)."""
+    tokens = subject.split(b".")
+    return not (b"" in tokens or b"*" in tokens or b">" in tokens)

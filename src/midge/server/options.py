@@ -1,0 +1,70 @@
+"""What a server can be told: one frozen value, checked when it is made. Names and defaults are nats-server's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
+
+__all__ = ["MAX_PAYLOAD_LIMIT", "Options"]
+
+MAX_PAYLOAD_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of one server.
+
+    Attributes:
+        host: the address to listen on.
+        port: the port to listen on; 0 or -1 takes a free one.
+        name: the server's name; its id where empty.
+        user, password, token: what a client must present; a user and a token exclude each other.
+        auth_timeout: seconds a client has to present it.
+        max_connections: clients at once; the next is refused.
+        max_subscriptions: subscriptions of one client; 0 means no limit.
+        max_payload: bytes of header and payload in one message.
+        max_control_line: bytes of arguments in one protocol line.
+        max_pending: bytes that may wait for one client; more makes it a slow consumer, and it is disconnected.
+        ping_interval: seconds between two PINGs to an idle client.
+        ping_max: unanswered PINGs before a client is stale.
+        write_deadline: seconds without progress after which a client that does not read is a slow consumer.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4222
+    name: str = ""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    auth_timeout: float = 2.0
+    max_connections: int = 65536
+    max_subscriptions: int = 0
+    max_payload: int = DEFAULT_MAX_PAYLOAD
+    max_control_line: int = DEFAULT_MAX_CONTROL_LINE
+    max_pending: int = 64 << 20
+    ping_interval: float = 120.0
+    ping_max: int = 2
+    write_deadline: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.port <= 65535:
+            raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
+        if self.token is not None and (self.user is not None or self.password is not None):
+            raise ValueError("a user and a token exclude each other")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("a user needs a password, and a password a user")
+        for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} {getattr(self, name)}: expected more than 0")
+        for name in ("max_connections", "max_subscriptions"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
+        if self.max_payload > MAX_PAYLOAD_LIMIT:
+            raise ValueError(f"max_payload {self.max_payload}: expected at most {MAX_PAYLOAD_LIMIT}")
+        if self.max_payload > self.max_pending:
+            raise ValueError(f"max_payload {self.max_payload} exceeds max_pending {self.max_pending}")
+
+    @property
+    def auth_required(self) -> bool:
+        return self.token is not None or self.user is not None

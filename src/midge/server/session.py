@@ -1,0 +1,359 @@
+"""One client connection as the server sees it: pure, without a socket and without a clock.
+
+The session answers for everything but routing: CONNECT, PING, SUB, UNSUB, limits, permissions to speak at all, and how the
+connection ends. The hub parses what arrives (``Hub.receive``), routes publishes and hands every other operation to ``handle``.
+
+What the driver must do: after any call send ``outbox``; when ``closing`` is set, send the rest of ``outbox`` unless ``abandon``
+is set too, then close; call ``handle_timeout(now)`` at ``next_deadline()``. Times are seconds of a monotonic clock.
+
+Invariant: a session that is closing has no subscription left in the sublist and never gets a message again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from midge.errors import RemoteProtocolError
+from midge.server.auth import is_allowed
+from midge.server.connect import Connect, decode_object, parse_connect
+from midge.server.quote import quote
+
+if TYPE_CHECKING:
+    import cython
+
+    from midge.server.sublist import Result, Subscription
+    from midge.wire.encoder import put_line
+    from midge.wire.outbox import Outbox
+    from midge.wire.parser import Parser
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.server.sublist import Subscription
+    from cython.cimports.midge.wire.encoder import put_line
+    from cython.cimports.midge.wire.octets import CONNECT, ERR, INFO, PING, PONG, SUB, UNSUB
+    from cython.cimports.midge.wire.outbox import Outbox
+    from cython.cimports.midge.wire.parser import Parser
+else:
+    from midge.server.sublist import Subscription
+    from midge.wire.encoder import put_line
+    from midge.wire.octets import CONNECT, ERR, INFO, PING, PONG, SUB, UNSUB
+    from midge.wire.outbox import Outbox
+    from midge.wire.parser import Parser
+
+__all__ = ["Session"]
+
+log = logging.getLogger("midge.server")
+
+# Why a connection ended: nats-server's words, which its monitoring and logs show.
+CLIENT_CLOSED = "Client Closed"
+AUTHENTICATION_TIMEOUT = "Authentication Timeout"
+AUTHENTICATION_FAILURE = "Authentication Failure"
+SLOW_CONSUMER_PENDING = "Slow Consumer (Pending Bytes)"
+SLOW_CONSUMER_DEADLINE = "Slow Consumer (Write Deadline)"
+PARSE_ERROR = "Parse Error"
+PROTOCOL_VIOLATION = "Protocol Violation"
+STALE_CONNECTION = "Stale Connection"
+SERVER_SHUTDOWN = "Server Shutdown"
+MAX_CONNECTIONS = "Maximum Connections Exceeded"
+BAD_PROTOCOL_VERSION = "Bad Client Protocol Version"
+NO_RESPONDERS_REQUIRES_HEADERS = "No Responders Requires Headers"
+
+FIRST_PING = 2.0  # seconds after CONNECT, to measure the round trip (nats-server's firstClientPingInterval)
+RTT_INTERVAL = 3600.0  # seconds after which a busy connection is pinged too
+SYSTEM_QUEUE = b"_sys_"
+_FIELD = re.compile(rb"[^ \t\r\n]+")
+_SID_DIGITS = 9
+
+
+class Session:
+    """One connection's state.
+
+    Args:
+        hub: the Hub that routes for it.
+        cid: the connection's number, unique in the server.
+        peer: "host:port" for the log.
+        now: the time.
+        jitter: 0.0 to 1.0, spreads the first PINGs of connections that come together.
+    """
+
+    __slots__ = (
+        "_auth_deadline", "_jitter", "_last_ping", "_ping_deadline", "_pong_sent", "_who",
+        "abandon", "active", "blocked", "cid", "closing", "connect", "connected", "dirty", "echo", "headers", "hub",
+        "in_bytes", "in_msgs", "last", "no_responders", "out_bytes", "out_msgs", "outbox", "parser", "pedantic",
+        "peer", "pings_out", "stalled_by", "subs", "tracing", "transport", "verbose",
+    )  # fmt: skip
+
+    def __init__(self, hub: Any, cid: int, peer: str, now: float, jitter: float) -> None:
+        options = hub.options
+        self.hub = hub
+        self.cid = cid
+        self.peer = peer
+        self.outbox = Outbox()
+        self.parser = Parser(True, options.max_control_line, options.max_payload)
+        self.parser.set_headers(False)
+        self.parser.set_connect_only(options.auth_required)
+        self.connect = Connect()
+        self.connected = False
+        self.verbose = self.pedantic = self.echo = True
+        self.headers = self.no_responders = False
+        self.subs: dict[bytes, Subscription] = {}
+        self.closing: str | None = None
+        self.abandon = False
+        self.dirty = False
+        self.active = False
+        self.blocked = False
+        self.tracing = log.isEnabledFor(hub.TRACE)
+        self.transport: Any = None
+        self.stalled_by: Session | None = None
+        self.last: Result | None = None
+        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
+        self.pings_out = 0
+        self._who = f"{peer} - cid:{cid}"
+        self._jitter = jitter
+        self._pong_sent = False
+        self._auth_deadline: float | None = now + options.auth_timeout if options.auth_required else None
+        self._ping_deadline: float = now + options.ping_interval
+        self._last_ping: float | None = None
+        self.log(logging.DEBUG, "Client connection created")
+
+    def start(self) -> None:
+        """Greet the client with INFO. Next: send ``outbox``."""
+        self.put_line(b"INFO " + self.hub.info(self, connect_info=False) + b" ")
+        if not self.hub.has_room():
+            self.send_error("maximum connections exceeded")
+            self.log(logging.ERROR, "maximum connections exceeded")
+            self.close(MAX_CONNECTIONS)
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take bytes from the client. Next: send every session in ``hub.dirty``, and see ``closing``."""
+        self.hub.receive(self, bytearray(data), len(data), now)
+
+    def receive_eof(self) -> None:
+        """The client has gone."""
+        self.close(CLIENT_CLOSED)
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what waits to be sent."""
+        return bytes(self.outbox.take())
+
+    def next_deadline(self) -> float | None:
+        """Return when ``handle_timeout`` must be called, or None."""
+        if self.closing is not None:
+            return None
+        return self._ping_deadline if self._auth_deadline is None else min(self._auth_deadline, self._ping_deadline)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due by now. Next: send ``outbox``, see ``closing``."""
+        if self.closing is not None:
+            return
+        if self._auth_deadline is not None and now >= self._auth_deadline:
+            self.send_error("Authentication Timeout")
+            self.close(AUTHENTICATION_TIMEOUT)
+        elif now >= self._ping_deadline:
+            self._ping(now)
+
+    def handle(self, op: int, now: float) -> None:
+        """Carry out an operation that the parser has found, other than a publish."""
+        self.trace(op)
+        if op == PING:
+            self._answer_ping()
+        elif op == PONG:
+            self.pings_out = 0
+        elif op == SUB:
+            self._subscribe()
+        elif op == UNSUB:
+            self._unsubscribe()
+        elif op == CONNECT:
+            self._connect(self.parser.line(), now)
+        elif op == INFO:
+            decode_object(self.parser.line())
+        elif op == ERR:
+            self.log(logging.ERROR, "Client Error %s", self.parser.line().decode("utf-8", "replace"))
+            self.close(PARSE_ERROR)
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """The client broke the protocol: say what nats-server says, and close."""
+        self.log(logging.ERROR, "%s", error.reason)
+        if error.answer is not None:
+            self.send_error(error.answer)
+        self.close(PROTOCOL_VIOLATION)
+
+    def overflow(self) -> None:
+        """More than max_pending bytes wait: the client is a slow consumer, and none of them is worth sending."""
+        self.hub.slow_consumers += 1
+        self.log(logging.INFO, "Slow Consumer Detected: MaxPending of %d Exceeded", self.hub.options.max_pending)
+        self.abandon = True
+        self.close(SLOW_CONSUMER_PENDING)
+
+    def stuck(self, waiting: int) -> None:
+        """The client took nothing for write_deadline seconds."""
+        self.hub.slow_consumers += 1
+        deadline = self.hub.options.write_deadline
+        self.log(
+            logging.INFO, "Slow Consumer Detected: WriteDeadline of %gs exceeded with 1 chunks of %d total bytes.", deadline, waiting
+        )
+        self.abandon = True
+        self.close(SLOW_CONSUMER_DEADLINE)
+
+    def close(self, reason: str) -> None:
+        """End the connection. Only the first reason counts. Next: send the rest unless ``abandon``, then close the socket."""
+        if self.closing is not None:
+            return
+        self.closing = reason
+        self.drop_subscriptions()
+        if self.abandon:
+            self.outbox.clear()
+        self.last = None
+        if not self.dirty:
+            self.dirty = True
+            self.hub.dirty.append(self)
+        self.hub.forget(self)
+        self.log(logging.DEBUG, "Client connection closed: %s", reason)
+
+    def drop_subscriptions(self) -> None:
+        """Remove every subscription of this session."""
+        for sub in self.subs.values():
+            self.hub.sublist.remove(sub)
+        self.subs.clear()
+
+    def put_line(self, line: bytes) -> None:
+        """Queue a line."""
+        put_line(self.outbox, line)
+        if self.tracing:
+            self.hub.trace_out(self, line)
+        if not self.dirty:
+            self.dirty = True
+            self.hub.dirty.append(self)
+
+    def send_error(self, text: str) -> None:
+        """Queue an -ERR."""
+        self.put_line(b"-ERR '" + text.encode("utf-8", "surrogateescape") + b"'")
+
+    def send_ok(self) -> None:
+        """Queue a +OK."""
+        self.put_line(b"+OK")
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        """Log with the connection's prefix, as nats-server writes it."""
+        if log.isEnabledFor(level):
+            log.log(level, f"%s - {text}", self._who, *values)
+
+    def trace(self, op: int) -> None:
+        """Log an operation that came in, if tracing."""
+        if self.tracing:
+            self.hub.trace_in(self, op)
+
+    # Operations
+
+    def _connect(self, line: bytes, now: float) -> None:
+        first = not self.connected
+        connect = parse_connect(line, self.connect)
+        self.connect = connect
+        self.connected = True
+        self._auth_deadline = None
+        interval = self.hub.options.ping_interval
+        self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
+        if not first:
+            self.drop_subscriptions()
+        if not is_allowed(self.hub.options, connect) or connect.account or connect.new_account:
+            self.hub.refused(self)
+            self.send_error("Authorization Violation")
+            self.close(AUTHENTICATION_FAILURE)
+            return
+        self.parser.set_connect_only(False)
+        self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
+        self.headers = connect.headers
+        self.parser.set_headers(connect.headers)
+        if first:
+            self._who += _describe(connect)
+        if connect.protocol not in (0, 1):
+            self.send_error("invalid client protocol")
+            self.close(BAD_PROTOCOL_VERSION)
+        elif connect.no_responders and not connect.headers:
+            self.send_error("no responders requires headers support")
+            self.close(NO_RESPONDERS_REQUIRES_HEADERS)
+        else:
+            self.no_responders = connect.no_responders
+            if connect.verbose:
+                self.send_ok()
+
+    def _answer_ping(self) -> None:
+        self.put_line(b"PONG")
+        self.active = True
+        if self.connected and not self._pong_sent:
+            self._pong_sent = True
+            if self.connect.protocol >= 1:
+                self.put_line(b"INFO " + self.hub.info(self, connect_info=True) + b" ")
+
+    def _subscribe(self) -> None:
+        self.active = True
+        args = _FIELD.findall(self.parser.line())
+        if len(args) not in (2, 3):
+            raise RemoteProtocolError(f"processSub Parse Error: {quote(self.parser.line())}")
+        subject, sid = args[0], args[-1]
+        queue = args[1] if len(args) == 3 else None
+        limit = self.hub.options.max_subscriptions
+        if queue == SYSTEM_QUEUE:
+            self.send_error(f"Permissions Violation for Subscription to {quote(subject)} using queue {quote(queue)}")
+            self.log(logging.ERROR, "Subscription Violation - Subject %s, Queue: %s", quote(subject), quote(queue))
+            return
+        if limit and len(self.subs) >= limit:
+            self.send_error("maximum subscriptions exceeded")
+            self.log(logging.ERROR, "maximum subscriptions exceeded")
+            return
+        if sid not in self.subs:
+            sub = Subscription(self, subject, queue, sid)
+            if not self.hub.sublist.insert(sub):
+                self.send_error("Invalid Subject")
+                return
+            self.subs[sid] = sub
+        if self.verbose:
+            self.send_ok()
+
+    def _unsubscribe(self) -> None:
+        self.active = True
+        args = _FIELD.findall(self.parser.line())
+        if len(args) not in (1, 2):
+            raise RemoteProtocolError(f"processUnsub Parse Error: {quote(self.parser.line())}")
+        sub = self.subs.get(args[0])
+        if sub is not None:
+            limit = int(args[1]) if len(args) == 2 and args[1].isdigit() and len(args[1]) <= _SID_DIGITS else 0
+            if limit > sub.delivered:
+                sub.limit = limit
+            else:
+                self.drop(sub)
+        if self.verbose:
+            self.send_ok()
+
+    def drop(self, sub: Subscription) -> None:
+        """Remove one subscription."""
+        if self.subs.pop(sub.sid, None) is not None:
+            self.hub.sublist.remove(sub)
+
+    def _ping(self, now: float) -> None:
+        """Send a PING, unless the client was heard of lately; give it up where it leaves too many unanswered."""
+        options = self.hub.options
+        measure = self._last_ping is None or now - self._last_ping > RTT_INTERVAL
+        if measure or not self.active:
+            if self.pings_out + 1 > options.ping_max:
+                self.log(logging.DEBUG, "Stale Client Connection - Closing")
+                self.hub.stale_connections += 1
+                self.send_error("Stale Connection")
+                self.close(STALE_CONNECTION)
+                return
+            self.pings_out += 1
+            self._last_ping = now
+            self.put_line(b"PING")
+        self.active = False
+        self.outbox.trim()
+        self._ping_deadline = now + options.ping_interval
+
+
+def _describe(connect: Connect) -> str:
+    """Return the part of the log prefix that names the client: ``"v1.2:go:name"``, then ``"user"``."""
+    parts = ([f"v{connect.version}"] if connect.version else []) + [part for part in (connect.lang, connect.name) if part]
+    who = f' - "{":".join(parts)}"' if parts else ""
+    return who + (f' - "$G/user:{connect.user}"' if connect.user else "")

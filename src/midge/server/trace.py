@@ -1,0 +1,92 @@
+"""The protocol trace: what ``-V`` shows of every operation, in nats-server's form."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from midge.server.quote import quote
+from midge.wire import octets
+
+__all__ = ["LEVEL", "log_delivery", "log_in", "log_out", "log_publish"]
+
+LEVEL = 5
+_NAMES = {
+    octets.SUB: "SUB",
+    octets.UNSUB: "UNSUB",
+    octets.CONNECT: "CONNECT",
+    octets.PING: "PING",
+    octets.PONG: "PONG",
+}
+_SECRETS = ("pass", "auth_token", "jwt", "sig", "nkey")
+
+
+def log_in(session: Any, op: int) -> None:
+    """Log an operation other than a publish; credentials are not shown."""
+    name = _NAMES.get(op)
+    if name is None:
+        return
+    if op == octets.CONNECT:
+        _log(session, "<<-", f"CONNECT {_redact(session.parser.line())}")
+    elif op in (octets.PING, octets.PONG):
+        _log(session, "<<-", name)
+    else:
+        _log(session, "<<-", f"{name} {_text(session.parser.line())}")
+
+
+def log_publish(session: Any, op: int) -> None:
+    """Log a publish and its payload."""
+    parser = session.parser
+    parts = [parser.subject()] + ([parser.reply()] if parser.reply_end else [])
+    sizes = [parser.payload_end - parser.payload_start]
+    if op == octets.HPUB:
+        sizes.insert(0, parser.header_size)
+    line = " ".join([*map(_text, parts), *map(str, sizes)])
+    _log(session, "<<-", f"{'HPUB' if op == octets.HPUB else 'PUB'} {line}")
+    _log_payload(session, "<<-", parser.payload())
+
+
+def log_delivery(session: Any, sid: bytes, parser: Any) -> None:
+    """Log a message on its way to a subscriber."""
+    has_header = parser.header_size > 0 and session.headers
+    parts = [parser.subject(), sid] + ([parser.reply()] if parser.reply_end else [])
+    payload = parser.payload()
+    if parser.header_size > 0 and not has_header:
+        payload = payload[parser.header_size :]
+    sizes = ([parser.header_size] if has_header else []) + [len(payload)]
+    _log(session, "->>", f"{'HMSG' if has_header else 'MSG'} {' '.join([*map(_text, parts), *map(str, sizes)])}")
+    _log_payload(session, "->>", payload)
+
+
+def log_out(session: Any, line: bytes) -> None:
+    """Log a line on its way to a client; INFO is not traced, nor the names of its errors quoted."""
+    verb, _, rest = line.partition(b" ")
+    if verb in (b"PING", b"PONG"):
+        _log(session, "->>", _text(verb))
+    elif verb == b"+OK":
+        _log(session, "->>", "OK")
+    elif verb == b"-ERR":
+        _log(session, "->>", f"-ERR {_text(rest[1:-1])}")
+    elif verb == b"HMSG":
+        _log(session, "->>", _text(line.partition(b"\r\n")[0]))
+
+
+def _log(session: Any, arrow: str, text: str) -> None:
+    session.log(LEVEL, "%s [%s]", arrow, text)
+
+
+def _log_payload(session: Any, arrow: str, payload: bytes) -> None:
+    if payload:
+        session.log(LEVEL, "%s MSG_PAYLOAD: [%s]", arrow, quote(payload))
+
+
+def _redact(line: bytes) -> str:
+    """Return a CONNECT line with its credentials replaced."""
+    text = _text(line)
+    for name in _SECRETS:
+        text = re.sub(rf'("{name}"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"[REDACTED]"', text)
+    return text
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", "replace")

@@ -1,0 +1,86 @@
+"""Subjects: tokens separated by dots, with ``*`` for one token and a final ``>`` for one or more (ADR-6).
+
+Pure functions over ``str``. ``check_*`` raise InvalidSubjectError and say what is wrong; ``is_*`` and ``matches`` answer.
+A client is stricter than the server: the server routes even a publish to ``foo..bar`` (to nobody), a client refuses it,
+because white space would let a caller's data become protocol, and an empty token is always a mistake.
+"""
+
+from __future__ import annotations
+
+import re
+
+from midge.errors import InvalidSubjectError
+
+__all__ = ["check_publish", "check_queue", "check_subscribe", "has_wildcard", "is_literal", "is_valid", "matches"]
+
+_FORBIDDEN = re.compile(r"[\x00\t\n\f\r ]")
+
+
+def _complaint(subject: str) -> str | None:
+    """Say what is wrong with a subject that may hold wildcards, or None."""
+    if not subject:
+        return "it is empty"
+    if _FORBIDDEN.search(subject):
+        return "it holds white space or a NUL"
+    if subject[0] == "." or subject[-1] == "." or ".." in subject:
+        return "it has an empty token"
+    if subject.startswith(">.") or ".>." in subject:
+        return "'>' may only be the last token"
+    return None
+
+
+def is_valid(subject: str) -> bool:
+    """True if the subject may be subscribed to."""
+    return _complaint(subject) is None
+
+
+def has_wildcard(subject: str) -> bool:
+    """True if some whole token is ``*`` or ``>``; ``a*b`` is a literal."""
+    return any(token in ("*", ">") for token in subject.split("."))
+
+
+def is_literal(subject: str) -> bool:
+    """True if the subject is valid and has no wildcard: a message can have been published to it."""
+    return is_valid(subject) and not has_wildcard(subject)
+
+
+def check_publish(subject: str, what: str = "subject") -> bytes:
+    """Return the subject as it goes on the wire.
+
+    A wildcard is accepted, as in nats.go: the server routes it literally, or says so to a pedantic client.
+
+    Raises:
+        InvalidSubjectError: it is not a str, is empty, holds white space or an empty token.
+    """
+    if not isinstance(subject, str):
+        raise InvalidSubjectError(subject, f"it is a {type(subject).__name__}, not a str", what=what)
+    complaint = _complaint(subject)
+    if complaint is not None:
+        raise InvalidSubjectError(subject, complaint, what=what)
+    return subject.encode("utf-8", "surrogateescape")
+
+
+check_subscribe = check_publish
+
+
+def check_queue(queue: str) -> bytes:
+    """Return a queue group's name as it goes on the wire.
+
+    Raises:
+        InvalidSubjectError: it is not a str, is empty or holds white space.
+    """
+    if not isinstance(queue, str):
+        raise InvalidSubjectError(queue, f"it is a {type(queue).__name__}, not a str", what="queue group")
+    if not queue or _FORBIDDEN.search(queue):
+        raise InvalidSubjectError(queue, "it is empty or holds white space or a NUL", what="queue group")
+    return queue.encode("utf-8", "surrogateescape")
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """True if a message published to the subject reaches a subscription to the pattern."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        if len(tokens) < len(wanted):
+            return False
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
+    return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens))

