@@ -16,7 +16,7 @@ MODULES = [
     "midge.wire.outbox",
     "midge.wire.parser",
     "midge.wire.encoder",
-    # "midge.client.session",
+    "midge.client.session",
     "midge.server.sublist",
     "midge.server.session",
     "midge.server.hub",

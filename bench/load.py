@@ -25,13 +25,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 from report import rate_text
 
 BLOCK = 1 << 18
 BUFFER = 1 << 20
 WINDOW = 64
+PATIENCE = 5.0
 PING, PONG = b"PING\r\n", b"PONG\r\n"
 CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"lang":"bench","version":"1"}\r\n'
 
@@ -161,7 +162,7 @@ class Listener:
         at = chunk.find(PING)
         if at < 0:
             cut = next((k for k in range(5, 0, -1) if chunk.endswith(PING[:k])), 0)
-            self.sock.setblocking(True)
+            self.sock.settimeout(PATIENCE)
             while 0 < cut < len(PING) and (more := self.sock.recv(len(PING) - cut)):
                 chunk += more
                 cut += len(more)
@@ -188,11 +189,10 @@ def run(job: Job) -> Outcome:
             theirs.close()
             pipes.append(ours)
             workers.append(worker)
-        for pipe in reversed(pipes):
-            _expect(pipe, job.timeout)
+        _words(pipes, job.timeout)
         for pipe in reversed(pipes):
             pipe.send("go")
-        times = [_expect(pipe, job.timeout + 5.0) for pipe in pipes]
+        times = _words(pipes, job.timeout + PATIENCE)
     finally:
         for worker in workers:
             worker.join(1.0)
@@ -208,7 +208,7 @@ def run(job: Job) -> Outcome:
 
 def publish(job: Job, pipe: Connection) -> tuple[int, int]:
     """The publishing process: one connection and one thread per publisher, both ends of the time it took."""
-    work = [(connect(job), list(job.published(number).blocks())) for number in range(job.shape.publishers)]
+    work = [(connect(job.host, job.port), list(job.published(number).blocks())) for number in range(job.shape.publishers)]
     times: list[tuple[int, int]] = []
     errors: list[str] = []
 
@@ -243,7 +243,9 @@ def listen(job: Job, pipe: Connection) -> tuple[int, int]:
     listeners = []
     for number in range(job.shape.publishers):
         frames = job.received(number)
-        listeners += [Listener(connect(job, f"SUB bench.{number} 1\r\n".encode()), frames) for _ in range(job.shape.listeners)]
+        listeners += [
+            Listener(connect(job.host, job.port, f"SUB bench.{number} 1\r\n".encode()), frames) for _ in range(job.shape.listeners)
+        ]
     selector = selectors.DefaultSelector()
     for listener in listeners:
         listener.sock.setblocking(False)
@@ -275,9 +277,9 @@ def count(selector: selectors.BaseSelector, listeners: list[Listener], deadline:
     return first
 
 
-def connect(job: Job, commands: bytes = b"") -> socket.socket:
+def connect(host: str, port: int, commands: bytes = b"", timeout: float = 60.0) -> socket.socket:
     """A connection that has said CONNECT and `commands`, and knows that the server took them."""
-    sock = socket.create_connection((job.host, job.port), timeout=job.timeout)
+    sock = socket.create_connection((host, port), timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     read_until(sock, b"\r\n")
     sock.sendall(CONNECT + commands + PING)
@@ -305,10 +307,21 @@ def _work(role: Callable[[Job, Connection], tuple[int, int]], job: Job, pipe: Co
         pipe.send(LoadError(f"{role.__name__}: {error}"))
 
 
-def _expect(pipe: Connection, timeout: float) -> tuple[int, int]:
-    """The next word of a worker, which is a pair of times in the end."""
-    if not pipe.poll(timeout):
-        raise LoadError("a worker process does not answer")
+def _words(pipes: list[Connection], timeout: float) -> list[tuple[int, int]]:
+    """The next word of each worker, which is a pair of times in the end; the first error ends the wait for all."""
+    words: dict[Connection, tuple[int, int]] = {}
+    deadline = time.monotonic() + timeout
+    while len(words) < len(pipes):
+        ready = wait([pipe for pipe in pipes if pipe not in words], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise LoadError("a worker process does not answer")
+        for pipe in pipes:
+            if pipe in ready:
+                words[pipe] = _word(pipe)
+    return [words[pipe] for pipe in pipes]
+
+
+def _word(pipe: Connection) -> tuple[int, int]:
     try:
         word: tuple[int, int] | LoadError = pipe.recv()
     except EOFError:

@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, name: str, command: list[str]) -> None:
         self.name = name
-        self.command = [*command, "-a", "127.0.0.1", "-p", "-1"]
+        self.command = at_port(command, -1)
         self.host = ""
         self.port = 0
         self._log: deque[str] = deque(maxlen=LOG_LINES)
@@ -43,7 +43,9 @@ class Server:
 
     def __enter__(self) -> Server:
         try:
-            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
         except OSError as error:
             raise ServerError(f"{self.name}: {error}") from error
         self._reader = threading.Thread(target=self._read_log, daemon=True)
@@ -103,6 +105,11 @@ class Server:
                 self.host, self.port = found[1].strip("[]"), int(found[2])
                 self._listening.set()
         self._listening.set()
+
+
+def at_port(command: list[str], port: int) -> list[str]:
+    """The command with the flags to listen on a loopback port; -1 lets the server choose."""
+    return [*command, "-a", "127.0.0.1", "-p", str(port)]
 
 
 def settled_rss(server: Server, pause: float = 0.25, most: int = 20) -> int:

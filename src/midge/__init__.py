@@ -2,6 +2,69 @@
 
 import logging
 
+from midge.client.client import VERSION as __version__
+from midge.client.client import Client, Stats, connect
+from midge.client.session import ServerInfo
+from midge.client.subscription import Subscription
+from midge.errors import (
+    AuthorizationError,
+    ConnectError,
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    InvalidHeaderError,
+    InvalidSubjectError,
+    LocalProtocolError,
+    MaxPayloadError,
+    MidgeError,
+    MidgeTimeoutError,
+    MissingExtraError,
+    NoRespondersError,
+    OutboundFullError,
+    PermissionsViolationError,
+    ProtocolError,
+    RemoteProtocolError,
+    ServerError,
+    ServerStartError,
+    SlowConsumerError,
+    SubscriptionClosedError,
+)
+from midge.message import Headers, Message
 from midge.server.server import Server
+from midge.wire import parser as _parser
+
+__all__ = [
+    "AuthorizationError",
+    "Client",
+    "ConnectError",
+    "ConnectionClosedError",
+    "ConnectionDrainingError",
+    "Headers",
+    "InvalidHeaderError",
+    "InvalidSubjectError",
+    "LocalProtocolError",
+    "MaxPayloadError",
+    "Message",
+    "MidgeError",
+    "MidgeTimeoutError",
+    "MissingExtraError",
+    "NoRespondersError",
+    "OutboundFullError",
+    "PermissionsViolationError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Server",
+    "ServerError",
+    "ServerInfo",
+    "ServerStartError",
+    "SlowConsumerError",
+    "Stats",
+    "Subscription",
+    "SubscriptionClosedError",
+    "__version__",
+    "compiled",
+    "connect",
+]
+
+compiled: bool = not (_parser.__file__ or "").endswith(".py")
 
 logging.getLogger("midge").addHandler(logging.NullHandler())

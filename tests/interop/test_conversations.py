@@ -6,11 +6,12 @@ anything behind; they close their connections, and use subjects of their own whe
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from os.path import commonprefix
 
 import pytest
 from conversations import CONVERSATIONS, Conversation, Options
 from servers import find_nats_server, midge_server, nats_server
-from transcript import Ending, play
+from transcript import Ending, Transcript, play
 
 
 class Servers:
@@ -30,6 +31,21 @@ class Servers:
         return self.running[options]
 
 
+def differences(real: Transcript, ours: Transcript) -> list[str]:
+    """Where two transcripts differ, in a few words: some run to megabytes."""
+    found = []
+    for (connection, heard), (_, got) in zip(real, ours, strict=True):
+        if heard == got:
+            continue
+        if isinstance(heard, bytes) and isinstance(got, bytes):
+            at = len(commonprefix([heard, got]))
+            window = slice(max(0, at - 80), at + 200)
+            found.append(f"connection {connection}, byte {at}: nats-server {heard[window]!r}, midge {got[window]!r}")
+        else:
+            found.append(f"connection {connection}: nats-server {heard!r}, midge {got!r}")
+    return found
+
+
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
     if find_nats_server() is None:
@@ -43,7 +59,8 @@ def test_both_servers_say_the_same(conversation: Conversation, servers: Servers)
     real, ours = servers.pair(conversation.options)
     expected = play(conversation.steps, *real)
     assert Ending.SILENT not in [entry for _, entry in expected], "the conversation waits for what nats-server does not say"
-    assert play(conversation.steps, *ours) == expected
+    if found := differences(expected, play(conversation.steps, *ours)):
+        pytest.fail("\n".join(found), pytrace=False)
 
 
 def test_names_are_unique() -> None:

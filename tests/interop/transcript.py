@@ -44,11 +44,11 @@ def play(steps: Iterable[Step], host: str, port: int) -> Transcript:
                 case "connect":
                     lines[step.connection] = Line(host, port)
                 case "send":
-                    lines[step.connection].send(step.data, step.count)
+                    lines[step.connection].send(step.data, step.number)
                 case "sync":
-                    lines[step.connection].sync(step.data, step.count)
+                    lines[step.connection].sync(step.data, step.number)
                 case "frames":
-                    lines[step.connection].wait_for_frames(step.count)
+                    lines[step.connection].wait_for_frames(step.number)
                 case "eof":
                     lines[step.connection].finish()
                 case "wait_close":

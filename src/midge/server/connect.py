@@ -6,13 +6,12 @@ matched in any case, null leaves a field as it is, unknown fields are ignored, a
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, fields, replace
-
-import msgspec
 
 from midge.errors import RemoteProtocolError
 
-__all__ = ["Connect", "decode_object", "parse_connect"]
+__all__ = ["Connect", "check_info", "parse_connect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +39,13 @@ class Connect:
 
 
 _TYPES = {("pass" if f.name == "password" else f.name): (f.name, type(f.default)) for f in fields(Connect)}
-
-
-def decode_object(line: bytes) -> dict[str, object]:
-    """Decode a JSON object; null counts as an empty one.
-
-    Raises:
-        RemoteProtocolError: it is not JSON, or not an object.
-    """
-    try:
-        found = msgspec.json.decode(line.decode("utf-8", "replace"))
-    except msgspec.DecodeError as error:
-        raise RemoteProtocolError(f"invalid JSON: {error}") from error
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise RemoteProtocolError(f"invalid JSON: a {type(found).__name__} where an object belongs")
-    return found
+_INFO_TYPES: dict[str, type] = {
+    **dict.fromkeys(("server_id", "server_name", "version", "git_commit", "go", "host", "client_ip", "nonce", "cluster", "domain"), str),
+    **dict.fromkeys(("proto", "port", "max_payload", "client_id"), int),
+    **dict.fromkeys(("headers", "auth_required", "tls_required", "tls_verify", "tls_available", "jetstream", "ldm"), bool),
+    **dict.fromkeys(("connect_urls", "ws_connect_urls"), list),
+}
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
 def parse_connect(line: bytes, before: Connect) -> Connect:
@@ -66,12 +55,55 @@ def parse_connect(line: bytes, before: Connect) -> Connect:
         RemoteProtocolError: not a JSON object, or a value has the wrong type.
     """
     changes: dict[str, object] = {}
-    for key, value in decode_object(line).items():
-        known = _TYPES.get(key.lower())
-        if known is None or value is None:
-            continue
-        name, expected = known
-        if type(value) is not expected:
-            raise RemoteProtocolError(f"invalid CONNECT: {key} is a {type(value).__name__}, not a {expected.__name__}")
-        changes[name] = value
+    for key, value in _decode(line):
+        known = _TYPES.get(_fold(key))
+        if known is not None and value is not None:
+            _check_type("CONNECT", key, value, known[1])
+            changes[known[0]] = value
     return replace(before, **changes)  # type: ignore[arg-type]
+
+
+def check_info(line: bytes) -> None:
+    """Check an INFO line from a client: it means nothing, but nats-server decodes it.
+
+    Raises:
+        RemoteProtocolError: not a JSON object, or a value has the wrong type.
+    """
+    for key, value in _decode(line):
+        expected = _INFO_TYPES.get(_fold(key))
+        if expected is not None and value is not None:
+            _check_type("INFO", key, value, expected)
+
+
+def _decode(line: bytes) -> list[tuple[str, object]]:
+    """Return the members of a JSON object in order, repeated names included; null counts as an empty object.
+
+    The standard library's decoder is as lenient as Go's where stricter ones are not: half surrogate pairs, numbers past all floats.
+    """
+    try:
+        found = json.loads(line.decode("utf-8", "replace"), object_pairs_hook=_Members, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"invalid JSON: {error}") from error
+    if found is None:
+        return []
+    if not isinstance(found, _Members):
+        raise RemoteProtocolError(f"invalid JSON: a {type(found).__name__} where an object belongs")
+    return found
+
+
+class _Members(list[tuple[str, object]]):
+    """A decoded JSON object, told apart from a decoded array."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _fold(key: str) -> str:
+    """Fold case as Go's decoder does: by Unicode, where the long s is an s."""
+    return key.lower().replace("\u017f", "s")
+
+
+def _check_type(verb: str, key: str, value: object, expected: type) -> None:
+    if type(value) is not expected or (isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX):
+        raise RemoteProtocolError(f"invalid {verb}: {key} is a {type(value).__name__}, not a {expected.__name__}")

@@ -37,3 +37,5 @@ cdef class Hub:
 
 
 cdef bint _is_literal(bytes subject) except -1
+
+cdef bint _is_gateway(bytes subject) except -1

@@ -268,7 +268,7 @@ class Hub:
     def _is_reserved(self, session: Session, parser: Parser, subject: bytes) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
         first = subject[0]
-        if (first == 36 and subject.startswith(b"$NRG.")) or (first == 95 and subject.startswith(b"_GR_.") and len(subject) > 5):
+        if (first == 36 or first == 95) and (subject.startswith(b"$NRG.") or _is_gateway(subject)):
             session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
             session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
             return True
@@ -278,7 +278,7 @@ class Hub:
         if first != 36 and first != 95:
             return False
         reply = parser.reply()
-        if not (reply.startswith(b"_R_.") or (reply.startswith((b"$JS.ACK.", b"_GR_.")) and not reply.endswith((b"$JS.ACK.", b"_GR_.")))):
+        if not (reply.startswith(b"_R_.") or (reply.startswith(b"$JS.ACK.") and len(reply) > 8) or _is_gateway(reply)):
             return False
         session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
         session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
@@ -298,3 +298,8 @@ def _is_literal(subject: bytes) -> bool:
     """True if no token is empty, ``*`` or ``>``: what a pedantic client may publish to (nats-server's IsValidLiteralSubject)."""
     tokens = subject.split(b".")
     return not (b"" in tokens or b"*" in tokens or b">" in tokens)
+
+
+def _is_gateway(subject: bytes) -> bool:
+    """True for the subjects between clusters: a prefix and something behind it, in the old form and the new."""
+    return (subject.startswith(b"_GR_.") and len(subject) > 5) or (subject.startswith(b"$GR.") and len(subject) > 4)

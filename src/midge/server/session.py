@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from midge.errors import RemoteProtocolError
 from midge.server.auth import is_allowed
-from midge.server.connect import Connect, decode_object, parse_connect
+from midge.server.connect import Connect, check_info, parse_connect
 from midge.server.quote import quote
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ else:
 if cython.compiled:
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.encoder import put_line
-    from cython.cimports.midge.wire.octets import CONNECT, ERR, INFO, PING, PONG, SUB, UNSUB
+    from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
 else:
     from midge.server.sublist import Subscription
     from midge.wire.encoder import put_line
-    from midge.wire.octets import CONNECT, ERR, INFO, PING, PONG, SUB, UNSUB
+    from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
 
@@ -169,7 +169,10 @@ class Session:
         elif op == CONNECT:
             self._connect(self.parser.line(), now)
         elif op == INFO:
-            decode_object(self.parser.line())
+            check_info(self.parser.line())
+        elif op == HMSG:
+            if self.verbose:  # nats-server takes it for a publish that goes nowhere
+                self.send_ok()
         elif op == ERR:
             self.log(logging.ERROR, "Client Error %s", self.parser.line().decode("utf-8", "replace"))
             self.close(PARSE_ERROR)

@@ -98,6 +98,7 @@ ANSWER_CONTROL_LINE = "maximum control line exceeded"
 _SERVER_VERBS = (
     (b"PUB", PUB, True),
     (b"HPUB", HPUB, True),
+    (b"HMSG", HMSG, True),  # nats-server reads one from a client too: whatever its arguments, without a payload
     (b"SUB", SUB, True),
     (b"UNSUB", UNSUB, True),
     (b"PING", PING, False),
@@ -352,7 +353,7 @@ class Parser:
         if op == NEED_DATA:
             return NEED_DATA
         pos += len(verb)
-        if op in (PUB, HPUB, MSG, HMSG):
+        if op in (PUB, HPUB, MSG) or (op == HMSG and not self._is_server):
             return self._parse_message(op, pos, 1 if self._is_server else 2)
         if op in (PING, PONG, OK):
             lf = find_byte(self.buf, _LF, pos, self._stop)
@@ -368,6 +369,12 @@ class Parser:
             end = lf - 1 if find_byte(self.buf, _CR, pos + 1, lf) >= 0 else lf
             self._check_line(op, pos, end)
             self.line_start, self.line_end = pos, end
+            if op == HMSG:
+                if lf + 3 > self._stop:
+                    return self._need_payload(lf + 1)
+                if self.buf[lf + 1] != _CR or self.buf[lf + 2] != _LF:
+                    raise self._unknown(lf + 1)
+                lf += 2
         self.end = lf + 1
         self._pos = self.end
         return op
@@ -473,7 +480,7 @@ class Parser:
             start += 1
         if start == stop:
             return len(verb) + (1 if separated else 0)
-        end = stop - 1 if self.buf[stop - 1] == _CR else stop
+        end = stop - 1  # one CR anywhere in the line, even before its LF, is not counted
         self._check_line(op, start, end)
         return stop - pos
 

@@ -1,0 +1,115 @@
+"""Routing speed: the same raw load through nats-server and through `midge serve`, in turns, in one run.
+
+For every shape and payload size both servers are started afresh and loaded alternately (A B A B ...), so that what the
+machine does meanwhile hits both. Reported are the median rates of delivered messages, the median of the per-round
+ratios with the lowest and highest, and the processor time each server spent per delivered message, which a busy
+machine disturbs less than the rate. A run that loses, doubles or damages a byte is a failure: it is printed, and the
+exit status is 1. See load.py for what is sent and how it is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from load import SHAPES, Job, LoadError, Shape, default_count, run
+from report import median, print_json, print_table, rate_text, ratio_text, ratios
+from servers import Server, ServerError, add_server_options, contestants
+
+SIZES = (16, 128, 1024, 65536)
+
+
+@dataclass
+class Cell:
+    """One shape at one size: what each server did in each round."""
+
+    shape: Shape
+    size: int
+    rates: dict[str, list[float]]
+    cpu: dict[str, list[float]]
+    failures: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        theirs, ours = self.rates
+        return {
+            "shape": self.shape.name,
+            "size": self.size,
+            "rate": {name: median(rates) for name, rates in self.rates.items()},
+            "cpu_ns": {name: median(cpu) for name, cpu in self.cpu.items()},
+            "ratio": ratios(self.rates[ours], self.rates[theirs]),
+            "rounds": self.rates,
+            "failures": self.failures,
+        }
+
+
+def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str, list[str]]) -> Cell:
+    """All rounds of one cell; a failure ends the cell, not the bench."""
+    cell = Cell(shape, size, {name: [] for name in commands}, {name: [] for name in commands})
+    try:
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(Server(name, command)) for name, command in commands.items()]
+            for server in servers:
+                load(server, shape, size, max(3, count // 10))
+            for _ in range(rounds):
+                for server in servers:
+                    rate, cpu = load(server, shape, size, count)
+                    cell.rates[server.name].append(rate)
+                    cell.cpu[server.name].append(cpu)
+    except ServerError as error:
+        cell.failures.append(str(error))
+    return cell
+
+
+def load(server: Server, shape: Shape, size: int, count: int) -> tuple[float, float]:
+    """One run: delivered messages a second, and the server's processor nanoseconds for each."""
+    job = Job(server.host, server.port, shape, size, count)
+    before = server.cpu()
+    try:
+        outcome = run(job)
+    except (LoadError, OSError) as error:
+        state = "alive" if server.alive else "dead"
+        raise ServerError(f"{server.name} ({state}), {shape.name} {size} B: {error}\n{server.log}") from error
+    return outcome.rate, (server.cpu() - before) * 1e9 / job.delivered
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Route the same load through nats-server and midge serve, in turns.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
+    parser.add_argument("--json", action="store_true")
+    add_server_options(parser)
+    options = parser.parse_args()
+    commands = contestants(options)
+    cells = []
+    for shape in (SHAPES[name] for name in options.shapes):
+        for size in options.sizes:
+            count = max(3, int(default_count(shape, size) * options.scale))
+            print(f"{shape.name} {size} B: {options.rounds} rounds of {count} messages per publisher", file=sys.stderr)
+            cells.append(measure(shape, size, count, options.rounds, commands))
+    show(cells, options.json)
+    return 1 if any(cell.failures for cell in cells) else 0
+
+
+def show(cells: list[Cell], as_json: bool) -> None:
+    summaries = [cell.summary() for cell in cells]
+    if as_json:
+        print_json("route", summaries)
+    else:
+        rows = []
+        for item in summaries:
+            rates = [rate_text(rate) for rate in item["rate"].values()]
+            cpu = [f"{spent:.0f}" for spent in item["cpu_ns"].values()]
+            rows.append([f"{item['shape']} {item['size']} B", *rates, ratio_text(item["ratio"]), *cpu])
+        names = list(cells[0].rates)
+        print_table(["load", *(f"{name} msgs/s" for name in names), "ratio (min-max)", *(f"{name} cpu ns" for name in names)], rows)
+    for failure in (failure for cell in cells for failure in cell.failures):
+        print(f"FAILED: {failure}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,284 @@
+"""Client: the NATS client for asyncio, and ``connect``, which makes one.
+
+    async with midge.connect("nats://127.0.0.1:4222") as nc:     drains when the block succeeds, closes when it raises
+    nc = await midge.connect(...)                                the caller drains or closes
+
+A client belongs to the event loop that it was made in; call it from that loop's thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Generator, Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from midge.client import session as states
+from midge.client.connection import Connection, InProcessServer
+from midge.client.options import ErrorCallback, Options
+from midge.client.servers import parse_servers
+from midge.client.session import READY, ServerInfo
+from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
+from midge.message import HeadersLike, Message
+from midge.nuid import Nuid
+
+__all__ = ["Client", "Connecting", "Stats", "connect"]
+
+
+def _version() -> str:
+    try:
+        return version("midge")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0"
+
+
+VERSION = _version()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What went through a client: messages, and bytes of header and payload."""
+
+    in_msgs: int
+    in_bytes: int
+    out_msgs: int
+    out_bytes: int
+
+
+class Client:
+    """One connection to a NATS server. Made by ``connect``."""
+
+    def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
+        self._servers = servers if hasattr(servers, "open_link") else parse_servers(servers)
+        self._options = options
+        self._nuid = Nuid()
+        self._connection = Connection(options, self.new_inbox(), self, VERSION)
+        self._session = self._connection.session
+
+    # The connection
+
+    async def _open(self) -> Client:
+        await self._connection.open(self._servers)  # type: ignore[arg-type]
+        self._session = self._connection.session
+        return self
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            await self.drain()
+        else:
+            await self.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """True while messages can be published."""
+        return self._session.state in (states.OPEN, states.DRAINING)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._session.state == states.CLOSED
+
+    @property
+    def connected_url(self) -> str:
+        """The server's URL, without credentials."""
+        return self._connection.address
+
+    @property
+    def server_info(self) -> ServerInfo:
+        """What the server last said of itself."""
+        info: ServerInfo = self._session.info
+        return info
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of header and payload that the server takes in one message."""
+        return self.server_info.max_payload
+
+    @property
+    def stats(self) -> Stats:
+        session = self._session
+        return Stats(session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
+
+    def __repr__(self) -> str:
+        return f"<Client {self.connected_url or 'not connected'}{' closed' if self.is_closed else ''}>"
+
+    async def flush(self, timeout: float | None = 10.0) -> None:
+        """Return when the server has seen everything that was published and subscribed before.
+
+        Args:
+            timeout: seconds; None waits for as long as it takes.
+
+        Raises:
+            MidgeTimeoutError: the server does not answer in time. The connection stays as it is.
+            ConnectionClosedError: the connection is closed, or was lost meanwhile.
+        """
+        await self._connection.flush(timeout)
+
+    async def rtt(self, timeout: float | None = 10.0) -> float:
+        """Return the seconds of one round trip to the server. Raises what ``flush`` raises."""
+        before = time.perf_counter()
+        await self._connection.flush(timeout)
+        return time.perf_counter() - before
+
+    async def drain(self) -> None:
+        """Close without losing anything.
+
+        Unsubscribes, delivers what the server had sent by then, waits for the callbacks and the requests under way, sends what
+        they published, and closes. Subscribing is refused meanwhile.
+
+        Raises:
+            MidgeTimeoutError: it took longer than ``drain_timeout``; the connection is closed all the same.
+            ConnectionClosedError: the connection was lost, so something may have been, too.
+        """
+        await self._connection.drain()
+
+    async def close(self) -> None:
+        """Close. What was published is sent, as far as the server takes it; every wait ends with ConnectionClosedError."""
+        await self._connection.close()
+
+    # Messages
+
+    def publish(
+        self, subject: str, data: bytes = b"", *, reply: str | None = None, headers: HeadersLike | None = None
+    ) -> Awaitable[None]:
+        """Publish a message. It is queued when the call returns; awaiting holds back a publisher that outruns the server.
+
+        Args:
+            subject: where to.
+            data: the payload: bytes, bytearray or memoryview.
+            reply: the subject that answers should go to.
+            headers: a Headers, a mapping, or pairs.
+
+        Raises:
+            InvalidSubjectError, InvalidHeaderError: it cannot be sent as it is.
+            MaxPayloadError: header and payload exceed the server's ``max_payload``.
+            OutboundFullError: ``outbound_limit`` bytes wait already, because publishes are not awaited.
+            ConnectionClosedError: the connection is closed.
+        """
+        waiting = self._session.publish(subject, data, reply, headers)
+        return self._connection.press(waiting) if waiting else READY
+
+    def subscribe(
+        self,
+        subject: str,
+        *,
+        queue: str | None = None,
+        callback: Callback | None = None,
+        pending_msgs: int = DEFAULT_PENDING_MSGS,
+        pending_bytes: int = DEFAULT_PENDING_BYTES,
+        drop: Literal["new", "old"] = "new",
+    ) -> Subscription:
+        """Subscribe. Sent with what is published around it; ``await nc.subscribe(...)`` also waits until the server has it.
+
+        Args:
+            subject: may hold wildcards.
+            queue: the queue group: each message goes to one of its members.
+            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited by one task,
+                message after message. Without one, iterate over the subscription or call its ``next``.
+            pending_msgs, pending_bytes: how much may wait to be taken; -1 for no bound.
+            drop: what goes when that is full: the "new" message or the "old"est.
+
+        Raises:
+            InvalidSubjectError: the subject or queue group is not valid.
+            ConnectionClosedError: the connection is closed or draining.
+        """
+        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
+
+    async def request(
+        self, subject: str, data: bytes = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None
+    ) -> Message:
+        """Publish a request and return the first answer.
+
+        Args:
+            timeout: seconds to wait; None waits for as long as the connection lasts.
+
+        Raises:
+            NoRespondersError: nobody is subscribed to the subject.
+            MidgeTimeoutError: no answer came in time.
+            ConnectionClosedError: the connection is closed, or was lost meanwhile.
+        """
+        return await self._connection.request(subject, data, timeout, headers)
+
+    def new_inbox(self) -> str:
+        """Return a subject that nobody else uses, for answers."""
+        return f"{self._options.inbox_prefix}.{self._nuid.next()}"
+
+
+class Connecting:
+    """What ``connect`` returns: await it for a Client, or enter it as a context that drains at its end."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._client._open().__await__()
+
+    async def __aenter__(self) -> Client:
+        return await self._client._open()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._client.__aexit__(*exception)
+
+
+def connect(
+    servers: str | Iterable[str] | InProcessServer = "nats://127.0.0.1:4222",
+    *,
+    name: str | None = None,
+    user: str | None = None,
+    password: str | None = None,
+    token: str | None = None,
+    timeout: float | None = 5.0,
+    ping_interval: float = 120.0,
+    max_pings_out: int = 2,
+    echo: bool = True,
+    verbose: bool = False,
+    pedantic: bool = False,
+    inbox_prefix: str = "_INBOX",
+    error_callback: ErrorCallback | None = None,
+    drain_timeout: float | None = 30.0,
+    outbound_limit: int = 64 << 20,
+) -> Connecting:
+    """Connect to a server: ``nc = await connect(...)``, or ``async with connect(...) as nc``.
+
+    Args:
+        servers: a URL, several separated by commas or in a list (tried in this order), or a ``Server`` of this process, which
+            is reached without a socket. A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
+        name: the client's name, for the server's monitoring.
+        user, password, token: credentials; those in a URL win.
+        timeout: seconds for connecting to one server, handshake included.
+        ping_interval: seconds between two PINGs to the server.
+        max_pings_out: unanswered PINGs before the connection counts as lost.
+        echo: False keeps the server from sending us what we published.
+        verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
+        inbox_prefix: what reply subjects begin with.
+        error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
+            connection. A plain function or a coroutine function; errors are logged in any case.
+        drain_timeout: seconds that ``drain`` may take.
+        outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
+
+    Raises:
+        ValueError: an argument makes no sense.
+        ConnectError: when awaited: no server could be reached, or none let us in.
+    """
+    options = Options(
+        name=name,
+        user=user,
+        password=password,
+        token=token,
+        timeout=timeout,
+        ping_interval=ping_interval,
+        max_pings_out=max_pings_out,
+        echo=echo,
+        verbose=verbose,
+        pedantic=pedantic,
+        inbox_prefix=inbox_prefix,
+        error_callback=error_callback,
+        drain_timeout=drain_timeout,
+        outbound_limit=outbound_limit,
+    )
+    return Connecting(Client(servers, options))

@@ -1,0 +1,116 @@
+"""Reads what a parser makes of a stream, however the stream is cut, as values that compare.
+
+``read`` plays the driver: it feeds every piece from one reused chunk whose bytes behind ``stop`` would complete a line if the parser
+looked at them, and it overwrites the chunk once the parser asks for more. It also holds each message to the promise that
+it is plain: what stands between ``tail_start`` and ``end`` can be forwarded as it is.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from midge.errors import RemoteProtocolError
+from midge.wire import octets
+
+NAMES = {
+    octets.PUB: "PUB", octets.HPUB: "HPUB", octets.SUB: "SUB", octets.UNSUB: "UNSUB", octets.CONNECT: "CONNECT", octets.PING: "PING",
+    octets.PONG: "PONG", octets.INFO: "INFO", octets.OK: "+OK", octets.ERR: "-ERR", octets.MSG: "MSG", octets.HMSG: "HMSG",
+}  # fmt: skip
+MESSAGES = ("PUB", "HPUB", "MSG", "HMSG")
+BEHIND = b" 1\r\nPING\r\n"
+VARIES = re.compile(r"i=\d+: proto='.*|line of \d+ bytes.*", re.DOTALL)  # the part of a reason that depends on where the stream was cut
+
+
+class Operation(NamedTuple):
+    """One operation: a message has everything but a line, every other only its name and, where it means something, its line."""
+
+    name: str
+    line: bytes = b""
+    subject: bytes = b""
+    sid: bytes = b""
+    reply: bytes = b""
+    header: bytes | None = None
+    payload: bytes = b""
+
+
+class Outcome(NamedTuple):
+    """What a stream came to: its operations, and the reason and the answer of the error that ended it."""
+
+    operations: list[Operation]
+    reason: str | None = None
+    answer: str | None = None
+
+    def whatever_the_cuts(self) -> "Outcome":
+        """The outcome without what a cut may change."""
+        return self._replace(reason=self.reason and VARIES.sub("", self.reason))
+
+
+def describe(parser: Any, op: int) -> Operation:
+    """The operation that the parser has just found."""
+    name = NAMES[op]
+    if name not in MESSAGES:
+        return Operation(name, b"" if name in ("PING", "PONG", "+OK") else parser.line())
+    body = parser.payload()
+    size = parser.header_size
+    has_header, has_sid = name in ("HPUB", "HMSG"), name in ("MSG", "HMSG")
+    assert (size >= 0) == has_header
+    check_plain(parser, has_header, has_sid)
+    return Operation(
+        name, b"", parser.subject(), parser.sid() if has_sid else b"", parser.reply() if parser.reply_end else b"",
+        body[:size] if has_header else None, body[size:] if has_header else body,
+    )  # fmt: skip
+
+
+def check_plain(parser: Any, has_header: bool, has_sid: bool) -> None:
+    """Assert that the message can be forwarded from the parser's buffer."""
+    before = parser.sid_end if has_sid else parser.subject_end
+    assert parser.tail_start == before + 1
+    line, _, rest = bytes(parser.buf[parser.tail_start : parser.end]).partition(b"\r\n")
+    assert rest == parser.payload() + b"\r\n"
+    fields = line.split(b" ")
+    assert int(fields.pop()) == len(parser.payload())
+    if has_header:
+        assert int(fields.pop()) == parser.header_size
+    assert fields == ([parser.reply()] if parser.reply_end else [])
+
+
+def read(parser: Any, pieces: Iterable[bytes], chunk: bytearray | None = None) -> Outcome:
+    """Feed the pieces as a driver does and return what came of them."""
+    found: list[Operation] = []
+    chunk = bytearray(4096) if chunk is None else chunk
+    try:
+        for piece in pieces:
+            stop = len(piece)
+            chunk[: stop + len(BEHIND)] = piece + BEHIND
+            parser.receive(chunk, stop)
+            while (op := parser.next()) != octets.NEED_DATA:
+                found.append(describe(parser, op))
+            chunk[:] = b"\xa5" * len(chunk)
+    except RemoteProtocolError as error:
+        return Outcome(found, error.reason, error.answer)
+    return Outcome(found)
+
+
+def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
+    """The stream in pieces, cut at these places."""
+    at = [0, *sorted(places), len(stream)]
+    return [stream[start:stop] for start, stop in zip(at, at[1:])]
+
+
+def two_pieces(stream: bytes) -> Iterator[list[bytes]]:
+    """The stream in two, at every place."""
+    return (cut(stream, [place]) for place in range(1, len(stream)))
+
+
+def many_pieces(stream: bytes, times: int) -> Iterator[list[bytes]]:
+    """The stream in a few pieces, differently each time, the same in every run."""
+    random = Random(stream)
+    for _ in range(times):
+        count = random.randint(2, 9)
+        yield cut(stream, [random.randint(0, len(stream)) for _ in range(count)])
+
+
+def bytes_one_by_one(stream: bytes) -> Sequence[bytes]:
+    """The stream in pieces of one byte."""
+    return [stream[i : i + 1] for i in range(len(stream))]
