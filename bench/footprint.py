@@ -59,7 +59,7 @@ def per_connection(commands: Commands, options: argparse.Namespace) -> Table:
                 stack.enter_context(connect(server.host, server.port))
             taken = time.perf_counter() - start
             grown = settled_rss(server) - before
-        results.append({"server": name, "base_rss": before, "count": count, "bytes_each": grown / count, "per_second": count / taken})
+        results.append({"server": name, **memory(before, grown, count, taken)})
     return results
 
 
@@ -74,8 +74,12 @@ def per_subscription(commands: Commands, options: argparse.Namespace) -> Table:
             with connect(server.host, server.port, lines):
                 taken = time.perf_counter() - start
                 grown = settled_rss(server) - before
-        results.append({"server": name, "base_rss": before, "count": count, "bytes_each": grown / count, "per_second": count / taken})
+        results.append({"server": name, **memory(before, grown, count, taken)})
     return results
+
+
+def memory(before: int, grown: int, count: int, taken: float) -> dict[str, float]:
+    return {"base_rss": before, "count": count, "bytes_each": grown / count, "per_second": count / taken}
 
 
 def crowded(commands: Commands, options: argparse.Namespace) -> Table:
@@ -119,8 +123,9 @@ def time_to_info(name: str, command: list[str]) -> float:
     """Seconds from exec to the first byte that a client reads."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    command = at_port(command, port)
     start = time.perf_counter()
-    process = subprocess.Popen(at_port(command, port), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while time.perf_counter() - start < START_TIMEOUT and process.poll() is None:
             try:
@@ -129,7 +134,7 @@ def time_to_info(name: str, command: list[str]) -> float:
                         return time.perf_counter() - start
             except ConnectionError:
                 time.sleep(0.001)
-        raise ServerError(f"{name} did not start: {' '.join(process.args)}")
+        raise ServerError(f"{name} did not start: {' '.join(command)}")
     finally:
         process.terminate()
         try:

@@ -46,7 +46,7 @@ class Cell:
 
 
 def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str, list[str]]) -> Cell:
-    """All rounds of one cell; a failure ends the cell, not the bench."""
+    """All rounds of one cell; a failed run ends the cell, not the bench. A server that does not start ends the bench."""
     cell = Cell(shape, size, {name: [] for name in commands}, {name: [] for name in commands})
     try:
         with contextlib.ExitStack() as stack:
@@ -58,7 +58,7 @@ def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str
                     rate, cpu = load(server, shape, size, count)
                     cell.rates[server.name].append(rate)
                     cell.cpu[server.name].append(cpu)
-    except ServerError as error:
+    except LoadError as error:
         cell.failures.append(str(error))
     return cell
 
@@ -71,7 +71,7 @@ def load(server: Server, shape: Shape, size: int, count: int) -> tuple[float, fl
         outcome = run(job)
     except (LoadError, OSError) as error:
         state = "alive" if server.alive else "dead"
-        raise ServerError(f"{server.name} ({state}), {shape.name} {size} B: {error}\n{server.log}") from error
+        raise LoadError(f"{server.name} ({state}), {shape.name} {size} B: {error}\n{server.log}") from error
     return outcome.rate, (server.cpu() - before) * 1e9 / job.delivered
 
 
@@ -86,11 +86,15 @@ def main() -> int:
     options = parser.parse_args()
     commands = contestants(options)
     cells = []
-    for shape in (SHAPES[name] for name in options.shapes):
-        for size in options.sizes:
-            count = max(3, int(default_count(shape, size) * options.scale))
-            print(f"{shape.name} {size} B: {options.rounds} rounds of {count} messages per publisher", file=sys.stderr)
-            cells.append(measure(shape, size, count, options.rounds, commands))
+    try:
+        for shape in (SHAPES[name] for name in options.shapes):
+            for size in options.sizes:
+                count = max(3, int(default_count(shape, size) * options.scale))
+                print(f"{shape.name} {size} B: {options.rounds} rounds of {count} messages per publisher", file=sys.stderr)
+                cells.append(measure(shape, size, count, options.rounds, commands))
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
     show(cells, options.json)
     return 1 if any(cell.failures for cell in cells) else 0
 

@@ -3,6 +3,9 @@ from midge.message cimport Message
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 
+cdef Py_ssize_t _FLUSH_AT
+cdef int _OPEN, _CLOSED
+
 @cython.final
 cdef class Ready:
     pass

@@ -4,6 +4,8 @@ from midge.server.sublist cimport Result, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 
+cdef long long _LCG_FACTOR, _LCG_STEP, _LCG_MASK
+
 
 @cython.final
 cdef class Hub:

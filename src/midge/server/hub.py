@@ -49,7 +49,9 @@ __all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
 NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
 GLOBAL_ACCOUNT = "$G"
 FLUSH_AT = 65536
-_LCG_FACTOR, _LCG_STEP, _LCG_MASK = 1103515245, 12345, 0x7FFFFFFF
+_LCG_FACTOR = 1103515245
+_LCG_STEP = 12345
+_LCG_MASK = 0x7FFFFFFF
 
 
 class Hub:

@@ -1,6 +1,8 @@
 cimport cython
 from midge.wire.outbox cimport Outbox
 
+cdef Py_ssize_t _OVERHEAD
+
 @cython.locals(size=Py_ssize_t, need=Py_ssize_t, at=Py_ssize_t, buf=bytearray)
 cpdef put_publish(Outbox out, bytes subject, bytes reply, bytes header, bytes payload)
 

@@ -1,5 +1,7 @@
 cimport cython
 
+cdef int _LF, _CR, _SPACE, _TAB
+
 
 @cython.final
 cdef class Parser:

@@ -120,7 +120,10 @@ _CLIENT_VERBS = (
 _LONGEST_VERB = 7
 _FIELD = re.compile(rb"[^ \t]+")
 _BLANKS = (0x20, 0x09)
-_LF, _CR, _SPACE, _TAB = 0x0A, 0x0D, 0x20, 0x09
+_LF = 0x0A
+_CR = 0x0D
+_SPACE = 0x20
+_TAB = 0x09
 _SNIPPET = 32
 
 

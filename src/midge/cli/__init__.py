@@ -1,0 +1,53 @@
+"""The command line: ``midge serve`` and the commands that talk to a server, one per file.
+
+``main`` decides which of two worlds a command line belongs to. ``serve`` and ``--version`` need nothing but midge itself: they
+import neither click nor rich, because a supervisor waits for the first and an install without extras must answer the second.
+Everything else is a click program (``program``), imported only when it is asked for; without the extra ``cli`` it says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line, by default the process's own, and return its exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    if words[:1] == ["serve"]:
+        from midge.cli.serve import serve
+
+        return serve(words[1:])
+    if words in (["--version"], ["version"]):
+        from midge.cli.version import banner
+
+        print(banner())
+        return 0
+    from midge.errors import MissingExtraError
+
+    try:
+        run = _program()
+    except MissingExtraError as error:
+        print(f"midge: {error}", file=sys.stderr)
+        return 1
+    return run(words)
+
+
+def _program():  # type: ignore[no-untyped-def]
+    """Return what runs the commands other than ``serve``.
+
+    Raises:
+        MissingExtraError: click or rich is not installed.
+    """
+    from midge.errors import MissingExtraError
+
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("cli", "every command but serve and --version") from error
+    from midge.cli.program import run
+
+    return run

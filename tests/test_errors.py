@@ -1,0 +1,130 @@
+"""errors: the tree drawn in the docstring is the tree there is, and every error says what it holds."""
+
+import builtins
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+from midge import errors
+from midge.errors import MidgeError, ServerError
+
+CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, MidgeError)}
+TEXTS: dict[MidgeError, str] = {
+    errors.MidgeError("x"): "x",
+    errors.ProtocolError("x"): "x",
+    errors.LocalProtocolError("x"): "x",
+    errors.InvalidSubjectError("a b", "it holds white space or a NUL"): "invalid subject 'a b': it holds white space or a NUL",
+    errors.InvalidSubjectError("", "it is empty", what="queue group"): "invalid queue group '': it is empty",
+    errors.InvalidSubjectError(7, "it is a int, not a str"): "invalid subject 7: it is a int, not a str",
+    errors.InvalidHeaderError("a\nb", "no"): "invalid header 'a\\nb': no",
+    errors.MaxPayloadError(11, 10): "header and payload of 11 bytes exceed the server's max_payload of 10",
+    errors.RemoteProtocolError("message headers not supported"): "message headers not supported",
+    errors.RemoteProtocolError("parser ERROR", "Unknown Protocol Operation"): "parser ERROR",
+    errors.ServerError("no"): "the server said: no",
+    errors.AuthorizationError("Authorization Violation"): "the server said: Authorization Violation",
+    errors.PermissionsViolationError('Permissions Violation for Publish to "a"'): (
+        'the server said: Permissions Violation for Publish to "a"'
+    ),
+    errors.ConnectError([]): "could not connect: no server given",
+    errors.ConnectError([("nats://a", OSError("refused")), ("nats://b", TimeoutError())]): (
+        "could not connect: nats://a: refused; nats://b: TimeoutError"
+    ),
+    errors.ConnectionClosedError(): "the connection is closed",
+    errors.ConnectionClosedError("the server went away"): "the server went away",
+    errors.ConnectionDrainingError(): "the connection is draining",
+    errors.SubscriptionClosedError("a.*"): "the subscription to 'a.*' has ended",
+    errors.MidgeTimeoutError("request to 'a'", 1.5): "request to 'a': nothing came within 1.5 s",
+    errors.NoRespondersError("a"): "no responders on 'a'",
+    errors.SlowConsumerError("a", 3): "slow consumer on 'a': 3 messages dropped so far",
+    errors.OutboundFullError(11, 10): "11 bytes wait to be sent and the limit is 10: await each publish",
+    errors.ServerStartError("port 4222 is taken"): "port 4222 is taken",
+    errors.MissingExtraError("cli", "midge serve"): "midge serve needs an extra: pip install 'midge[cli]'",
+}
+each_error = pytest.mark.parametrize("error", TEXTS, ids=lambda error: error.__class__.__name__)
+
+
+def drawn() -> dict[str, tuple[str, str | None]]:
+    """The tree in the docstring: name -> (parent, builtin base or None)."""
+    assert errors.__doc__ is not None
+    found: dict[str, tuple[str, str | None]] = {}
+    path: list[str] = []
+    for line in errors.__doc__.splitlines():
+        match = re.match(r"    ((?:[│ ]   )*(?:[├└]── )?)(\w+Error)(?: \((\w+)\))?(?: {3,}\S|$)", line)
+        if match is None:
+            assert "──" not in line, line
+            continue
+        depth = len(match[1]) // 4
+        assert depth <= len(path)
+        del path[depth:]
+        found[match[2]] = path[-1] if path else "Exception", match[3]
+        path.append(match[2])
+    return found
+
+
+def real() -> dict[str, tuple[str, str | None]]:
+    """The tree there is."""
+    found = {}
+    for name, value in CLASSES.items():
+        ours, *others = value.__bases__
+        assert len(others) <= 1
+        assert all(getattr(builtins, other.__name__) is other for other in others)
+        found[name] = ours.__name__, others[0].__name__ if others else None
+    return found
+
+
+def test_the_tree_drawn_is_the_tree_there_is() -> None:
+    assert drawn() == real()
+
+
+def test_every_line_of_a_leaf_says_what_it_means() -> None:
+    assert errors.__doc__ is not None
+    lines = [line for line in errors.__doc__.splitlines() if "Error" in line and line.startswith("    ")]
+    parents = {parent for parent, _ in drawn().values()}
+    silent = [line for line in lines if not re.search(r"\S {3,}\S", line.partition("── ")[2] or line.strip())]
+    assert {re.search(r"\w+Error", line)[0] for line in silent} <= parents  # type: ignore[index]
+
+
+def test_every_class_is_public() -> None:
+    assert sorted(CLASSES) == errors.__all__
+
+
+def test_every_class_has_a_text() -> None:
+    assert {type(error) for error in TEXTS} == set(CLASSES.values())
+
+
+@each_error
+def test_text(error: MidgeError) -> None:
+    assert str(error) == TEXTS[error]
+
+
+@each_error
+def test_docstring(error: MidgeError) -> None:
+    assert error.__class__.__doc__
+
+
+@each_error
+def test_an_error_survives_copying_and_pickling(error: MidgeError) -> None:
+    """Process pools and test runners pickle exceptions; one that cannot be read back hangs or hides the failure."""
+    for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(other) is type(error)
+        assert str(other) == str(error)
+        held = {name: value for name, value in vars(error).items() if name != "attempts"}
+        assert {name: vars(other)[name] for name in held} == held
+
+
+@each_error
+def test_an_error_without_an_errno_does_not_pretend_to_have_one(error: MidgeError) -> None:
+    """TimeoutError, ConnectionError and PermissionError are OSErrors, which take two arguments for errno and strerror."""
+    if isinstance(error, OSError):
+        assert (error.errno, error.strerror, error.filename) == (None, None, None)
+
+
+def test_what_callers_catch() -> None:
+    assert issubclass(errors.InvalidSubjectError, ValueError)
+    assert issubclass(errors.RemoteProtocolError, ConnectionError)
+    assert issubclass(errors.AuthorizationError, ServerError) and issubclass(errors.AuthorizationError, PermissionError)
+    assert issubclass(errors.MidgeTimeoutError, TimeoutError)
+    assert issubclass(errors.ConnectionDrainingError, errors.ConnectionClosedError)

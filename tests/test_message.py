@@ -1,0 +1,287 @@
+"""message: headers keep what came, find what is asked for, and let nothing become protocol; messages are read-only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from midge import message
+from midge.errors import InvalidHeaderError, LocalProtocolError
+from midge.message import Headers, Message
+
+COMPILED = not (message.__file__ or "").endswith(".py")
+calm = settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+
+TOKEN_CHARACTERS = "!#$%&'*+-.^_`|~0123456789abcXYZ"
+NAMES = st.text(TOKEN_CHARACTERS, min_size=1, max_size=12)
+VALUES = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=20).map(lambda text: text.strip(" \t"))
+BAD_NAMES = ["", " ", "a b", "a:", ":", "a\r", "a\n", "a\r\nb", "a\x00", "a\tb", "(", "a,b", "a;b", "a=b", "\u00e4", "a\x7f", "a/b", "a@b", '"']
+BAD_VALUES = ["\r", "\n", "\r\n", "a\r\nEvil: 1", "a\nEvil: 1", "a\r\n\r\n", "a\x00", "\x00"]
+
+
+def test_values_in_order_and_names_in_their_case() -> None:
+    headers = Headers([("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")])
+    assert headers.items() == [("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")]
+    assert headers.keys() == list(headers) == ["b", "A"]
+    assert len(headers) == 4
+    assert headers.encode() == b"NATS/1.0\r\nb: 1\r\nA: 2\r\nB: 3\r\na: 4\r\n\r\n"
+
+
+def test_lookup_without_case() -> None:
+    headers = Headers({"Nats-Msg-Id": "1"})
+    headers.add("nats-msg-id", "2")
+    for name in ("Nats-Msg-Id", "nats-msg-id", "NATS-MSG-ID"):
+        assert headers[name] == headers.get(name) == "1"
+        assert headers.get_all(name) == ["1", "2"]
+        assert name in headers
+    assert headers.get("other") is None and headers.get("other", "x") == "x" and headers.get_all("other") == []
+    assert "other" not in headers and 7 not in headers
+    with pytest.raises(KeyError):
+        headers["other"]
+
+
+def test_setting_replaces_at_the_place_of_the_first() -> None:
+    headers = Headers([("a", "1"), ("b", "2"), ("A", "3"), ("a", "4")])
+    headers["A"] = "5"
+    assert headers.items() == [("A", "5"), ("b", "2")]
+    headers["c"] = "6"
+    assert headers.items() == [("A", "5"), ("b", "2"), ("c", "6")]
+
+
+def test_deleting() -> None:
+    headers = Headers([("a", "1"), ("b", "2"), ("A", "3")])
+    del headers["A"]
+    assert headers.items() == [("b", "2")]
+    with pytest.raises(KeyError):
+        del headers["a"]
+
+
+@pytest.mark.parametrize(
+    "given_headers",
+    [
+        {"a": ["1", "2"], "b": "3"},
+        {"a": ("1", "2"), "b": ["3"]},
+        [("a", "1"), ("a", "2"), ("b", "3")],
+        iter([("a", "1"), ("a", "2"), ("b", "3")]),
+        Headers([("a", "1"), ("a", "2"), ("b", "3")]),
+        {"a": (value for value in "12"), "b": "3"},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_headers_are_made_of(given_headers: Any) -> None:
+    assert Headers(given_headers).items() == [("a", "1"), ("a", "2"), ("b", "3")]
+
+
+def test_a_copy_is_a_copy() -> None:
+    first = Headers({"a": "1"})
+    second = Headers(first)
+    second["a"] = "2"
+    assert first["a"] == "1"
+
+
+def test_empty_headers() -> None:
+    for headers in (Headers(), Headers(None), Headers({}), Headers([]), Headers({"a": []})):
+        assert len(headers) == 0 and not headers and headers.items() == []
+        assert headers.encode() == b"NATS/1.0\r\n\r\n"
+
+
+def test_equality() -> None:
+    assert Headers({"a": "1"}) == Headers([("a", "1")]) == {"a": "1"}
+    assert Headers({"a": "1"}) != Headers({"A": "1"})
+    assert Headers({"a": "1"}) != Headers({"a": "1"}, status=503)
+    assert Headers({"a": "1"}) != "a" and Headers() != None  # noqa: E711
+    with pytest.raises(TypeError):
+        hash(Headers())
+
+
+@pytest.mark.parametrize("other", [{"a b": "1"}, {1: "1"}, {"a": 1}, {"a": "\n"}], ids=repr)
+def test_equality_never_raises(other: Any) -> None:
+    assert Headers({"a": "1"}) != other
+
+
+def test_repr() -> None:
+    assert repr(Headers({"a": "1"})) == "Headers([('a', '1')])"
+    assert repr(Headers(status=503, description="No Responders")) == "Headers([], status=503, description='No Responders')"
+
+
+# Nothing becomes protocol
+
+
+def setters(name: Any, value: Any) -> list[Callable[[], object]]:
+    """Every way to put a header in."""
+    return [
+        lambda: Headers({name: value}),
+        lambda: Headers([(name, value)]),
+        lambda: Headers({name: [value]}),
+        lambda: Headers().add(name, value),
+        lambda: Headers().__setitem__(name, value),
+        lambda: Message("a", headers={name: value}),
+    ]
+
+
+@pytest.mark.parametrize("name", [*BAD_NAMES, None, 7, b"a"], ids=repr)
+def test_a_name_that_is_not_a_token_is_refused(name: Any) -> None:
+    for put in setters(name, "x"):
+        with pytest.raises(InvalidHeaderError):
+            put()
+
+
+@pytest.mark.parametrize("value", [*BAD_VALUES, None, 7, b"x", bytearray(b"x")], ids=repr)
+def test_a_value_that_would_end_its_line_is_refused(value: Any) -> None:
+    for put in setters("a", value):
+        with pytest.raises(InvalidHeaderError):
+            put()
+
+
+@pytest.mark.parametrize("description", BAD_VALUES, ids=repr)
+def test_a_description_that_would_end_its_line_is_refused(description: str) -> None:
+    with pytest.raises(InvalidHeaderError):
+        Headers(status=503, description=description).encode()
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udfffb", "\udc00"], ids=ascii)
+def test_a_lone_surrogate_is_refused(value: str) -> None:
+    """It has no UTF-8, and is none of the escapes that stand for a byte."""
+    for put in setters("a", value):
+        with pytest.raises(InvalidHeaderError):
+            put()
+
+
+@calm
+@given(st.text(max_size=5), st.text(max_size=8))
+def test_what_is_accepted_is_one_line(name: str, value: str) -> None:
+    try:
+        block = Headers([(name, value)]).encode()
+    except InvalidHeaderError:
+        return
+    assert block.startswith(b"NATS/1.0\r\n" + name.encode() + b": ") and block.endswith(b"\r\n\r\n")
+    assert block.count(b"\n") == 3 and block.count(b"\r") == 3 and b"\x00" not in block
+
+
+# The block
+
+
+@calm
+@given(st.lists(st.tuples(NAMES, VALUES)), st.none() | st.integers(0, 999), st.text("ab c", max_size=8).map(str.strip))
+def test_a_block_is_read_back(pairs: list[tuple[str, str]], status: int | None, description: str) -> None:
+    headers = Headers(pairs, status=status, description=description if status is not None else "")
+    again = Headers.parse(headers.encode())
+    assert again == headers
+    assert again.encode() == headers.encode()
+
+
+@calm
+@given(st.binary(max_size=10).filter(lambda value: not set(value) & set(b"\r\n")))
+@example(b"\xff\xfe\x80")
+@example("\u00e4\u96ea\U0001f600".encode())
+@example(b"\xed\xa0\x80")
+def test_bytes_that_are_not_utf_8_go_out_as_they_came(value: bytes) -> None:
+    value = value.strip(b" \t")
+    block = b"NATS/1.0\r\nA: %b\r\n\r\n" % value
+    headers = Headers.parse(block)
+    assert headers.encode() == block
+    assert b"\x00" in value or Headers(headers).encode() == block
+
+
+@pytest.mark.parametrize(
+    "block, expected",
+    [
+        (b"NATS/1.0\r\nA: b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\nA:b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\nA:  \t b \t\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\nA: b\n\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\nA:\r\nB: \r\n\r\n", Headers({"A": "", "B": ""})),
+        (b"NATS/1.0\r\nA: b:c: d\r\n\r\n", Headers({"A": "b:c: d"})),
+        (b"NATS/1.0\r\nA: 1\r\na: 2\r\nA: 3\r\n\r\n", Headers([("A", "1"), ("a", "2"), ("A", "3")])),
+        (b"NATS/1.0", Headers()),
+        (b"NATS/1.0\r\n", Headers()),
+        (b"NATS/1.0\r\n\r\n", Headers()),
+        (b"", Headers()),
+        (b"\r\n\r\n", Headers()),
+        (b"garbage", Headers()),
+        (b"garbage\r\nA: b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\nno colon\r\nA: b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\n: no name\r\nA: b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\n\r\n\r\n\r\nA: b\r\n\r\n", Headers({"A": "b"})),
+        (b"NATS/1.0\r\nA: b", Headers({"A": "b"})),
+        (b"NATS/1.0 503\r\n\r\n", Headers(status=503)),
+        (b"NATS/1.0 503 No Responders\r\n\r\n", Headers(status=503, description="No Responders")),
+        (b"NATS/1.0  408  Request Timeout \r\nA: b\r\n\r\n", Headers({"A": "b"}, status=408, description="Request Timeout")),
+        (b"NATS/1.0503\r\n\r\n", Headers(status=503)),
+        (b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 3\r\n\r\n",
+         Headers({"Nats-Last-Consumer": "3"}, status=100, description="Idle Heartbeat")),
+        (b"NATS/1.0 nonsense\r\n\r\n", Headers()),
+        (b"NATS/1.0 -1\r\n\r\n", Headers()),
+        (b"NATS/1.0 99999999999999999999\r\n\r\n", Headers()),
+        ("NATS/1.0 \u0661\r\n\r\n".encode(), Headers()),
+    ],
+)  # fmt: skip
+def test_blocks(block: bytes, expected: Headers) -> None:
+    assert Headers.parse(block) == expected
+
+
+@calm
+@given(st.binary(max_size=80) | st.lists(st.sampled_from([b"NATS/1.0", b"\r\n", b"\n", b"\r", b" ", b":", b"A", b"503", b"\xff", b"\x00"])).map(b"".join))
+def test_no_block_is_an_error(block: bytes) -> None:
+    """What makes no sense is passed over, and what was made of a block stays what it is."""
+    headers = Headers.parse(block)
+    again = Headers.parse(headers.encode())
+    assert again == headers
+    repr(headers)
+
+
+# Message
+
+
+def test_message() -> None:
+    bare = Message("a", b"hi")
+    assert (bare.subject, bare.data, bare.reply, bare.status) == ("a", b"hi", "", None)
+    assert bare.headers == Headers() and bare.headers is bare.headers
+    full = Message("a", b"", "r", {"A": "b"})
+    assert (full.reply, full.headers["a"], full.status) == ("r", "b", None)
+    assert Message("a", headers=Headers(status=503)).status == 503
+    assert (Message("a").data, Message("a").reply) == (b"", "")
+
+
+def test_a_messages_attributes_are_read_only_where_they_are_compiled() -> None:
+    delivered = Message("a", b"hi", "r")
+    for name in ("subject", "data", "reply"):
+        if COMPILED:
+            with pytest.raises(AttributeError):
+                setattr(delivered, name, getattr(delivered, name))
+        else:
+            setattr(delivered, name, getattr(delivered, name))
+    for name in ("headers", "status"):
+        with pytest.raises(AttributeError):
+            setattr(delivered, name, None)
+    with pytest.raises(AttributeError):
+        delivered.anything = 1  # type: ignore[attr-defined]
+
+
+def test_a_message_holds_only_what_it_says() -> None:
+    if COMPILED:
+        for wrong in ((b"a",), ("a", "hi"), ("a", b"", b"r")):
+            with pytest.raises(TypeError):
+                Message(*wrong)  # type: ignore[arg-type]
+
+
+def test_responding_needs_a_reply_subject_and_a_subscription() -> None:
+    with pytest.raises(LocalProtocolError, match="the message on 'a' has no reply subject"):
+        Message("a", b"hi").respond(b"")
+    with pytest.raises(LocalProtocolError, match="the message on 'a' was not delivered by a subscription"):
+        Message("a", b"hi", "r").respond(b"")
+
+
+@pytest.mark.parametrize(
+    "shown, expected",
+    [
+        (Message("a", b"hi"), "Message('a', b'hi')"),
+        (Message("a", b"hi", "r"), "Message('a', b'hi', reply='r')"),
+        (Message("a", b"", "", {"A": "b"}), "Message('a', b'', headers=Headers([('A', 'b')]))"),
+        (Message("a", b"x" * 61), f"Message('a', b'{'x' * 60}...')"),
+    ],
+)
+def test_message_repr(shown: Message, expected: str) -> None:
+    assert repr(shown) == expected
