@@ -17,6 +17,7 @@ MODULES = [
     "midge.wire.parser",
     "midge.wire.encoder",
     "midge.client.session",
+    "midge.client.publisher",
     "midge.server.sublist",
     "midge.server.session",
     "midge.server.hub",

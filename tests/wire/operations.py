@@ -46,10 +46,10 @@ class Outcome(NamedTuple):
         return self._replace(reason=self.reason and VARIES.sub("", self.reason))
 
 
-def describe(parser: Any, op: int) -> Operation:
-    """The operation that the parser has just found."""
+def describe(parser: Any, op: int, is_server: bool) -> Operation:
+    """The operation that the parser has just found; a HMSG from a client is a line like any other."""
     name = NAMES[op]
-    if name not in MESSAGES:
+    if name not in MESSAGES or (name == "HMSG" and is_server):
         return Operation(name, b"" if name in ("PING", "PONG", "+OK") else parser.line())
     body = parser.payload()
     size = parser.header_size
@@ -75,7 +75,7 @@ def check_plain(parser: Any, has_header: bool, has_sid: bool) -> None:
     assert fields == ([parser.reply()] if parser.reply_end else [])
 
 
-def read(parser: Any, pieces: Iterable[bytes], chunk: bytearray | None = None) -> Outcome:
+def read(parser: Any, pieces: Iterable[bytes], chunk: bytearray | None = None, is_server: bool = True) -> Outcome:
     """Feed the pieces as a driver does and return what came of them."""
     found: list[Operation] = []
     chunk = bytearray(4096) if chunk is None else chunk
@@ -85,7 +85,7 @@ def read(parser: Any, pieces: Iterable[bytes], chunk: bytearray | None = None) -
             chunk[: stop + len(BEHIND)] = piece + BEHIND
             parser.receive(chunk, stop)
             while (op := parser.next()) != octets.NEED_DATA:
-                found.append(describe(parser, op))
+                found.append(describe(parser, op, is_server))
             chunk[:] = b"\xa5" * len(chunk)
     except RemoteProtocolError as error:
         return Outcome(found, error.reason, error.answer)

@@ -82,7 +82,7 @@ def test_a_client_reads_what_a_server_forwards(publishes: list[Publish], sid: by
         Operation("MSG" if header is None else "HMSG", b"", subject, sid, reply or b"", header, payload)
         for subject, reply, header, payload in publishes
     ]
-    assert read(Parser(False), pieces(written(forwarded), again), bytearray(30000)) == Outcome(expected)
+    assert read(Parser(False), pieces(written(forwarded), again), bytearray(30000), is_server=False) == Outcome(expected)
 
 
 @pytest.mark.parametrize("line", [b"PUB\ta  r\t2 \nhi\r\n", b"pub a r 2\nhi\r\n", b"PUB  a r 2\r\nhi\r\n"])
@@ -100,7 +100,7 @@ def test_a_stripped_message_is_read_back(subject: bytes, sid: bytes, reply: byte
     out = Outbox()
     put_stripped(out, subject, sid, reply, payload)
     expected = Operation("MSG", b"", subject, sid, reply, None, payload)
-    assert read(Parser(False), [written(out)], bytearray(30000)) == Outcome([expected])
+    assert read(Parser(False), [written(out)], bytearray(30000), is_server=False) == Outcome([expected])
 
 
 @calm

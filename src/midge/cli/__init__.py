@@ -7,8 +7,9 @@ Everything else is a click program (``program``), imported only when it is asked
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -20,7 +21,7 @@ def main(args: Sequence[str] | None = None) -> int:
         from midge.cli.serve import serve
 
         return serve(words[1:])
-    if words in (["--version"], ["version"]):
+    if words[:1] in (["--version"], ["version"]):
         from midge.cli.version import banner
 
         print(banner())
@@ -35,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     return run(words)
 
 
-def _program():  # type: ignore[no-untyped-def]
+def _program() -> Callable[[Sequence[str]], int]:
     """Return what runs the commands other than ``serve``.
 
     Raises:
@@ -44,8 +45,8 @@ def _program():  # type: ignore[no-untyped-def]
     from midge.errors import MissingExtraError
 
     try:
-        import click  # noqa: F401
-        import rich  # noqa: F401
+        importlib.import_module("click")
+        importlib.import_module("rich")
     except ImportError as error:
         raise MissingExtraError("cli", "every command but serve and --version") from error
     from midge.cli.program import run

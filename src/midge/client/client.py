@@ -9,7 +9,7 @@ A client belongs to the event loop that it was made in; call it from that loop's
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -17,8 +17,9 @@ from typing import Any, Literal
 from midge.client import session as states
 from midge.client.connection import Connection, InProcessServer
 from midge.client.options import ErrorCallback, Options
+from midge.client.publisher import Publisher
 from midge.client.servers import parse_servers
-from midge.client.session import READY, ServerInfo
+from midge.client.session import ServerInfo
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
@@ -46,21 +47,20 @@ class Stats:
     out_bytes: int
 
 
-class Client:
-    """One connection to a NATS server. Made by ``connect``."""
+class Client(Publisher):
+    """One connection to a NATS server. Made by ``connect``; ``publish`` is in Publisher, which is compiled."""
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
         self._servers = servers if hasattr(servers, "open_link") else parse_servers(servers)
         self._options = options
         self._nuid = Nuid()
-        self._connection = Connection(options, self.new_inbox(), self, VERSION)
-        self._session = self._connection.session
+        super().__init__(Connection(options, self.new_inbox(), self, VERSION))
 
     # The connection
 
     async def _open(self) -> Client:
         await self._connection.open(self._servers)  # type: ignore[arg-type]
-        self._session = self._connection.session
+        self.use_session()
         return self
 
     async def __aenter__(self) -> Client:
@@ -140,26 +140,6 @@ class Client:
         await self._connection.close()
 
     # Messages
-
-    def publish(
-        self, subject: str, data: bytes = b"", *, reply: str | None = None, headers: HeadersLike | None = None
-    ) -> Awaitable[None]:
-        """Publish a message. It is queued when the call returns; awaiting holds back a publisher that outruns the server.
-
-        Args:
-            subject: where to.
-            data: the payload: bytes, bytearray or memoryview.
-            reply: the subject that answers should go to.
-            headers: a Headers, a mapping, or pairs.
-
-        Raises:
-            InvalidSubjectError, InvalidHeaderError: it cannot be sent as it is.
-            MaxPayloadError: header and payload exceed the server's ``max_payload``.
-            OutboundFullError: ``outbound_limit`` bytes wait already, because publishes are not awaited.
-            ConnectionClosedError: the connection is closed.
-        """
-        waiting = self._session.publish(subject, data, reply, headers)
-        return self._connection.press(waiting) if waiting else READY
 
     def subscribe(
         self,

@@ -8,7 +8,7 @@ cdef int _OPEN, _CLOSED
 
 @cython.final
 cdef class Ready:
-    pass
+    cdef object _exhausted
 
 
 @cython.final

@@ -101,18 +101,18 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready:
-    """An awaitable that is done already: one instance serves every publish that need not wait."""
+    """An awaitable that is done already: one instance serves every publish that need not wait.
 
-    __slots__ = ()
+    Its iterator is an exhausted one, which says so without raising.
+    """
 
-    def __await__(self) -> Any:
-        return self
+    __slots__ = ("_exhausted",)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self
+    def __init__(self) -> None:
+        self._exhausted: Iterator[Any] = iter(())
 
-    def __next__(self) -> None:
-        raise StopIteration
+    def __await__(self) -> Iterator[Any]:
+        return self._exhausted
 
 
 READY = Ready()
@@ -241,10 +241,7 @@ class Session:
         """
         if self.state != _OPEN:
             self._refuse_publish()
-        try:
-            encoded = self._subjects.get(subject)
-        except TypeError:
-            encoded = None
+        encoded = self._subjects.get(subject) if isinstance(subject, str) else None
         if encoded is None:
             encoded = self._encode_subject(subject, "subject")
         if type(data) is not bytes:

@@ -1,0 +1,96 @@
+"""The click program: every command but ``serve``, imported when it is run, and the one place where errors become exit codes.
+
+0 is success, 1 an error of the network or the server, 2 a command line that makes no sense, 130 an interrupt; ``req`` adds two of
+its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a traceback is a bug in midge.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+from collections.abc import Sequence
+
+import click
+
+from midge.cli.version import banner
+from midge.errors import ConnectError, MidgeError
+
+__all__ = ["INTERRUPTED", "Program", "run"]
+
+INTERRUPTED = 130
+_COMMANDS = ("serve", "demo", "pub", "sub", "req", "reply", "bench")
+
+
+class Program(click.Group):
+    """A group whose commands live in the module of the same name, as ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        if cmd_name == "serve":
+            return _serve
+        command = importlib.import_module(f"midge.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        result = _program.main(list(args), prog_name="midge", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ConnectError as error:
+        tried = "; ".join(f"{url}: {_reason(cause)}" for url, cause in error.attempts)
+        click.echo(f"midge: could not connect to {tried}", err=True)
+        return 1
+    except (MidgeError, OSError) as error:
+        click.echo(f"midge: {error}", err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _reason(error: BaseException) -> str:
+    """Return why connecting failed, in the system's words rather than asyncio's."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(banner())
+        ctx.exit()
+
+
+_program = Program(
+    "midge",
+    help="NATS for Python, whole: a server, and the commands that talk to one.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[
+        click.Option(
+            ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit."
+        )
+    ],
+)
+
+
+@click.command("serve", help="Run a NATS server; it takes nats-server's flags.", add_help_option=False)
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def _serve(args: tuple[str, ...]) -> int:
+    """Listed here; ``main`` runs it without this module."""
+    from midge.cli.serve import serve
+
+    return serve(args)
+
+
+_serve.ignore_unknown_options = True

@@ -1,0 +1,100 @@
+"""The server that a command talks to: the options every such command has, and the connection they make.
+
+The environment variables are those of the ``nats`` command. A password or a token belongs there rather than on the command line,
+which other users of the machine can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
+
+import click
+
+import midge
+from midge.client.client import Connecting
+from midge.errors import MidgeError
+from midge.server.server import Server, new_event_loop
+
+__all__ = ["Target", "run_async", "target_options"]
+
+T = TypeVar("T")
+DEFAULT_URL = "nats://127.0.0.1:4222"
+DEFAULT_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect and how; and the errors that no call raised, such as a publish that the server refused."""
+
+    server: str | Server = DEFAULT_URL
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    errors: list[Exception] = field(default_factory=list)
+
+    def connect(self, name: str, on_error: Callable[[Exception], object] | None = None) -> Connecting:
+        """Return a connection to await or to enter; errors without a caller go to ``on_error``, or to ``errors``.
+
+        Raises:
+            MidgeError: an option makes no sense.
+        """
+
+        def report(error: Exception) -> None:
+            (on_error or self.errors.append)(error)
+
+        try:
+            return midge.connect(
+                self.server,
+                name=name,
+                user=self.user,
+                password=self.password,
+                token=self.token,
+                timeout=self.timeout,
+                error_callback=report,
+            )
+        except ValueError as error:
+            raise MidgeError(str(error)) from error
+
+    def raise_errors(self) -> None:
+        """Raise the first error that no call raised, if there is one."""
+        if self.errors:
+            raise self.errors[0]
+
+
+def target_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the options of a Target, and the Target as its first argument."""
+
+    @wraps(command)
+    def wrapper(
+        *args: Any, server: str, user: str | None, password: str | None, token: str | None, timeout: float, **kwargs: Any
+    ) -> T:
+        return command(Target(server, user, password, token, timeout), *args, **kwargs)
+
+    options = [
+        click.option("--server", "-s", metavar="URL", envvar="NATS_URL", default=DEFAULT_URL, show_default=True, help="The server."),
+        click.option("--user", envvar="NATS_USER", help="The user's name. [env: NATS_USER]"),
+        click.option("--password", envvar="NATS_PASSWORD", help="The user's password. [env: NATS_PASSWORD]"),
+        click.option("--token", envvar="NATS_TOKEN", help="An authorization token. [env: NATS_TOKEN]"),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            default=DEFAULT_TIMEOUT,
+            show_default=True,
+            help="How long to wait for the server, and for an answer.",
+        ),
+    ]
+    for option in reversed(options):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end, in the fastest event loop there is."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)

@@ -1,0 +1,77 @@
+"""server.options: nats-server's defaults, and that nonsense is refused when the options are made."""
+
+from dataclasses import FrozenInstanceError, asdict
+from typing import Any
+
+import pytest
+
+from midge.server.options import MAX_PAYLOAD_LIMIT, Options
+
+DEFAULTS = {
+    "host": "127.0.0.1", "port": 4222, "name": "", "user": None, "password": None, "token": None, "auth_timeout": 2.0,
+    "max_connections": 65536, "max_subscriptions": 0, "max_payload": 1 << 20, "max_control_line": 4096, "max_pending": 64 << 20,
+    "ping_interval": 120.0, "ping_max": 2, "write_deadline": 10.0,
+}  # fmt: skip
+ACCEPTED: list[dict[str, Any]] = [
+    {},
+    {"port": 0},
+    {"port": -1},
+    {"port": 65535},
+    {"user": "u", "password": "p"},
+    {"user": "", "password": ""},
+    {"token": "t"},
+    {"max_connections": 0},
+    {"max_payload": MAX_PAYLOAD_LIMIT},
+    {"max_payload": 1},
+    {"max_payload": 1000, "max_pending": 1000},
+]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"port": -2}, "port -2"),
+    ({"port": 65536}, "port 65536"),
+    ({"user": "u"}, "password"),
+    ({"password": "p"}, "user"),
+    ({"token": "t", "user": "u", "password": "p"}, "exclude"),
+    ({"token": "t", "user": "u"}, "exclude"),
+    ({"token": "t", "password": "p"}, "exclude"),
+    ({"max_payload": MAX_PAYLOAD_LIMIT + 1}, "max_payload"),
+    ({"max_payload": 1001, "max_pending": 1000}, "max_payload 1001 exceeds max_pending 1000"),
+    ({"max_connections": -1}, "max_connections -1"),
+    ({"max_subscriptions": -1}, "max_subscriptions -1"),
+    *[({name: value}, f"{name} {value}: expected more than 0")
+      for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline")
+      for value in (0, -1)],
+]  # fmt: skip
+
+
+def test_the_defaults_are_nats_servers() -> None:
+    assert asdict(Options()) == DEFAULTS
+
+
+@pytest.mark.parametrize("options", ACCEPTED, ids=str)
+def test_accepted(options: dict[str, Any]) -> None:
+    assert asdict(Options(**options)) == DEFAULTS | options
+
+
+@pytest.mark.parametrize("options, text", REFUSED, ids=lambda value: str(value) if isinstance(value, dict) else "")
+def test_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Options(**options)
+
+
+def test_a_value_that_does_not_change() -> None:
+    options = Options()
+    with pytest.raises(FrozenInstanceError):
+        options.port = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Options("127.0.0.1")  # type: ignore[misc]
+    assert Options() == Options() and hash(Options()) == hash(Options())
+
+
+def test_whether_credentials_are_wanted() -> None:
+    assert not Options().auth_required
+    assert Options(token="t").auth_required and Options(user="u", password="p").auth_required
+    assert Options(token="").auth_required
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "s3cret" not in repr(Options(user="u", password="s3cret")) and "s3cret" not in repr(Options(token="s3cret"))

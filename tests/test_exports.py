@@ -1,0 +1,87 @@
+"""What is public: every module says it in ``__all__``, and the package re-exports it once, in order."""
+
+import ast
+import importlib
+import pkgutil
+from types import ModuleType
+
+import pytest
+
+import midge
+
+NAMES = sorted(module.name for module in pkgutil.walk_packages(midge.__path__, "midge."))
+MODULES = [name for name in NAMES if not name.rpartition(".")[2].startswith("_")]
+
+
+def load(name: str) -> ModuleType:
+    """Import a module; those of an extra that is not installed are skipped."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "midge":
+            raise
+        pytest.skip(f"{name} needs {error.name}")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_is_public(name: str) -> None:
+    module = load(name)
+    if hasattr(module, "__path__") and not hasattr(module, "__all__"):
+        assert not [public for public, value in vars(module).items() if public[0] != "_" and not isinstance(value, ModuleType)]
+        return
+    public = module.__all__
+    assert isinstance(public, list) and len(set(public)) == len(public)
+    assert not [missing for missing in public if not hasattr(module, missing)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_public_class_or_function_has_a_docstring_and_a_home(name: str) -> None:
+    """What a module calls public is its own, not something it has imported."""
+    for public in getattr(module := load(name), "__all__", []):
+        value = getattr(module, public)
+        if isinstance(value, type) or callable(value) and hasattr(value, "__qualname__"):
+            if hasattr(value, "__module__"):
+                assert value.__module__ == name, public
+                assert value.__doc__, public
+
+
+def test_the_package_is_sorted() -> None:
+    assert midge.__all__ == sorted(midge.__all__)
+    assert len(set(midge.__all__)) == len(midge.__all__)
+
+
+@pytest.mark.parametrize("name", midge.__all__)
+def test_a_name_of_the_package_can_be_used(name: str) -> None:
+    assert getattr(midge, name) is not None
+
+
+def test_a_name_of_the_package_is_imported_once_and_nothing_else_is() -> None:
+    assert midge.__file__ is not None
+    with open(midge.__file__, encoding="utf-8") as source:
+        tree = ast.parse(source.read())
+    imported = [alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert len(set(imported)) == len(imported)
+    assert {name for name in imported if not name.startswith("_") or name in midge.__all__} == set(midge.__all__) - {"compiled"}
+
+
+@pytest.mark.parametrize("name", [name for name in midge.__all__ if name not in ("__version__", "compiled")])
+def test_a_name_of_the_package_has_one_home(name: str) -> None:
+    """It comes from the module that defines it and calls it public there; no other module claims it too."""
+    value = getattr(midge, name)
+    homes = [home for home in MODULES if not hasattr(module := load_or_none(home), "__path__") and name in getattr(module, "__all__", [])]
+    same = [home for home in homes if getattr(load(home), name) is value]
+    assert same == [value.__module__]
+
+
+def load_or_none(name: str) -> ModuleType | None:
+    """The module, or None where an extra is missing."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        return None
+
+
+def test_every_error_is_re_exported() -> None:
+    from midge import errors
+
+    assert set(errors.__all__) <= set(midge.__all__)

@@ -1,0 +1,178 @@
+"""Who may import whom (design.md, section 3): read from the sources, so that every import counts, also one inside a function.
+
+Each module belongs to exactly one row of ``RULES``; a new module needs a row before it may exist. Tools above the library
+(the command line, the blocking face, test helpers) may import anything.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+IMPURE = {"asyncio", "concurrent", "multiprocessing", "random", "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"}
+
+
+class Rule(NamedTuple):
+    """What modules may import: of midge (patterns), and of what is not in the standard library."""
+
+    modules: str
+    midge: str = ""
+    others: str = ""
+    pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
+
+
+BELOW = "errors subject message nuid model"
+CLIENT_CORE = "client.session client.servers client.auth client.options"
+SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
+RULES = [
+    Rule("errors nuid _nocython"),
+    Rule("subject message", "errors"),
+    Rule("model", "errors", "msgspec"),
+    Rule("wire wire.*", "wire.* errors subject message"),
+    Rule("link", "wire.outbox errors", pure=False),
+    Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
+    Rule("client.connection", f"link wire.* client.* {BELOW}", "msgspec", pure=False),
+    Rule("client client.client client.subscription", f"client.* {BELOW}", "msgspec", pure=False),
+    Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
+    Rule("store store.*", "store.* errors"),
+    Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
+    Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
+    Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
+    Rule("server.connection", f"link wire.* server.* {BELOW}", pure=False),
+    Rule("server server.server server.monitor", f"link wire.* server.* engine.* store.* {BELOW}", "uvloop", pure=False),
+    Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
+]
+
+
+def name_of(path: Path) -> str:
+    """The name of a module inside the package; the package itself is "__init__"."""
+    parts = path.relative_to(SOURCE / "midge").with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(SOURCE.glob("midge/**/*.py"))}
+each_module = pytest.mark.parametrize("name", MODULES)
+
+
+def is_one_of(name: str, patterns: str) -> bool:
+    """True if one of the patterns fits."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns.split())
+
+
+def rule_of(name: str) -> Rule:
+    """The first row that names the module."""
+    return next(rule for rule in RULES if is_one_of(name, rule.modules))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a source imports, by its full name; a cimport counts as an import."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module is not None, f"{path}:{node.lineno}: imports are absolute"
+            module = node.module.removeprefix("cython.cimports.")
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                yield inner if inner.removeprefix("midge.") in MODULES else module
+
+
+def of_midge(path: Path) -> set[str]:
+    """The modules of midge that a source imports."""
+    found = {name for name in imports(path) if name.partition(".")[0] == "midge"}
+    return {"__init__" if name == "midge" else name.removeprefix("midge.") for name in found}
+
+
+def test_the_sources_are_here() -> None:
+    assert {"errors", "wire.parser", "server.session", "client.session", "__init__"} <= set(MODULES)
+
+
+@each_module
+def test_has_a_row(name: str) -> None:
+    rows = [rule.modules for rule in RULES if name in rule.modules.split() or is_one_of(name, rule.modules)]
+    assert rows, f"midge.{name} belongs to no layer: give it a row in RULES"
+
+
+@each_module
+def test_imports_only_its_layer_and_those_below(name: str) -> None:
+    rule = rule_of(name)
+    wrong = {module for module in of_midge(MODULES[name]) if not is_one_of(module, f"_nocython {rule.midge}")}
+    assert not wrong, f"midge.{name} may not import {', '.join(sorted(wrong))}"
+
+
+@each_module
+def test_imports_nothing_foreign(name: str) -> None:
+    rule = rule_of(name)
+    tops = {module.partition(".")[0] for module in imports(MODULES[name])}
+    foreign = {top for top in tops - sys.stdlib_module_names - {"midge", "cython"} if not is_one_of(top, rule.others)}
+    assert not foreign, f"midge.{name} may not import {', '.join(sorted(foreign))}"
+
+
+@each_module
+def test_a_pure_module_has_no_sockets_no_threads_no_clock_and_no_dice(name: str) -> None:
+    if rule_of(name).pure:
+        tops = {module.partition(".")[0] for module in imports(MODULES[name])}
+        assert not tops & IMPURE, f"midge.{name} is pure and may not import {', '.join(sorted(tops & IMPURE))}"
+
+
+@each_module
+def test_client_and_server_never_import_each_other(name: str) -> None:
+    wanted = of_midge(MODULES[name])
+    if is_one_of(name, "client client.* jetstream jetstream.* service"):
+        assert not [module for module in wanted if is_one_of(module, "server server.* engine engine.* store store.*")]
+    if is_one_of(name, "server server.* engine engine.* store store.*"):
+        assert not [module for module in wanted if is_one_of(module, "client client.* jetstream jetstream.* service")]
+
+
+def test_only_the_drivers_know_the_link() -> None:
+    assert {name for name, path in MODULES.items() if "link" in of_midge(path)} <= {"client.connection", "server.connection", "server.server"}
+
+
+@each_module
+def test_cython_is_imported_only_for_the_type_checker(name: str) -> None:
+    """Everything that a program runs gets the stand-in, so nobody needs Cython installed."""
+    tree = ast.parse(MODULES[name].read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "cython.compiled":
+            node.body = [ast.Pass()]
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not [found for found in names if found.partition(".")[0].lower() == "cython"]
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    """Imports for the type checker do not count: they do not happen."""
+
+    def wanted(name: str) -> set[str]:
+        tree = ast.parse(MODULES[name].read_text("utf-8"))
+        later = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        later += [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]  # type: ignore[misc]
+        for node in later:
+            node.body = [ast.Pass()]
+        found = {module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for module in targets(node)}
+        return found & set(MODULES)
+
+    def targets(node: ast.ImportFrom) -> Iterator[str]:
+        module = (node.module or "").removeprefix("cython.cimports.").removeprefix("midge.")
+        for alias in node.names:
+            yield f"{module}.{alias.name}" if f"{module}.{alias.name}" in MODULES else module
+
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join([*path, name])
+        if name not in done:
+            for other in sorted(wanted(name)):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
