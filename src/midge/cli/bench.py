@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -300,8 +301,8 @@ def _progress(hidden: bool) -> Progress:
 
 
 def _show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
-    title = f"{plan.kind}: {plan.msgs:,} messages of {plan.size:,} bytes on {plan.subject!r}"
-    table = Table(title=title, title_justify="left")
+    title = f'{plan.kind}: {plan.msgs:,} messages of {plan.size:,} bytes on "{escape(plan.subject)}"'
+    table = Table()
     table.add_column("client")
     headings = ["messages", "msgs/s", "bytes/s"] + ([f"p{share}" for share in _PERCENTILES] if plan.kind == "request" else [])
     for heading in headings:
@@ -313,6 +314,7 @@ def _show(console: Console, plan: Plan, groups: list[list[Figures]], totals: lis
             ordered = sorted(figures.latencies)
             row += [f"{percentile(ordered, share) * 1e6:,.0f} us" for share in _PERCENTILES] if ordered else []
             table.add_row(*row, end_section=figures is total or len(group) == 1)
+    console.print(title, highlight=False, soft_wrap=True)
     console.print(table)
 
 

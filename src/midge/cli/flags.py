@@ -14,7 +14,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["TABLE", "Flag", "FlagError", "Parsed", "parse"]
+from midge.server.quote import quote
+
+__all__ = ["TABLE", "Flag", "FlagError", "Parsed", "in_quotes", "parse"]
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -120,7 +122,7 @@ def parse(args: Sequence[str]) -> Parsed:
 
 def _bool(name: str, text: str) -> bool:
     if text not in _TRUE + _FALSE:
-        raise FlagError(f"invalid boolean value {_quote(text)} for -{name}: parse error")
+        raise FlagError(f"invalid boolean value {in_quotes(text)} for -{name}: parse error")
     return text in _TRUE
 
 
@@ -131,11 +133,12 @@ def _int(name: str, text: str) -> int:
             raise ValueError
         value = int(text, 8 if _OLD_OCTAL.fullmatch(text) else 0)
     except ValueError:
-        raise FlagError(f"invalid value {_quote(text)} for flag -{name}: parse error") from None
+        raise FlagError(f"invalid value {in_quotes(text)} for flag -{name}: parse error") from None
     if not -(1 << _INT_BITS) <= value < 1 << _INT_BITS:
-        raise FlagError(f"invalid value {_quote(text)} for flag -{name}: value out of range")
+        raise FlagError(f"invalid value {in_quotes(text)} for flag -{name}: value out of range")
     return value
 
 
-def _quote(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def in_quotes(text: str) -> str:
+    """Return a word of the command line as Go's %q shows it."""
+    return quote(text.encode("utf-8", "surrogateescape"))

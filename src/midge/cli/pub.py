@@ -24,9 +24,7 @@ __all__ = ["command"]
 @header_option
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Publish each message so many times.")
 @target_options
-def command(
-    target: Target, subject: str, data: str | None, lines: bool, reply: str | None, headers: Headers | None, count: int
-) -> None:
+def command(target: Target, subject: str, data: str | None, lines: bool, reply: str | None, headers: Headers | None, count: int) -> None:
     """Publish DATA to SUBJECT. Without DATA, or with -, the payload is standard input."""
     if lines and data not in (None, "-"):
         raise click.UsageError("--lines reads standard input; it takes no DATA")

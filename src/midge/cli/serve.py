@@ -125,7 +125,7 @@ def settings_of(parsed: flags.Parsed) -> Settings:
         ValueError: it asks for something that midge does not do, or that makes no sense.
     """
     if parsed.rest:
-        raise ValueError(f'unrecognized command: "{parsed.rest[0]}"')
+        raise ValueError(f"unrecognized command: {flags.in_quotes(parsed.rest[0])}")
     if parsed.refused:
         one = len(parsed.refused) == 1
         names = ", ".join(f"-{name}" for name in parsed.refused)

@@ -70,9 +70,7 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the options of a Target, and the Target as its first argument."""
 
     @wraps(command)
-    def wrapper(
-        *args: Any, server: str, user: str | None, password: str | None, token: str | None, timeout: float, **kwargs: Any
-    ) -> T:
+    def wrapper(*args: Any, server: str, user: str | None, password: str | None, token: str | None, timeout: float, **kwargs: Any) -> T:
         return command(Target(server, user, password, token, timeout), *args, **kwargs)
 
     options = [

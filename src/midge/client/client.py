@@ -59,7 +59,7 @@ class Client(Publisher):
     # The connection
 
     async def _open(self) -> Client:
-        await self._connection.open(self._servers)  # type: ignore[arg-type]
+        await self._connection.open(self._servers)
         self.use_session()
         return self
 
@@ -167,9 +167,7 @@ class Client(Publisher):
         """
         return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
 
-    async def request(
-        self, subject: str, data: bytes = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None
-    ) -> Message:
+    async def request(self, subject: str, data: bytes = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None) -> Message:
         """Publish a request and return the first answer.
 
         Args:

@@ -6,24 +6,22 @@ One call from Python into C per publish, and an awaitable that costs next to not
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from midge.client.session import READY
+from midge.message import HeadersLike
 
 if TYPE_CHECKING:
     import cython
 
-    from midge.client.session import READY, Session
-    from midge.message import HeadersLike
+    from midge.client.connection import Connection
 else:
     from midge import _nocython as cython
 
-    HeadersLike = object
-
 if cython.compiled:
     from cython.cimports.midge.client.session import Session
-
-    from midge.client.session import READY
 else:
-    from midge.client.session import READY, Session
+    from midge.client.session import Session
 
 __all__ = ["Publisher"]
 
@@ -33,14 +31,12 @@ class Publisher:
 
     __slots__ = ("_connection", "_ready", "_session")
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ready: Awaitable[None] = READY
         self._session: Session = connection.session
 
-    def publish(
-        self, subject: str, data: bytes = b"", *, reply: str | None = None, headers: HeadersLike | None = None
-    ) -> Awaitable[None]:
+    def publish(self, subject: str, data: bytes = b"", *, reply: str | None = None, headers: HeadersLike | None = None) -> Awaitable[None]:
         """Publish a message. It is queued when the call returns; awaiting holds back a publisher that outruns the server.
 
         Args:
@@ -59,8 +55,7 @@ class Publisher:
         waiting = self._session.publish(subject, data, reply, headers)
         if waiting == 0:
             return self._ready
-        pressed: Awaitable[None] = self._connection.press(waiting)
-        return pressed
+        return self._connection.press(waiting)
 
     def use_session(self) -> None:
         """Take the connection's session, which is a new one for every attempt to connect."""

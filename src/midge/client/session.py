@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,11 +37,6 @@ from midge.subject import check_publish, check_queue
 
 if TYPE_CHECKING:
     import cython
-
-    from midge.message import Message
-    from midge.wire.encoder import put_line, put_publish
-    from midge.wire.outbox import Outbox
-    from midge.wire.parser import Parser
 else:
     from midge import _nocython as cython
 
@@ -111,8 +106,8 @@ class Ready:
     def __init__(self) -> None:
         self._exhausted: Iterator[Any] = iter(())
 
-    def __await__(self) -> Iterator[Any]:
-        return self._exhausted
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._exhausted  # type: ignore[return-value]
 
 
 READY = Ready()
@@ -170,9 +165,7 @@ class Feed:
 
     def put(self, message: Message, size: int) -> bool:
         """Append a message. False where the buffer became full with this one, for the first time since one fitted."""
-        if (self.max_msgs == 0 or len(self.buffer) < self.max_msgs) and (
-            self.max_bytes == 0 or self.buffered + size <= self.max_bytes
-        ):
+        if (self.max_msgs == 0 or len(self.buffer) < self.max_msgs) and (self.max_bytes == 0 or self.buffered + size <= self.max_bytes):
             self.buffer.append((message, size))
             self.buffered += size
             self._slow = False

@@ -7,6 +7,7 @@ matched in any case, null leaves a field as it is, unknown fields are ignored, a
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, fields, replace
 
 from midge.errors import RemoteProtocolError
@@ -45,6 +46,7 @@ _INFO_TYPES: dict[str, type] = {
     **dict.fromkeys(("headers", "auth_required", "tls_required", "tls_verify", "tls_available", "jetstream", "ldm"), bool),
     **dict.fromkeys(("connect_urls", "ws_connect_urls"), list),
 }
+_HALF_PAIR = re.compile("[\ud800-\udfff]")  # Go replaces half a surrogate pair
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -59,7 +61,7 @@ def parse_connect(line: bytes, before: Connect) -> Connect:
         known = _TYPES.get(_fold(key))
         if known is not None and value is not None:
             _check_type("CONNECT", key, value, known[1])
-            changes[known[0]] = value
+            changes[known[0]] = _HALF_PAIR.sub("\ufffd", value) if isinstance(value, str) else value
     return replace(before, **changes)  # type: ignore[arg-type]
 
 

@@ -25,11 +25,6 @@ from midge.server.quote import quote
 
 if TYPE_CHECKING:
     import cython
-
-    from midge.server.session import Session
-    from midge.server.sublist import Sublist, Subscription
-    from midge.wire.encoder import put_message, put_stripped
-    from midge.wire.parser import Parser
 else:
     from midge import _nocython as cython
 
@@ -38,11 +33,13 @@ if cython.compiled:
     from cython.cimports.midge.server.sublist import Sublist, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
+    from cython.cimports.midge.wire.parser import Parser
 else:
     from midge.server.session import Session
     from midge.server.sublist import Sublist, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
+    from midge.wire.parser import Parser
 
 __all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
 
@@ -194,11 +191,7 @@ class Hub:
         if session.tracing:
             trace.log_publish(session, op)
         result = session.last
-        if (
-            result is None
-            or not same(buf, parser.subject_start, parser.subject_end, result.subject)
-            or not self.sublist.is_fresh(result)
-        ):
+        if result is None or not same(buf, parser.subject_start, parser.subject_end, result.subject) or not self.sublist.is_fresh(result):
             result = self.sublist.match(cut(buf, parser.subject_start, parser.subject_end))
             session.last = result
         if session.pedantic and not _is_literal(result.subject):

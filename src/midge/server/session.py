@@ -22,22 +22,17 @@ from midge.server.quote import quote
 
 if TYPE_CHECKING:
     import cython
-
-    from midge.server.sublist import Result, Subscription
-    from midge.wire.encoder import put_line
-    from midge.wire.outbox import Outbox
-    from midge.wire.parser import Parser
 else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.sublist import Subscription
+    from cython.cimports.midge.server.sublist import Result, Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
 else:
-    from midge.server.sublist import Subscription
+    from midge.server.sublist import Result, Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from midge.wire.outbox import Outbox
@@ -195,9 +190,7 @@ class Session:
         """The client took nothing for write_deadline seconds."""
         self.hub.slow_consumers += 1
         deadline = self.hub.options.write_deadline
-        self.log(
-            logging.INFO, "Slow Consumer Detected: WriteDeadline of %gs exceeded with 1 chunks of %d total bytes.", deadline, waiting
-        )
+        self.log(logging.INFO, "Slow Consumer Detected: WriteDeadline of %gs exceeded with 1 chunks of %d total bytes.", deadline, waiting)
         self.abandon = True
         self.close(SLOW_CONSUMER_DEADLINE)
 

@@ -11,12 +11,7 @@ on ``_INBOX`` leaves the results for ``orders`` alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import cython
-else:
-    from midge import _nocython as cython
+from typing import Any
 
 __all__ = ["Result", "Sublist", "Subscription"]
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import cython
-
-    from midge.wire.outbox import Outbox
 else:
     from midge import _nocython as cython
 

@@ -6,6 +6,11 @@ cannot. ``tests/wire/test_octets.py`` runs hostile input through both and demand
 
 from __future__ import annotations
 
+__all__ = [
+    "CONNECT", "ERR", "HMSG", "HPUB", "INFO", "MAX_FIELDS", "MSG", "NEED_DATA", "OK", "PING", "PONG", "PUB", "SUB", "UNSUB", "cut",
+    "fields", "find_byte", "number", "put", "put_number", "put_slice", "same",
+]  # fmt: skip
+
 # What Parser.next() found. The same numbers stand in octets.pxd, and a test compares them.
 NEED_DATA, PUB, HPUB, SUB, UNSUB, CONNECT, PING, PONG, INFO, OK, ERR, MSG, HMSG = range(13)
 MAX_FIELDS = 6

@@ -147,15 +147,14 @@ class Parser:
     """
 
     __slots__ = (
-        "_chunk", "_chunk_pos", "_chunk_stop", "_connect_only", "_have", "_headers", "_held", "_is_server", "_max_control_line", "_max_payload",
+        "_chunk", "_chunk_pos", "_chunk_stop", "_connect_only", "_have", "_headers", "_held", "_is_server", "_max_control_line",
+        "_max_payload",
         "_need", "_pos", "_spans", "_stop", "_verbs",
         "buf", "end", "header_size", "line_end", "line_start", "payload_end", "payload_start", "reply_end", "reply_start",
         "sid_end", "sid_start", "subject_end", "subject_start", "tail_start",
     )  # fmt: skip
 
-    def __init__(
-        self, is_server: bool, max_control_line: int = DEFAULT_MAX_CONTROL_LINE, max_payload: int = DEFAULT_MAX_PAYLOAD
-    ) -> None:
+    def __init__(self, is_server: bool, max_control_line: int = DEFAULT_MAX_CONTROL_LINE, max_payload: int = DEFAULT_MAX_PAYLOAD) -> None:
         self._is_server = is_server
         self._verbs = _SERVER_VERBS if is_server else _CLIENT_VERBS
         self._max_control_line = max_control_line
