@@ -738,7 +738,7 @@ FULL = [
          sync(2, b"SUB a 1\r\nSUB a 2\r\nSUB a 3\r\nSUB a 4\r\n"), max_subscriptions=3),
     talk("max connections: the third is refused", hello(1), sync(1), connect(2), sync(2), connect(3), wait_close(3), sync(1), sync(2),
          max_connections=2),
-    talk("max connections: none at all after one", connect(1), connect(2), wait_close(2), connect(3), wait_close(3), eof(1),
+    talk("max connections: none at all after one", ready(1, b""), connect(2), wait_close(2), connect(3), wait_close(3), eof(1),
          max_connections=1),
 ]  # fmt: skip
 

@@ -18,7 +18,7 @@ from midge.client import session as states
 from midge.client.connection import Connection, InProcessServer
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
-from midge.client.servers import parse_servers
+from midge.client.servers import Address, parse_servers
 from midge.client.session import ServerInfo
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
 from midge.message import HeadersLike, Message
@@ -51,7 +51,11 @@ class Client(Publisher):
     """One connection to a NATS server. Made by ``connect``; ``publish`` is in Publisher, which is compiled."""
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
-        self._servers = servers if hasattr(servers, "open_link") else parse_servers(servers)
+        self._servers: list[Address] | InProcessServer
+        if isinstance(servers, InProcessServer):
+            self._servers = servers
+        else:
+            self._servers = parse_servers(servers)
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, self.new_inbox(), self, VERSION))

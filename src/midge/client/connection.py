@@ -16,7 +16,7 @@ import re
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from midge.client import session as states
 from midge.client.auth import connect_line
@@ -52,6 +52,7 @@ _SID = re.compile(r'\(sid "(\d+)"\)')
 _AUTHORIZATION = ("authorization violation", "authentication expired", "authentication revoked", "authentication timeout")
 
 
+@runtime_checkable
 class InProcessServer(Protocol):
     """A server in this process: it can be connected to without a socket."""
 

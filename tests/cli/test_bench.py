@@ -1,0 +1,116 @@
+"""``midge bench`` and ``midge demo``: every kind ends, with figures that add up; the demo holds what it claims, or says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import Run, Spawn
+from rich.console import Console
+
+import midge as package
+from midge.cli import demo as demo_module
+from midge.cli import main
+from midge.cli.bench import percentile
+from midge.cli.target import run_async
+
+
+def figures(out: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(out)
+    for one in found["results"] + found["totals"]:
+        assert one["msgs_per_second"] == pytest.approx(one["msgs"] / one["seconds"], rel=0.05)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "msgs", "totals"),
+    [
+        ("pub", [4, 3, 3], [10]),
+        ("pubsub", [4, 3, 3, 10, 10, 10], [10, 30]),
+        ("request", [4, 3, 3], [10]),
+    ],
+)
+def test_json_of_an_embedded_server(capsys: pytest.CaptureFixture[str], kind: str, msgs: list[int], totals: list[int]) -> None:
+    assert main(["bench", kind, "--embedded", "--json", "--msgs", "10", "--clients", "3", "--size", "0"]) == 0
+    out, err = capsys.readouterr()
+    found = figures(out)
+    assert err == "" and (found["kind"], found["msgs"], found["size"], found["clients"]) == (kind, 10, 0, 3)
+    assert [one["msgs"] for one in found["results"]] == msgs
+    assert [one["msgs"] for one in found["totals"]] == totals
+    assert all(set(one["latency_seconds"]) == {"p50", "p90", "p99"} for one in found["results"] if kind == "request")
+
+
+@pytest.mark.parametrize("kind", ["pub", "pubsub", "request"])
+def test_the_table(midge: Run, server: str, kind: str) -> None:
+    result = midge("bench", kind, "foo", "--msgs", "2000", "--clients", "2", NATS_URL=server)
+    out = result.stdout.decode()
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert out.startswith(f'{kind}: 2,000 messages of 128 bytes on "foo"\n')
+    for word in ["msgs/s", "bytes/s", "all 2 ", *(["p50", "p90", "p99"] if kind == "request" else [])]:
+        assert word in out
+
+
+def test_more_clients_than_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "request", "--embedded", "--msgs", "1", "--clients", "2"]) == 0
+    assert "requester 2" in capsys.readouterr().out
+
+
+def test_sub_takes_what_another_process_publishes(spawn: Spawn, midge: Run, server: str) -> None:
+    waiting = spawn("reply", "foo", "--queue", "q", "--raw", NATS_URL=server)
+    waiting.wait_for("Answering")
+    sub = spawn("bench", "sub", "foo", "--msgs", "5", "--json", NATS_URL=server)
+    while sub.process.poll() is None:  # there is no line to wait for: publish until it has enough
+        assert midge("pub", "foo", "x", "--count", "5", NATS_URL=server).returncode == 0
+    code, out, err = sub.end()
+    assert (code, err) == (0, "") and figures(out)["results"][0]["msgs"] == 5
+
+
+def test_a_server_that_goes_away(spawn: Spawn) -> None:
+    with package.Server(port=0) as server:
+        child = spawn("bench", "pub", "foo", "--msgs", "1000000000", NATS_URL=server.url)
+        sub = spawn("sub", "foo", "--count", "1", NATS_URL=server.url)
+        assert sub.end()[0] == 0
+    code, out, err = child.end()
+    assert (code, out) == (1, "") and err.startswith("midge: ") and len(err.splitlines()) == 1
+
+
+def test_requests_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "request", "foo", "--embedded", "--no-responder", "--msgs", "1"]) == 1
+    assert capsys.readouterr().err == "midge: no responders on 'foo'\n"
+
+
+def test_percentile() -> None:
+    values = [float(number) for number in range(1, 101)]
+    assert [percentile(values, share) for share in (0, 1, 50, 99, 100)] == [1, 1, 50, 99, 100]
+    assert percentile([7.0], 50) == 7
+
+
+def test_demo(midge: Run) -> None:
+    result = midge("demo")
+    lines = result.stdout.decode().splitlines()
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert len(lines) <= 40 and sum(line.startswith("  ✓ ") for line in lines) == 12 and "✗" not in result.stdout.decode()
+
+
+def test_a_demo_that_does_not_hold_says_which(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "_JOBS", 0)  # no job is ever done: the part runs out of patience
+    monkeypatch.setattr(demo_module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(demo_module, "_PATTERNS", {"orders.*.new": ("orders.eu.new",)})
+    monkeypatch.setattr(demo_module, "_SPEED_MSGS", 10)
+    assert main(["demo"]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("✗") == 2 and "2 of the claims did not hold." in out
+    assert err == (
+        "midge: the demo failed: orders.*.new  got orders.eu.new; "
+        "A queue group: each message to one of its members: it took too long\n"
+    )
+
+
+def test_a_demo_goes_on_where_a_part_fails() -> None:
+    with package.Server(port=0) as server:
+        console = Console(quiet=True)
+        show = demo_module.Demo(server, console)
+        server.__exit__()
+        run_async(show.run())
+    assert len(show.failures) == 7
