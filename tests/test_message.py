@@ -17,7 +17,7 @@ calm = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCh
 TOKEN_CHARACTERS = "!#$%&'*+-.^_`|~0123456789abcXYZ"
 NAMES = st.text(TOKEN_CHARACTERS, min_size=1, max_size=12)
 VALUES = st.text(st.characters(exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=20).map(lambda text: text.strip(" \t"))
-BAD_NAMES = ["", " ", "a b", "a:", ":", "a\r", "a\n", "a\r\nb", "a\x00", "a\tb", "(", "a,b", "a;b", "a=b", "\u00e4", "a\x7f", "a/b", "a@b", '"']
+BAD_NAMES = ["", " ", "a b", "a:", ":", "a\r", "a\n", "a\r\nb", "a\x00", "a\tb", "(", "a,b", "a;b", "a=b", "\u00e4", "a\x7f", "a/b", '"']
 BAD_VALUES = ["\r", "\n", "\r\n", "a\r\nEvil: 1", "a\nEvil: 1", "a\r\n\r\n", "a\x00", "\x00"]
 
 
@@ -167,6 +167,8 @@ def test_what_is_accepted_is_one_line(name: str, value: str) -> None:
 
 # The block
 
+SCRAPS = [b"NATS/1.0", b"\r\n", b"\n", b"\r", b" ", b":", b"A", b"503", b"\xff", b"\x00"]
+
 
 @calm
 @given(st.lists(st.tuples(NAMES, VALUES)), st.none() | st.integers(0, 999), st.text("ab c", max_size=8).map(str.strip))
@@ -228,7 +230,7 @@ def test_blocks(block: bytes, expected: Headers) -> None:
 
 
 @calm
-@given(st.binary(max_size=80) | st.lists(st.sampled_from([b"NATS/1.0", b"\r\n", b"\n", b"\r", b" ", b":", b"A", b"503", b"\xff", b"\x00"])).map(b"".join))
+@given(st.binary(max_size=80) | st.lists(st.sampled_from(SCRAPS)).map(b"".join))
 def test_no_block_is_an_error(block: bytes) -> None:
     """What makes no sense is passed over, and what was made of a block stays what it is."""
     headers = Headers.parse(block)
@@ -269,7 +271,7 @@ def test_a_message_holds_only_what_it_says() -> None:
     if COMPILED:
         for wrong in ((b"a",), ("a", "hi"), ("a", b"", b"r")):
             with pytest.raises(TypeError):
-                Message(*wrong)  # type: ignore[arg-type]
+                Message(*wrong)
 
 
 def test_responding_needs_a_reply_subject_and_a_subscription() -> None:

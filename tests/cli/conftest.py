@@ -1,68 +1,22 @@
 """Runs the command line as its users do: as a process of its own, ``python -m midge ...``.
 
 ``midge`` runs a command to its end; ``spawn`` starts one and gives its output line by line. Every process ends with its test.
-Nothing waits for time to pass: a test waits for a line, and pytest's timeout bounds it.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import COMMAND, Child, Run, Spawn, environment
 
 import midge as package
-
-Run = Callable[..., subprocess.CompletedProcess[bytes]]
-Spawn = Callable[..., "Child"]
-
-COMMAND = [sys.executable, "-W", "error", "-m", "midge"]
-LISTENING = re.compile(r"Listening for client connections on (.+):(\d+)")
-
-
-def environment(more: dict[str, str]) -> dict[str, str]:
-    """The environment of a command: this package first on its path, and no server of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTHONWARNINGS"))}
-    kept["PYTHONPATH"] = os.pathsep.join([str(Path(package.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return kept | {"COLUMNS": "160"} | more
-
-
-class Child:
-    """A running command."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.seen: list[str] = []
-
-    def wait_for(self, pattern: str, stream: str = "stderr") -> re.Match[str]:
-        """Return the first match in the lines that are still to come."""
-        while True:
-            line = self.line(stream)
-            match = re.search(pattern, line)
-            if match:
-                return match
-            assert line, f"ended without {pattern!r}: {self.seen}"
-
-    def line(self, stream: str = "stdout") -> str:
-        """Return the next line, "" at the end."""
-        file = getattr(self.process, stream)
-        line: str = file.readline().decode("utf-8", "replace")
-        self.seen.append(line)
-        return line
-
-    def end(self, number: int | None = None) -> tuple[int, str, str]:
-        """Send a signal if there is one; return the exit code and what was left to read."""
-        if number is not None:
-            self.process.send_signal(number)
-        out, err = self.process.communicate()
-        return self.process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 @pytest.fixture

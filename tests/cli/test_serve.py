@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Child, Run, Spawn, environment
+from processes import Child, Run, Spawn, environment
 
 import midge as package
+from midge.cli import main
 from midge.server.hub import NATS_VERSION
 
 LOCAL = ("serve", "-a", "127.0.0.1", "-p", "-1")
@@ -126,24 +127,30 @@ def test_an_address_that_is_not_ours(midge: Run) -> None:
         (["-l", "missing/log"], "nats-server: error opening file: open missing/log: no such file or directory", False),
     ],
 )
-def test_a_command_line_that_makes_no_sense(midge: Run, args: list[str], message: str, usage: bool) -> None:
-    result = midge("serve", *args)
-    assert (result.returncode, result.stderr.decode()) == (1, f"{message}\n")
-    assert result.stdout.startswith(b"\nUsage: midge serve [options]\n") if usage else result.stdout == b""
+def test_a_command_line_that_makes_no_sense(capsys: pytest.CaptureFixture[str], args: list[str], message: str, usage: bool) -> None:
+    assert main(["serve", *args]) == 1
+    out, err = capsys.readouterr()
+    assert err == f"{message}\n"
+    assert out.startswith("\nUsage: midge serve [options]\n") if usage else out == ""
+
+
+def test_a_supervisor_sees_a_wrong_flag(midge: Run) -> None:
+    result = midge("serve", "--wrong")
+    assert (result.returncode, result.stderr) == (1, b"flag provided but not defined: -wrong\n")
 
 
 @pytest.mark.parametrize("word", ["-v", "version"])
-def test_version(midge: Run, word: str) -> None:
-    result = midge("serve", word)
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert result.stdout.decode().splitlines()[0] == f"nats-server: v{NATS_VERSION}"
+def test_version(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    assert main(["serve", word]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.splitlines()[0] == f"nats-server: v{NATS_VERSION}"
 
 
 @pytest.mark.parametrize("word", ["--help", "help"])
-def test_help(midge: Run, word: str) -> None:
-    result = midge("serve", word)
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert result.stdout.startswith(b"\nUsage: midge serve [options]\n")
+def test_help(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    assert main(["serve", word]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.startswith("\nUsage: midge serve [options]\n")
 
 
 def test_a_log_file_a_pid_file_and_a_ports_file(spawn: Spawn, tmp_path: Path) -> None:

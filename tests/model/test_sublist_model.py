@@ -102,6 +102,4 @@ class SublistModel(RuleBasedStateMachine):
 
 
 TestSublistModel = SublistModel.TestCase
-TestSublistModel.settings = settings(
-    deadline=None, max_examples=120, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
-)
+TestSublistModel.settings = settings(deadline=None, max_examples=120, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])

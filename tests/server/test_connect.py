@@ -39,10 +39,11 @@ ACCEPTED: list[tuple[bytes, dict[str, Any]]] = [
     (b'{"name":""}', {"name": ""}),
 ]
 REFUSED = [
-    b"", b" ", b"\r", b"\n", b"{", b"}", b"{bad", b"[]", b"[{}]", b'"x"', b"1", b"true", b"{} x", b"{}{}", b'{"verbose":false}}', b"{'verbose':false}",
+    b"", b" ", b"\r", b"\n", b"{", b"}", b"{bad", b"[]", b"[{}]", b'"x"', b"1", b"true", b"{} x", b"{}{}", b'{"verbose":false}}',
+    b"{'verbose':false}", b"{} \x00", b'{"name":"\x01"}', b'{"name":"a\nb"}', b'{"a":NaN}', b'{"a":-Infinity}', b"\xff", b"\xef\xbb\xbf{}",
     b'{"verbose":"false"}', b'{"verbose":0}', b'{"verbose":{}}', b'{"name":1}', b'{"name":true}', b'{"name":["a"]}', b'{"user":{}}',
     b'{"protocol":"1"}', b'{"protocol":1.0}', b'{"protocol":1.5}', b'{"protocol":true}', b'{"pass":1}', b'{"verbose":}', b'{"verbose"}',
-    b'{verbose:false}', b'{"a":1,}', b"{} \x00", b'{"name":"\x01"}', b'{"name":"a\nb"}', b'{"a":NaN}', b"\xff", b"\xef\xbb\xbf{}", b'{"x":"\\x"}',
+    b'{verbose:false}', b'{"a":1,}', b'{"x":"\\x"}', b'{"protocol":9223372036854775808}',
 ]  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def test_a_reason_does_not_show_credentials() -> None:
     assert "s3cret" not in caught.value.reason
 
 
-@pytest.mark.parametrize("nested", [b'{"x":' * 680 + b"1" + b"}" * 680, b'{"x":' + b"[" * 2040 + b"]" * 2040 + b"}"], ids=["objects", "arrays"])
+@pytest.mark.parametrize("nested", [b'{"x":' * 680 + b"1" + b"}" * 680, b'{"x":' + b"[" * 2040 + b"]" * 2040 + b"}"], ids=["{", "["])
 def test_deep_nesting_is_no_crash(nested: bytes) -> None:
     """As deep as a control line of 4096 bytes allows; Go accepts 10,000 levels. Refusing is fine, any other exception is not."""
     assert len(nested) <= 4096
@@ -112,9 +113,7 @@ def test_deep_nesting_is_no_crash(nested: bytes) -> None:
         assert error.answer is None
 
 
-@pytest.mark.parametrize(
-    "number", [b"9" * 4000, b"-" + b"9" * 4000, b"1e999", b"-1e999", b"1e-999", b"0." + b"9" * 4000, b"9223372036854775808", b"1" + b"0" * 30]
-)  # fmt: skip
+@pytest.mark.parametrize("number", [b"9" * 4000, b"-" + b"9" * 4000, b"1e999", b"-1e999", b"1e-999", b"0." + b"9" * 4000, b"1" + b"0" * 30])
 @pytest.mark.parametrize("key", [b"unknown", b"protocol"])
 def test_a_hostile_number_is_no_crash(key: bytes, number: bytes) -> None:
     try:

@@ -63,7 +63,7 @@ def test_a_value_that_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         options.port = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Options("127.0.0.1")  # type: ignore[misc]
+        Options("127.0.0.1")  # type: ignore[call-arg]
     assert Options() == Options() and hash(Options()) == hash(Options())
 
 

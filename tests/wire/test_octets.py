@@ -56,7 +56,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 DIGITS = [b"0", b"1", b"9", b"123456789", b"1234567890", b"999999999", b"9" * 10, b"9" * 20, b"18446744073709551617", b"000000001"]
 NOT_DIGITS = [b"", b"+1", b"-1", b" 1", b"1 ", b"0x1", b"1_0", b"1\x00", b"\x00", b"/", b":", b"\xb2", "\u0661".encode(), b"\xff" * 9]
 LINES = st.one_of(
-    st.lists(st.sampled_from([b" ", b"\t", b"\r", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xff", b"!", b"a", b"orders.new", b"5"])).map(b"".join),
+    st.lists(st.sampled_from([b" ", b"\t", b"\r", b"\n", b"\x00", b"\x1f", b"\x7f", b"\xff", b"!", b"a", b"orders.new"])).map(b"".join),
     st.lists(st.binary(min_size=1, max_size=3), max_size=9).map(b" ".join),
     st.binary(max_size=40),
 )

@@ -78,9 +78,7 @@ class OutboxModel(RuleBasedStateMachine):
 
 
 TestOutboxModel = OutboxModel.TestCase
-TestOutboxModel.settings = settings(
-    deadline=None, max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
-)
+TestOutboxModel.settings = settings(deadline=None, max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_new() -> None:
@@ -145,6 +143,6 @@ def test_the_view_is_the_buffer_itself() -> None:
     out.advance(6)
     with out.view() as view:
         assert view.obj is out.buf
-        assert view == b"world"
+        assert bytes(view) == b"world"
         with pytest.raises(BufferError):
             out.buf.extend(b"x")

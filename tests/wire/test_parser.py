@@ -64,7 +64,7 @@ def accepted() -> Iterator[tuple[bool, bytes, Operation]]:
     for role in (SERVER, CLIENT):
         for verb in ("PING", "PONG", "+OK"):
             raw = verb.encode()
-            for stream in (raw + b"\r\n", raw + b"\n", raw.lower() + b"\r\n", raw.title() + b" and more\r\n", raw + b"\r\r\n", raw + b"X\n"):
+            for stream in (raw + b"\r\n", raw + b"\n", raw.lower() + b"\r\n", raw.title() + b" more\r\n", raw + b"\r\r\n", raw + b"X\n"):
                 yield role, stream, Operation(verb)
             yield role, raw + b" " * 500 + b"\x00\xff\r\n", Operation(verb)
         for stream, line in {
@@ -190,11 +190,12 @@ def accepted_messages() -> dict[bytes, Operation]:
 def refused() -> Iterator[tuple[bool, bytes, str, str | None]]:
     """Streams that are an error from their beginning: role, stream, how the reason begins, the -ERR that is owed."""
     unknown, line, large = "parser ERROR", "maximum control line exceeded", "maximum payload exceeded"
-    for role, streams in {
-        SERVER: [b"MSG a 1 0\r\n", b"HMSG a 1 0 0\r\nPING\r\n", b"HMSG a\r\n\n", b"HMSG a 1 2 2\r\nhi\r\n", b"RS+ A a\r\n", b"LS+ a\r\n", b"A+ a\r\n", b"PIX\r\n", b"PUX a 0\r\n", b"PUBa 0\r\n"],
-        CLIENT: [b"PUB a 0\r\n", b"SUB a 1\r\n", b"CONNECT {}\r\n", b"UNSUB 1\r\n", b"HPUB a 0 0\r\n", b"MSX", b"MSGa 1 0\r\n"],
-    }.items():
-        for stream in [*streams, b"FOO\r\n", b"\r\n", b"\n", b" PING\r\n", b"\x00", b"\xff\xfe", b"PI NG\r\n", b"+OX\r\n", b"-ERRx\r\n", b"-ERR\r\n"]:
+    wrong = [b"FOO\r\n", b"\r\n", b"\n", b" PING\r\n", b"\x00", b"\xff\xfe", b"PI NG\r\n", b"+OX\r\n", b"-ERRx\r\n", b"-ERR\r\n"]
+    not_from_clients = [b"MSG a 1 0\r\n", b"RS+ A a\r\n", b"LS+ a\r\n", b"A+ a\r\n", b"PIX\r\n", b"PUX a 0\r\n", b"PUBa 0\r\n"]
+    not_a_bare_hmsg = [b"HMSG a 1 0 0\r\nPING\r\n", b"HMSG a\r\n\n", b"HMSG a 1 2 2\r\nhi\r\n"]
+    not_from_servers = [b"PUB a 0\r\n", b"SUB a 1\r\n", b"CONNECT {}\r\n", b"UNSUB 1\r\n", b"HPUB a 0 0\r\n", b"MSX", b"MSGa 1 0\r\n"]
+    for role, streams in {SERVER: wrong + not_from_clients + not_a_bare_hmsg, CLIENT: wrong + not_from_servers}.items():
+        for stream in streams:
             yield role, stream, unknown, ANSWER_UNKNOWN
         yield role, b"-ERR " + b"x" * (LINE + 2), line, ANSWER_CONTROL_LINE
     for verb in (b"SUB ", b"UNSUB ", b"CONNECT ", b"CONNECT", b"INFO ", b"PUB ", b"HPUB ", b"HMSG "):
@@ -372,6 +373,8 @@ def test_a_wrong_verb_is_an_error_at_its_first_wrong_byte(is_server: bool) -> No
                     assert got.reason is None, seen
                 else:
                     assert got.answer == ANSWER_UNKNOWN, seen
+                    whole = seen + verb[size + 1 :] + b" a 1 0 0\r\n\r\n"
+                    assert read(new_parser(is_server), [whole]).answer == ANSWER_UNKNOWN, whole
 
 
 @pytest.mark.parametrize("first", range(256))

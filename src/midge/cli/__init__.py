@@ -11,12 +11,20 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
-__all__ = ["main"]
+__all__ = ["INTERRUPTED", "main"]
+
+INTERRUPTED = 130
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code."""
-    words = list(sys.argv[1:] if args is None else args)
+    try:
+        return _run(list(sys.argv[1:] if args is None else args))
+    except KeyboardInterrupt:  # before the command itself has begun, and can say how it ends
+        return INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["serve"]:
         from midge.cli.serve import serve
 

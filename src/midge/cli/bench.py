@@ -71,7 +71,7 @@ class Figures:
         result: dict[str, Any] = {
             "client": self.client,
             "msgs": self.msgs,
-            "seconds": round(self.seconds, 6),
+            "seconds": round(self.seconds, 9),
             "msgs_per_second": round(self.msgs / self.seconds, 1),
             "bytes_per_second": round(self.msgs * self.size / self.seconds, 1),
         }
@@ -160,6 +160,8 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
         if plan.kind in ("sub", "pubsub"):
             roles.append(_group("subscriber", plan, [plan.msgs] * plan.clients))
             jobs += [await _subscriber(await connect("midge bench sub"), plan, figures) for figures in roles[-1]]
+        if plan.kind == "sub":
+            click.echo(f'Waiting for {plan.msgs:,} messages on "{plan.subject}"', err=True)
         if plan.kind == "request":
             if plan.responder:
                 await _respond(await connect("midge bench reply"), plan)

@@ -59,7 +59,7 @@ class Demo:
                     async with asyncio.timeout(_PATIENCE):
                         await part(nc)
             except (midge.MidgeError, TimeoutError) as error:
-                self.check(False, f"{title}: {error or 'it took too long'}")
+                self.check(False, f"{title}: {str(error) or 'it took too long'}")
 
     def check(self, holds: bool, claim: str) -> None:
         """Print a claim with a tick or a cross, and remember those that do not hold."""

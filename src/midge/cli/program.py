@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import click
 
+from midge.cli import INTERRUPTED
 from midge.cli.version import banner
 from midge.errors import ConnectError, MidgeError
 
-__all__ = ["INTERRUPTED", "Program", "run"]
+__all__ = ["Program", "run"]
 
-INTERRUPTED = 130
 _COMMANDS = ("serve", "demo", "pub", "sub", "req", "reply", "bench")
 
 
