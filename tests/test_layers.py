@@ -31,14 +31,14 @@ BELOW = "errors subject message nuid model"
 CLIENT_CORE = "client.session client.servers client.auth client.options"
 SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
 RULES = [
-    Rule("errors nuid _nocython"),
+    Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("model", "errors", "msgspec"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link", "wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
-    Rule("client.connection", f"link wire.* client.* {BELOW}", "msgspec", pure=False),
-    Rule("client client.client client.publisher client.subscription", f"client.* {BELOW}", "msgspec", pure=False),
+    Rule("client.connection client.dial client.refusals client.reporter", f"link wire.* client.* {BELOW}", "msgspec", pure=False),
+    Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", "msgspec", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

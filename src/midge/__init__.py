@@ -2,7 +2,7 @@
 
 import logging
 
-from midge.client.client import VERSION as __version__
+from midge._version import VERSION as __version__
 from midge.client.client import Client, Stats, connect
 from midge.client.session import ServerInfo
 from midge.client.subscription import Subscription

@@ -52,7 +52,25 @@ __all__ = [
 
 
 class MidgeError(Exception):
-    """The base of everything that midge raises."""
+    """The base of everything that midge raises.
+
+    What an error holds is in its attributes, not in ``args``: OSError, a base of some, would take two of those for errno and text.
+    """
+
+    def __repr__(self) -> str:
+        held = [f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("__")]
+        return f"{type(self).__name__}({', '.join(held or map(repr, self.args))})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args, vars(self).copy())
+
+
+def _restore(kind: type[MidgeError], args: tuple[object, ...], held: dict[str, object]) -> MidgeError:
+    """Make an error anew from what it held: for copy and pickle."""
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(held)
+    return error
 
 
 class ProtocolError(MidgeError):
@@ -67,7 +85,7 @@ class InvalidSubjectError(LocalProtocolError):
     """A subject, reply subject or queue group name that NATS does not allow (ADR-6)."""
 
     def __init__(self, subject: object, reason: str, *, what: str = "subject") -> None:
-        super().__init__(subject, reason, what)
+        super().__init__()
         self.subject = subject
         self.reason = reason
         self.what = what
@@ -80,7 +98,7 @@ class InvalidHeaderError(LocalProtocolError):
     """A header name or value that cannot be sent (ADR-4)."""
 
     def __init__(self, name: object, reason: str) -> None:
-        super().__init__(name, reason)
+        super().__init__()
         self.name = name
         self.reason = reason
 
@@ -92,7 +110,7 @@ class MaxPayloadError(LocalProtocolError):
     """Header and payload together, in bytes, exceed what the server accepts."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(size, limit)
+        super().__init__()
         self.size = size
         self.limit = limit
 
@@ -104,7 +122,7 @@ class RemoteProtocolError(ProtocolError, ConnectionError):
     """The peer broke the protocol. ``answer`` is the text of the -ERR that a server owes it, if any."""
 
     def __init__(self, reason: str, answer: str | None = None) -> None:
-        super().__init__(reason, answer)
+        super().__init__()
         self.reason = reason
         self.answer = answer
 
@@ -116,7 +134,7 @@ class ServerError(MidgeError):
     """The server said ``-ERR 'text'``."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
+        super().__init__()
         self.text = text
 
     def __str__(self) -> str:
@@ -135,11 +153,11 @@ class ConnectError(MidgeError, ConnectionError):
     """No server could be reached, or none let us in. ``attempts`` holds (url, exception) for each that was tried."""
 
     def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
-        super().__init__(attempts)
+        super().__init__()
         self.attempts = attempts
 
     def __str__(self) -> str:
-        tried = "; ".join(f"{url}: {error or error.__class__.__name__}" for url, error in self.attempts)
+        tried = "; ".join(f"{url}: {str(error) or error.__class__.__name__}" for url, error in self.attempts)
         return f"could not connect: {tried}" if tried else "could not connect: no server given"
 
 
@@ -147,7 +165,7 @@ class ConnectionClosedError(MidgeError, ConnectionError):
     """The connection is closed; where an error closed it, that error is the ``__cause__``."""
 
     def __init__(self, reason: str = "the connection is closed") -> None:
-        super().__init__(reason)
+        super().__init__()
         self.reason = reason
 
     def __str__(self) -> str:
@@ -165,7 +183,7 @@ class SubscriptionClosedError(MidgeError, LookupError):
     """The subscription has ended and nothing is left in it."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(subject)
+        super().__init__()
         self.subject = subject
 
     def __str__(self) -> str:
@@ -176,7 +194,7 @@ class MidgeTimeoutError(MidgeError, TimeoutError):
     """Nothing came in time."""
 
     def __init__(self, what: str, timeout: float | None) -> None:
-        super().__init__(what, timeout)
+        super().__init__()
         self.what = what
         self.timeout = timeout
 
@@ -188,7 +206,7 @@ class NoRespondersError(MidgeError, LookupError):
     """Nobody listens on the subject of a request (status 503, ADR-4)."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(subject)
+        super().__init__()
         self.subject = subject
 
     def __str__(self) -> str:
@@ -199,7 +217,7 @@ class SlowConsumerError(MidgeError):
     """A subscription's buffer was full and a message was dropped; reported once, until a message fits again."""
 
     def __init__(self, subject: str, dropped: int) -> None:
-        super().__init__(subject, dropped)
+        super().__init__()
         self.subject = subject
         self.dropped = dropped
 
@@ -211,7 +229,7 @@ class OutboundFullError(MidgeError, BufferError):
     """The outbound buffer is full because publishes are not awaited; nothing of this publish was sent."""
 
     def __init__(self, pending: int, limit: int) -> None:
-        super().__init__(pending, limit)
+        super().__init__()
         self.pending = pending
         self.limit = limit
 
@@ -223,7 +241,7 @@ class ServerStartError(MidgeError, OSError):
     """The embedded server could not start, mostly because the port is taken."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__()
         self.reason = reason
 
     def __str__(self) -> str:
@@ -234,7 +252,7 @@ class MissingExtraError(MidgeError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, extra: str, what: str) -> None:
-        super().__init__(extra, what)
+        super().__init__()
         self.extra = extra
         self.what = what
 

@@ -19,6 +19,7 @@ __all__ = ["Headers", "HeadersLike", "Message"]
 VERSION = b"NATS/1.0"
 _NAME = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\x00]")
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates, but for the escapes of bytes that are not UTF-8
 
 HeadersLike = Union["Headers", Mapping[str, Union[str, Iterable[str]]], Iterable[tuple[str, str]]]
 
@@ -43,6 +44,8 @@ class Headers:
         self.description = description
         if headers is None:
             return
+        if isinstance(headers, Headers) and status is None:
+            self.status, self.description = headers.status, headers.description
         items = headers.items() if isinstance(headers, (Headers, Mapping)) else headers
         for name, value in items:
             if isinstance(value, str):
@@ -90,7 +93,10 @@ class Headers:
         if isinstance(other, Headers):
             return (self._pairs, self.status, self.description) == (other._pairs, other.status, other.description)
         if isinstance(other, Mapping):
-            return self == Headers(other)
+            try:
+                return self == Headers(other)
+            except InvalidHeaderError:
+                return False
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
@@ -129,7 +135,13 @@ class Headers:
         return list(self._pairs)
 
     def encode(self) -> bytes:
-        """Return the header block as it goes on the wire, its closing empty line included."""
+        """Return the header block as it goes on the wire, its closing empty line included.
+
+        Raises:
+            InvalidHeaderError: the description holds CR, LF or NUL.
+        """
+        if _FORBIDDEN_IN_VALUE.search(self.description):
+            raise InvalidHeaderError(self.description, "a description holds CR, LF or NUL")
         lines = [VERSION]
         if self.status is not None:
             lines[0] += f" {self.status}".encode() + (b" " + _encode(self.description) if self.description else b"")
@@ -160,6 +172,8 @@ def _check(name: object, value: object) -> None:
         raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
     if _FORBIDDEN_IN_VALUE.search(value):
         raise InvalidHeaderError(name, "its value holds CR, LF or NUL")
+    if _NO_BYTES.search(value):
+        raise InvalidHeaderError(name, "its value holds half a surrogate pair, which no bytes stand for")
 
 
 def _encode(text: str) -> bytes:

@@ -57,7 +57,7 @@ def check_publish(subject: str, what: str = "subject") -> bytes:
     complaint = _complaint(subject)
     if complaint is not None:
         raise InvalidSubjectError(subject, complaint, what=what)
-    return subject.encode("utf-8", "surrogateescape")
+    return _encode(subject, what)
 
 
 check_subscribe = check_publish
@@ -73,7 +73,7 @@ def check_queue(queue: str) -> bytes:
         raise InvalidSubjectError(queue, f"it is a {type(queue).__name__}, not a str", what="queue group")
     if not queue or _FORBIDDEN.search(queue):
         raise InvalidSubjectError(queue, "it is empty or holds white space or a NUL", what="queue group")
-    return queue.encode("utf-8", "surrogateescape")
+    return _encode(queue, "queue group")
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -84,3 +84,11 @@ def matches(pattern: str, subject: str) -> bool:
             return False
         wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
     return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens))
+
+
+def _encode(text: str, what: str) -> bytes:
+    """Return the bytes that a str stands for; what came as bytes that are not UTF-8 goes out as it came."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidSubjectError(text, "it holds half a surrogate pair, which no bytes stand for", what=what) from error

@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
+from midge._version import VERSION
 from midge.client import session as states
 from midge.client.connection import Connection, InProcessServer
 from midge.client.options import ErrorCallback, Options
@@ -25,16 +25,6 @@ from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
 
 __all__ = ["Client", "Connecting", "Stats", "connect"]
-
-
-def _version() -> str:
-    try:
-        return version("midge")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0"
-
-
-VERSION = _version()
 
 
 @dataclass(frozen=True, slots=True)
