@@ -28,7 +28,7 @@ class Rule(NamedTuple):
 
 
 BELOW = "errors subject message nuid model"
-CLIENT_CORE = "client.session client.servers client.auth client.options"
+CLIENT_CORE = "client.session client.servers client.auth client.options client.checks client.info client.refusals"
 SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
 RULES = [
     Rule("errors nuid _nocython _version"),
@@ -39,6 +39,7 @@ RULES = [
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule("client.connection client.dial client.refusals client.reporter", f"link wire.* client.* {BELOW}", "msgspec", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", "msgspec", pure=False),
+    Rule("client.delivery client.dial client.heartbeat client.reporter client.requests client.waits", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

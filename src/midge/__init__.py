@@ -4,7 +4,7 @@ import logging
 
 from midge._version import VERSION as __version__
 from midge.client.client import Client, Stats, connect
-from midge.client.session import ServerInfo
+from midge.client.info import ServerInfo
 from midge.client.subscription import Subscription
 from midge.errors import (
     AuthorizationError,

@@ -5,7 +5,8 @@ sends straight from the outbox's memory, which is several times faster than an a
 ``MemoryLink`` joins two ends in one process, in one event loop or in two threads' loops, without a socket.
 
 A link belongs to an *owner* and tells it what happens; it never calls its owner from inside ``flush`` except to say that the
-connection is lost. Reading can be paused. Sending never blocks: what the peer does not take stays in the outbox.
+connection is lost. Reading can be paused. Sending never waits: what the peer does not take stays in the outbox, the link is
+*blocked*, and its owner is told of progress and, by a socket, of the lack of it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from midge.wire.outbox import Outbox
 
 __all__ = ["CHUNK_SIZE", "Link", "LinkOwner", "MemoryLink", "SocketLink"]
 
 CHUNK_SIZE = 65536
+PIECE_SIZE = 2 * CHUNK_SIZE  # what a MemoryLink hands over at most, so that nobody else waits long for their turn
 MEMORY_HIGH = 1 << 20  # bytes on their way to the other end of a MemoryLink before it stops taking more
 
 
@@ -36,7 +39,10 @@ class LinkOwner(Protocol):
         """The link has been blocked without progress for as long as its owner allows."""
 
     def link_lost(self, error: OSError | None) -> None:
-        """The connection ended: by the peer (None) or by an error. The link is closed."""
+        """Nothing more comes: the peer has ended its side (None), or the connection broke. The owner must close the link.
+
+        A peer that has only ended its side of a socket may still take what the outbox holds.
+        """
 
 
 class Link(Protocol):
@@ -67,9 +73,15 @@ class SocketLink:
         outbox: what to send.
         chunk: the buffer to read into; links of one loop may share it.
         write_deadline: seconds without progress before the owner is told, None for never.
+
+    Raises:
+        OSError: the socket is no longer connected.
     """
 
-    __slots__ = ("_chunk", "_closed", "_deadline", "_fd", "_loop", "_outbox", "_owner", "_paused", "_sock", "_write_deadline", "blocked")
+    __slots__ = (
+        "_chunk", "_closed", "_deadline", "_fd", "_loop", "_outbox", "_owner", "_paused", "_progress", "_sock", "_write_deadline",
+        "blocked",
+    )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, outbox: Outbox, chunk: bytearray, write_deadline: float | None
@@ -82,8 +94,10 @@ class SocketLink:
         self._fd = sock.fileno()
         self._outbox = outbox
         self._chunk = chunk
+        self._owner: LinkOwner | None = None
         self._write_deadline = write_deadline
         self._deadline: asyncio.TimerHandle | None = None
+        self._progress = 0.0
         self._paused = True
         self._closed = False
         self.blocked = False
@@ -114,10 +128,15 @@ class SocketLink:
     def close(self) -> None:
         if self._closed:
             return
-        self.pause_reading()
+        if not self._loop.is_closed():
+            self.pause_reading()
+            self._unblock()
         self._closed = True
-        self._unblock()
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         self._sock.close()
+        self._owner = None
 
     def _on_readable(self) -> None:
         try:
@@ -125,12 +144,14 @@ class SocketLink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(error)
+            self._break(error)
             return
+        assert self._owner is not None
         if size:
             self._owner.link_received(self._chunk, size)
         else:
-            self._lose(None)
+            self.pause_reading()
+            self._owner.link_lost(None)
 
     def _on_writable(self) -> None:
         before = len(self._outbox)
@@ -141,6 +162,7 @@ class SocketLink:
             self._unblock()
         elif len(self._outbox) < before:
             self._watch()
+        assert self._owner is not None
         self._owner.link_progress()
 
     def _send(self) -> None:
@@ -155,49 +177,54 @@ class SocketLink:
             return
         except OSError as error:
             view.release()
-            self._lose(error)
+            self._break(error)
             return
         finally:
             view.release()
         outbox.advance(sent)
 
     def _watch(self) -> None:
-        """Start the write deadline anew."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        """Note the time of the last progress. One timer runs at most; it is not set anew each time, that would cost more."""
         if self._write_deadline is not None:
-            self._deadline = self._loop.call_later(self._write_deadline, self._stuck)
+            self._progress = self._loop.time()
+            if self._deadline is None:
+                self._deadline = self._loop.call_later(self._write_deadline, self._check_progress)
 
-    def _stuck(self) -> None:
+    def _check_progress(self) -> None:
         self._deadline = None
-        self._owner.link_stuck()
+        if not self.blocked:
+            return
+        assert self._write_deadline is not None and self._owner is not None
+        due = self._progress + self._write_deadline
+        if self._loop.time() < due:
+            self._deadline = self._loop.call_at(due, self._check_progress)
+        else:
+            self._owner.link_stuck()
 
     def _unblock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
         if self.blocked:
             self.blocked = False
             self._loop.remove_writer(self._fd)
 
-    def _lose(self, error: OSError | None) -> None:
+    def _break(self, error: OSError) -> None:
+        owner = self._owner
         self.close()
-        self._owner.link_lost(error)
+        if owner is not None:
+            owner.link_lost(error)
 
 
 class MemoryLink:
-    """One of two ends in the same process; each lives in the event loop of its owner.
+    """One of two ends in the same process; each lives in the event loop of its owner. ``pair`` makes both.
 
-    Args:
-        loop: the loop of this end's owner.
-        outbox: what this end sends.
+    Only ``_arrive`` and ``_departed`` are ever called from the other side, and always in this end's own loop. What one end has sent
+    before it closed reaches the other, as with a socket.
     """
 
     __slots__ = ("_arrived", "_closed", "_loop", "_on_the_way", "_outbox", "_owner", "_paused", "_peer", "_scheduled", "blocked")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._outbox = outbox
+        self._outbox = Outbox()
         self._peer: MemoryLink = self
         self._owner: LinkOwner | None = None
         self._arrived: deque[bytearray | None] = deque()
@@ -207,23 +234,32 @@ class MemoryLink:
         self._closed = False
         self.blocked = False
 
-    def join(self, peer: MemoryLink) -> None:
-        """Make the two ends of one connection."""
-        self._peer = peer
-        peer._peer = self
+    @classmethod
+    def pair(cls, one: asyncio.AbstractEventLoop, other: asyncio.AbstractEventLoop) -> tuple[MemoryLink, MemoryLink]:
+        """Return the two ends of one connection, for owners in these loops. Each needs its outbox before it is started."""
+        ends = cls(one), cls(other)
+        ends[0]._peer, ends[1]._peer = ends[1], ends[0]
+        return ends
+
+    def carry(self, outbox: Outbox) -> None:
+        """Send what this outbox holds."""
+        self._outbox = outbox
 
     def start(self, owner: LinkOwner) -> None:
         self._owner = owner
         self._schedule()
 
     def flush(self) -> None:
-        if self._closed or not len(self._outbox):
-            return
-        if self._on_the_way >= MEMORY_HIGH:
-            self.blocked = True
-            return
-        self._on_the_way += len(self._outbox)
-        self._tell_peer(self._peer._arrive, self._outbox.take())
+        outbox = self._outbox
+        while len(outbox) and not self._closed:
+            if self._on_the_way >= MEMORY_HIGH:
+                self.blocked = True
+                return
+            piece = outbox.take() if len(outbox) <= PIECE_SIZE else _cut(outbox, CHUNK_SIZE)
+            self._on_the_way += len(piece)
+            if not self._tell(self._peer._arrive, piece):
+                self._arrive(None)  # the peer's loop is gone: after what came before, that is the end
+                return
 
     def pause_reading(self) -> None:
         self._paused = True
@@ -234,19 +270,22 @@ class MemoryLink:
 
     def close(self) -> None:
         if not self._closed:
-            self._closed = True
-            self._tell_peer(self._peer._arrive, None)
+            self._shut()
+            self._tell(self._peer._arrive, None)
 
-    def _tell_peer(self, call: object, *args: object) -> None:
-        """Run a method of the peer in the peer's loop, or drop it where that loop is gone and nobody is left to hear."""
-        if self._peer._loop is self._loop:
-            call(*args)  # type: ignore[operator]
-            return
+    def _tell(self, call: Callable[..., None], *args: Any) -> bool:
+        """Run a method of the peer in the peer's loop. False where that loop is closed and nobody is left to hear."""
+        loop = self._peer._loop
+        if loop.is_closed():
+            return False
+        if loop is self._loop:
+            call(*args)
+            return True
         try:
-            self._peer._loop.call_soon_threadsafe(call, *args)  # type: ignore[arg-type]
+            loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
-            if not self._closed:
-                self._loop.call_soon(self._lose)
+            return False
+        return True
 
     def _arrive(self, data: bytearray | None) -> None:
         if not self._closed:
@@ -264,12 +303,14 @@ class MemoryLink:
         if self._closed or self._paused or not self._arrived:
             return
         data = self._arrived.popleft()
+        owner = self._owner
+        assert owner is not None
         if data is None:
-            self._lose()
+            self._shut()
+            owner.link_lost(None)
             return
-        assert self._owner is not None
-        self._tell_peer(self._peer._departed, len(data))
-        self._owner.link_received(data, len(data))
+        self._tell(self._peer._departed, len(data))
+        owner.link_received(data, len(data))
         self._schedule()
 
     def _departed(self, size: int) -> None:
@@ -281,8 +322,16 @@ class MemoryLink:
             if self._owner is not None:
                 self._owner.link_progress()
 
-    def _lose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            if self._owner is not None:
-                self._owner.link_lost(None)
+    def _shut(self) -> None:
+        self._closed = True
+        self.blocked = False
+        self._owner = None
+        self._arrived.clear()
+
+
+def _cut(outbox: Outbox, size: int) -> bytearray:
+    """Take the first size bytes out of an outbox."""
+    with outbox.view() as view:
+        piece = bytearray(view[:size])
+    outbox.advance(size)
+    return piece

@@ -246,8 +246,26 @@ PUBLISH = [
     talk("publish: payload in pieces of one byte", ready(1, b"SUB drip 1\r\n"), send(1, pub(b"drip", b"y" * 5000), 1), sync(1)),
 ]  # fmt: skip
 
-SUBJECTS = (b"", b".", b"..", b".a", b"a.", b"a..b", b"a.b.", b"*", b">", b"a.*", b"a.>", b"*.b", b"a.>.b", b"a*", b"*a", b"a>", b"\xff",
-            b"a.\x00")
+SUBJECTS = (
+    b"",
+    b".",
+    b"..",
+    b".a",
+    b"a.",
+    b"a..b",
+    b"a.b.",
+    b"*",
+    b">",
+    b"a.*",
+    b"a.>",
+    b"*.b",
+    b"a.>.b",
+    b"a*",
+    b"*a",
+    b"a>",
+    b"\xff",
+    b"a.\x00",
+)
 OPERATIONS = [
     *alone("subjects", VERBOSE, {
         "subscribe to each kind": b"".join(b"SUB %s s%d\r\n" % (subject, n) for n, subject in enumerate(SUBJECTS) if subject),

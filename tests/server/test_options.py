@@ -18,7 +18,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"port": -1},
     {"port": 65535},
     {"user": "u", "password": "p"},
-    {"user": "", "password": ""},
+    {"user": "u", "password": ""},
     {"token": "t"},
     {"max_connections": 0},
     {"max_payload": MAX_PAYLOAD_LIMIT},
@@ -40,6 +40,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *[({name: value}, f"{name} {value}: expected more than 0")
       for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline")
       for value in (0, -1)],
+    *[({name: value}, f"{name} {value}: expected more than 0")
+      for name in ("auth_timeout", "ping_interval", "write_deadline") for value in (float("nan"), float("inf"))],
+    ({"token": ""}, "everybody"),
+    ({"user": "", "password": ""}, "everybody"),
 ]  # fmt: skip
 
 
@@ -70,7 +74,6 @@ def test_a_value_that_does_not_change() -> None:
 def test_whether_credentials_are_wanted() -> None:
     assert not Options().auth_required
     assert Options(token="t").auth_required and Options(user="u", password="p").auth_required
-    assert Options(token="").auth_required
 
 
 def test_secrets_are_not_shown() -> None:

@@ -4,6 +4,7 @@ That it finds the right subscriptions is shown in tests/model/test_sublist_model
 """
 
 import gc
+from random import Random
 
 import pytest
 
@@ -27,10 +28,15 @@ def hits(subjects: Sublist, subject: bytes) -> bool:
     return subjects.hits > before
 
 
+def alive(kind: type) -> int:
+    """How many objects of a class there are in this process."""
+    gc.collect()
+    return sum(type(thing) is kind for thing in gc.get_objects())
+
+
 def nodes() -> int:
     """How many nodes there are in this process."""
-    gc.collect()
-    return sum(type(thing) is module.Node for thing in gc.get_objects())
+    return alive(module.Node)
 
 
 def test_a_subscription() -> None:
@@ -167,6 +173,38 @@ def test_a_token_that_goes_and_comes_back() -> None:
     assert subjects.match(b"a.b").plain == [second]
 
 
+@pytest.mark.parametrize("pattern", [b"%d", b"%d.*", b"busy.%d", b"*.%d"], ids=repr)
+def test_the_cache_keeps_nothing_alive_for_long(pattern: bytes) -> None:
+    """A result names subscriptions, and they their sessions; a stale one is nobody's but goes after MAX_HOT removals at the latest."""
+    before = alive(Subscription)
+    subjects = Sublist()
+    subscribe(subjects, b"busy.*")
+    for number in range(MAX_NEW):
+        sub = subscribe(subjects, pattern % number)
+        for _ in range(1 + number % 2):
+            subjects.match(pattern % number)
+        assert subjects.remove(sub)
+    for _ in range(MAX_HOT):
+        assert subjects.remove(subscribe(subjects, b"other"))
+    del sub
+    assert alive(Subscription) == before + 1
+    assert hits(subjects, b"busy.x") is False and hits(subjects, b"busy.x") is True
+
+
+def test_removing_does_not_look_through_the_cache_each_time() -> None:
+    """It costs the same however much is cached: stale results are swept out once in MAX_HOT removals."""
+    subjects = Sublist()
+    for _ in range(2):
+        for number in range(100):
+            subjects.match(b"a.%d" % number)
+        subjects.remove(subscribe(subjects, b"a.1"))
+        for _ in range(MAX_HOT - 2):
+            subjects.remove(subscribe(subjects, b"other"))
+            assert subjects.cached() == 100
+        subjects.remove(subscribe(subjects, b"other"))
+        assert subjects.cached() == 0
+
+
 # Hostile subjects
 
 
@@ -214,16 +252,18 @@ PATTERNS = [b"a", b"a.b", b"a.b.c", b"a.*", b"a.*.c", b"a.>", b"*", b"*.b", b">"
 
 
 def test_removing_leaves_no_node_behind() -> None:
-    before = nodes()
-    subjects = Sublist()
-    subs = [subscribe(subjects, pattern, queue) for pattern in PATTERNS for queue in (None, b"q", b"q", b"r")]
-    assert nodes() - before > EMPTY
-    for sub in reversed(subs[::2]):
-        assert subjects.remove(sub)
-    for sub in subs[1::2]:
-        assert subjects.remove(sub)
-    assert nodes() - before == EMPTY
-    assert (subjects.count, subjects.inserts, subjects.removes) == (0, len(subs), len(subs))
+    """In whatever order: many sublists are filled and emptied, each in an order of its own."""
+    random, emptied, before = Random(1), [], nodes()
+    for size in list(range(1, len(PATTERNS) + 1)) * 30:
+        subjects = Sublist()
+        patterns = random.sample(PATTERNS, size)
+        subs = [subscribe(subjects, pattern, random.choice((None, None, b"q", b"r"))) for pattern in patterns * random.randint(1, 3)]
+        random.shuffle(subs)
+        for sub in subs:
+            assert subjects.remove(sub)
+        assert (subjects.count, subjects.inserts, subjects.removes) == (0, len(subs), len(subs))
+        emptied.append(subjects)
+    assert nodes() - before == EMPTY * len(emptied)
 
 
 def test_removing_keeps_what_others_need() -> None:

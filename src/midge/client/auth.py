@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from midge.client.info import ServerInfo
 from midge.client.options import Options
 from midge.client.servers import Address
 
@@ -12,8 +13,11 @@ __all__ = ["connect_line"]
 LANGUAGE = "python-midge"
 
 
-def connect_line(options: Options, address: Address | None, version: str) -> bytes:
-    """Return the JSON of the CONNECT line."""
+def connect_line(options: Options, address: Address | None, version: str, info: ServerInfo) -> bytes:
+    """Return the JSON of the CONNECT line, an answer to the server's INFO.
+
+    Status 503 (no responders) travels in a header: a server without headers refuses a client that asks for it.
+    """
     fields: dict[str, object] = {
         "verbose": options.verbose,
         "pedantic": options.pedantic,
@@ -22,8 +26,8 @@ def connect_line(options: Options, address: Address | None, version: str) -> byt
         "version": version,
         "protocol": 1,
         "echo": options.echo,
-        "headers": True,
-        "no_responders": True,
+        "headers": info.headers,
+        "no_responders": info.headers,
     }
     if options.name is not None:
         fields["name"] = options.name

@@ -16,10 +16,10 @@ from typing import Any, Literal
 from midge._version import VERSION
 from midge.client import session as states
 from midge.client.connection import Connection, InProcessServer
+from midge.client.info import ServerInfo
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
 from midge.client.servers import Address, parse_servers
-from midge.client.session import ServerInfo
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 from midge.client.servers import Address
 
@@ -17,7 +18,7 @@ async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.sock
         OSError: none of them can be reached; it is the last one's error.
     """
     problem: OSError | None = None
-    for family, kind, protocol, _, target in await _resolve(loop, address):
+    for family, kind, protocol, target in await _resolve(loop, address):
         try:
             sock = socket.socket(family, kind, protocol)
         except OSError as error:  # a family that this machine does not have
@@ -36,10 +37,9 @@ async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.sock
     raise problem or OSError(f"{address.host} has no address")
 
 
-async def _resolve(
-    loop: asyncio.AbstractEventLoop, address: Address
-) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
+async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[tuple[int, int, int, Any]]:
     try:
-        return await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label that is empty or too long; it is not an OSError
         raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
+    return [(family, kind, protocol, target) for family, kind, protocol, _, target in found]

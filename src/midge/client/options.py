@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from midge.subject import check_publish
+from midge.errors import InvalidSubjectError
+from midge.subject import check_publish, has_wildcard
 
 __all__ = ["ErrorCallback", "Options"]
 
@@ -47,7 +48,13 @@ class Options:
     outbound_limit: int = 64 << 20
 
     def __post_init__(self) -> None:
+        for name in ("name", "user", "password", "token"):
+            _check_text(name, getattr(self, name))
         check_publish(self.inbox_prefix, "inbox prefix")
+        if has_wildcard(self.inbox_prefix):
+            raise InvalidSubjectError(self.inbox_prefix, "it holds a wildcard", what="inbox prefix")
+        if self.error_callback is not None and not callable(self.error_callback):
+            raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
         for name in ("ping_interval", "max_pings_out", "outbound_limit"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0")
@@ -59,3 +66,11 @@ class Options:
             raise ValueError("a user and a token exclude each other")
         if self.password is not None and self.user is None:
             raise ValueError("a password needs a user")
+
+
+def _check_text(name: str, value: object) -> None:
+    """Check what goes into CONNECT; the value itself may be a secret and is not shown."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} is a str, not {type(value).__name__}")
+    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{name} holds a lone surrogate, which is not text")

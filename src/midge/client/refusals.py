@@ -7,8 +7,10 @@ the connection itself where it does not, so a text that we do not know is report
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from midge.client.session import Feed
 from midge.errors import AuthorizationError, PermissionsViolationError, ServerError
 
 __all__ = ["Refusal", "read_refusal"]
@@ -37,6 +39,16 @@ class Refusal(NamedTuple):
     subject: str | None = None
     queue: str | None = None
     sid: int | None = None
+
+    def find(self, feeds: Mapping[int, Feed]) -> Feed | None:
+        """Return the feed that was refused: that of the sid, else the oldest with the subject and queue group."""
+        if self.sid is not None:
+            return feeds.get(self.sid)
+        if self.subject is not None:
+            for feed in feeds.values():
+                if (feed.subject, feed.queue) == (self.subject, self.queue):
+                    return feed
+        return None
 
 
 def read_refusal(text: str) -> Refusal:

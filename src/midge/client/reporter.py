@@ -48,6 +48,16 @@ class Reporter:
         if self.task is None or self.task.done():
             self.task = self._run(self._tell(self._callback))
 
+    def report_callback(self, subject: str, error: BaseException) -> None:
+        """Report what a subscription's callback raised."""
+        if not isinstance(error, Exception):
+            cause, error = error, RuntimeError(f"the callback ended with {type(error).__name__}")
+            error.__cause__ = cause
+        note = f"in the callback of the subscription to {subject!r}"
+        if note not in getattr(error, "__notes__", ()):  # the same error may be raised again and again
+            error.add_note(note)
+        self.report(error)
+
     async def _tell(self, callback: ErrorCallback) -> None:
         while self._waiting:
             try:

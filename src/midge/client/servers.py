@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -51,27 +52,36 @@ def _parse(url: str) -> Address:
         url = f"nats://{url}"
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"bad server URL {_redact(url)!r}: {error}") from None
+        host = parts.hostname
+    except ValueError:  # its text may hold the whole URL, and so a password
+        raise ValueError(f"bad server URL {_redact(url)!r}: it is not a URL") from None
     if parts.scheme in _LATER:
         raise ValueError(f"server URL {_redact(url)!r}: {parts.scheme}:// is not supported yet, only nats://")
     if parts.scheme != "nats":
         raise ValueError(f"server URL {_redact(url)!r}: unknown scheme {parts.scheme!r}, expected nats://")
     if not host or any(character.isspace() for character in host):
         raise ValueError(f"bad server URL {_redact(url)!r}: it names no host")
+    try:
+        port = DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:  # its text names what stands for the port: part of a password, where that holds a slash or a comma
+        raise ValueError(f"bad server URL {_redact(url)!r}: its port is not a number from 0 to 65535") from None
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"bad server URL {_redact(url)!r}: nothing may follow the port")
-    if port is None:
-        port = DEFAULT_PORT
-    if parts.username is None:
+    if not parts.username and not parts.password:
         return Address(host, port)
+    user = unquote(parts.username or "")
     if parts.password is None:
-        return Address(host, port, token=unquote(parts.username))
-    return Address(host, port, user=unquote(parts.username), password=unquote(parts.password))
+        return Address(host, port, token=user)
+    return Address(host, port, user=user, password=unquote(parts.password))
 
 
 def _redact(url: str) -> str:
-    """Return the URL without its credentials: it goes into an error, and errors go into logs."""
+    """Return the URL without what may be a secret: it goes into an error, and errors go into logs.
+
+    That is everything before the last ``@``, and everything after the host that is not a port.
+    """
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"
+    _, at, place = rest.rpartition("@")
+    host = re.match(r"(?:\[[^\]]*\]|[^:/?#]*)(?::[0-9]+)?", place)
+    assert host is not None
+    return f"{scheme}://{'***@' if at else ''}{host[0]}{'***' if host.end() < len(place) else ''}"

@@ -25,16 +25,18 @@ cdef class Feed:
     cdef readonly long long received, dropped
     cdef public bint woken
     cdef bint _slow
+    cdef bytes _names
     cdef bytes _last_subject
     cdef str _last_text
 
     cpdef Message take(self)
     cpdef bint put(self, Message message, Py_ssize_t size) except -1
+    cdef bint _fits(self, Py_ssize_t size) except -1
 
 
 @cython.final
 cdef class Session:
-    cdef bytes _connect
+    cdef object _connect
     cdef str _inbox
     cdef object _publisher
     cdef Py_ssize_t _outbound_limit, _max_payload
@@ -42,8 +44,10 @@ cdef class Session:
     cdef dict _subjects
     cdef Feed _last_feed
     cdef Feed _mux
+    cdef object _stopping
     cdef long long _next_sid, _next_token
     cdef public int state
+    cdef readonly object cause
     cdef readonly object info
     cdef readonly Parser parser
     cdef readonly Outbox outbox
@@ -60,6 +64,7 @@ cdef class Session:
     cpdef list take_events(self)
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
     cdef _deliver(self, Parser parser)
+    cdef _add(self, Feed feed)
     cdef _handle(self, int op)
     cpdef ping(self)
     cpdef end(self, Feed feed)

@@ -11,28 +11,19 @@ a message, in order. ``publish`` returns 0 where nothing need be done, because t
 
 PONGs answer PINGs in order, so a flush is a number: it is done when ``pongs`` has reached what ``ping()`` returned.
 
-Messages for a feed that was unsubscribed but not yet closed are still delivered: that is what makes draining lossless.
+A feed that is *stopped* still gets what the server sent before it had the UNSUB, and ends by itself at the PONG behind it: that is
+what makes draining lossless.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from midge.errors import (
-    ConnectionClosedError,
-    ConnectionDrainingError,
-    InvalidSubjectError,
-    LocalProtocolError,
-    MaxPayloadError,
-    OutboundFullError,
-    RemoteProtocolError,
-)
-from midge.message import Headers
+from midge.client.checks import check_length, encode_headers, encode_payload
+from midge.client.info import ServerInfo, read_info
+from midge.errors import ConnectionClosedError, ConnectionDrainingError, MaxPayloadError, OutboundFullError, RemoteProtocolError
 from midge.subject import check_publish, check_queue
 
 if TYPE_CHECKING:
@@ -53,11 +44,12 @@ else:
     from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
 
-__all__ = ["READY", "Feed", "Ready", "ServerInfo", "Session"]
+__all__ = ["READY", "Feed", "Ready", "Session"]
 
 FLUSH_AT = 65536  # bytes that wait for the end of the loop's turn at most
 SUBJECT_CACHE = 1024
 MAX_SERVER_PAYLOAD = 64 << 20  # what a server may send us in one message, whatever max_payload it announced
+MAX_SERVER_LINE = 1 << 20  # a MSG line is longer than the PUB line that it comes from, and some servers allow long ones
 
 # The states of a session, in order.
 GREETING, HANDSHAKE, OPEN, DRAINING, CLOSED = range(5)
@@ -67,32 +59,6 @@ _FLUSH_AT = FLUSH_AT
 
 # The kinds of events.
 OPENED, PONGED, INFORMED, REFUSED, FAILED, SLOW, ENDED = "opened", "ponged", "informed", "refused", "failed", "slow", "ended"
-
-
-class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself in INFO; fields that we do not know are ignored."""
-
-    server_id: str = ""
-    server_name: str = ""
-    version: str = ""
-    proto: int = 0
-    host: str = ""
-    port: int = 0
-    headers: bool = False
-    auth_required: bool = False
-    tls_required: bool = False
-    tls_available: bool = False
-    max_payload: int = 1 << 20
-    jetstream: bool = False
-    client_id: int = 0
-    client_ip: str = ""
-    nonce: str | None = None
-    cluster: str | None = None
-    domain: str | None = None
-    connect_urls: list[str] | None = None
-    ldm: bool = False
-    connect_info: bool = False
-    remote_account: str | None = None
 
 
 class Ready:
@@ -116,6 +82,9 @@ READY = Ready()
 class Feed:
     """What one subscription receives.
 
+    Raises:
+        InvalidSubjectError: its subject or queue group is not valid.
+
     Attributes:
         sid: the subscription's id on the wire.
         subject, queue: what was subscribed to.
@@ -127,14 +96,20 @@ class Feed:
     """
 
     __slots__ = (
-        "_last_subject", "_last_text", "_slow", "buffer", "buffered", "callback", "drop_oldest", "dropped", "limit", "max_bytes",
+        "_last_subject", "_last_text", "_names", "_slow", "buffer", "buffered", "callback", "drop_oldest", "dropped", "limit", "max_bytes",
         "max_msgs", "owner", "queue", "received", "sid", "subject", "woken",
     )  # fmt: skip
 
     def __init__(self, subject: str, queue: str | None, callback: Callable[[Message], Any] | None, owner: Any) -> None:
+        self._names = check_publish(subject)
         self.sid = 0
-        self.subject = subject
-        self.queue = queue
+        self.subject = self._names.decode("utf-8", "surrogateescape")
+        self.queue: str | None = None
+        if queue is not None:
+            group = check_queue(queue)
+            self._names += b" " + group
+            self.queue = group.decode("utf-8", "surrogateescape")
+        check_length(subject, len(self._names), "subject")
         self.callback = callback
         self.owner = owner
         self.buffer: deque[tuple[Message, int]] = deque()
@@ -165,27 +140,42 @@ class Feed:
 
     def put(self, message: Message, size: int) -> bool:
         """Append a message. False where the buffer became full with this one, for the first time since one fitted."""
-        if (self.max_msgs == 0 or len(self.buffer) < self.max_msgs) and (self.max_bytes == 0 or self.buffered + size <= self.max_bytes):
+        if self._fits(size):
             self.buffer.append((message, size))
             self.buffered += size
             self._slow = False
             return True
-        self.dropped += 1
-        if self.drop_oldest and self.buffer:
-            self.take()
+        if self.drop_oldest and (self.max_bytes == 0 or size <= self.max_bytes):
+            while not self._fits(size):
+                self.take()
+                self.dropped += 1
             self.buffer.append((message, size))
             self.buffered += size
+        else:
+            self.dropped += 1
         if self._slow:
             return True
         self._slow = True
         return False
+
+    def trim(self, limit: int) -> None:
+        """Forget the newest messages that wait, as far as more than limit messages came in all."""
+        surplus = self.received - self.dropped - limit
+        while surplus > 0 and self.buffer:
+            self.buffered -= self.buffer.pop()[1]
+            surplus -= 1
+
+    def _fits(self, size: int) -> bool:
+        if self.max_msgs and len(self.buffer) >= self.max_msgs:
+            return False
+        return self.max_bytes == 0 or self.buffered + size <= self.max_bytes
 
 
 class Session:
     """One connection's state.
 
     Args:
-        connect: the JSON of the CONNECT line.
+        connect: makes the JSON of the CONNECT line from what the server said of itself.
         inbox: the prefix of reply subjects, unique to this client.
         publisher: what messages answer through; has a ``publish``.
         outbound_limit: bytes that may wait to be sent before a publish fails.
@@ -193,12 +183,12 @@ class Session:
 
     __slots__ = (
         "_connect", "_events", "_inbox", "_last_feed", "_max_payload", "_mux", "_next_sid", "_next_token", "_outbound_limit",
-        "_publisher", "_subjects",
-        "feeds", "in_bytes", "in_msgs", "info", "out_bytes", "out_msgs", "outbox", "parser", "pings", "pongs", "requests",
+        "_publisher", "_stopping", "_subjects",
+        "cause", "feeds", "in_bytes", "in_msgs", "info", "out_bytes", "out_msgs", "outbox", "parser", "pings", "pongs", "requests",
         "scheduled", "state", "woken",
     )  # fmt: skip
 
-    def __init__(self, connect: bytes, inbox: str, publisher: Any, outbound_limit: int) -> None:
+    def __init__(self, connect: Callable[[ServerInfo], bytes], inbox: str, publisher: Any, outbound_limit: int) -> None:
         self._connect = connect
         self._inbox = inbox
         self._publisher = publisher
@@ -208,11 +198,13 @@ class Session:
         self._subjects: dict[str, bytes] = {}
         self._last_feed: Feed | None = None
         self._mux: Feed | None = None
+        self._stopping: deque[tuple[int, list[Feed]]] = deque()
         self._next_sid = 1
         self._next_token = 0
         self.state = GREETING
+        self.cause: BaseException | None = None
         self.info = ServerInfo()
-        self.parser = Parser(False, 4096, MAX_SERVER_PAYLOAD)
+        self.parser = Parser(False, MAX_SERVER_LINE, MAX_SERVER_PAYLOAD)
         self.outbox = Outbox()
         self.feeds: dict[int, Feed] = {}
         self.requests: dict[str, Any] = {}
@@ -228,6 +220,7 @@ class Session:
 
         Raises:
             InvalidSubjectError, InvalidHeaderError, MaxPayloadError: it cannot be sent as it is.
+            LocalProtocolError: it has headers and the server does not know them.
             TypeError: the payload is not bytes.
             OutboundFullError: too much waits to be sent already.
             ConnectionClosedError: the connection is closed.
@@ -238,15 +231,17 @@ class Session:
         if encoded is None:
             encoded = self._encode_subject(subject, "subject")
         if type(data) is not bytes:
-            data = _to_bytes(data)
+            data = encode_payload(data)
         answer_to = None
         if reply is not None and reply != "":
             answer_to = check_publish(reply, "reply subject")
+            check_length(reply, len(encoded) + len(answer_to), "reply subject")
         size = len(data)
         header = None
-        if headers:
-            header = headers.encode() if isinstance(headers, Headers) else Headers(headers).encode()
-            size += len(header)
+        if headers is not None:
+            header = encode_headers(headers, self.info.headers)
+            if header is not None:
+                size += len(header)
         if size > self._max_payload:
             raise MaxPayloadError(size, self._max_payload)
         waiting = self.outbox.fill - self.outbox.start
@@ -262,7 +257,6 @@ class Session:
         """Queue a SUB for the feed and give it its sid.
 
         Raises:
-            InvalidSubjectError: its subject or queue group is not valid.
             ConnectionClosedError: the connection is closed or draining.
         """
         self._refuse_unless_open()
@@ -276,18 +270,26 @@ class Session:
             feed.limit = limit
             put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
             return
+        if limit:
+            feed.trim(limit)
         put_line(self.outbox, b"UNSUB %d" % feed.sid)
         self.end(feed)
 
-    def stop(self, feed: Feed) -> None:
-        """Queue an UNSUB but go on delivering what comes before the server has it; ``end`` the feed after the PONG."""
-        if self.state < CLOSED and feed.sid in self.feeds:
-            put_line(self.outbox, b"UNSUB %d" % feed.sid)
+    def stop(self, feeds: list[Feed]) -> int:
+        """Unsubscribe feeds without losing what is on its way: they end when ``pongs`` has reached the number returned."""
+        for feed in feeds:
+            if feed.sid in self.feeds:
+                put_line(self.outbox, b"UNSUB %d" % feed.sid)
+        number = self.ping()
+        self._stopping.append((number, feeds))
+        return number
 
     def end(self, feed: Feed) -> None:
         """Deliver nothing more to the feed; what its buffer holds stays there."""
         if self.feeds.pop(feed.sid, None) is not None:
             self._last_feed = None
+            if feed is self._mux:
+                self._mux = None
             self._events.append((ENDED, feed, None))
 
     def request(self, subject: str, data: bytes, headers: Any, waiter: Any) -> str:
@@ -306,7 +308,7 @@ class Session:
     def ping(self) -> int:
         """Queue a PING; it is answered when ``pongs`` has reached the number returned."""
         if self.state >= CLOSED:
-            raise ConnectionClosedError()
+            raise self.closed_error()
         self.pings += 1
         put_line(self.outbox, b"PING")
         return self.pings
@@ -316,11 +318,20 @@ class Session:
         if self.state == OPEN:
             self.state = DRAINING
 
-    def close(self) -> None:
-        """Refuse everything from now on and forget the feeds."""
+    def close(self, cause: BaseException | None = None) -> None:
+        """Refuse everything from now on, because of the cause if there is one, and forget the feeds."""
         self.state = CLOSED
+        self.cause = cause
         self._last_feed = None
+        self._mux = None
+        self._stopping.clear()
         self.feeds.clear()
+
+    def closed_error(self) -> ConnectionClosedError:
+        """Return the error for those who come too late."""
+        error = ConnectionClosedError("the connection is closed" if self.cause is None else f"the connection was lost: {self.cause}")
+        error.__cause__ = self.cause
+        return error
 
     # What the network says
 
@@ -357,12 +368,10 @@ class Session:
         return events
 
     def _add(self, feed: Feed) -> None:
-        subject = self._subjects.get(feed.subject) or self._encode_subject(feed.subject, "subject")
-        queue = b"" if feed.queue is None else check_queue(feed.queue) + b" "
         feed.sid = self._next_sid
         self._next_sid += 1
         self.feeds[feed.sid] = feed
-        put_line(self.outbox, b"SUB %b %b%d" % (subject, queue, feed.sid))
+        put_line(self.outbox, b"SUB %b %d" % (feed._names, feed.sid))
 
     def _deliver(self, parser: Parser) -> None:
         buf = parser.buf
@@ -374,6 +383,7 @@ class Session:
         if feed is None or feed.sid != sid:
             feed = self.feeds.get(sid)
             if feed is None:
+                self._refuse_unless_greeted()
                 return  # unsubscribed: the server did not know yet
             self._last_feed = feed
         message = Message.__new__(Message)
@@ -402,33 +412,43 @@ class Session:
             return
         try:
             result = feed.callback(message)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a CancelledError, too, must not keep the rest of the chunk from the others
             self._events.append((FAILED, feed, error))
             return
-        if result is not None and inspect.iscoroutine(result):
+        if result is not None and result is not READY and isinstance(result, Coroutine):
             result.close()
             self._events.append((FAILED, feed, TypeError("a callback that returns a coroutine must be declared with async def")))
 
     def _handle(self, op: int) -> None:
+        if op == INFO:
+            self._take_info(self.parser.line())
+            return
+        if op != ERR:
+            self._refuse_unless_greeted()
         if op == PING:
             put_line(self.outbox, b"PONG")
         elif op == PONG:
-            self.pongs += 1
-            if self.state == HANDSHAKE:
-                self.state = OPEN
-                self._events.append((OPENED, None, None))
-            self._events.append((PONGED, None, None))
-        elif op == INFO:
-            self._take_info(self.parser.line())
+            self._take_pong()
         elif op == ERR:
             text = self.parser.line().decode("utf-8", "surrogateescape").strip()
             self._events.append((REFUSED, text.strip("'"), None))
 
+    def _take_pong(self) -> None:
+        if self.pongs == self.pings:
+            return  # nobody asked: counted, it would answer the next PING too early
+        self.pongs += 1
+        if self.state == HANDSHAKE:
+            self.state = OPEN
+            self._events.append((OPENED, None, None))
+        while self._stopping and self._stopping[0][0] <= self.pongs:
+            for feed in self._stopping.popleft()[1]:
+                self.end(feed)
+        self._events.append((PONGED, None, None))
+
     def _take_info(self, line: bytes) -> None:
-        try:
-            self.info = msgspec.json.decode(line.decode("utf-8", "replace"), type=ServerInfo)
-        except msgspec.MsgspecError as error:
-            raise RemoteProtocolError(f"bad INFO: {error}") from error
+        self.info = read_info(line)
         self._max_payload = self.info.max_payload
         if self.state != GREETING:
             self._events.append((INFORMED, None, None))
@@ -436,7 +456,7 @@ class Session:
         if self.info.tls_required:
             raise RemoteProtocolError("the server requires TLS, which is not supported yet")
         self.state = HANDSHAKE
-        put_line(self.outbox, b"CONNECT " + self._connect)
+        put_line(self.outbox, b"CONNECT " + self._connect(self.info))
         self.ping()
 
     def _answer(self, message: Message) -> None:
@@ -452,8 +472,7 @@ class Session:
     def _encode_subject(self, subject: Any, what: str) -> bytes:
         """Check a subject and remember it: most programs use few."""
         encoded = check_publish(subject, what)
-        if len(encoded) > 4000:
-            raise InvalidSubjectError(subject[:40] + "...", f"{len(encoded)} bytes do not fit in a protocol line", what=what)
+        check_length(subject, len(encoded), what)
         if len(self._subjects) >= SUBJECT_CACHE:
             self._subjects.clear()
         self._subjects[subject] = encoded
@@ -468,23 +487,10 @@ class Session:
             return
         if self.state == DRAINING:
             raise ConnectionDrainingError()
-        raise ConnectionClosedError("the connection is closed" if self.state == CLOSED else "not connected yet")
+        if self.state == CLOSED:
+            raise self.closed_error()
+        raise ConnectionClosedError("not connected yet")
 
-
-def _to_bytes(data: Any) -> bytes:
-    if isinstance(data, (bytearray, memoryview, bytes)):
-        return bytes(data)
-    if isinstance(data, str):
-        raise TypeError("a payload is bytes, not str: encode it")
-    raise TypeError(f"a payload is bytes, not {type(data).__name__}")
-
-
-def check_limit(limit: Any) -> int:
-    """Return a number of messages.
-
-    Raises:
-        LocalProtocolError: it is not an int of 1 or more.
-    """
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise LocalProtocolError(f"a limit is a number of messages from 1 on, not {limit!r}")
-    return limit
+    def _refuse_unless_greeted(self) -> None:
+        if self.state == GREETING:
+            raise RemoteProtocolError("the server did not begin with INFO")

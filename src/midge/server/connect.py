@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from midge.errors import RemoteProtocolError
 
-__all__ = ["Connect", "check_info", "parse_connect"]
+__all__ = ["Connect", "check_info", "fold", "parse_connect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse_connect(line: bytes, before: Connect) -> Connect:
     """
     changes: dict[str, object] = {}
     for key, value in _decode(line):
-        known = _TYPES.get(_fold(key))
+        known = _TYPES.get(fold(key))
         if known is not None and value is not None:
             _check_type("CONNECT", key, value, known[1])
             changes[known[0]] = _HALF_PAIR.sub("\ufffd", value) if isinstance(value, str) else value
@@ -72,7 +72,7 @@ def check_info(line: bytes) -> None:
         RemoteProtocolError: not a JSON object, or a value has the wrong type.
     """
     for key, value in _decode(line):
-        expected = _INFO_TYPES.get(_fold(key))
+        expected = _INFO_TYPES.get(fold(key))
         if expected is not None and value is not None:
             _check_type("INFO", key, value, expected)
 
@@ -101,7 +101,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _fold(key: str) -> str:
+def fold(key: str) -> str:
     """Fold case as Go's decoder does: by Unicode, where the long s is an s."""
     return key.lower().replace("\u017f", "s")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
+from typing import Any
 
 from midge.link import Link
 from midge.server.hub import Hub
@@ -26,7 +28,7 @@ log = logging.getLogger("midge.server")
 class Connection:
     """One client. ``on_closed`` is called once, when the link is gone."""
 
-    __slots__ = ("_closed", "_deadline", "_held_back", "_hub", "_loop", "_on_closed", "_stall_at", "_timer", "link", "session")
+    __slots__ = ("_closed", "_deadline", "_held_back", "_hub", "_lingers", "_loop", "_on_closed", "_timer", "link", "session")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, hub: Hub, session: Session, link: Link, on_closed: Callable[[Connection], None]
@@ -35,67 +37,100 @@ class Connection:
         self._hub = hub
         self._on_closed = on_closed
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = float("inf")
-        self._held_back: list[Connection] = []
-        self._stall_at = hub.options.max_pending // 4 * 3
+        self._deadline = inf
+        self._held_back: dict[Connection, None] = {}
+        self._lingers = False
         self._closed = False
         self.session = session
         self.link = link
         session.transport = self
 
+    # What the server and the hub say
+
     def start(self) -> None:
         """Greet the client and begin to read."""
-        self.session.start()
-        self.link.start(self)
-        self._after()
+        self._guard(self._start)
 
     def flush(self) -> None:
-        """Send what the session has to send; called by the hub."""
-        self.link.flush()
-        self.session.blocked = self.link.blocked
-        if self.session.closing is not None:
-            self._finish()
+        """Send what the session has to send; called by the hub. Never raises: a fan-out goes on whatever happens to one of many."""
+        self._guard(self._flush)
 
     def shut_down(self, reason: str) -> None:
         """Close the session for a reason of the server's own, sending what waits."""
-        self.session.close(reason)
-        self._after()
+        self._guard(self._shut_down, reason)
 
-    def abort(self) -> None:
+    def abort(self, reason: str = CLIENT_CLOSED) -> None:
         """Close at once, whatever waits."""
         self.session.abandon = True
-        self.session.close(CLIENT_CLOSED)
-        self._finish()
+        try:
+            self.session.close(reason)
+        finally:
+            self._finish()
 
     # What the link says
 
     def link_received(self, chunk: bytearray, size: int) -> None:
-        try:
-            self._hub.receive(self.session, chunk, size, self._loop.time())
-        except Exception:  # the driver's safety net: a bug of ours costs this client its connection, and nobody else anything
-            log.exception("%s - internal error, closing the connection", self.session.peer)
-            self.session.close(INTERNAL_ERROR)
-        self._after()
+        self._guard(self._receive, chunk, size)
 
     def link_progress(self) -> None:
-        self.session.blocked = self.link.blocked
-        if self._held_back and len(self.session.outbox) <= self._stall_at:
-            self._release()
-        if self.session.closing is not None:
-            self._finish()
+        self._guard(self._go_on)
 
     def link_stuck(self) -> None:
-        self.session.stuck(len(self.session.outbox))
-        self.session.abandon = True
-        self._after()
-        self._finish()
+        self._guard(self._give_up)
 
     def link_lost(self, error: OSError | None) -> None:
-        self.session.abandon = True
-        self.session.close(CLIENT_CLOSED if error is None else READ_ERROR)
-        self._finish()
+        self._guard(self._lose, error)
 
     # Private
+
+    def _guard(self, call: Callable[..., None], *args: Any) -> None:
+        """The driver's safety net: a bug of ours costs this client its connection, and nobody else anything."""
+        try:
+            call(*args)
+        except Exception:
+            log.exception("%s - internal error, closing the connection", self.session.peer)
+            self.abort(INTERNAL_ERROR)
+            self._hub.flush()
+
+    def _start(self) -> None:
+        self.session.start()
+        self.link.start(self)
+        self._after()
+
+    def _receive(self, chunk: bytearray, size: int) -> None:
+        self._hub.receive(self.session, chunk, size, self._loop.time())
+        self._after()
+
+    def _shut_down(self, reason: str) -> None:
+        self.session.close(reason)
+        self._after()
+
+    def _lose(self, error: OSError | None) -> None:
+        if error is not None:
+            self.session.abandon = True
+        self.session.close(CLIENT_CLOSED if error is None else READ_ERROR)
+        self._after()
+
+    def _give_up(self) -> None:
+        """The client takes nothing. Whether it was closing anyway or not: that is the end."""
+        if self.session.closing is None:
+            self.session.stuck(len(self.session.outbox))
+        self.abort()
+        self._hub.flush()
+
+    def _go_on(self) -> None:
+        session = self.session
+        session.blocked = self.link.blocked
+        if self._held_back and len(session.outbox) <= self._hub.stall_at:
+            self._release()
+        if session.closing is not None:
+            self._finish()
+
+    def _flush(self) -> None:
+        self.link.flush()
+        self.session.blocked = self.link.blocked
+        if self.session.closing is not None:
+            self._finish()
 
     def _after(self) -> None:
         """The rule of the module."""
@@ -114,13 +149,15 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
         self._deadline = deadline
-        self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer = self._loop.call_at(deadline, self._guard, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._deadline = float("inf")
+        self._deadline = inf
         self.session.handle_timeout(self._loop.time())
         self._after()
+        if not self._closed:
+            self.session.rest()
 
     def _stall(self, slow: Session) -> None:
         """Stop reading until the slow client has caught up, for STALL_SECONDS at most."""
@@ -128,28 +165,41 @@ class Connection:
         if slow.closing is not None or slow is self.session or not isinstance(slow.transport, Connection):
             return
         self.link.pause_reading()
-        slow.transport._held_back.append(self)
-        self._loop.call_later(STALL_SECONDS, self._go_on)
+        slow.transport._held_back[self] = None
+        self._loop.call_later(STALL_SECONDS, self._read_on)
 
-    def _go_on(self) -> None:
-        if not self._closed:
+    def _read_on(self) -> None:
+        if not self._closed and self.session.closing is None:
             self.link.resume_reading()
 
     def _release(self) -> None:
-        held_back, self._held_back = self._held_back, []
+        held_back, self._held_back = self._held_back, {}
         for connection in held_back:
-            connection._go_on()
+            connection._read_on()
 
     def _finish(self) -> None:
         """The session is closing: close the link once everything is sent, or at once where nothing is worth sending."""
         if self._closed:
             return
-        if len(self.session.outbox) and not self.session.abandon:
-            self.link.pause_reading()
+        session = self.session
+        if self.link.blocked and not session.abandon:
+            self._linger()
             return
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self.link.close()
+        session.ended()
         self._release()
         self._on_closed(self)
+
+    def _linger(self) -> None:
+        """Let the client take the rest. However slowly it does, it has write_deadline in all: it counts for no limit any more."""
+        if self._lingers:
+            return
+        self._lingers = True
+        self.link.pause_reading()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._hub.options.write_deadline, self._guard, self._give_up)

@@ -15,23 +15,25 @@ cdef class Hub:
     cdef readonly list dirty
     cdef public long long slow_consumers, stale_connections
     cdef readonly long long total_sessions
+    cdef readonly Py_ssize_t flush_at, stall_at
     cdef list _closed
     cdef long long _seed
-    cdef Py_ssize_t _max_pending, _stall_at, _flush_at
+    cdef Py_ssize_t _max_pending
     cdef dict _info
+    cdef bytes _info_head
 
     @cython.locals(parser=Parser, op=int)
     cpdef receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now)
-    @cython.locals(session=Session, dirty=list)
+    @cython.locals(session=Session)
     cpdef flush(self)
+    @cython.locals(out=Outbox)
+    cpdef relieve(self, Session target)
     @cython.locals(buf=bytearray, result=Result, sub=Subscription, group=list, delivered=bint)
     cdef _publish(self, Session session, Parser parser, int op)
     @cython.locals(target=Session, out=Outbox, size=Py_ssize_t)
     cdef bint _deliver(self, Session producer, Subscription sub, Parser parser) except -1
     @cython.locals(count=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Session producer, list group, Parser parser) except -1
-    @cython.locals(waiting=Py_ssize_t)
-    cdef _relieve(self, Session producer, Session target)
     @cython.locals(first=int)
     cdef bint _is_reserved(self, Session session, Parser parser, bytes subject) except -1
     @cython.locals(sub=Subscription)

@@ -12,11 +12,10 @@ a slow consumer and is disconnected.
 
 from __future__ import annotations
 
+import json
 import logging
-import platform
+import sys
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from midge.errors import RemoteProtocolError
 from midge.server import trace
@@ -46,6 +45,7 @@ __all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
 NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
 GLOBAL_ACCOUNT = "$G"
 FLUSH_AT = 65536
+_ACCOUNT_INFO = b',"connect_info":true,"remote_account":"%b"' % GLOBAL_ACCOUNT.encode()
 _LCG_FACTOR = 1103515245
 _LCG_STEP = 12345
 _LCG_MASK = 0x7FFFFFFF
@@ -60,11 +60,9 @@ class Hub:
         seed: where the choice among the members of a queue group begins.
     """
 
-    TRACE = trace.LEVEL
-
     __slots__ = (
-        "_closed", "_flush_at", "_info", "_max_pending", "_seed", "_stall_at",
-        "dirty", "options", "sessions", "slow_consumers", "stale_connections", "sublist", "total_sessions",
+        "_closed", "_info", "_info_head", "_max_pending", "_seed",
+        "dirty", "flush_at", "options", "sessions", "slow_consumers", "stale_connections", "stall_at", "sublist", "total_sessions",
     )  # fmt: skip
 
     def __init__(self, options: Options, server_id: str, seed: int) -> None:
@@ -78,14 +76,14 @@ class Hub:
         self._closed = [0, 0, 0, 0]
         self._seed = seed & _LCG_MASK
         self._max_pending = options.max_pending
-        self._stall_at = options.max_pending // 4 * 3
-        self._flush_at = FLUSH_AT
+        self.stall_at = options.max_pending // 4 * 3
+        self.flush_at = min(FLUSH_AT, self.stall_at)
         self._info: dict[str, object] = {
             "server_id": server_id,
             "server_name": options.name or server_id,
             "version": NATS_VERSION,
             "proto": 1,
-            "go": f"{platform.python_implementation()} {platform.python_version()}",
+            "go": f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
             "host": options.host,
             "port": options.port,
             "headers": True,
@@ -93,11 +91,13 @@ class Hub:
         }
         if options.auth_required:
             self._info["auth_required"] = True
+        self.set_address(options.host, options.port)
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""
         self._info["host"] = host
         self._info["port"] = port
+        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
 
     @property
     def server_id(self) -> str:
@@ -130,26 +130,13 @@ class Hub:
         in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in zip(self._closed, *counts))
         return in_msgs, in_bytes, out_msgs, out_bytes
 
-    def refused(self, session: Session) -> None:
-        """Log that a client presented the wrong credentials."""
-        user = session.connect.user
-        session.log(logging.ERROR, "authentication error%s", f' - User "{user}"' if user else "")
-
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
-        info = dict(self._info)
-        info["client_id"] = session.cid
-        info["client_ip"] = session.peer.rpartition(":")[0].strip("[]")
-        if connect_info:
-            info["connect_info"] = True
-            info["remote_account"] = GLOBAL_ACCOUNT
-        return msgspec.json.encode(info)
-
-    def trace_in(self, session: Session, op: int) -> None:
-        trace.log_in(session, op)
-
-    def trace_out(self, session: Session, line: bytes) -> None:
-        trace.log_out(session, line)
+        info = self._info_head + b',"client_id":%d' % session.cid
+        client_ip = session.peer.rpartition(":")[0].strip("[]")
+        if client_ip:
+            info += b',"client_ip":%b' % json.dumps(client_ip).encode()
+        return info + (_ACCOUNT_INFO if connect_info else b"") + b"}"
 
     # The message path
 
@@ -174,14 +161,20 @@ class Hub:
             session.fail(error)
 
     def flush(self) -> None:
-        """Let the driver send what every dirty session has to send."""
+        """Let the driver send what every dirty session has to send. Each is off the list first: nobody's failure keeps it there."""
         while self.dirty:
-            dirty = self.dirty
-            self.dirty = []
-            for session in dirty:
-                session.dirty = False
-                if session.transport is not None:
-                    session.transport.flush()
+            session = self.dirty.pop()
+            session.dirty = False
+            if session.transport is not None:
+                session.transport.flush()
+
+    def relieve(self, target: Session) -> None:
+        """Send a long outbox now; give its session up where that does not help."""
+        if not target.blocked and target.transport is not None:
+            target.transport.flush()
+        out = target.outbox
+        if target.closing is None and out.fill - out.start > self._max_pending:
+            target.overflow()
 
     def _publish(self, session: Session, parser: Parser, op: int) -> None:
         buf = parser.buf
@@ -235,8 +228,10 @@ class Hub:
             self.dirty.append(target)
         if target.tracing:
             trace.log_delivery(target, sub.sid, parser)
-        if out.fill - out.start > self._flush_at:
-            self._relieve(producer, target)
+        if out.fill - out.start > self.flush_at:
+            self.relieve(target)
+            if out.fill - out.start > self.stall_at:
+                producer.stalled_by = target
         return True
 
     def _deliver_one(self, producer: Session, group: list[Subscription], parser: Parser) -> bool:
@@ -249,16 +244,6 @@ class Hub:
                 return True
             at = at + 1 if at + 1 < count else 0
         return False
-
-    def _relieve(self, producer: Session, target: Session) -> None:
-        """Send a long outbox now; hold the producer back, or give the target up, where that does not help."""
-        if not target.blocked and target.transport is not None:
-            target.transport.flush()
-        waiting = len(target.outbox)
-        if waiting > self._max_pending:
-            target.overflow()
-        elif waiting > self._stall_at:
-            producer.stalled_by = target
 
     def _is_reserved(self, session: Session, parser: Parser, subject: bytes) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
@@ -54,9 +55,11 @@ class Options:
             raise ValueError("a user and a token exclude each other")
         if (self.user is None) != (self.password is None):
             raise ValueError("a user needs a password, and a password a user")
+        if self.token == "" or self.user == self.password == "":
+            raise ValueError("empty credentials would let everybody in: leave them out if that is meant")
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: expected more than 0")
+            if not 0 < getattr(self, name) < inf:
+                raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
         for name in ("max_connections", "max_subscriptions"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")

@@ -13,9 +13,9 @@ import asyncio
 import base64
 import logging
 import os
-import random
 import socket
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 from midge.errors import ServerStartError
@@ -32,9 +32,9 @@ log = logging.getLogger("midge.server")
 
 BACKLOG = 1024
 ACCEPT_BATCH = 64
-ACCEPT_PAUSE = 1.0  # seconds to wait where the process has no file descriptor left
+SHORTEST_PAUSE = 0.01  # seconds to wait where the process has no file descriptor left; doubled each time, as in nats-server
+LONGEST_PAUSE = 1.0
 STOP_SECONDS = 2.0  # how long a stopping server waits for clients to take what is on its way to them
-START_SECONDS = 30.0
 _SERVER_PREFIX = 13 << 3  # the nkey prefix "N"
 
 
@@ -43,8 +43,8 @@ class Server:
 
     Args:
         options: an Options, for those who have one; otherwise the keywords below make it.
-        host: the address to listen on.
-        port: the port; 0 or -1 takes a free one, see ``port`` and ``url`` afterwards.
+        host: the address to listen on, 127.0.0.1 by default.
+        port: the port, 4222 by default; 0 or -1 takes a free one, see ``port`` and ``url`` afterwards.
         listen: False opens no port: only clients of the same process can connect.
         **more: every other field of Options, by name.
 
@@ -55,32 +55,36 @@ class Server:
     """
 
     def __init__(
-        self, options: Options | None = None, *, host: str = "127.0.0.1", port: int = 4222, listen: bool = True, **more: Any
+        self, options: Options | None = None, *, host: str | None = None, port: int | None = None, listen: bool = True, **more: Any
     ) -> None:
-        self.options = options if options is not None else Options(host=host, port=port, **more)
-        if options is not None and more:
+        given = more | {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        if options is not None and given:
             raise TypeError("give an Options or keywords, not both")
+        self.options = Options(**given) if options is None else options
         self.host = self.options.host
         self.port = max(self.options.port, 0)
         self._listen = listen
         self._hub: Hub | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: socket.socket | None = None
+        self._pause = SHORTEST_PAUSE
+        self._accept_timer: asyncio.TimerHandle | None = None
         self._connections: set[Connection] = set()
-        self._all_closed: asyncio.Event | None = None
+        self._stopping: asyncio.Future[None] | None = None
+        self._all_closed: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
-        self._stop_thread: asyncio.Event | None = None
+        self._leave: Future[None] = Future()
         self._chunk = bytearray()
 
     @property
     def url(self) -> str:
         """Where clients connect, such as ``nats://127.0.0.1:4222``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"nats://{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{self.port}"
+        return f"nats://{ {'': '127.0.0.1', '0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{self.port}"
 
     @property
     def hub(self) -> Hub:
-        """The routing core: counters and sessions. Only for the server's own thread."""
+        """The routing core: counters and sessions. Only for the server's own thread; after a stop, the last state."""
         if self._hub is None:
             raise ServerStartError("the server is not running")
         return self._hub
@@ -101,35 +105,57 @@ class Server:
             ServerStartError: the address cannot be listened on, or the server runs already.
         """
         if self._loop is not None:
-            raise ServerStartError("the server runs already")
-        self._listener = self._open() if self._listen else None
-        self._loop = asyncio.get_running_loop()
+            if not self._loop.is_closed():
+                raise ServerStartError("the server runs already")
+            self._drop_everything()  # its loop was closed underneath it
+        loop = asyncio.get_running_loop()
+        hub = Hub(self.options, _server_id(), int.from_bytes(os.urandom(4), "big"))
+        if self._listen:
+            self._listener = self._open()
+            try:
+                loop.add_reader(self._listener.fileno(), self._accept)
+            except NotImplementedError:
+                self._close_listener()
+                raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
+        hub.set_address(self.host, self.port)
+        self._hub = hub
+        self._loop = loop
+        self._pause = SHORTEST_PAUSE
         self._chunk = bytearray(CHUNK_SIZE)
-        self._hub = Hub(self.options, _server_id(), random.getrandbits(31))
-        self._hub.set_address(self.host, self.port)
-        self._announce()
-        if self._listener is not None:
-            self._loop.add_reader(self._listener.fileno(), self._accept)
+        self._announce(hub)
 
     async def stop(self) -> None:
-        """Close the port and every connection; what is on its way to clients is sent first, for STOP_SECONDS at most."""
-        if self._loop is None:
+        """Close the port and every connection; what is on its way to clients is sent first, for STOP_SECONDS at most.
+
+        Called again, or where the server does not run, it does nothing but wait for the first call to be done.
+
+        Raises:
+            RuntimeError: the server runs in another event loop.
+        """
+        loop = self._loop
+        if loop is None:
+            return
+        if loop.is_closed():
+            self._drop_everything()
+            return
+        if loop is not asyncio.get_running_loop():
+            raise RuntimeError("the server runs in another event loop, and can only be stopped there")
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
             return
         log.info("Initiating Shutdown...")
-        if self._listener is not None:
-            self._loop.remove_reader(self._listener.fileno())
-            self._listener.close()
-            self._listener = None
-        self._all_closed = asyncio.Event()
-        for connection in list(self._connections):
-            connection.shut_down(SERVER_SHUTDOWN)
-        if self._connections:
-            try:
-                await asyncio.wait_for(self._all_closed.wait(), STOP_SECONDS)
-            except TimeoutError:
-                for connection in list(self._connections):
-                    connection.abort()
-        self._loop = None
+        self._stopping = loop.create_future()
+        self._all_closed = loop.create_future()
+        self._close_listener()
+        try:
+            for connection in list(self._connections):
+                connection.shut_down(SERVER_SHUTDOWN)
+            if self._connections:
+                await asyncio.wait([self._all_closed], timeout=STOP_SECONDS)
+        finally:
+            self._drop_everything()
+            self._stopping.set_result(None)
+            self._stopping = self._all_closed = None
         log.info("Server Exiting..")
 
     async def __aenter__(self) -> Server:
@@ -144,42 +170,41 @@ class Server:
     def __enter__(self) -> Server:
         if self._thread is not None or self._loop is not None:
             raise ServerStartError("the server runs already")
-        ready: list[BaseException | None] = []
-        entered = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready, entered), name=f"midge-server-{self.port}", daemon=True)
-        self._thread.start()
-        if not entered.wait(START_SECONDS):
-            raise ServerStartError(f"the server's thread was not ready within {START_SECONDS:g} s")
-        if ready and ready[0] is not None:
-            self._thread.join()
-            self._thread = None
-            raise ready[0]
+        ready: Future[None] = Future()
+        self._leave = Future()
+        thread = threading.Thread(target=self._run, args=(ready, self._leave), name=f"midge-server-{self.port}", daemon=True)
+        thread.start()
+        self._thread = thread
+        try:
+            ready.result()
+        except BaseException:  # an interrupt of the caller's too: nobody is going to leave the block
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        loop, stop, thread = self._loop, self._stop_thread, self._thread
-        if loop is not None and stop is not None and thread is not None:
-            loop.call_soon_threadsafe(stop.set)
+        thread = self._thread
+        if thread is not None:
+            if not self._leave.done():
+                self._leave.set_result(None)
             thread.join()
         self._thread = None
 
-    def _run(self, ready: list[BaseException | None], entered: threading.Event) -> None:
+    def _run(self, ready: Future[None], leave: Future[None]) -> None:
         """The thread: an event loop that lives as long as the block."""
 
         async def serve() -> None:
-            self._stop_thread = asyncio.Event()
-            try:
-                await self.start()
-            except BaseException as error:
-                ready.append(error)
-                return
-            finally:
-                entered.set()
-            await self._stop_thread.wait()
-            await self.stop()
+            async with self:
+                ready.set_result(None)
+                await asyncio.wrap_future(leave)
 
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(serve())
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(serve())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
     # Connections
 
@@ -192,44 +217,59 @@ class Server:
         server_loop = self._loop
         if server_loop is None:
             raise ServerStartError("the server is not running")
-        mine = MemoryLink(loop, outbox)
-        server_loop.call_soon_threadsafe(self._adopt_memory, mine)
+        mine, other = MemoryLink.pair(loop, server_loop)
+        mine.carry(outbox)
+        try:
+            server_loop.call_soon_threadsafe(self._adopt_memory, other)
+        except RuntimeError as error:
+            raise ServerStartError("the server's event loop is closed") from error
         return mine
 
-    def _adopt_memory(self, peer: MemoryLink) -> None:
-        if self._loop is None or self._hub is None:
-            peer.close()
+    def _adopt_memory(self, link: MemoryLink) -> None:
+        if self._loop is None or self._hub is None or self._stopping is not None:
+            link.close()
             return
-        session = self._hub.connect("pipe:0", self._loop.time(), random.random())
-        link = MemoryLink(self._loop, session.outbox)
-        link.join(peer)
+        session = self._hub.connect("pipe", self._loop.time(), _jitter())
+        link.carry(session.outbox)
         self._adopt(Connection(self._loop, self._hub, session, link, self._on_closed))
 
     def _accept(self) -> None:
-        assert self._listener is not None and self._loop is not None and self._hub is not None
+        assert self._listener is not None
         for _ in range(ACCEPT_BATCH):
             try:
                 sock, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("Temporary Client Accept Error (%s), sleeping %dms", error, ACCEPT_PAUSE * 1000)
-                self._loop.remove_reader(self._listener.fileno())
-                self._loop.call_later(ACCEPT_PAUSE, self._accept_again)
+                self._rest_from_accepting(error)
                 return
+            self._pause = SHORTEST_PAUSE
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            session = self._hub.connect(f"{host}:{address[1]}", self._loop.time(), random.random())
-            try:
-                link = SocketLink(self._loop, sock, session.outbox, self._chunk, self.options.write_deadline)
-            except OSError:  # gone already: the socket options cannot be set
-                sock.close()
-                self._hub.forget(session)
-                continue
-            self._adopt(Connection(self._loop, self._hub, session, link, self._on_closed))
+            self._adopt_socket(sock, f"{host}:{address[1]}")
+
+    def _adopt_socket(self, sock: socket.socket, peer: str) -> None:
+        assert self._loop is not None and self._hub is not None
+        session = self._hub.connect(peer, self._loop.time(), _jitter())
+        try:
+            link = SocketLink(self._loop, sock, session.outbox, self._chunk, self.options.write_deadline)
+        except OSError:  # gone already: the socket options cannot be set
+            sock.close()
+            session.receive_eof()
+            return
+        self._adopt(Connection(self._loop, self._hub, session, link, self._on_closed))
+
+    def _rest_from_accepting(self, error: OSError) -> None:
+        """Leave the port alone for a moment: as long as there is no descriptor to be had, it would stay readable for nothing."""
+        assert self._loop is not None and self._listener is not None
+        log.error("Temporary Client Accept Error (%s), sleeping %dms", error, self._pause * 1000)
+        self._loop.remove_reader(self._listener.fileno())
+        self._accept_timer = self._loop.call_later(self._pause, self._accept_again)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _accept_again(self) -> None:
-        if self._listener is not None and self._loop is not None:
-            self._loop.add_reader(self._listener.fileno(), self._accept)
+        assert self._loop is not None and self._listener is not None
+        self._accept_timer = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _adopt(self, connection: Connection) -> None:
         self._connections.add(connection)
@@ -237,15 +277,18 @@ class Server:
 
     def _on_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
-        if not self._connections and self._all_closed is not None:
-            self._all_closed.set()
+        if not self._connections and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
+
+    # Opening and closing
 
     def _open(self) -> socket.socket:
         """Return a listening socket."""
         try:
-            family, kind, _, _, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            found = socket.getaddrinfo(self.host or None, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            family, kind, _, _, address = found[0]
             listener = socket.socket(family, kind)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no name can be
             raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error}") from error
         try:
             listener.setblocking(False)
@@ -258,13 +301,37 @@ class Server:
         self.port = listener.getsockname()[1]
         return listener
 
-    def _announce(self) -> None:
+    def _close_listener(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        if self._accept_timer is not None:
+            self._accept_timer.cancel()
+            self._accept_timer = None
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(listener.fileno())
+        listener.close()
+
+    def _drop_everything(self) -> None:
+        """Close at once whatever is open; the server does not run any more."""
+        self._close_listener()
+        for connection in list(self._connections):
+            if self._loop is None or self._loop.is_closed():
+                connection.link.close()
+            else:
+                connection.abort(SERVER_SHUTDOWN)
+        self._connections.clear()
+        if self._hub is not None:
+            self._hub.flush()
+        self._loop = None
+        self._chunk = bytearray()
+
+    def _announce(self, hub: Hub) -> None:
         """Log what nats-server logs, in its order: other programs wait for these lines."""
-        assert self._hub is not None
         log.info("Starting nats-server")
         log.info("  Version:  %s", NATS_VERSION)
-        log.info("  Name:     %s", self._hub.server_name)
-        log.info("  ID:       %s", self._hub.server_id)
+        log.info("  Name:     %s", hub.server_name)
+        log.info("  ID:       %s", hub.server_id)
         if self._listener is not None:
             host = f"[{self.host}]" if ":" in self.host else self.host
             log.info("Listening for client connections on %s:%d", host, self.port)
@@ -279,6 +346,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def _jitter() -> float:
+    """Return a random number from 0 to 1, to spread what connections that come together do later."""
+    return os.urandom(1)[0] / 255
 
 
 def _server_id() -> str:

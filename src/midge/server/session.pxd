@@ -1,5 +1,5 @@
 cimport cython
-from midge.server.sublist cimport Result, Subscription
+from midge.server.sublist cimport Result, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 
@@ -23,19 +23,32 @@ cdef class Session:
     cdef readonly bint tracing
     cdef public object transport
     cdef public Session stalled_by
-    cdef Result last
+    cdef readonly Result last
     cdef readonly long long in_msgs, in_bytes, out_msgs, out_bytes
     cdef readonly int pings_out
 
+    cdef Sublist _sublist
+    cdef Py_ssize_t _flush_at, _max_subs
     cdef str _who
     cdef double _jitter
-    cdef bint _pong_sent
-    cdef object _auth_deadline
-    cdef double _ping_deadline
-    cdef object _last_ping
+    cdef bint _pong_sent, _measured
+    cdef double _auth_deadline, _ping_deadline, _last_ping
 
     cpdef handle(self, int op, double now)
     cpdef close(self, str reason)
     cpdef drop(self, Subscription sub)
     cpdef send_ok(self)
     cpdef put_line(self, bytes line)
+    cdef _connect(self, bytes line, double now)
+    cdef _answer_ping(self)
+    cdef _refuse(self, str text, str reason)
+    @cython.locals(line=bytes, args=list, count=Py_ssize_t, subject=bytes, sid=bytes, queue=bytes)
+    cdef _subscribe(self)
+    cdef bint _add(self, Subscription sub) except -1
+    @cython.locals(line=bytes, args=list, count=Py_ssize_t, sub=Subscription, limit=Py_ssize_t)
+    cdef _unsubscribe(self)
+    cdef _ping(self, double now)
+
+
+@cython.locals(args=list)
+cdef list _arguments(bytes line)

@@ -4,7 +4,8 @@ The session answers for everything but routing: CONNECT, PING, SUB, UNSUB, limit
 connection ends. The hub parses what arrives (``Hub.receive``), routes publishes and hands every other operation to ``handle``.
 
 What the driver must do: after any call send ``outbox``; when ``closing`` is set, send the rest of ``outbox`` unless ``abandon``
-is set too, then close; call ``handle_timeout(now)`` at ``next_deadline()``. Times are seconds of a monotonic clock.
+is set too, then close and call ``ended``; call ``handle_timeout(now)`` at ``next_deadline()``, send, and call ``rest``. Times are
+seconds of a monotonic clock.
 
 Invariant: a session that is closing has no subscription left in the sublist and never gets a message again.
 """
@@ -13,12 +14,15 @@ from __future__ import annotations
 
 import logging
 import re
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from midge.errors import RemoteProtocolError
+from midge.server import trace
 from midge.server.auth import is_allowed
 from midge.server.connect import Connect, check_info, parse_connect
 from midge.server.quote import quote
+from midge.wire.parser import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
 
 if TYPE_CHECKING:
     import cython
@@ -26,13 +30,13 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.sublist import Result, Subscription
+    from cython.cimports.midge.server.sublist import Result, Sublist, Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
 else:
-    from midge.server.sublist import Result, Subscription
+    from midge.server.sublist import Result, Sublist, Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from midge.wire.outbox import Outbox
@@ -50,6 +54,8 @@ SLOW_CONSUMER_PENDING = "Slow Consumer (Pending Bytes)"
 SLOW_CONSUMER_DEADLINE = "Slow Consumer (Write Deadline)"
 PARSE_ERROR = "Parse Error"
 PROTOCOL_VIOLATION = "Protocol Violation"
+MAX_PAYLOAD_EXCEEDED = "Maximum Message Payload Exceeded"
+MAX_CONTROL_LINE_EXCEEDED = "Maximum Control Line Exceeded"
 STALE_CONNECTION = "Stale Connection"
 SERVER_SHUTDOWN = "Server Shutdown"
 MAX_CONNECTIONS = "Maximum Connections Exceeded"
@@ -59,8 +65,15 @@ NO_RESPONDERS_REQUIRES_HEADERS = "No Responders Requires Headers"
 FIRST_PING = 2.0  # seconds after CONNECT, to measure the round trip (nats-server's firstClientPingInterval)
 RTT_INTERVAL = 3600.0  # seconds after which a busy connection is pinged too
 SYSTEM_QUEUE = b"_sys_"
+_REASONS = {
+    ANSWER_AUTHORIZATION: AUTHENTICATION_FAILURE,
+    ANSWER_CONTROL_LINE: MAX_CONTROL_LINE_EXCEEDED,
+    ANSWER_MAX_PAYLOAD: MAX_PAYLOAD_EXCEEDED,
+}
 _FIELD = re.compile(rb"[^ \t\r\n]+")
-_SID_DIGITS = 9
+_SIZE_DIGITS = 9
+_NOTHING = bytearray()
+_SPENT = Parser(True)  # stands in for the parser of a connection that is gone
 
 
 class Session:
@@ -75,7 +88,8 @@ class Session:
     """
 
     __slots__ = (
-        "_auth_deadline", "_jitter", "_last_ping", "_ping_deadline", "_pong_sent", "_who",
+        "_auth_deadline", "_flush_at", "_jitter", "_last_ping", "_max_subs", "_measured", "_ping_deadline", "_pong_sent", "_sublist",
+        "_who",
         "abandon", "active", "blocked", "cid", "closing", "connect", "connected", "dirty", "echo", "headers", "hub",
         "in_bytes", "in_msgs", "last", "no_responders", "out_bytes", "out_msgs", "outbox", "parser", "pedantic",
         "peer", "pings_out", "stalled_by", "subs", "tracing", "transport", "verbose",
@@ -100,18 +114,22 @@ class Session:
         self.dirty = False
         self.active = False
         self.blocked = False
-        self.tracing = log.isEnabledFor(hub.TRACE)
+        self.tracing = log.isEnabledFor(trace.LEVEL)
         self.transport: Any = None
         self.stalled_by: Session | None = None
         self.last: Result | None = None
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
         self.pings_out = 0
+        self._sublist: Sublist = hub.sublist
+        self._flush_at: int = hub.flush_at
+        self._max_subs: int = options.max_subscriptions
         self._who = f"{peer} - cid:{cid}"
         self._jitter = jitter
         self._pong_sent = False
-        self._auth_deadline: float | None = now + options.auth_timeout if options.auth_required else None
+        self._measured = False
+        self._auth_deadline: float = now + options.auth_timeout if options.auth_required else inf
         self._ping_deadline: float = now + options.ping_interval
-        self._last_ping: float | None = None
+        self._last_ping = -inf
         self.log(logging.DEBUG, "Client connection created")
 
     def start(self) -> None:
@@ -138,25 +156,41 @@ class Session:
         """Return when ``handle_timeout`` must be called, or None."""
         if self.closing is not None:
             return None
-        return self._ping_deadline if self._auth_deadline is None else min(self._auth_deadline, self._ping_deadline)
+        return self._auth_deadline if self._auth_deadline < self._ping_deadline else self._ping_deadline
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due by now. Next: send ``outbox``, see ``closing``."""
+        """Do what is due by now. Next: send ``outbox``, see ``closing``; then ``rest``."""
         if self.closing is not None:
             return
-        if self._auth_deadline is not None and now >= self._auth_deadline:
+        if now >= self._auth_deadline:
             self.send_error("Authentication Timeout")
+            self.log(logging.DEBUG, "Authentication Timeout")
             self.close(AUTHENTICATION_TIMEOUT)
         elif now >= self._ping_deadline:
             self._ping(now)
 
+    def rest(self) -> None:
+        """Give back what an idle connection does not need; it comes back by itself. Not while ``outbox`` is being written to."""
+        self.outbox.trim()
+        self.parser.receive(_NOTHING, 0)
+        self.last = None
+
+    def ended(self) -> None:
+        """The driver has closed the connection. A session can be remembered for a while, by match results; it then holds nothing."""
+        self.transport = None
+        self.parser = _SPENT
+        self.outbox.clear()
+        self.outbox.trim()
+
     def handle(self, op: int, now: float) -> None:
         """Carry out an operation that the parser has found, other than a publish."""
-        self.trace(op)
+        if self.tracing:
+            trace.log_in(self, op)
         if op == PING:
             self._answer_ping()
         elif op == PONG:
             self.pings_out = 0
+            self._measured = True
         elif op == SUB:
             self._subscribe()
         elif op == UNSUB:
@@ -174,10 +208,11 @@ class Session:
 
     def fail(self, error: RemoteProtocolError) -> None:
         """The client broke the protocol: say what nats-server says, and close."""
-        self.log(logging.ERROR, "%s", error.reason)
+        # The reason for refusing a long line shows how it begins, and a CONNECT may begin with a password.
+        self.log(logging.ERROR, "%s", error.answer if error.answer == ANSWER_CONTROL_LINE else error.reason)
         if error.answer is not None:
             self.send_error(error.answer)
-        self.close(PROTOCOL_VIOLATION)
+        self.close(_REASONS.get(error.answer or "", PROTOCOL_VIOLATION))
 
     def overflow(self) -> None:
         """More than max_pending bytes wait: the client is a slow consumer, and none of them is worth sending."""
@@ -216,13 +251,15 @@ class Session:
         self.subs.clear()
 
     def put_line(self, line: bytes) -> None:
-        """Queue a line."""
+        """Queue a line. A client that asks for ever more of them and reads none is a slow consumer too."""
         put_line(self.outbox, line)
         if self.tracing:
-            self.hub.trace_out(self, line)
+            trace.log_out(self, line)
         if not self.dirty:
             self.dirty = True
             self.hub.dirty.append(self)
+        if self.outbox.fill - self.outbox.start > self._flush_at:
+            self.hub.relieve(self)
 
     def send_error(self, text: str) -> None:
         """Queue an -ERR."""
@@ -237,11 +274,6 @@ class Session:
         if log.isEnabledFor(level):
             log.log(level, f"%s - {text}", self._who, *values)
 
-    def trace(self, op: int) -> None:
-        """Log an operation that came in, if tracing."""
-        if self.tracing:
-            self.hub.trace_in(self, op)
-
     # Operations
 
     def _connect(self, line: bytes, now: float) -> None:
@@ -249,14 +281,15 @@ class Session:
         connect = parse_connect(line, self.connect)
         self.connect = connect
         self.connected = True
-        self._auth_deadline = None
+        self._measured = True  # nats-server takes the time from accept to here for the first round trip
+        self._auth_deadline = inf
         interval = self.hub.options.ping_interval
         self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
         if not first:
             self.drop_subscriptions()
         if not is_allowed(self.hub.options, connect) or connect.account or connect.new_account:
-            self.hub.refused(self)
-            self.send_error("Authorization Violation")
+            self.log(logging.ERROR, "authentication error%s", _who_tried(connect))
+            self.send_error(ANSWER_AUTHORIZATION)
             self.close(AUTHENTICATION_FAILURE)
             return
         self.parser.set_connect_only(False)
@@ -266,11 +299,9 @@ class Session:
         if first:
             self._who += _describe(connect)
         if connect.protocol not in (0, 1):
-            self.send_error("invalid client protocol")
-            self.close(BAD_PROTOCOL_VERSION)
+            self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
         elif connect.no_responders and not connect.headers:
-            self.send_error("no responders requires headers support")
-            self.close(NO_RESPONDERS_REQUIRES_HEADERS)
+            self._refuse("no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS)
         else:
             self.no_responders = connect.no_responders
             if connect.verbose:
@@ -284,39 +315,50 @@ class Session:
             if self.connect.protocol >= 1:
                 self.put_line(b"INFO " + self.hub.info(self, connect_info=True) + b" ")
 
+    def _refuse(self, text: str, reason: str) -> None:
+        self.send_error(text)
+        self.log(logging.ERROR, text)
+        self.close(reason)
+
     def _subscribe(self) -> None:
         self.active = True
-        args = _FIELD.findall(self.parser.line())
-        if len(args) not in (2, 3):
-            raise RemoteProtocolError(f"processSub Parse Error: {quote(self.parser.line())}")
-        subject, sid = args[0], args[-1]
-        queue = args[1] if len(args) == 3 else None
-        limit = self.hub.options.max_subscriptions
+        line = self.parser.line()
+        args = _arguments(line)
+        count = len(args)
+        if count != 2 and count != 3:
+            raise RemoteProtocolError(f"processSub Parse Error: {quote(line)}")
+        subject = args[0]
+        sid = args[count - 1]
+        queue = args[1] if count == 3 else None
         if queue == SYSTEM_QUEUE:
-            self.send_error(f"Permissions Violation for Subscription to {quote(subject)} using queue {quote(queue)}")
-            self.log(logging.ERROR, "Subscription Violation - Subject %s, Queue: %s", quote(subject), quote(queue))
-            return
-        if limit and len(self.subs) >= limit:
+            names = quote(subject), quote(SYSTEM_QUEUE)
+            self.send_error("Permissions Violation for Subscription to {} using queue {}".format(*names))
+            self.log(logging.ERROR, "Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
+        elif self._max_subs and len(self.subs) >= self._max_subs:
             self.send_error("maximum subscriptions exceeded")
             self.log(logging.ERROR, "maximum subscriptions exceeded")
-            return
-        if sid not in self.subs:
-            sub = Subscription(self, subject, queue, sid)
-            if not self.hub.sublist.insert(sub):
-                self.send_error("Invalid Subject")
-                return
-            self.subs[sid] = sub
-        if self.verbose:
-            self.send_ok()
+        elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
+            if self.verbose:
+                self.send_ok()
+        else:
+            self.send_error("Invalid Subject")
+
+    def _add(self, sub: Subscription) -> bool:
+        if not self._sublist.insert(sub):
+            return False
+        self.subs[sub.sid] = sub
+        return True
 
     def _unsubscribe(self) -> None:
         self.active = True
-        args = _FIELD.findall(self.parser.line())
-        if len(args) not in (1, 2):
-            raise RemoteProtocolError(f"processUnsub Parse Error: {quote(self.parser.line())}")
+        line = self.parser.line()
+        args = _arguments(line)
+        count = len(args)
+        if count != 1 and count != 2:
+            raise RemoteProtocolError(f"processUnsub Parse Error: {quote(line)}")
         sub = self.subs.get(args[0])
         if sub is not None:
-            limit = int(args[1]) if len(args) == 2 and args[1].isdigit() and len(args[1]) <= _SID_DIGITS else 0
+            limit = int(args[1]) if count == 2 and args[1].isdigit() and len(args[1]) <= _SIZE_DIGITS else 0
             if limit > sub.delivered:
                 sub.limit = limit
             else:
@@ -326,13 +368,15 @@ class Session:
 
     def drop(self, sub: Subscription) -> None:
         """Remove one subscription."""
+        if self.tracing:
+            trace.log_dropped(self, sub.sid)
         if self.subs.pop(sub.sid, None) is not None:
-            self.hub.sublist.remove(sub)
+            self._sublist.remove(sub)
 
     def _ping(self, now: float) -> None:
         """Send a PING, unless the client was heard of lately; give it up where it leaves too many unanswered."""
         options = self.hub.options
-        measure = self._last_ping is None or now - self._last_ping > RTT_INTERVAL
+        measure = not self._measured or now - self._last_ping > RTT_INTERVAL
         if measure or not self.active:
             if self.pings_out + 1 > options.ping_max:
                 self.log(logging.DEBUG, "Stale Client Connection - Closing")
@@ -344,12 +388,35 @@ class Session:
             self._last_ping = now
             self.put_line(b"PING")
         self.active = False
-        self.outbox.trim()
         self._ping_deadline = now + options.ping_interval
 
 
+def _arguments(line: bytes) -> list[bytes]:
+    """Split a line as nats-server does: at runs of blank, tab, CR and LF. ``bytes.split`` would split at VT and FF as well."""
+    args = line.split()
+    return args if b" ".join(args) == line else _FIELD.findall(line)
+
+
 def _describe(connect: Connect) -> str:
-    """Return the part of the log prefix that names the client: ``"v1.2:go:name"``, then ``"user"``."""
+    """Return the part of the log prefix that names the client: ``"v1.2:go:name"``, then ``"$G/user:bob"``."""
     parts = ([f"v{connect.version}"] if connect.version else []) + [part for part in (connect.lang, connect.name) if part]
-    who = f' - "{":".join(parts)}"' if parts else ""
-    return who + (f' - "$G/user:{connect.user}"' if connect.user else "")
+    who = f" - {_in_quotes(':'.join(parts))}" if parts else ""
+    if connect.nkey:
+        return f"{who} - {_in_quotes(f'$G/nkey:{connect.nkey}')}"
+    if connect.user:
+        return f"{who} - {_in_quotes(f'$G/user:{connect.user}')}"
+    return f'{who} - "$G/token"' if connect.auth_token else who
+
+
+def _who_tried(connect: Connect) -> str:
+    """Return what the log says of a client that presented the wrong credentials."""
+    if connect.nkey:
+        return f" - Nkey {_in_quotes(connect.nkey)}"
+    if connect.user:
+        return f" - User {_in_quotes(connect.user)}"
+    return ' - Token "[REDACTED]"' if connect.auth_token else ""
+
+
+def _in_quotes(text: str) -> str:
+    """Quote what a client says of itself: it must not be able to write log lines of its own."""
+    return quote(text.encode("utf-8", "replace"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from midge.server.connect import fold
 from midge.server.quote import quote
 from midge.wire import octets
 
-__all__ = ["LEVEL", "log_delivery", "log_in", "log_out", "log_publish"]
+__all__ = ["LEVEL", "log_delivery", "log_dropped", "log_in", "log_out", "log_publish"]
 
 LEVEL = 5
 _NAMES = {
@@ -19,6 +20,10 @@ _NAMES = {
     octets.PONG: "PONG",
 }
 _SECRETS = ("pass", "auth_token", "jwt", "sig", "nkey")
+_STRING = r'"(?:[^"\\]|\\.)*"?'  # the closing quote may be missing where the line is cut
+# As nats-server looks for them, in case the quotes do not pair.
+_LOOSE = re.compile(r'("?\s*(?:auth_token\S*?|pass\S*?|jwt|sig|nkey)"?\s*[:=]\s*"?)[^",\r\n}]*', re.IGNORECASE)
+_MEMBER = re.compile(rf"({_STRING})(\s*:\s*)({_STRING}|[^,{{}}\s]+)")
 
 
 def log_in(session: Any, op: int) -> None:
@@ -58,8 +63,13 @@ def log_delivery(session: Any, sid: bytes, parser: Any) -> None:
     _log_payload(session, "->>", payload)
 
 
+def log_dropped(session: Any, sid: bytes) -> None:
+    """Log that a subscription is gone."""
+    _log(session, "<->", f"DELSUB {_text(sid)}")
+
+
 def log_out(session: Any, line: bytes) -> None:
-    """Log a line on its way to a client; INFO is not traced, nor the names of its errors quoted."""
+    """Log a line on its way to a client; nats-server does not trace INFO."""
     verb, _, rest = line.partition(b" ")
     if verb in (b"PING", b"PONG"):
         _log(session, "->>", _text(verb))
@@ -81,11 +91,18 @@ def _log_payload(session: Any, arrow: str, payload: bytes) -> None:
 
 
 def _redact(line: bytes) -> str:
-    """Return a CONNECT line with its credentials replaced."""
-    text = _text(line)
-    for name in _SECRETS:
-        text = re.sub(rf'("{name}"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"[REDACTED]"', text)
-    return text
+    """Return a CONNECT line with its credentials replaced, also where it is broken or hides their names."""
+
+    def replace(member: re.Match[str]) -> str:
+        name = fold(_unescape(member[1]))
+        return f'{member[1]}{member[2]}"[REDACTED]"' if name in _SECRETS else member[0]
+
+    return _LOOSE.sub(r"\1[REDACTED]", _MEMBER.sub(replace, _text(line)))
+
+
+def _unescape(name: str) -> str:
+    """Return the name that a quoted string spells."""
+    return re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), name).strip('"')
 
 
 def _text(field: bytes) -> str:

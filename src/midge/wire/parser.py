@@ -501,7 +501,7 @@ class Parser:
         )
 
     def _unknown(self, pos: int) -> RemoteProtocolError:
-        snippet = cut(self.buf, pos, min(max(self._stop, pos + 1), pos + _SNIPPET))
+        snippet = cut(self.buf, pos, min(max(self._stop, pos + 1), pos + _SNIPPET, len(self.buf)))
         return RemoteProtocolError(f"parser ERROR, i={pos}: proto='{snippet!r}...'", ANSWER_UNKNOWN)
 
     def _bad_arguments(self, op: int, what: str, pos: int, end: int) -> RemoteProtocolError:

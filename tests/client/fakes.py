@@ -1,0 +1,174 @@
+"""The server's side of a conversation, written by the test: as bytes for a session, as a script for a client on TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from midge.client.session import Feed, Session
+
+INFO = {"server_id": "FAKE", "version": "2.15.1", "proto": 1, "headers": True, "max_payload": 1 << 20}
+
+
+def info(**fields: Any) -> bytes:
+    """An INFO line; a field that is None is left out."""
+    said = {name: value for name, value in (INFO | fields).items() if value is not None}
+    return b"INFO " + json.dumps(said).encode() + b" \r\n"
+
+
+def msg(subject: str | bytes, sid: int, payload: bytes = b"", reply: str = "", header: bytes | None = None) -> bytes:
+    """A MSG line and its payload, or HMSG where there is a header block."""
+    name = subject if isinstance(subject, bytes) else subject.encode()
+    where = b"%b %d " % (name, sid) + (reply.encode() + b" " if reply else b"")
+    if header is None:
+        return b"MSG %b%d\r\n%b\r\n" % (where, len(payload), payload)
+    return b"HMSG %b%d %d\r\n%b%b\r\n" % (where, len(header), len(header) + len(payload), header, payload)
+
+
+class Publisher:
+    """What messages of a session answer through: it notes what was published."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[Any, ...]] = []
+
+    def publish(self, subject: str, data: bytes = b"", *, headers: Any = None) -> None:
+        self.published.append((subject, data, headers))
+
+
+def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:
+    """A session that nobody has spoken to."""
+    return Session(lambda info: b"{}", "_INBOX.me", publisher, limit)
+
+
+def open_session(limit: int = 1 << 20, publisher: Any = None, **fields: Any) -> Session:
+    """A session that is open and has nothing to send; the fields go into its INFO."""
+    session = new_session(limit, publisher)
+    session.receive_data(info(**fields) + b"PONG\r\n")
+    session.data_to_send()
+    session.take_events()
+    return session
+
+
+def subscribe(
+    session: Session, subject: str = "a", queue: str | None = None, callback: Callable[[Any], Any] | None = None,
+    msgs: int = 0, size: int = 0, old: bool = False,
+) -> Feed:  # fmt: skip
+    """Subscribe a feed, and forget the SUB."""
+    feed = Feed(subject, queue, callback, object())
+    feed.set_limits(msgs, size, old)
+    session.subscribe(feed)
+    session.data_to_send()
+    return feed
+
+
+def taken(feed: Feed) -> list[bytes]:
+    """Take everything from a feed's buffer; return the payloads."""
+    return [feed.take().data for _ in range(len(feed.buffer))]
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.connect: dict[str, Any] = {}
+
+    def send(self, *pieces: bytes) -> None:
+        self.writer.write(b"".join(pieces))
+
+    async def line(self) -> bytes:
+        """The next line, without its end; b"" when the client has closed."""
+        return (await self.reader.readline()).removesuffix(b"\r\n")
+
+    async def expect(self, *lines: bytes) -> None:
+        """Read these lines and no others."""
+        for line in lines:
+            got = await self.line()
+            assert got == line, f"{got!r} came, not {line!r}"
+
+    async def greet(self, **fields: Any) -> None:
+        """Let the client in."""
+        self.send(info(**fields))
+        verb, _, said = (await self.line()).partition(b" ")
+        assert verb == b"CONNECT"
+        self.connect = json.loads(said)
+        await self.expect(b"PING")
+        self.send(b"PONG\r\n")
+
+    async def pong(self, *before: bytes) -> None:
+        """Wait for a PING and answer it, having sent what comes before."""
+        await self.expect(b"PING")
+        self.send(*before, b"PONG\r\n")
+
+    async def serve(self) -> None:
+        """Answer every PING from now on, until the client has gone."""
+        while line := await self.line():
+            if line == b"PING":
+                self.send(b"PONG\r\n")
+
+    async def end(self) -> None:
+        """Wait until the client has closed."""
+        while await self.reader.read(65536):
+            pass
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def abort(self) -> None:
+        """Close so that the client gets a reset."""
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class FakeServer:
+    """A server on a free port that plays a script with every client, the next script with the next; the last one is repeated.
+
+    A script that has come to its end leaves the connection open. What goes wrong in one fails the test at the end of the block.
+    """
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = scripts
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> FakeServer:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._server.close()
+        if kind is None:
+            await asyncio.gather(*self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._writers:
+            writer.transport.abort()
+        failures = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        for failure in failures:
+            if isinstance(failure, Exception):
+                raise failure
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        script = self._scripts[min(len(self._writers), len(self._scripts) - 1)]
+        self._writers.append(writer)
+        self._tasks.append(asyncio.ensure_future(self._play(script, Peer(reader, writer))))
+
+    async def _play(self, script: Script, peer: Peer) -> None:
+        try:
+            await script(peer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client closed with a reset, which is its right
+
+
+async def turns(count: int = 5) -> None:
+    """Let everybody else have a few turns of the event loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -1,0 +1,420 @@
+"""server.hub: who gets what, what is counted, and what happens to those who take too little. No sockets, no clock."""
+
+import logging
+from collections import Counter
+from typing import Any
+
+import pytest
+from hubs import Client, connect_line, new_client, new_hub
+
+from midge.server.hub import FLUSH_AT, Hub
+
+
+def pub(subject: str, payload: bytes = b"", reply: str = "") -> bytes:
+    return f"PUB {subject} {reply} {len(payload)}\r\n".replace("  ", " ").encode() + payload + b"\r\n"
+
+
+def counts(client: Client) -> tuple[int, int, int, int]:
+    session = client.session
+    return session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes
+
+
+# Routing
+
+
+def test_everybody_who_subscribed_gets_it_once_for_each_subscription() -> None:
+    hub = new_hub()
+    publisher, one, two = new_client(hub), new_client(hub, b"SUB a.b 1\r\nSUB a.* 2\r\n"), new_client(hub, b"SUB a.> 9\r\nSUB b 8\r\n")
+    publisher.say(pub("a.b", b"hi", "r"))
+    assert sorted(one.heard().split(b"MSG ")) == [b"", b"a.b 1 r 2\r\nhi\r\n", b"a.b 2 r 2\r\nhi\r\n"]
+    assert two.heard() == b"MSG a.b 9 r 2\r\nhi\r\n"
+    assert publisher.heard() == b""
+
+
+def test_subscribers_of_one_subject_get_it_in_the_order_in_which_they_subscribed() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"".join(b"SUB a %d\r\n" % number for number in range(20)))
+    heard = client.ask(pub("a"))
+    assert [int(line.split()[2]) for line in heard.split(b"\r\n") if line] == list(range(20))
+
+
+def test_messages_keep_their_order() -> None:
+    hub = new_hub()
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB > 1\r\n")
+    for start in (0, 100):
+        publisher.say(b"".join(pub(f"s{number % 3}", b"%d" % number) for number in range(start, start + 100)))
+    assert [int(line) for line in subscriber.heard().split(b"\r\n")[1::2]] == list(range(200))
+
+
+@pytest.mark.parametrize("echo", [True, False])
+def test_echo(echo: bool) -> None:
+    hub = new_hub()
+    client, other = new_client(hub, b"SUB a 1\r\n", echo=echo), new_client(hub, b"SUB a 1\r\n")
+    assert client.ask(pub("a")) == (b"MSG a 1 0\r\n\r\n" if echo else b"")
+    assert other.heard() == b"MSG a 1 0\r\n\r\n"
+
+
+def test_headers_reach_who_understands_them() -> None:
+    hub = new_hub()
+    publisher = new_client(hub, headers=True)
+    new, old = new_client(hub, b"SUB a 1\r\n", headers=True), new_client(hub, b"SUB a 1\r\n")
+    publisher.say(b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nHPUB a 0 2\r\nhi\r\n")
+    assert new.heard() == b"HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\nMSG a 1 2\r\nhi\r\n"
+    assert old.heard() == b"MSG a 1 r 2\r\nhi\r\nMSG a 1 2\r\nhi\r\n"
+    assert counts(new)[3] == 16 and counts(old)[3] == 4  # a stripped header was not sent
+
+
+def test_no_responders() -> None:
+    hub = new_hub()
+    asker = new_client(hub, b"SUB _INBOX.x.* 7\r\n", headers=True, no_responders=True)
+    header = b"NATS/1.0 503\r\nNats-Subject: nobody\r\n\r\n"
+    answer = b"HMSG _INBOX.x.1 7 %d %d\r\n%b\r\n" % (len(header), len(header), header)
+    assert asker.ask(pub("nobody", b"?", "_INBOX.x.1")) == answer
+    assert asker.ask(pub("nobody", b"?", "_INBOX.y.1")) == b"", "not its own inbox"
+    assert asker.ask(pub("nobody", b"?")) == b""
+    assert new_client(hub, b"SUB r 1\r\n", headers=True).ask(pub("nobody", b"?", "r")) == b"", "not asked for"
+    other = new_client(hub, b"SUB nobody 1\r\n")
+    assert asker.ask(pub("nobody", b"?", "_INBOX.x.1")) == b"" and other.heard()
+    assert counts(asker)[2] == 0
+
+
+def test_a_request_that_only_its_sender_could_answer_has_no_responder() -> None:
+    hub = new_hub()
+    asker = new_client(hub, b"SUB r 1\r\nSUB a 2\r\n", headers=True, no_responders=True, echo=False)
+    assert b"503" in asker.ask(pub("a", b"", "r"))
+
+
+@pytest.mark.parametrize(
+    "subject, valid",
+    [("a", True), ("a.b", True), ("a*", True), ("a.*", False), (">", False), ("a..b", False), (".a", False), ("a.", False)],
+)
+def test_a_pedantic_client_is_told_of_a_bad_subject_and_heard_all_the_same(subject: str, valid: bool) -> None:
+    hub = new_hub()
+    client, other = new_client(hub, pedantic=True), new_client(hub, b"SUB > 1\r\n")
+    assert client.ask(pub(subject)) == (b"" if valid else b"-ERR 'Invalid Publish Subject'\r\n")
+    assert client.session.closing is None
+    assert other.heard() == (b"" if "" in subject.split(".") else f"MSG {subject} 1 0\r\n\r\n".encode())
+
+
+# Queue groups
+
+
+def received(client: Client) -> int:
+    return client.heard().count(b"MSG ")
+
+
+def test_one_member_of_a_queue_group_gets_it_and_each_gets_its_share() -> None:
+    hub = new_hub(seed=7)
+    publisher = new_client(hub)
+    members = [new_client(hub, b"SUB a q 1\r\n") for _ in range(4)]
+    total = 4000
+    for _ in range(total):
+        publisher.say(pub("a"))
+    shares = [received(member) for member in members]
+    assert sum(shares) == total and all(share > total / 4 * 0.8 for share in shares), shares
+
+
+def test_each_queue_group_gets_it_and_plain_subscribers_too() -> None:
+    hub = new_hub()
+    publisher = new_client(hub)
+    groups = {name: [new_client(hub, b"SUB a.* %b 1\r\n" % name) for _ in range(3)] for name in (b"q", b"r")}
+    plain = new_client(hub, b"SUB a.b 1\r\n")
+    for _ in range(30):
+        publisher.say(pub("a.b"))
+    assert [sum(map(received, members)) for members in groups.values()] == [30, 30] and received(plain) == 30
+
+
+def test_the_choice_depends_on_the_seed_only() -> None:
+    def shares(seed: int) -> list[int]:
+        hub = new_hub(seed=seed)
+        publisher, members = new_client(hub), [new_client(hub, b"SUB a q 1\r\n") for _ in range(3)]
+        publisher.say(pub("a") * 50)
+        return [received(member) for member in members]
+
+    assert shares(5) == shares(5) and len({tuple(shares(seed)) for seed in range(10)}) > 1
+
+
+def test_a_member_that_may_not_receive_is_passed_over() -> None:
+    hub = new_hub()
+    publisher = new_client(hub, b"SUB a q 1\r\n", echo=False)
+    gone, member = new_client(hub, b"SUB a q 1\r\n"), new_client(hub, b"SUB a q 1\r\n")
+    publisher.say(pub("a"))
+    gone.session.receive_eof()
+    member.heard(), gone.heard()
+    publisher.say(pub("a") * 100)
+    assert received(member) == 100 and publisher.heard() == gone.heard() == b""
+
+
+def test_a_group_of_which_nobody_may_receive_counts_as_nobody() -> None:
+    hub = new_hub()
+    publisher = new_client(hub, b"SUB a q 1\r\nSUB r 2\r\n", echo=False, headers=True, no_responders=True)
+    assert b"503" in publisher.ask(pub("a", b"", "r"))
+
+
+def test_one_client_with_two_memberships() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB a q 1\r\nSUB a q 2\r\n")
+    sids = Counter(line.split()[2] for line in client.ask(pub("a") * 200).split(b"\r\n") if line)
+    assert sum(sids.values()) == 200 and min(sids[b"1"], sids[b"2"]) > 50
+
+
+# Auto-unsubscribe
+
+
+def test_a_subscription_ends_at_its_limit_whoever_publishes() -> None:
+    hub = new_hub()
+    publishers, subscriber = [new_client(hub) for _ in range(3)], new_client(hub, b"SUB a 1\r\nUNSUB 1 4\r\n")
+    for _ in range(3):
+        for publisher in publishers:
+            publisher.say(pub("a"))
+    assert received(subscriber) == 4 and hub.sublist.count == 0 and not subscriber.session.subs
+
+
+def test_the_limit_within_one_read() -> None:
+    hub = new_hub()
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\nUNSUB 1 3\r\n")
+    publisher.say(pub("a") * 10)
+    assert received(subscriber) == 3
+
+
+def test_the_limit_counts_what_was_delivered_before() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB a 1\r\nSUB a 2\r\n" + pub("a") * 2)
+    client.heard()
+    client.say(b"UNSUB 1 3\r\nUNSUB 2 2\r\n")
+    assert list(client.session.subs) == [b"1"]
+    assert client.ask(pub("a") * 3) == b"MSG a 1 0\r\n\r\n"
+
+
+def test_the_limit_of_a_queue_member() -> None:
+    hub = new_hub()
+    publisher, limited, other = new_client(hub), new_client(hub, b"SUB a q 1\r\nUNSUB 1 5\r\n"), new_client(hub, b"SUB a q 1\r\n")
+    publisher.say(pub("a") * 100)
+    assert (received(limited), received(other)) == (5, 95)
+
+
+def test_what_a_session_does_not_get_does_not_count_towards_its_limit() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB a 1\r\nUNSUB 1 1\r\n", echo=False)
+    client.say(pub("a") * 3)
+    assert hub.sublist.count == 1
+    new_client(hub).say(pub("a") * 3)
+    assert received(client) == 1 and hub.sublist.count == 0
+
+
+# Counters
+
+
+def test_what_is_counted() -> None:
+    hub = new_hub()
+    publisher, one, two = new_client(hub), new_client(hub, b"SUB a 1\r\n"), new_client(hub, b"SUB a 1\r\nSUB > 2\r\n")
+    publisher.say(pub("a", b"hello") + pub("b", b"xy") + b"PING\r\n")
+    assert counts(publisher) == (2, 7, 0, 0)
+    assert counts(one) == (0, 0, 1, 5) and counts(two) == (0, 0, 3, 12)
+    assert hub.totals() == (2, 7, 4, 17)
+
+
+def test_the_totals_include_who_has_left() -> None:
+    hub = new_hub()
+    assert hub.totals() == (0, 0, 0, 0)
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    publisher.say(pub("a", b"hello"))
+    subscriber.session.receive_eof()
+    assert hub.totals() == (1, 5, 1, 5)
+    publisher.say(pub("a", b"hello"))
+    publisher.session.receive_eof()
+    publisher.session.receive_eof()
+    assert hub.totals() == (2, 10, 1, 5) and not hub.sessions and hub.total_sessions == 2
+
+
+def test_a_refused_publish_came_in_but_went_nowhere() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB > 1\r\n")
+    assert client.ask(pub("$NRG.a", b"hello")).startswith(b"-ERR 'Permissions Violation for Publish to ")
+    assert counts(client) == (1, 5, 0, 0)
+
+
+# Who takes too little
+
+
+@pytest.fixture
+def slow_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "midge.server")
+    return caplog
+
+
+def fill(hub: Hub, publisher: Client, slow: Client, beyond: int) -> None:
+    """Publish until more than that many bytes wait for the slow one."""
+    while slow.session.closing is None and len(slow.session.outbox) <= beyond:
+        publisher.say(pub("a", b"x" * 1000))
+
+
+def test_a_slow_consumer_is_closed_counted_and_logged_and_nobody_else_notices(slow_log: pytest.LogCaptureFixture) -> None:
+    hub = new_hub(max_pending=200_000, max_payload=10_000)
+    publisher, slow, healthy = new_client(hub), new_client(hub, b"SUB a 1\r\n"), new_client(hub, b"SUB a 1\r\n")
+    slow.takes = False
+    sent = 0
+    while slow.session.closing is None:
+        publisher.say(pub("a", b"x" * 1000))
+        sent += 1
+    waiting = 1000 + len("MSG a 1 1000\r\n\r\n")
+    assert sent == 200_000 // waiting + 1
+    assert slow.session.closing == "Slow Consumer (Pending Bytes)" and slow.session.abandon and len(slow.session.outbox) == 0
+    assert hub.slow_consumers == 1 and hub.sublist.count == 1 and slow.session.cid not in hub.sessions
+    assert [record.message for record in slow_log.records if record.levelno >= logging.INFO] == [
+        "127.0.0.1:4000 - cid:2 - Slow Consumer Detected: MaxPending of 200000 Exceeded"
+    ]
+    publisher.say(pub("a", b"x" * 1000))
+    assert received(healthy) == sent + 1 and publisher.ask(b"PING\r\n") == b"PONG\r\n" and slow.heard() == b""
+
+
+def test_max_pending_holds_however_small_it_is() -> None:
+    hub = new_hub(max_pending=1000, max_payload=100)
+    publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    slow.takes = False
+    for _ in range(100):
+        publisher.say(pub("a"))
+        assert len(slow.session.outbox) <= 1000
+    assert slow.session.closing == "Slow Consumer (Pending Bytes)"
+
+
+@pytest.mark.parametrize("line, fields", [
+    (b"PING\r\n", {}), (b"SUB a 1\r\n", {"verbose": True}), (b"SUB a..b 1\r\n", {}), (pub("$NRG.x"), {}), (pub("x", b"", "r"), {}),
+], ids=repr)  # fmt: skip
+def test_a_client_that_only_asks_and_never_listens_is_a_slow_consumer(line: bytes, fields: dict[str, Any]) -> None:
+    """Every answer counts, not only messages; else a flood of PING would fill the memory."""
+    hub = new_hub(max_pending=100_000, max_payload=10_000)
+    client = new_client(hub, b"SUB r 9\r\n", headers=True, no_responders=True, **fields)
+    client.takes = False
+    for _ in range(100_000 // 5 + 1):
+        client.say(line)
+        assert len(client.session.outbox) <= 100_000
+    assert client.session.closing == "Slow Consumer (Pending Bytes)" and hub.slow_consumers == 1
+
+
+def test_a_publisher_that_does_not_read_its_own_messages() -> None:
+    hub = new_hub(max_pending=200_000, max_payload=10_000)
+    client, other = new_client(hub, b"SUB a 1\r\n"), new_client(hub, b"SUB a 1\r\n")
+    client.takes = False
+    client.say(pub("a", b"x" * 1000) * 1000)
+    assert client.session.closing == "Slow Consumer (Pending Bytes)" and hub.slow_consumers == 1
+    assert received(other) == client.session.in_msgs < 1000, "what came after its end is not routed"
+    assert hub.totals()[0] == client.session.in_msgs
+
+
+def test_a_publisher_is_marked_before_a_slow_subscriber_overflows() -> None:
+    hub = new_hub(max_pending=400_000, max_payload=10_000)
+    publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    assert hub.stall_at == 300_000
+    slow.takes = False
+    fill(hub, publisher, slow, 298_000)
+    assert publisher.session.stalled_by is None and slow.session.closing is None
+    fill(hub, publisher, slow, 300_000)
+    assert publisher.session.stalled_by is slow.session and slow.session.closing is None
+    publisher.session.stalled_by = None
+    publisher.say(pub("b"))
+    assert publisher.session.stalled_by is None, "another subject does not matter"
+
+
+def test_a_healthy_subscriber_stalls_nobody() -> None:
+    hub = new_hub(max_pending=400_000, max_payload=10_000)
+    publisher, healthy = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    publisher.say(pub("a", b"x" * 1000) * 2000)
+    assert publisher.session.stalled_by is None and received(healthy) == 2000
+
+
+def test_a_long_outbox_is_sent_within_the_read() -> None:
+    hub = new_hub()
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    before = subscriber.flushes
+    publisher.session.receive_data(pub("a", b"x" * 1000) * 1000, 0.0)
+    assert subscriber.flushes - before > 10 and len(subscriber.session.outbox) <= FLUSH_AT + 2000
+    hub.flush()
+    assert received(subscriber) == 1000
+
+
+# Who is sent to
+
+
+def test_everybody_with_something_to_send_is_on_the_list_once() -> None:
+    hub = new_hub()
+    publisher, one, two = new_client(hub), new_client(hub, b"SUB a 1\r\nSUB > 2\r\n"), new_client(hub, b"SUB b 1\r\n")
+    publisher.session.receive_data(pub("a") * 3 + b"PING\r\nPING\r\n", 0.0)
+    assert sorted(session.cid for session in hub.dirty) == [1, 2]
+    before = [client.flushes for client in (publisher, one, two)]
+    hub.flush()
+    assert [client.flushes - count for client, count in zip((publisher, one, two), before)] == [1, 1, 0]
+    assert hub.dirty == [] and received(one) == 6
+    publisher.say(pub("a"))
+    assert received(one) == 2
+
+
+class Failing(Client):
+    """A client whose driver has a bug."""
+
+    def flush(self) -> None:
+        raise OSError("a bug")
+
+
+def test_a_driver_that_fails_keeps_nobody_from_being_sent_to() -> None:
+    """A session that stayed marked without being on the list would never be sent to again."""
+    hub = new_hub()
+    publisher, healthy = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(5)]
+    failing = new_client(hub, b"SUB a 1\r\n")
+    failing.__class__ = Failing
+    healthy += [new_client(hub, b"SUB a 1\r\n") for _ in range(5)]
+    for _ in range(2):
+        publisher.session.receive_data(pub("a"), 0.0)
+        with pytest.raises(OSError):
+            hub.flush()
+        hub.flush()
+        assert hub.dirty == [] and [received(client) for client in healthy] == [1] * 10
+
+
+class Leaving(Client):
+    """A client whose connection turns out to be gone when it is sent to."""
+
+    def flush(self) -> None:
+        self.session.abandon = True
+        self.session.receive_eof()
+        self.session.ended()
+
+
+def test_a_client_that_goes_in_the_middle_of_a_fan_out() -> None:
+    hub = new_hub(max_payload=FLUSH_AT)
+    publisher, clients = new_client(hub), [new_client(hub, b"SUB a 1\r\nSUB a 2\r\nSUB > 3\r\n") for _ in range(5)]
+    clients[2].__class__ = Leaving
+    publisher.say(pub("a", b"x" * (FLUSH_AT - 1)) * 3)
+    assert [received(client) for client in clients] == [9, 9, 0, 9, 9]
+    assert clients[2].session.closing == "Client Closed" and len(clients[2].session.outbox) == 0
+    assert hub.dirty == [] and len(hub.sessions) == 5 and hub.sublist.count == 12
+
+
+def test_a_publisher_that_goes_in_the_middle_of_its_own_fan_out() -> None:
+    hub = new_hub(max_payload=FLUSH_AT)
+    publisher, other = new_client(hub, b"SUB a 1\r\n"), new_client(hub, b"SUB a 1\r\n")
+    publisher.__class__ = Leaving
+    publisher.say(pub("a", b"x" * FLUSH_AT) * 3)
+    assert received(other) == 1 and list(hub.sessions) == [other.session.cid] and publisher.heard() == b""
+
+
+def test_a_session_that_ends_is_forgotten_by_match_results_in_time() -> None:
+    """Results that nobody asks for again would keep the sessions of long ago."""
+    hub = new_hub()
+    publisher = new_client(hub)
+    for number in range(5000):
+        client = Client(hub)
+        client.say(connect_line() + b"SUB s%d 1\r\n" % number)
+        publisher.say(pub(f"s{number}") * 2)
+        client.session.receive_eof()
+    publisher.session.rest()
+    assert hub.sublist.count == 0 and hub.sublist.cached() < 1000
+
+
+def test_the_parts_of_a_message_can_come_one_byte_at_a_time() -> None:
+    hub = new_hub()
+    slow, subscriber = new_client(hub, headers=True), new_client(hub, b"SUB > 1\r\n", headers=True)
+    message = b"HPUB a.b r 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
+    for byte in message:
+        slow.say(bytes([byte]))
+    assert subscriber.heard() == b"HMSG a.b 1 r 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
