@@ -40,7 +40,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     with asyncio.Runner(loop_factory=arguments.get("loop_factory", asyncio.new_event_loop)) as runner:
         runner.run(main())
-    del main, arguments
+    arguments.clear()
+    del main
     gc.collect()
     assert not unheard, unheard
     return True

@@ -298,7 +298,6 @@ def test_a_closed_link_keeps_nobody_alive(joined: Callable[[], tuple[Owner, Owne
             close(*owners)
             await settle()
             links = [owner.link for owner in owners]
-            del owners
             assert not [thing for link in links for thing in gc.get_referents(link) if isinstance(thing, Owner)]
         finally:
             gc.enable()

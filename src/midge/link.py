@@ -22,8 +22,8 @@ from midge.wire.outbox import Outbox
 __all__ = ["CHUNK_SIZE", "Link", "LinkOwner", "MemoryLink", "SocketLink"]
 
 CHUNK_SIZE = 65536
-PIECE_SIZE = 2 * CHUNK_SIZE  # what a MemoryLink hands over at most, so that nobody else waits long for their turn
 MEMORY_HIGH = 1 << 20  # bytes on their way to the other end of a MemoryLink before it stops taking more
+PIECE_SIZE = MEMORY_HIGH + CHUNK_SIZE  # what a MemoryLink hands over whole: the largest usual message, with what goes before it
 
 
 class LinkOwner(Protocol):
@@ -218,9 +218,15 @@ class MemoryLink:
 
     Only ``_arrive`` and ``_departed`` are ever called from the other side, and always in this end's own loop. What one end has sent
     before it closed reaches the other, as with a socket.
+
+    Attributes:
+        piece_size: what is handed over at once, and without a copy; what has piled up beyond that goes in smaller pieces, so that
+            nobody else waits long for their turn.
     """
 
-    __slots__ = ("_arrived", "_closed", "_loop", "_on_the_way", "_outbox", "_owner", "_paused", "_peer", "_scheduled", "blocked")
+    __slots__ = (
+        "_arrived", "_closed", "_loop", "_on_the_way", "_outbox", "_owner", "_paused", "_peer", "_scheduled", "blocked", "piece_size",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -233,6 +239,7 @@ class MemoryLink:
         self._scheduled = False
         self._closed = False
         self.blocked = False
+        self.piece_size = PIECE_SIZE
 
     @classmethod
     def pair(cls, one: asyncio.AbstractEventLoop, other: asyncio.AbstractEventLoop) -> tuple[MemoryLink, MemoryLink]:
@@ -255,7 +262,7 @@ class MemoryLink:
             if self._on_the_way >= MEMORY_HIGH:
                 self.blocked = True
                 return
-            piece = outbox.take() if len(outbox) <= PIECE_SIZE else _cut(outbox, CHUNK_SIZE)
+            piece = outbox.take() if len(outbox) <= self.piece_size else _cut(outbox, min(self.piece_size, 2 * CHUNK_SIZE))
             self._on_the_way += len(piece)
             if not self._tell(self._peer._arrive, piece):
                 self._arrive(None)  # the peer's loop is gone: after what came before, that is the end
@@ -271,18 +278,16 @@ class MemoryLink:
     def close(self) -> None:
         if not self._closed:
             self._shut()
-            self._tell(self._peer._arrive, None)
+            if not self._loop.is_closed():
+                self._tell(self._peer._arrive, None)
 
     def _tell(self, call: Callable[..., None], *args: Any) -> bool:
         """Run a method of the peer in the peer's loop. False where that loop is closed and nobody is left to hear."""
-        loop = self._peer._loop
-        if loop.is_closed():
-            return False
-        if loop is self._loop:
+        if self._peer._loop is self._loop:
             call(*args)
             return True
         try:
-            loop.call_soon_threadsafe(call, *args)
+            self._peer._loop.call_soon_threadsafe(call, *args)
         except RuntimeError:
             return False
         return True

@@ -7,7 +7,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import midge
 from midge.client.session import Feed, Session
+from midge.link import LinkOwner
+from midge.wire.outbox import Outbox
 
 INFO = {"server_id": "FAKE", "version": "2.15.1", "proto": 1, "headers": True, "max_payload": 1 << 20}
 
@@ -152,6 +155,7 @@ class FakeServer:
             writer.transport.abort()
         failures = await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+        await asyncio.sleep(0)  # the aborted transports close their sockets
         for failure in failures:
             if isinstance(failure, Exception):
                 raise failure
@@ -166,6 +170,81 @@ class FakeServer:
             await script(peer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client closed with a reset, which is its right
+
+
+class FakeLink:
+    """A link without a network: the test says what comes, and reads what was sent."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.data = bytearray()
+        self.takes = True
+        self.blocked = False
+        self.closed = False
+        self.owner: LinkOwner | None = None
+
+    def start(self, owner: LinkOwner) -> None:
+        self.owner = owner
+
+    def flush(self) -> None:
+        if self.takes and not self.closed:
+            self.data += self.outbox.take()
+
+    def sent(self) -> bytes:
+        """Return what the client has sent since the last call."""
+        data = bytes(self.data)
+        self.data.clear()
+        return data
+
+    def take(self) -> None:
+        """Take from now on what the client has to send."""
+        assert self.owner is not None
+        self.takes = True
+        self.flush()
+        self.owner.link_progress()
+
+    def come(self, *pieces: bytes) -> None:
+        """The client gets these bytes in one read."""
+        assert self.owner is not None
+        data = bytearray(b"".join(pieces))
+        self.owner.link_received(data, len(data))
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeInProcessServer:
+    """A server in this process that is a FakeLink; ``ready`` gets it when a client connects."""
+
+    url = "nats://in.process:4222"
+
+    def __init__(self) -> None:
+        self.ready: asyncio.Future[FakeLink] = asyncio.get_running_loop().create_future()
+
+    def open_link(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> FakeLink:
+        link = FakeLink(outbox)
+        loop.call_soon(self.ready.set_result, link)
+        return link
+
+
+async def opened(**options: Any) -> tuple[midge.Client, FakeLink]:
+    """A client and the link that it is connected by; nothing is left to send."""
+    server = FakeInProcessServer()
+    server.ready.add_done_callback(lambda ready: ready.result().come(info(), b"PONG\r\n"))
+    nc = await midge.connect(server, **options)
+    link = server.ready.result()
+    link.sent()
+    return nc, link
+
+
+async def is_waiting(task: asyncio.Future[Any]) -> bool:
+    """True if the task is not done, although everybody had a few turns."""
+    await turns()
+    return not task.done()
 
 
 async def turns(count: int = 5) -> None:

@@ -105,7 +105,7 @@ ENDS: list[tuple[dict[str, Any], bytes, bytes, str]] = [
     ({"token": "t"}, b"PUB a 0\r\n\r\n", b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
     ({"token": "t"}, connect_line(auth_token="x"), b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
     ({"token": "t"}, connect_line(), b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
-    ({"user": "u", "password": "p"}, connect_line(user="u", auth_token="p"), b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
+    ({"user": "u", "password": "p"}, connect_line(user="u"), b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
     ({}, connect_line(account="A"), b"-ERR 'Authorization Violation'\r\n", "Authentication Failure"),
     ({}, connect_line(protocol=2), b"-ERR 'invalid client protocol'\r\n", "Bad Client Protocol Version"),
     ({}, connect_line(no_responders=True), b"-ERR 'no responders requires headers support'\r\n", "No Responders Requires Headers"),

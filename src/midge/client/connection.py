@@ -302,14 +302,12 @@ class Connection:
         await self._close()
 
     async def _close(self) -> None:
-        tasks = self._tasks - {asyncio.current_task()}
         first = self._closing is None
         if self._closing is None:
             self._closing = self._loop.create_future()
             self._shut(None)
-        for task in tasks:
-            if task is not self._reporter.task:
-                task.cancel()
+        for task in self._tasks - {asyncio.current_task(), self._reporter.task}:
+            task.cancel()
         if first:
             try:
                 await self._send_rest()
@@ -318,6 +316,7 @@ class Connection:
                 self._closing.set_result(None)
         else:
             await asyncio.shield(self._closing)
+        tasks = self._tasks - {asyncio.current_task()}
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in stuck:

@@ -189,10 +189,12 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.link.close()
-        session.ended()
-        self._release()
-        self._on_closed(self)
+        try:
+            self.link.close()
+        finally:
+            session.ended()
+            self._release()
+            self._on_closed(self)
 
     def _linger(self) -> None:
         """Let the client take the rest. However slowly it does, it has write_deadline in all: it counts for no limit any more."""

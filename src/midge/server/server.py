@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from midge.errors import ServerStartError
-from midge.link import CHUNK_SIZE, MemoryLink, SocketLink
+from midge.link import CHUNK_SIZE, PIECE_SIZE, MemoryLink, SocketLink
 from midge.server.connection import Connection
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.options import Options
@@ -91,7 +91,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        return self._loop is not None
+        return self._loop is not None and not self._loop.is_closed()
 
     def __repr__(self) -> str:
         return f"<Server {self.url}{'' if self.is_running else ' (not running)'}>"
@@ -104,10 +104,9 @@ class Server:
         Raises:
             ServerStartError: the address cannot be listened on, or the server runs already.
         """
-        if self._loop is not None:
-            if not self._loop.is_closed():
-                raise ServerStartError("the server runs already")
-            self._drop_everything()  # its loop was closed underneath it
+        if self.is_running:
+            raise ServerStartError("the server runs already")
+        self._drop_everything()  # where its last loop was closed underneath it
         loop = asyncio.get_running_loop()
         hub = Hub(self.options, _server_id(), int.from_bytes(os.urandom(4), "big"))
         if self._listen:
@@ -168,7 +167,7 @@ class Server:
     # In a thread of its own
 
     def __enter__(self) -> Server:
-        if self._thread is not None or self._loop is not None:
+        if self._thread is not None or self.is_running:
             raise ServerStartError("the server runs already")
         ready: Future[None] = Future()
         self._leave = Future()
@@ -219,6 +218,8 @@ class Server:
             raise ServerStartError("the server is not running")
         mine, other = MemoryLink.pair(loop, server_loop)
         mine.carry(outbox)
+        # One piece must not carry a subscriber from where its publishers are held back to where it is dropped.
+        mine.piece_size = min(PIECE_SIZE, max(CHUNK_SIZE, self.options.max_pending // 4))
         try:
             server_loop.call_soon_threadsafe(self._adopt_memory, other)
         except RuntimeError as error:

@@ -20,10 +20,11 @@ _NAMES = {
     octets.PONG: "PONG",
 }
 _SECRETS = ("pass", "auth_token", "jwt", "sig", "nkey")
+# Patterns as text: ``re`` compiles them when a CONNECT is traced, not when the package is imported.
 _STRING = r'"(?:[^"\\]|\\.)*"?'  # the closing quote may be missing where the line is cut
+_MEMBER = rf"({_STRING})(\s*:\s*)({_STRING}|[^,{{}}\s]+)"
 # As nats-server looks for them, in case the quotes do not pair.
-_LOOSE = re.compile(r'("?\s*(?:auth_token\S*?|pass\S*?|jwt|sig|nkey)"?\s*[:=]\s*"?)[^",\r\n}]*', re.IGNORECASE)
-_MEMBER = re.compile(rf"({_STRING})(\s*:\s*)({_STRING}|[^,{{}}\s]+)")
+_LOOSE = r'(?i)("?\s*(?:auth_token\S*?|pass\S*?|jwt|sig|nkey)"?\s*[:=]\s*"?)[^",\r\n}]*'
 
 
 def log_in(session: Any, op: int) -> None:
@@ -97,7 +98,7 @@ def _redact(line: bytes) -> str:
         name = fold(_unescape(member[1]))
         return f'{member[1]}{member[2]}"[REDACTED]"' if name in _SECRETS else member[0]
 
-    return _LOOSE.sub(r"\1[REDACTED]", _MEMBER.sub(replace, _text(line)))
+    return re.sub(_LOOSE, r"\1[REDACTED]", re.sub(_MEMBER, replace, _text(line)))
 
 
 def _unescape(name: str) -> str:

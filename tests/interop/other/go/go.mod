@@ -1,0 +1,3 @@
+module midge.test/other
+
+go 1.22
