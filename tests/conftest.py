@@ -7,6 +7,7 @@ coroutine that was never awaited, a socket that was never closed. A test that ta
 import asyncio
 import gc
 import inspect
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -16,15 +17,31 @@ import pytest
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-@pytest.fixture(params=["asyncio", pytest.param("uvloop", marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="no uvloop"))])
-def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
-    """Makes the event loop that the test runs in."""
-    if request.param == "asyncio":
-        return asyncio.new_event_loop
+def eager_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose tasks begin inside the call that makes them."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+    return loop
+
+
+def uvloop_event_loop() -> asyncio.AbstractEventLoop:
     import uvloop
 
-    factory: LoopFactory = uvloop.new_event_loop
-    return factory
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+LOOPS: dict[str, tuple[LoopFactory, bool]] = {
+    "asyncio": (asyncio.new_event_loop, True),
+    "eager": (eager_event_loop, sys.version_info >= (3, 12)),
+    "uvloop": (uvloop_event_loop, find_spec("uvloop") is not None),
+}
+
+
+@pytest.fixture(params=[name for name, (_, is_here) in LOOPS.items() if is_here])
+def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
+    """Makes the event loop that the test runs in."""
+    return LOOPS[request.param][0]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,7 +55,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
         await pyfuncitem.obj(**arguments)
 
-    with asyncio.Runner(loop_factory=arguments.get("loop_factory", asyncio.new_event_loop)) as runner:
+    factory: Any = arguments.get("loop_factory", asyncio.new_event_loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
     arguments.clear()
     del main

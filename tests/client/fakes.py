@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import midge
@@ -179,6 +179,7 @@ class FakeLink:
         self.outbox = outbox
         self.data = bytearray()
         self.takes = True
+        self.answers = False  # every PING, and every request with what it carried
         self.blocked = False
         self.closed = False
         self.owner: LinkOwner | None = None
@@ -188,7 +189,10 @@ class FakeLink:
 
     def flush(self) -> None:
         if self.takes and not self.closed:
-            self.data += self.outbox.take()
+            sent = self.outbox.take()
+            self.data += sent
+            if self.answers and (answer := b"".join(answers(bytes(sent)))):
+                asyncio.get_running_loop().call_soon(self.come, answer)
 
     def sent(self) -> bytes:
         """Return what the client has sent since the last call."""
@@ -207,7 +211,8 @@ class FakeLink:
         """The client gets these bytes in one read."""
         assert self.owner is not None
         data = bytearray(b"".join(pieces))
-        self.owner.link_received(data, len(data))
+        if not self.closed:
+            self.owner.link_received(data, len(data))
 
     def pause_reading(self) -> None: ...
 
@@ -215,6 +220,16 @@ class FakeLink:
 
     def close(self) -> None:
         self.closed = True
+
+
+def answers(sent: bytes) -> Iterator[bytes]:
+    """What a server with an echo service says to these lines; the service's inbox has to be subscription 1."""
+    lines = iter(sent.split(b"\r\n"))
+    for line in lines:
+        if line == b"PING":
+            yield b"PONG\r\n"
+        elif line.startswith(b"PUB ") and len(fields := line.split(b" ")) == 4:
+            yield msg(fields[2], 1, next(lines))
 
 
 class FakeInProcessServer:

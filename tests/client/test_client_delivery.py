@@ -526,21 +526,14 @@ async def test_drop_old_and_unbounded() -> None:
 
 async def test_limits_that_make_no_sense() -> None:
     nc, link = await opened()
-    for options, error in (
+    bad: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"drop": "both"}, ValueError), ({"pending_msgs": "5"}, TypeError), ({"pending_bytes": 1.5}, TypeError),
-        ({"pending_msgs": None}, TypeError),
-    ):  # fmt: skip
+        ({"pending_msgs": None}, TypeError), ({"subject": "a b"}, ValueError), ({"subject": 5}, ValueError), ({"queue": "q q"}, ValueError),
+        ({"queue": 5}, ValueError), ({"queue": ""}, ValueError),
+    ]  # fmt: skip
+    for arguments, error in bad:
         with pytest.raises(error):
-            nc.subscribe("a", **options)  # type: ignore[arg-type]
-    for arguments in (
-        {"subject": "a b"},
-        {"subject": 5},
-        {"subject": "a", "queue": "q q"},
-        {"subject": "a", "queue": 5},
-        {"subject": "a", "queue": ""},
-    ):
-        with pytest.raises(ValueError):
-            nc.subscribe(**arguments)  # type: ignore[arg-type]
+            nc.subscribe(**{"subject": "a"} | arguments)
     await turns()
     assert link.sent() == b"" and nc._session.feeds == {}
     await nc.close()
@@ -620,7 +613,7 @@ async def test_a_refused_callback_subscription_ends_its_worker() -> None:
 async def test_awaiting_a_refused_subscription_raises_and_tells_nobody_else(sid: str) -> None:
     errors: list[Exception] = []
     nc, link = await opened(error_callback=errors.append)
-    task = asyncio.ensure_future(nc.subscribe("secret"))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(nc.subscribe("secret"))
     await turns()
     link.come(f"-ERR 'Permissions Violation for Subscription to \"secret\"{sid}'\r\nPONG\r\n".encode())
     with pytest.raises(PermissionsViolationError, match="secret") as raised:
@@ -633,7 +626,7 @@ async def test_awaiting_a_refused_subscription_raises_and_tells_nobody_else(sid:
 async def test_a_subscription_whose_confirmation_is_cancelled_ends() -> None:
     """Nobody has it: a callback would be called for ever, a buffer would fill."""
     nc, link = await opened()
-    task = asyncio.ensure_future(nc.subscribe("a", callback=lambda message: None))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(nc.subscribe("a", callback=lambda message: None))
     await turns()
     assert link.sent() == b"SUB a 1\r\nPING\r\n"
     task.cancel()
@@ -653,7 +646,7 @@ async def test_a_subscription_that_is_not_confirmed_in_time_ends() -> None:
 
 async def test_a_subscription_that_is_lost_before_it_is_confirmed() -> None:
     nc, link = await opened()
-    task = asyncio.ensure_future(nc.subscribe("a"))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(nc.subscribe("a"))
     await turns()
     assert link.owner is not None
     link.owner.link_lost(None)

@@ -598,6 +598,31 @@ async def test_a_drain_of_a_subscription_times_out() -> None:
     await nc.close()
 
 
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_drain_of_a_subscription_whose_callback_was_stopped(lost: bool) -> None:
+    nc, link = await opened()
+    stuck = asyncio.get_running_loop().create_future()
+
+    async def callback(message: midge.Message) -> None:
+        await stuck
+
+    sub = nc.subscribe("a", callback=callback)
+    link.come(msg("a", 1))
+    task = asyncio.ensure_future(sub.drain())
+    await turns()
+    link.come(b"PONG\r\n")
+    assert await is_waiting(task)
+    if lost:
+        assert link.owner is not None
+        link.owner.link_lost(None)
+        stuck.set_result(None)
+    else:
+        await nc.close()
+    with pytest.raises(ConnectionClosedError):
+        await task
+    await nc.close()
+
+
 async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
     nc, link = await opened()
     steps: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
@@ -620,7 +645,7 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
 
     nc.subscribe("a", callback=callback)
     sub, other = nc.subscribe("a"), nc.subscribe("a")
-    tasks = [asyncio.ensure_future(wait) for wait in (loop(), take(), nc.request("svc"))]
+    readers, request = [asyncio.ensure_future(wait) for wait in (loop(), take())], asyncio.ensure_future(nc.request("svc"))
     await turns()
     link.come(msg("a", 1), msg("a", 2), msg("a", 3), msg("a", 3))
     await turns()
@@ -637,8 +662,8 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
     await turns()
     link.come(b"PONG\r\n")
     await task
-    assert (await tasks[2]).data == b"answer"
-    await asyncio.gather(*tasks)
+    assert (await request).data == b"answer"
+    await asyncio.gather(*readers)
     assert nc.is_closed and link.closed
 
 

@@ -194,21 +194,24 @@ async def test_gathered_publishes() -> None:
     nc, link = await opened()
     await asyncio.gather(*(nc.publish("a", b"%d" % i) for i in range(5)))
     await asyncio.wait_for(nc.publish("a", b"5"), 5)
+    await turns()
     assert bodies(link.sent()) == [b"0", b"1", b"2", b"3", b"4", b"5"]
     await nc.close()
 
 
 async def test_publishing_what_cannot_be_sent() -> None:
     nc, link = await opened()
-    for arguments, error in (
+    bad: list[tuple[tuple[Any, ...], type[Exception]]] = [
         (("", b""), ValueError), (("a b", b""), ValueError), (("a\r\nPUB x 0\r\n", b""), ValueError), (("a", "text"), TypeError),
         (("a", bytes(1 << 20) + b"x"), MaxPayloadError),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for arguments, error in bad:
         with pytest.raises(error):
-            nc.publish(*arguments)  # type: ignore[arg-type]
-    for options in ({"reply": "r\r\n"}, {"reply": 5}, {"headers": {"k": "v\r\nX: y"}}, {"headers": {"a b": "c"}}):
+            nc.publish(*arguments)
+    worse: list[dict[str, Any]] = [{"reply": "r\r\n"}, {"reply": 5}, {"headers": {"k": "v\r\nX: y"}}, {"headers": {"a b": "c"}}]
+    for options in worse:
         with pytest.raises(ValueError):
-            nc.publish("a", b"", **options)  # type: ignore[arg-type]
+            nc.publish("a", b"", **options)
     nc.publish("a", bytes(1 << 20))
     await nc.close()
     assert bodies(link.sent()) == [bytes(1 << 20)]
@@ -293,7 +296,8 @@ class FakeLoop:
 
 
 def new_heartbeat(max_out: int = 2) -> tuple[Any, FakeLoop, list[Exception]]:
-    session, loop, lost = open_session(), FakeLoop(), []
+    session, loop = open_session(), FakeLoop()
+    lost: list[Exception] = []
     Heartbeat(loop, session, 9.0, max_out, lambda: None, lost.append)  # type: ignore[arg-type]
     return session, loop, lost
 
@@ -515,14 +519,10 @@ async def test_requests_wait_for_room_instead_of_failing() -> None:
 
 async def test_a_request_that_cannot_be_sent() -> None:
     nc, link = await opened()
-    for attempt in (
-        nc.request("a b"),
-        nc.request("svc", "text"),
-        nc.request("svc", headers={"k": "\n"}),
-        nc.request("svc", bytes(2 << 20)),
-    ):  # type: ignore[arg-type]
+    bad: list[dict[str, Any]] = [{"subject": "a b"}, {"data": "text"}, {"headers": {"k": "\n"}}, {"data": bytes(2 << 20)}]
+    for arguments in bad:
         with pytest.raises((ValueError, TypeError)):
-            await attempt
+            await nc.request(**{"subject": "svc"} | arguments)
     assert nc._session.requests == {}
     await nc.close()
 

@@ -176,6 +176,18 @@ async def test_the_connection_of_a_resolved_name(monkeypatch: pytest.MonkeyPatch
             assert nc.connected_url == "nats://my.host:4222"
 
 
+async def test_localhost(loop_factory: LoopFactory) -> None:
+    async with FakeServer(good) as server, midge.connect(f"localhost:{server.port}") as nc:
+        assert nc.connected_url == f"nats://localhost:{server.port}"
+
+
+async def test_an_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeServer(good) as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", None)
+        async with midge.connect(server.url):
+            pass
+
+
 # Failure
 
 
@@ -351,7 +363,7 @@ async def test_cancelled_while_dialling(monkeypatch: pytest.MonkeyPatch, step: s
 
     async with FakeServer(good) as server:
         monkeypatch.setattr(loop, step, never)
-        task = asyncio.ensure_future(midge.connect(server.url))
+        task = asyncio.ensure_future(midge.connect(f"localhost:{server.port}"))
         await reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -726,7 +726,7 @@ def test_an_answer_on_a_rewritten_subject_goes_to_the_only_request() -> None:
     assert one.got == [b"1"]
     session.request("svc", b"", None, one)
     session.request("svc", b"", None, two)
-    session.receive_data(msg("mapped.reply", 1, b"whose?"))
+    session.receive_data(msg("mapped.reply", 1, b"whose?") + msg("012345678.2", 1, b"of the length of an inbox"))
     assert len(session.requests) == 2 and two.got == []
 
 

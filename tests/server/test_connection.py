@@ -21,6 +21,7 @@ from raw import PATIENCE, Raw, ask, until
 from midge.link import SocketLink
 from midge.server import connection as module
 from midge.server import server as server_module
+from midge.server import session as session_module
 from midge.server.connection import Connection
 from midge.server.hub import Hub
 from midge.server.server import Server
@@ -37,8 +38,9 @@ SMALL = 4096  # for SO_RCVBUF: the kernel takes little on behalf of a client tha
 
 @pytest.fixture(params=LOOPS, ids=lambda factory: factory.__module__.partition(".")[0], autouse=True)
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The event loop of a server in its own thread."""
+    """The event loop of a server in its own thread. No PING after two seconds comes between what a client hears."""
     monkeypatch.setattr(server_module, "new_event_loop", request.param)
+    monkeypatch.setattr(session_module, "FIRST_PING", 1e6)
 
 
 @pytest.fixture
@@ -89,8 +91,8 @@ class Publishing(threading.Thread):
 
 def test_a_subscriber_that_stops_reading_is_dropped_and_the_others_lose_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "midge.server")
-    payload, count = b"x" * 2000, 8000
-    with Server(port=0, max_pending=1 << 20) as server, Raw(server, receive_buffer=SMALL) as slow, Raw(server) as healthy:
+    payload, count = b"x" * 5000, 8000
+    with Server(port=0, max_pending=8 << 20) as server, Raw(server, receive_buffer=SMALL) as slow, Raw(server) as healthy:
         slow.sync(b"SUB a 1\r\n")
         healthy.sync(b"SUB a 2\r\n")
         with Raw(server) as publisher:
@@ -105,7 +107,7 @@ def test_a_subscriber_that_stops_reading_is_dropped_and_the_others_lose_nothing(
         assert healthy.sync() == b""
         until(server, lambda: len(server.hub.sessions) == 1)
     assert [text.rpartition(" - ")[2] for text in caplog.messages if "Slow" in text] == [
-        "Slow Consumer Detected: MaxPending of 1048576 Exceeded"
+        "Slow Consumer Detected: MaxPending of 8388608 Exceeded"
     ]
 
 
@@ -131,12 +133,24 @@ def test_a_client_that_asks_for_more_than_it_reads_is_dropped(flood: bytes) -> N
         assert other.sync() == b"" and ask(server, lambda: server.hub.slow_consumers) == 1
 
 
+def is_held_back(server: Server, client: Raw) -> bool:
+    """True if the server does not read from the client just now."""
+    cid = client.info["client_id"]
+    return ask(server, lambda: any(each.link._paused for each in server._connections if each.session.cid == cid))  # type: ignore[attr-defined]
+
+
 def test_a_fast_publisher_is_held_back_for_a_subscriber_that_keeps_reading() -> None:
-    """Sixty times max_pending goes through, and nobody is dropped."""
-    payload, count = b"y" * 1000, 60_000
-    with Server(port=0, max_pending=1 << 20) as server, Raw(server) as subscriber, Raw(server) as publisher:
+    """Five times max_pending goes through, and nobody is dropped.
+
+    The subscriber begins to read when the publisher has been held back for the first time. As in nats-server, that lasts 10 ms for
+    each read whatever happens; max_pending is large enough here for a subscriber that has to wait for a busy processor.
+    """
+    payload, count = b"y" * 10_000, 16_000
+    with Server(port=0, max_pending=32 << 20) as server, Raw(server) as subscriber, Raw(server) as publisher:
         subscriber.sync(b"SUB a 1\r\n")
         publishing = Publishing(publisher, payload, count)
+        while not is_held_back(server, publisher):
+            pass
         expected = message(1, payload)
         for _ in range(count):
             assert subscriber.take(len(expected)) == expected
@@ -150,9 +164,8 @@ def test_a_publisher_is_let_go_when_the_slow_one_catches_up_or_goes(monkeypatch:
     for ending in ("reads", "goes"):
         with Server(port=0, max_pending=10 << 20) as server, Raw(server, receive_buffer=SMALL) as slow, Raw(server) as publisher:
             slow.sync(b"SUB a 1\r\n")
-            cid = publisher.info["client_id"]
             sent = 0
-            while not ask(server, lambda: any(each.link._paused for each in server._connections if each.session.cid == cid)):  # type: ignore[attr-defined]
+            while not is_held_back(server, publisher):
                 publisher.send(pub(b"x" * 100_000))
                 sent += 1
             publisher.send(b"PING\r\n")

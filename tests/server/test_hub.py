@@ -411,6 +411,13 @@ def test_a_session_that_ends_is_forgotten_by_match_results_in_time() -> None:
     assert hub.sublist.count == 0 and hub.sublist.cached() < 1000
 
 
+def test_a_subject_is_bytes() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB \xff\x00.* \x01 1\r\nSUB \xff\x00.\x80 \xfe\r\n")
+    heard = client.ask(b"PUB \xff\x00.\x80 \x7f 1\r\n\x00\r\n")
+    assert sorted(heard.split(b"MSG ")) == [b"", b"\xff\x00.\x80 1 \x7f 1\r\n\x00\r\n", b"\xff\x00.\x80 \xfe \x7f 1\r\n\x00\r\n"]
+
+
 def test_the_parts_of_a_message_can_come_one_byte_at_a_time() -> None:
     hub = new_hub()
     slow, subscriber = new_client(hub, headers=True), new_client(hub, b"SUB > 1\r\n", headers=True)

@@ -22,6 +22,7 @@ from raw import Raw, ask, until
 import midge
 from midge.errors import ServerStartError
 from midge.server import server as module
+from midge.server import session as session_module
 from midge.server.hub import NATS_VERSION
 from midge.server.options import Options
 from midge.server.server import Server
@@ -45,6 +46,12 @@ def threads() -> list[threading.Thread]:
 def sockets() -> list[socket.socket]:
     gc.collect()
     return [thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() >= 0]
+
+
+@pytest.fixture(autouse=True)
+def no_early_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes between what a client hears, however slow the machine is."""
+    monkeypatch.setattr(session_module, "FIRST_PING", 1e6)
 
 
 @pytest.fixture(autouse=True)

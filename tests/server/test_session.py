@@ -344,9 +344,10 @@ def test_an_ended_session_holds_nothing() -> None:
     publisher.say(b"PUB a 0\r\n\r\n")
     session = subscriber.session
     assert session.parser.held() > 0
+    session.stalled_by = publisher.session
     session.receive_eof()
     session.ended()
-    assert session.transport is None and session.parser.held() == 0 and not session.subs
+    assert session.transport is session.stalled_by is None and session.parser.held() == 0 and not session.subs
     assert len(session.outbox.buf) == 0 and len(session.outbox) == 0
 
 

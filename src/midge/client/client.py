@@ -120,8 +120,11 @@ class Client(Publisher):
     async def drain(self) -> None:
         """Close without losing anything.
 
-        Unsubscribes, delivers what the server had sent by then, waits for the callbacks and the requests under way, sends what
-        they published, and closes. Subscribing is refused meanwhile.
+        Unsubscribes, delivers what the server had sent by then, waits for the callbacks, for the loops over subscriptions and for
+        the requests under way, sends what they published, and closes. Subscribing is refused meanwhile.
+
+        May be called again, and from inside a callback or loop: that one cannot be waited for, so what is left for it is delivered
+        after the connection has closed. Where a drain is under way that waits for the caller, the call returns at once.
 
         Raises:
             MidgeTimeoutError: it took longer than ``drain_timeout``; the connection is closed all the same.
@@ -130,7 +133,11 @@ class Client(Publisher):
         await self._connection.drain()
 
     async def close(self) -> None:
-        """Close. What was published is sent, as far as the server takes it; every wait ends with ConnectionClosedError."""
+        """Close. What was published is sent, as far as the server takes it within a moment; what it does not take is reported.
+
+        Every wait ends with ConnectionClosedError, and loops over subscriptions end when their buffers are empty. Callbacks that run
+        are cancelled, and none is called again. May be called again, and from inside a callback.
+        """
         await self._connection.close()
 
     # Messages
@@ -157,6 +164,7 @@ class Client(Publisher):
 
         Raises:
             InvalidSubjectError: the subject or queue group is not valid.
+            TypeError: the callback cannot be called, or is a generator function.
             ConnectionClosedError: the connection is closed or draining.
         """
         return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
@@ -169,6 +177,7 @@ class Client(Publisher):
 
         Raises:
             NoRespondersError: nobody is subscribed to the subject.
+            PermissionsViolationError: the server does not let us subscribe to our inbox, so no answer can come.
             MidgeTimeoutError: no answer came in time.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
@@ -229,13 +238,16 @@ def connect(
         verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
         inbox_prefix: what reply subjects begin with.
         error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
-            connection. A plain function or a coroutine function; errors are logged in any case.
+            connection. A plain function or a coroutine function, called with one error after the other; it may use the client.
+            Errors are logged in any case.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
 
     Raises:
         ValueError: an argument makes no sense.
-        ConnectError: when awaited: no server could be reached, or none let us in.
+        TypeError: an argument is of the wrong type.
+        ConnectError: when awaited: no server could be reached, or none let us in. It may be awaited again then.
+        RuntimeError: when awaited after it has succeeded.
     """
     options = Options(
         name=name,

@@ -126,7 +126,9 @@ class Connection:
                 raise
             else:
                 self.address = name
-                self._heartbeat = self._start_heartbeat()
+                self._heartbeat = Heartbeat(
+                    self._loop, self.session, self.options.ping_interval, self.options.max_pings_out, self.schedule, self._lose
+                )
                 return
         raise ConnectError(attempts)
 
@@ -155,10 +157,6 @@ class Connection:
     def _new_session(self, address: Address | None) -> Session:
         connect = partial(connect_line, self.options, address, self._version)
         return Session(connect, self._inbox, self._publisher, self.options.outbound_limit)
-
-    def _start_heartbeat(self) -> Heartbeat:
-        options = self.options
-        return Heartbeat(self._loop, self.session, options.ping_interval, options.max_pings_out, self.schedule, self._lose)
 
     def _abandon_attempt(self) -> None:
         self._drop_link()
@@ -250,6 +248,7 @@ class Connection:
                 await feed.owner.consumed()
         except TimeoutError:
             raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
+        self._refuse_closed()  # its end stops callbacks, which is not what was asked for
 
     async def drain(self) -> None:
         """Finish what was begun, lose nothing, close; see ``Client.drain``."""
@@ -410,14 +409,9 @@ class Connection:
             feed.owner.end()
 
     _EVENTS: dict[str, Callable[[Connection, Any, Any], None]] = {
-        states.OPENED: _on_opened,
-        states.PONGED: _on_ponged,
-        states.INFORMED: _on_informed,
-        states.REFUSED: _on_refused,
-        states.FAILED: _on_failed,
-        states.SLOW: _on_slow,
-        states.ENDED: _on_ended,
-    }
+        states.OPENED: _on_opened, states.PONGED: _on_ponged, states.INFORMED: _on_informed, states.REFUSED: _on_refused,
+        states.FAILED: _on_failed, states.SLOW: _on_slow, states.ENDED: _on_ended,
+    }  # fmt: skip
 
     def _refuse(self, feed: Feed, text: str) -> bool:
         """End a feed that the server refused. True if a caller is told."""

@@ -39,7 +39,10 @@ async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.sock
 
 async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[tuple[int, int, int, Any]]:
     try:
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        try:  # what is an address already needs no thread to be looked up in
+            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label that is empty or too long; it is not an OSError
         raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
     return [(family, kind, protocol, target) for family, kind, protocol, _, target in found]

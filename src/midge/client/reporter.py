@@ -35,6 +35,7 @@ class Reporter:
         self._callback = callback
         self._run = run
         self._waiting: deque[Exception] = deque()
+        self._is_telling = False
 
     def report(self, error: Exception) -> None:
         """Log an error and tell the callback."""
@@ -45,7 +46,8 @@ class Reporter:
             log.error("the error callback is slow: it is not told of the error above")
             return
         self._waiting.append(error)
-        if self.task is None or self.task.done():
+        if not self._is_telling:
+            self._is_telling = True
             self.task = self._run(self._tell(self._callback))
 
     def report_callback(self, subject: str, error: BaseException) -> None:
@@ -59,17 +61,23 @@ class Reporter:
         self.report(error)
 
     async def _tell(self, callback: ErrorCallback) -> None:
-        while self._waiting:
-            try:
-                result = callback(self._waiting.popleft())
-                if inspect.isawaitable(result):
-                    await result
-            except asyncio.CancelledError:
-                if is_cancelled():
-                    raise
-                log.exception("the error callback waited for something that was cancelled")
-            except Exception:  # an error callback that fails has nobody left to tell but the log
-                log.exception("the error callback raised")
+        try:
+            while self._waiting:
+                await self._tell_one(callback, self._waiting.popleft())
+        finally:
+            self._is_telling = False
+
+    async def _tell_one(self, callback: ErrorCallback, error: Exception) -> None:
+        try:
+            result = callback(error)
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            log.exception("the error callback waited for something that was cancelled")
+        except Exception:  # an error callback that fails has nobody left to tell but the log
+            log.exception("the error callback raised")
 
 
 def is_cancelled() -> bool:

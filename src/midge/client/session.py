@@ -461,9 +461,10 @@ class Session:
 
     def _answer(self, message: Message) -> None:
         """An answer came to the shared inbox: give it to its request, if that still waits."""
-        token = message.subject[len(self._inbox) + 1 :]
-        waiter = self.requests.pop(token, None)
-        if waiter is None and len(self.requests) == 1 and not message.subject.startswith(self._inbox):
+        waiter = None
+        if message.subject.startswith(self._inbox):
+            waiter = self.requests.pop(message.subject[len(self._inbox) + 1 :], None)
+        elif len(self.requests) == 1:
             # A subject mapping rewrote the reply; with one request under way there is no doubt whose it is (as in nats.go).
             waiter = self.requests.popitem()[1]
         if waiter is not None:

@@ -178,6 +178,7 @@ class Session:
     def ended(self) -> None:
         """The driver has closed the connection. A session can be remembered for a while, by match results; it then holds nothing."""
         self.transport = None
+        self.stalled_by = None
         self.parser = _SPENT
         self.outbox.clear()
         self.outbox.trim()
