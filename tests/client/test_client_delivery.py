@@ -176,7 +176,9 @@ async def test_iterate_after_a_pause() -> None:
         if message.data == b"1":
             break
     assert (await sub.next()).data == b"2"
-    assert (await anext(aiter(sub))).data == b"3"
+    async for message in aiter(sub):
+        assert message.data == b"3"
+        break
     await nc.close()
 
 

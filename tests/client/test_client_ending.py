@@ -465,6 +465,19 @@ async def test_errors_are_told_before_closing_is_done() -> None:
     assert errors == ["the server said: x", "the server said: y"]
 
 
+async def test_an_error_callback_that_hangs_does_not_keep_us_from_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+
+    async def on_error(error: Exception) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    nc, link = await opened(error_callback=on_error)
+    link.come(b"-ERR 'x'\r\n-ERR 'y'\r\n")
+    await nc.close()
+    await turns()
+    assert not nc._connection._tasks
+
+
 async def test_the_garbage_collector_has_nothing_to_say() -> None:
     """A client that is closed and dropped, with everything that hung on it."""
     nc, link = await opened()

@@ -11,6 +11,7 @@ import pytest
 from fakes import FakeInProcessServer, FakeLink, FakeServer, Peer, Script, info, turns
 
 import midge
+from midge.client import connection as connection_module
 from midge.client.connection import Connection
 from midge.errors import (
     AuthorizationError,
@@ -318,6 +319,16 @@ async def test_a_server_in_this_process_that_does_not_run() -> None:
     with pytest.raises(ConnectError) as raised:
         await midge.connect(midge.Server(listen=False))
     assert isinstance(raised.value.attempts[0][1], ServerStartError)
+
+
+async def test_a_socket_that_is_gone_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("gone already")
+
+    async with FakeServer(silent) as server:
+        monkeypatch.setattr(connection_module, "SocketLink", gone)
+        (error,) = await fails(server.url, timeout=5)
+        assert str(error) == "gone already"
 
 
 BAD_ARGUMENTS: list[dict[str, Any]] = [

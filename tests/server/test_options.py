@@ -26,6 +26,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"max_payload": 1000, "max_pending": 1000},
 ]
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"max_control_line": (1 << 18) + 1}, "at most 262144"),
     ({"port": -2}, "port -2"),
     ({"port": 65536}, "port 65536"),
     ({"user": "u"}, "password"),

@@ -10,6 +10,7 @@ from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 __all__ = ["MAX_PAYLOAD_LIMIT", "Options"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
+MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ class Options:
         for name in ("max_connections", "max_subscriptions"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
+        if self.max_control_line > MAX_CONTROL_LINE_LIMIT:
+            raise ValueError(f"max_control_line {self.max_control_line}: expected at most {MAX_CONTROL_LINE_LIMIT}")
         if self.max_payload > MAX_PAYLOAD_LIMIT:
             raise ValueError(f"max_payload {self.max_payload}: expected at most {MAX_PAYLOAD_LIMIT}")
         if self.max_payload > self.max_pending:
