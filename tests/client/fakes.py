@@ -160,6 +160,12 @@ class FakeServer:
             if isinstance(failure, Exception):
                 raise failure
 
+    async def accepted(self, count: int = 1) -> None:
+        """Return when that many clients have been heard of: a transport that nobody knows yet could not be closed."""
+        async with asyncio.timeout(10):
+            while len(self._writers) < count:
+                await asyncio.sleep(0)
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(len(self._writers), len(self._scripts) - 1)]
         self._writers.append(writer)

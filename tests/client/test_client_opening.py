@@ -329,6 +329,7 @@ async def test_a_socket_that_is_gone_before_it_is_used(monkeypatch: pytest.Monke
         monkeypatch.setattr(connection_module, "SocketLink", gone)
         (error,) = await fails(server.url, timeout=5)
         assert str(error) == "gone already"
+        await server.accepted()
 
 
 BAD_ARGUMENTS: list[dict[str, Any]] = [

@@ -46,12 +46,10 @@ class Delivery:
 
     # For those who take messages
 
-    async def next(self, timeout: float | None) -> Message:
-        """Return the next message; see ``Subscription.next``."""
-        self._reader = asyncio.current_task()
-        if not self._feed.buffer:
-            await self.wait(timeout)
-        return self.take()
+    def note_reader(self) -> None:
+        """The current task asks for a single message."""
+        if self._reader is None or not self._feed.buffer or self._reader.done():
+            self._reader = asyncio.current_task()
 
     def iterate(self) -> Iteration:
         """Begin a loop."""

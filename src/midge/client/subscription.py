@@ -130,8 +130,13 @@ class Subscription:
             ConnectionClosedError: the connection is closed, or was lost, and the buffer is empty.
             PermissionsViolationError: the server refused the subscription.
         """
-        self._refuse_callback()
-        return await self._delivery.next(timeout)
+        delivery = self._delivery
+        if self._feed.callback is not None or delivery.worker is not None:
+            self._refuse_callback()
+        delivery.note_reader()
+        if not self._feed.buffer:
+            await delivery.wait(timeout)
+        return delivery.take()
 
     def unsubscribe(self, limit: int | None = None) -> Awaitable[None]:
         """End the subscription: at once, or after it has received ``limit`` messages in all. Done when the call returns.
