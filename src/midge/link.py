@@ -170,17 +170,17 @@ class SocketLink:
         outbox = self._outbox
         if not len(outbox):
             return
-        view = outbox.view()
+        views = outbox.views()
         try:
-            sent = self._sock.send(view)
+            sent = self._sock.send(views[0]) if len(views) == 1 else self._sock.sendmsg(views)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            view.release()
             self._break(error)
             return
         finally:
-            view.release()
+            for view in views:
+                view.release()
         outbox.advance(sent)
 
     def _watch(self) -> None:
@@ -262,7 +262,8 @@ class MemoryLink:
             if self._on_the_way >= MEMORY_HIGH:
                 self.blocked = True
                 return
-            piece = outbox.take() if len(outbox) <= self.piece_size else _cut(outbox, min(self.piece_size, 2 * CHUNK_SIZE))
+            piece, size = outbox.take()
+            del piece[size:]
             self._on_the_way += len(piece)
             if not self._tell(self._peer._arrive, piece):
                 self._arrive(None)  # the peer's loop is gone: after what came before, that is the end
@@ -332,11 +333,3 @@ class MemoryLink:
         self.blocked = False
         self._owner = None
         self._arrived.clear()
-
-
-def _cut(outbox: Outbox, size: int) -> bytearray:
-    """Take the first size bytes out of an outbox."""
-    with outbox.view() as view:
-        piece = bytearray(view[:size])
-    outbox.advance(size)
-    return piece

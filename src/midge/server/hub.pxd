@@ -3,6 +3,7 @@ from midge.server.session cimport Session
 from midge.server.sublist cimport Result, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
+from midge.wire.publication cimport Publication
 
 cdef long long _LCG_FACTOR, _LCG_STEP, _LCG_MASK
 
@@ -29,15 +30,15 @@ cdef class Hub:
     @cython.locals(out=Outbox)
     cpdef relieve(self, Session target)
     @cython.locals(buf=bytearray, result=Result, sub=Subscription, group=list, delivered=bint)
-    cdef _publish(self, Session session, Parser parser, int op)
+    cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(target=Session, out=Outbox, size=Py_ssize_t)
-    cdef bint _deliver(self, Session producer, Subscription sub, Parser parser) except -1
+    cdef bint _deliver(self, Session producer, Subscription sub, Publication publication) except -1
     @cython.locals(count=Py_ssize_t, at=Py_ssize_t)
-    cdef bint _deliver_one(self, Session producer, list group, Parser parser) except -1
+    cdef bint _deliver_one(self, Session producer, list group, Publication publication) except -1
     @cython.locals(first=int)
-    cdef bint _is_reserved(self, Session session, Parser parser, bytes subject) except -1
+    cdef bint _is_reserved(self, Session session, Publication publication, bytes subject) except -1
     @cython.locals(sub=Subscription)
-    cdef _say_no_responders(self, Session session, Parser parser, bytes subject)
+    cdef _say_no_responders(self, Session session, Publication publication, bytes subject)
 
 
 cdef bint _is_literal(bytes subject) except -1

@@ -32,13 +32,13 @@ if cython.compiled:
     from cython.cimports.midge.server.sublist import Sublist, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
-    from cython.cimports.midge.wire.parser import Parser
+    from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.server.session import Session
     from midge.server.sublist import Sublist, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
-    from midge.wire.parser import Parser
+    from midge.wire.publication import Publication
 
 __all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
 
@@ -150,7 +150,7 @@ class Hub:
             while True:
                 op = parser.next()
                 if op == PUB or op == HPUB:
-                    self._publish(session, parser, op)
+                    self._publish(session, parser.publication, op)
                 elif op == NEED_DATA:
                     return
                 else:
@@ -173,37 +173,41 @@ class Hub:
         if not target.blocked and target.transport is not None:
             target.transport.flush()
         out = target.outbox
-        if target.closing is None and out.fill - out.start > self._max_pending:
+        if target.closing is None and out.before + out.fill - out.start > self._max_pending:
             target.overflow()
 
-    def _publish(self, session: Session, parser: Parser, op: int) -> None:
-        buf = parser.buf
+    def _publish(self, session: Session, publication: Publication, op: int) -> None:
+        buf = publication.buf
         session.in_msgs += 1
-        session.in_bytes += parser.payload_end - parser.payload_start
+        session.in_bytes += publication.payload_end - publication.payload_start
         session.active = True
         if session.tracing:
             trace.log_publish(session, op)
         result = session.last
-        if result is None or not same(buf, parser.subject_start, parser.subject_end, result.subject) or not self.sublist.is_fresh(result):
-            result = self.sublist.match(cut(buf, parser.subject_start, parser.subject_end))
+        if (
+            result is None
+            or not same(buf, publication.subject_start, publication.subject_end, result.subject)
+            or not self.sublist.is_fresh(result)
+        ):
+            result = self.sublist.match(cut(buf, publication.subject_start, publication.subject_end))
             session.last = result
         if session.pedantic and not _is_literal(result.subject):
             session.send_error("Invalid Publish Subject")
-        if self._is_reserved(session, parser, result.subject):
+        if self._is_reserved(session, publication, result.subject):
             return
         if session.verbose:
             session.send_ok()
         delivered = False
         for sub in result.plain:
-            if self._deliver(session, sub, parser):
+            if self._deliver(session, sub, publication):
                 delivered = True
         for group in result.groups:
-            if self._deliver_one(session, group, parser):
+            if self._deliver_one(session, group, publication):
                 delivered = True
-        if not delivered and session.no_responders and parser.reply_end:
-            self._say_no_responders(session, parser, result.subject)
+        if not delivered and session.no_responders and publication.reply_end:
+            self._say_no_responders(session, publication, result.subject)
 
-    def _deliver(self, producer: Session, sub: Subscription, parser: Parser) -> bool:
+    def _deliver(self, producer: Session, sub: Subscription, publication: Publication) -> bool:
         """Append the message to the subscriber's outbox. False where it may not have it."""
         target = sub.session
         if target.closing is not None or (target is producer and not target.echo):
@@ -212,61 +216,58 @@ class Hub:
         if sub.limit and sub.delivered >= sub.limit:
             target.drop(sub)
         out = target.outbox
-        size = parser.payload_end - parser.payload_start
-        if parser.header_size < 0:
-            put_message(out, False, parser.buf, parser.subject_start, parser.subject_end, sub.sid, parser.tail_start, parser.end)
-        elif target.headers and parser.header_size:
-            put_message(out, True, parser.buf, parser.subject_start, parser.subject_end, sub.sid, parser.tail_start, parser.end)
+        size = publication.payload_end - publication.payload_start
+        if publication.header_size < 0 or (target.headers and publication.header_size):
+            put_message(out, publication, sub.sid)
         else:
-            size -= parser.header_size
-            payload = cut(parser.buf, parser.payload_start + parser.header_size, parser.payload_end)
-            put_stripped(out, parser.subject(), sub.sid, parser.reply(), payload)
+            size -= publication.header_size
+            put_stripped(out, publication, sub.sid)
         target.out_msgs += 1
         target.out_bytes += size
         if not target.dirty:
             target.dirty = True
             self.dirty.append(target)
         if target.tracing:
-            trace.log_delivery(target, sub.sid, parser)
-        if out.fill - out.start > self.flush_at:
+            trace.log_delivery(target, sub.sid, publication)
+        if out.before + out.fill - out.start > self.flush_at:
             self.relieve(target)
-            if out.fill - out.start > self.stall_at:
+            if out.before + out.fill - out.start > self.stall_at:
                 producer.stalled_by = target
         return True
 
-    def _deliver_one(self, producer: Session, group: list[Subscription], parser: Parser) -> bool:
+    def _deliver_one(self, producer: Session, group: list[Subscription], publication: Publication) -> bool:
         """Deliver to one member of a queue group: a random one, or the next that may have it."""
         count = len(group)
         self._seed = (self._seed * _LCG_FACTOR + _LCG_STEP) & _LCG_MASK
         at = (self._seed >> 8) % count
         for _ in range(count):
-            if self._deliver(producer, group[at], parser):
+            if self._deliver(producer, group[at], publication):
                 return True
             at = at + 1 if at + 1 < count else 0
         return False
 
-    def _is_reserved(self, session: Session, parser: Parser, subject: bytes) -> bool:
+    def _is_reserved(self, session: Session, publication: Publication, subject: bytes) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
         first = subject[0]
         if (first == 36 or first == 95) and (subject.startswith(b"$NRG.") or _is_gateway(subject)):
             session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
             session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
             return True
-        if parser.reply_end == 0:
+        if publication.reply_end == 0:
             return False
-        first = parser.buf[parser.reply_start]
+        first = publication.buf[publication.reply_start]
         if first != 36 and first != 95:
             return False
-        reply = parser.reply()
+        reply = publication.reply()
         if not (reply.startswith(b"_R_.") or (reply.startswith(b"$JS.ACK.") and len(reply) > 8) or _is_gateway(reply)):
             return False
         session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
         session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
         return True
 
-    def _say_no_responders(self, session: Session, parser: Parser, subject: bytes) -> None:
+    def _say_no_responders(self, session: Session, publication: Publication, subject: bytes) -> None:
         """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
-        reply = parser.reply()
+        reply = publication.reply()
         for sub in self.sublist.match(reply).plain:
             if sub.session is session:
                 header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject

@@ -72,7 +72,6 @@ _REASONS = {
 }
 _FIELD = re.compile(rb"[^ \t\r\n]+")
 _SIZE_DIGITS = 9
-_NOTHING = bytearray()
 _SPENT = Parser(True)  # stands in for the parser of a connection that is gone
 
 
@@ -150,7 +149,7 @@ class Session:
 
     def data_to_send(self) -> bytes:
         """Return and forget what waits to be sent."""
-        return bytes(self.outbox.take())
+        return self.outbox.take_all()
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -171,8 +170,6 @@ class Session:
 
     def rest(self) -> None:
         """Give back what an idle connection does not need; it comes back by itself. Not while ``outbox`` is being written to."""
-        self.outbox.trim()
-        self.parser.receive(_NOTHING, 0)
         self.last = None
 
     def ended(self) -> None:
@@ -181,7 +178,6 @@ class Session:
         self.stalled_by = None
         self.parser = _SPENT
         self.outbox.clear()
-        self.outbox.trim()
 
     def handle(self, op: int, now: float) -> None:
         """Carry out an operation that the parser has found, other than a publish."""
@@ -259,7 +255,7 @@ class Session:
         if not self.dirty:
             self.dirty = True
             self.hub.dirty.append(self)
-        if self.outbox.fill - self.outbox.start > self._flush_at:
+        if self.outbox.waiting() > self._flush_at:
             self.hub.relieve(self)
 
     def send_error(self, text: str) -> None:
