@@ -5,9 +5,10 @@
     crowd          rate one to one at 16 bytes beside 1, 1,000 and 100,000 subscriptions of others
     start          from exec to the first byte of INFO on a connection; and how long the embedded server takes
 
-The servers take turns; `--before` adds an older midge. Memory is the growth of RSS once it has settled; a garbage-collected server shows what it
-took from the system, not what it needs. The subscriptions of others are half literals, half wildcards of every kind,
-none matching the load's subject. Everything is bounded: connections by the descriptor limit, the rest by the options.
+The servers take turns; `--before` adds an older midge. Memory is the growth of RSS once it has settled; a
+garbage-collected server shows what it took from the system, not what it needs. The subscriptions of others are half
+literals, half wildcards of every kind, none matching the load's subject. Everything is bounded: connections by the
+descriptor limit, the rest by the options.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ def per_subscription(commands: Commands, options: argparse.Namespace) -> Table:
 
 def memory(commands: Commands, rounds: int, count: int, grow: Callable[[Server, contextlib.ExitStack], None]) -> Table:
     """What `grow` costs a fresh server that has seen one connection, divided by `count`."""
-    base, each, rate = ({name: [] for name in commands} for _ in range(3))  # type: tuple[Rounds, Rounds, Rounds]
+    base: Rounds = {name: [] for name in commands}
+    each: Rounds = {name: [] for name in commands}
+    rate: Rounds = {name: [] for name in commands}
     for order in turns(commands.items(), rounds):
         for name, command in order:
             with Server(name, command) as server, contextlib.ExitStack() as stack:
@@ -127,7 +130,7 @@ def crowded(commands: Commands, options: argparse.Namespace) -> Table:
 
 
 def starting(commands: Commands, options: argparse.Namespace) -> Table:
-    seconds = {name: [] for name in (*commands, BARE)}  # type: Rounds
+    seconds: Rounds = {name: [] for name in (*commands, BARE)}
     embedded = {} if options.ours else {what: [sys.executable, "-c", code] for what, code in EMBEDDED.items()}
     if options.before:
         embedded |= {f"{what}, {BEFORE}": [*older(options.before), "-c", code] for what, code in EMBEDDED.items()}
