@@ -45,14 +45,16 @@ class Opening:
         self.heard += data
         if not data or b"-ERR" in self.heard:
             raise LoadError(f"connection {self.index} was refused, last words {self.heard[-80:]!r}")
-        if not self.said:
-            if self.heard.endswith(b"\r\n"):
-                self.said = True
-                self.heard = b""
-                if self.sock.send(self.commands) != len(self.commands):
-                    raise LoadError(f"connection {self.index}: no room for its first {len(self.commands)} bytes")
-            return False
-        return self.heard.endswith(PONG)
+        if self.said:
+            opened = PONG in self.heard  # messages may follow at once
+            self.heard = self.heard[-len(PONG) :]
+            return opened
+        if self.heard.endswith(b"\r\n"):
+            self.said = True
+            self.heard = b""
+            if self.sock.send(self.commands) != len(self.commands):
+                raise LoadError(f"connection {self.index}: no room for its first {len(self.commands)} bytes")
+        return False
 
 
 def open_many(host: str, port: int, commands: Sequence[bytes], in_flight: int = IN_FLIGHT, timeout: float = 60.0) -> list[socket.socket]:
