@@ -9,10 +9,10 @@
 The quiet client is a process of its own with one plain socket. It sends a PING every 2 ms whether or not the last one
 was answered, so a server that is away for a second is counted five hundred times and not once. Its own delay would be
 taken for the server's: where the system lets it, it runs at real-time priority, and *late* is how far it missed its own
-ticks. The servers are raised above the load and whatever else runs here (nice -10, where allowed), all alike, so that
-what is measured is how a server shares its time, not how the system does. The load keeps four blocks of 64 KiB at the
-server, an epoll loop reads for the subscribers, and at the end all bytes are counted: lost or doubled ones are a
-failure. The servers take turns; `--before` adds an older midge. Needs Linux.
+ticks. The servers are raised above the load, and the load above whatever else runs here, all alike, so that what is
+measured is how a server shares its time, not how the system does. The load keeps four blocks of 64 KiB at the server,
+an epoll loop reads for the subscribers, and at the end all bytes are counted: lost or doubled ones are a failure. The
+servers take turns; `--before` adds an older midge. Needs Linux.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ import argparse
 import contextlib
 import gc
 import math
-import os
 import select
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -36,6 +34,7 @@ from typing import Any
 
 from crowd import Readers, open_many, reset_all
 from load import PING, PONG, connect
+from priority import SERVER_NICE, favour, raised, rise, stand_apart
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from servers import OURS, THEIRS, Server, ServerError, add_server_options, allow_descriptors, contestants, refuse
 from workers import Crew, LoadError, Role, words
@@ -47,7 +46,6 @@ PATIENCE = 60.0
 WINDOW = 4
 BLOCK = 1 << 16
 DESCRIPTORS = 2_000
-SERVER_NICE = -10
 
 PAYLOAD = b"16\r\n0123456789abcdef\r\n"
 PUB = b"PUB fair " + PAYLOAD
@@ -146,22 +144,9 @@ def ask(sock: socket.socket, seconds: float) -> tuple[list[int], list[int]]:
     return waits, late
 
 
-def rise() -> str:
-    """The highest priority that the system gives."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        return "real-time"
-    except OSError:
-        pass  # not allowed here: the next best
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
-        return "nice -20"
-    except OSError:
-        return "normal"
-
-
 def push(job: Job, pipe: Connection) -> list[tuple[int, int]]:
     """The loud side: a thread for each stream, until told to stop; messages published and bytes heard by each."""
+    stand_apart()
     stopping = threading.Event()
     results: list[tuple[int, int]] = []
     errors: list[str] = []
@@ -208,6 +193,7 @@ def pump(sock: socket.socket, what: Stream, stopping: threading.Event) -> tuple[
 
 def hear(job: Job, pipe: Connection) -> None:
     """Subscribers that read all; told how much was published, they count what they got."""
+    stand_apart()
     case = CASES[job.case]
     socks = open_many(job.host, job.port, case.commands, timeout=PATIENCE)
     readers = Readers(socks)
@@ -242,6 +228,7 @@ def check(surplus: int, connections: int) -> None:
 
 def fall(job: Job, pipe: Connection) -> int:
     """Subscribers that come, hear, and are all reset at once, until told to stop; how often they were."""
+    stand_apart()
     times = 0
     socks = open_many(job.host, job.port, CASES[job.case].commands, timeout=PATIENCE)
     pipe.send("ready")
@@ -297,7 +284,7 @@ class Row:
     priority: str = ""
     failures: dict[str, str] = field(default_factory=dict)
 
-    def add(self, server: str, waits: Waits, load: float, resets: float) -> None:
+    def add(self, server: str, waits: Waits, load: dict[str, float]) -> None:
         self.priority = waits.priority
         figures = {
             "p50": percentile(waits.waits, 0.5) / 1e6,
@@ -305,8 +292,7 @@ class Row:
             "worst": max(waits.waits) / 1e6,
             "late_p99": percentile(waits.late, 0.99) / 1e6,
             "late_worst": max(waits.late) / 1e6,
-            "published": load,
-            "resets": resets,
+            **load,
         }
         for key, value in figures.items():
             self.figures.setdefault(key, {}).setdefault(server, []).append(value)
@@ -341,7 +327,9 @@ def measure(case: Case, commands: dict[str, list[str]], rounds: int, seconds: fl
     """All rounds of one case; a server that fails is out of the rounds that follow, the others go on."""
     row = Row(case.name)
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Server(name, command)) for name, command in commands.items()]
+        servers = [stack.enter_context(Server(name, raised(command))) for name, command in commands.items()]
+        for server in servers:
+            favour(server.pid, SERVER_NICE)
         for order in turns(servers, rounds):
             for server in order:
                 if server.name in row.failures:
@@ -354,34 +342,26 @@ def measure(case: Case, commands: dict[str, list[str]], rounds: int, seconds: fl
     return row
 
 
-def run(case: Case, server: Server, seconds: float) -> tuple[Waits, float, float]:
-    """One round: what the quiet client saw, messages published a second meanwhile, and how often all were reset."""
+def run(case: Case, server: Server, seconds: float) -> tuple[Waits, dict[str, float]]:
+    """One round: what the quiet client saw, and what the load was meanwhile."""
     job = Job(server.host, server.port, case.name, seconds)
     roles: list[Role] = [probe] if case.listener is None else [probe, push, case.listener]
     with Crew(roles, job) as (quiet, *loud):
         words([quiet, *loud], 2 * PATIENCE)
-        start = time.perf_counter()
+        start, used = time.perf_counter(), server.cpu()
         for worker in reversed((quiet, *loud)):
             worker.say("go")
         waits: Waits = quiet.word(seconds + 2 * PATIENCE)
+        load = {"cores": (server.cpu() - used) / (time.perf_counter() - start)}
         if not loud:
-            return waits, 0.0, 0.0
+            return waits, load
         pushing, listening = loud
         pushing.say("stop")
         results: list[tuple[int, int]] = pushing.word(2 * PATIENCE)
-        published = sum(messages for messages, _ in results) / (time.perf_counter() - start)
+        load["published"] = sum(messages for messages, _ in results) / (time.perf_counter() - start)
         listening.say(results)
-        return waits, published, listening.word(2 * PATIENCE) or 0.0
-
-
-def raised(command: list[str]) -> list[str]:
-    """The command at a higher priority than the load, where the system allows it."""
-    nice = ["nice", "-n", str(SERVER_NICE)]
-    try:
-        allowed = not subprocess.run([*nice, "true"], capture_output=True, check=True).stderr
-    except (OSError, subprocess.CalledProcessError):
-        return command
-    return [*nice, *command] if allowed else command
+        resets: int | None = listening.word(2 * PATIENCE)
+        return waits, load if resets is None else {**load, "resets": resets}
 
 
 def show(rows: list[Row], names: list[str]) -> None:
@@ -391,11 +371,12 @@ def show(rows: list[Row], names: list[str]) -> None:
         for name in names:
             figures = [f"{row.middle(key, name):.2f}" for key in ("p50", "p99", "worst", "late_p99", "late_worst")]
             compared = [ratio_text(ratios[key][name]) if name in ratios[key] else "" for key in ratios]
-            load = rate_text(row.middle("published", name)) if row.case != "idle" else ""
-            resets = f"{row.middle('resets', name):.0f}" if row.case == "resets" else ""
-            lines.append([f"{row.case}, {name}", *figures, *compared, load, resets])
+            cores = f"{row.middle('cores', name):.2f}"
+            published = rate_text(row.middle("published", name)) if "published" in row.figures else ""
+            resets = f"{row.middle('resets', name):.0f}" if "resets" in row.figures else ""
+            lines.append([f"{row.case}, {name}", *figures, *compared, cores, published, resets])
     header = ["ms to a PONG", "p50", "p99", "worst", "late p99", "late worst", f"p99 {OURS}/it (min-max)", f"worst {OURS}/it"]
-    print_table([*header, "published /s", "resets"], lines)
+    print_table([*header, "cores", "published /s", "resets"], lines)
     print()
     for row in rows:
         if row.case != "idle":
@@ -415,7 +396,7 @@ def main() -> int:
     options = parser.parse_args()
     if sys.platform != "linux":
         refuse("needs Linux")
-    commands = {name: raised(command) for name, command in contestants(options).items()}
+    commands = contestants(options)
     if allow_descriptors(DESCRIPTORS) < DESCRIPTORS:
         refuse(f"needs {DESCRIPTORS} descriptors")
     rows = []

@@ -87,6 +87,10 @@ class Server:
             self._process.send_signal(signal.SIGCONT)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         return f"nats://{self.host}:{self.port}"
 
