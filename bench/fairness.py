@@ -358,7 +358,7 @@ def run(case: Case, server: Server, seconds: float) -> tuple[Waits, dict[str, fl
         waits: Waits = quiet.word(seconds + 2 * PATIENCE)
         load = {"cores": (server.cpu() - used) / (time.perf_counter() - start)}
         try:
-            return waits, load | (finish(*loud, start) if loud else {}), ""
+            return waits, load | (finish(loud[0], loud[1], start) if loud else {}), ""
         except LoadError as error:
             return waits, load, str(error)
 
