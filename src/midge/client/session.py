@@ -390,16 +390,16 @@ class Session:
         if not same(buf, parser.subject_start, parser.subject_end, feed._last_subject):
             feed._last_subject = cut(buf, parser.subject_start, parser.subject_end)
             feed._last_text = feed._last_subject.decode("utf-8", "surrogateescape")
-        message.subject = feed._last_text
-        message.reply = parser.reply().decode("utf-8", "surrogateescape") if parser.reply_end else ""
+        message._subject = feed._last_text
+        message._reply = parser.reply().decode("utf-8", "surrogateescape") if parser.reply_end else ""
         message._headers = None
         message._publisher = self._publisher
         if parser.header_size > 0:
             message._block = cut(buf, parser.payload_start, parser.payload_start + parser.header_size)
-            message.data = cut(buf, parser.payload_start + parser.header_size, parser.payload_end)
+            message._data = cut(buf, parser.payload_start + parser.header_size, parser.payload_end)
         else:
             message._block = None
-            message.data = cut(buf, parser.payload_start, parser.payload_end)
+            message._data = cut(buf, parser.payload_start, parser.payload_end)
         feed.received += 1
         if feed.limit and feed.received >= feed.limit:
             self.end(feed)
