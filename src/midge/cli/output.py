@@ -17,7 +17,7 @@ import click
 
 from midge.message import Message
 
-__all__ = ["Style", "describe", "flush", "format_options", "printable", "show"]
+__all__ = ["Style", "counted", "describe", "flush", "format_options", "printable", "show"]
 
 T = TypeVar("T")
 Style = Literal["text", "json", "raw"]
@@ -66,6 +66,11 @@ def describe(message: Message) -> dict[str, Any]:
     except UnicodeDecodeError:
         result["data_base64"] = base64.b64encode(message.data).decode()
     return result
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 byte`` or ``2,000 bytes``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str, also: str = "") -> str:
