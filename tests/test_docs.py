@@ -131,7 +131,7 @@ def run(words: list[str], env: dict[str, str], directory: Path) -> None:
         assert len(words) == 3 and wanted and wanted[1] in extras
     elif words != ["pytest"]:  # that is us
         result = subprocess.run(
-            command(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50
+            program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout
