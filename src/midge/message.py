@@ -210,7 +210,7 @@ def _check(name: object, value: object) -> None:
         raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
     if _FORBIDDEN_IN_VALUE.search(value):
         raise InvalidHeaderError(name, "its value holds CR, LF or NUL")
-    if _NO_BYTES.search(value):
+    if not value.isascii() and _NO_BYTES.search(value):
         raise InvalidHeaderError(name, "its value holds half a surrogate pair, which no bytes stand for")
 
 

@@ -180,7 +180,8 @@ def command() -> int:
     with Server(port=0) as server:  # shown
         took = time.perf_counter() - before
         demo = Demo(server, console)
-        demo.show_code(inspect.unwrap(command.callback or command))
+        assert command.callback is not None
+        demo.show_code(command.callback)
         demo.check(server.is_running, f"ready after {took * 1000:.0f} ms on {server.url}, for any NATS client")
         run_async(demo.run())
     console.print(f"    {_BESIDE if midge.compiled else f'[yellow]{NOT_COMPILED}[/]'}", highlight=False, soft_wrap=True)
