@@ -123,14 +123,14 @@ def command(
     """Measure KIND: publish, subscribe, both, or request, on SUBJECT."""
     if embedded and kind == "sub":
         raise click.UsageError("nobody else can publish to an embedded server: use pubsub")
-    if not midge.compiled:
-        click.echo(f"midge: {NOT_COMPILED}", err=True)
     plan = Plan(kind, subject, msgs, size, clients, responder)
     with contextlib.ExitStack() as stack:
         if embedded:
             target = replace(target, server=stack.enter_context(Server(port=0)).url)
         progress = stack.enter_context(_progress(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
+    if not midge.compiled:
+        click.echo(f"midge: {NOT_COMPILED}", err=True)
     totals = [_total(group) for group in groups]
     if as_json:
         head = {"kind": kind, "subject": subject, "msgs": msgs, "size": size, "clients": clients, "embedded": embedded}
