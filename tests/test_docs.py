@@ -92,6 +92,7 @@ def test_python(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
 
 
 @of("sh")
+@pytest.mark.timeout(180)
 def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
     beside: list[subprocess.Popen[str]] = []
     try:
@@ -131,7 +132,7 @@ def run(words: list[str], env: dict[str, str], directory: Path) -> None:
         assert len(words) == 3 and wanted and wanted[1] in extras
     elif words != ["pytest"]:  # that is us
         result = subprocess.run(
-            program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50
+            program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout
