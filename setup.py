@@ -1,7 +1,8 @@
 """Builds the compiled modules; everything else about the package is in pyproject.toml.
 
 ``MIDGE_EXT=require`` fails where the modules cannot be compiled, ``MIDGE_EXT=skip`` does not try, and without it the build
-falls back to pure Python and says so. ``MODULES`` is the one list of what is compiled; a test compares it with the .pxd files.
+falls back to pure Python and says so: in the build's output, and in the wheel's tag. ``MODULES`` is the one list of what is
+compiled; a test compares it with the .pxd files.
 """
 
 import os
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 MODULES = [
@@ -45,7 +47,17 @@ class BuildExtensions(build_ext):
             for name in MODULES:
                 Path(self.get_ext_fullpath(name)).unlink(missing_ok=True)
             self.extensions = []
+            self.distribution.ext_modules = []
             say(f"{NOTICE} ({error.__class__.__name__}: {error})")
+
+
+class BuildWheel(bdist_wheel):
+    """Compile first, because the wheel's tag depends on whether that works: py3-none-any where it does not."""
+
+    def run(self) -> None:
+        self.run_command("build_ext")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
 
 
 def extensions() -> list[Extension]:
@@ -73,4 +85,4 @@ def extensions() -> list[Extension]:
         return []
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExtensions})
+setup(ext_modules=extensions(), cmdclass={"bdist_wheel": BuildWheel, "build_ext": BuildExtensions})

@@ -39,6 +39,7 @@ TEXTS: dict[MidgeError, str] = {
     errors.MidgeTimeoutError("request to 'a'", 1.5): "request to 'a': nothing came within 1.5 s",
     errors.NoRespondersError("a"): "no responders on 'a'",
     errors.SlowConsumerError("a", 3): "slow consumer on 'a': 3 messages dropped so far",
+    errors.SlowConsumerError("a", 1): "slow consumer on 'a': 1 message dropped so far",
     errors.OutboundFullError(11, 10): "11 bytes wait to be sent and the limit is 10: await each publish",
     errors.ServerStartError("port 4222 is taken"): "port 4222 is taken",
     errors.MissingExtraError("cli", "midge serve"): "midge serve needs an extra: pip install 'midge[cli]'",

@@ -1,17 +1,24 @@
-"""message: headers keep what came, find what is asked for, and let nothing become protocol; messages are read-only."""
+"""message: headers keep what came, find what is asked for, and let nothing become protocol; messages are values.
 
-from collections.abc import Callable
+Nothing here asks whether the module is compiled: what holds in one leg holds in the other.
+"""
+
+import asyncio
+import copy
+import inspect
+import pickle
+import weakref
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from midge import message
-from midge.errors import InvalidHeaderError, LocalProtocolError
+import midge
+from midge.errors import ConnectionClosedError, InvalidHeaderError, LocalProtocolError
 from midge.message import Headers, Message
 
-COMPILED = not (message.__file__ or "").endswith(".py")
 calm = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 TOKEN_CHARACTERS = "!#$%&'*+-.^_`|~0123456789abcXYZ"
@@ -23,10 +30,35 @@ BAD_VALUES = ["\r", "\n", "\r\n", "a\r\nEvil: 1", "a\nEvil: 1", "a\r\n\r\n", "a\
 
 def test_values_in_order_and_names_in_their_case() -> None:
     headers = Headers([("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")])
-    assert headers.items() == [("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")]
-    assert headers.keys() == list(headers) == ["b", "A"]
-    assert len(headers) == 4
+    assert headers.multi_items() == [("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")]
     assert headers.encode() == b"NATS/1.0\r\nb: 1\r\nA: 2\r\nB: 3\r\na: 4\r\n\r\n"
+
+
+def test_as_a_mapping_it_has_each_name_once_with_its_first_value() -> None:
+    headers = Headers([("b", "1"), ("A", "2"), ("B", "3"), ("a", "4")])
+    assert isinstance(headers, MutableMapping)
+    assert len(headers) == len(list(headers)) == len(dict(headers)) == len(headers.items()) == 2
+    assert list(headers) == list(headers.keys()) == ["b", "A"]
+    assert list(headers.items()) == [("b", "1"), ("A", "2")] and list(headers.values()) == ["1", "2"]
+    assert dict(headers) == {**headers} == {"b": "1", "A": "2"}
+    assert headers.pop("a") == "2" and headers.multi_items() == [("b", "1"), ("B", "3")]
+    assert headers.setdefault("B", "9") == "1" and headers.setdefault("c", "4") == "4"
+    assert headers.popitem() == ("b", "1") and headers.multi_items() == [("c", "4")]
+    headers.clear()
+    assert not headers and headers.multi_items() == []
+
+
+def test_updating_replaces_what_a_name_had_by_all_that_is_given() -> None:
+    headers = Headers([("a", "1"), ("b", "2"), ("A", "3")], status=100)
+    headers.update(Headers([("A", "4"), ("c", "5"), ("a", "6")], status=503), d="7")
+    assert headers.multi_items() == [("A", "4"), ("b", "2"), ("A", "6"), ("c", "5"), ("d", "7")]
+    assert headers.status == 100
+    headers.update({"a": ["8", "9"]})
+    headers.update([("b", "10")])
+    headers.update()
+    assert (headers.get_all("a"), headers.get_all("b"), headers["c"], headers["d"]) == (["8", "9"], ["10"], "5", "7")
+    with pytest.raises(InvalidHeaderError):
+        headers.update({"a": 1})
 
 
 def test_lookup_without_case() -> None:
@@ -37,7 +69,8 @@ def test_lookup_without_case() -> None:
         assert headers.get_all(name) == ["1", "2"]
         assert name in headers
     assert headers.get("other") is None and headers.get("other", "x") == "x" and headers.get_all("other") == []
-    assert "other" not in headers and 7 not in headers
+    assert "other" not in headers and 7 not in headers and headers.get(7) is None  # type: ignore[call-overload,comparison-overlap]
+    assert headers.get("other", None) is None and headers.get("other", 7) == 7
     with pytest.raises(KeyError):
         headers["other"]
 
@@ -45,15 +78,15 @@ def test_lookup_without_case() -> None:
 def test_setting_replaces_at_the_place_of_the_first() -> None:
     headers = Headers([("a", "1"), ("b", "2"), ("A", "3"), ("a", "4")])
     headers["A"] = "5"
-    assert headers.items() == [("A", "5"), ("b", "2")]
+    assert headers.multi_items() == [("A", "5"), ("b", "2")]
     headers["c"] = "6"
-    assert headers.items() == [("A", "5"), ("b", "2"), ("c", "6")]
+    assert headers.multi_items() == [("A", "5"), ("b", "2"), ("c", "6")]
 
 
 def test_deleting() -> None:
     headers = Headers([("a", "1"), ("b", "2"), ("A", "3")])
     del headers["A"]
-    assert headers.items() == [("b", "2")]
+    assert headers.multi_items() == [("b", "2")]
     with pytest.raises(KeyError):
         del headers["a"]
 
@@ -71,26 +104,35 @@ def test_deleting() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_headers_are_made_of(given_headers: Any) -> None:
-    assert Headers(given_headers).items() == [("a", "1"), ("a", "2"), ("b", "3")]
+    assert Headers(given_headers).multi_items() == [("a", "1"), ("a", "2"), ("b", "3")]
 
 
-def test_a_copy_is_a_copy() -> None:
-    first = Headers({"a": "1"})
-    second = Headers(first)
-    second["a"] = "2"
-    assert first["a"] == "1"
+@pytest.mark.parametrize("copied", [Headers, copy.copy, copy.deepcopy, lambda headers: pickle.loads(pickle.dumps(headers))])
+def test_a_copy_is_a_copy(copied: Callable[[Headers], Headers]) -> None:
+    first = Headers([("a", "1"), ("A", "2")], status=503, description="x")
+    second = copied(first)
+    assert second == first and second.multi_items() == first.multi_items()
+    second["a"] = "3"
+    assert first.multi_items() == [("a", "1"), ("A", "2")]
+
+
+def test_what_came_from_the_wire_can_be_copied_whatever_it_is() -> None:
+    """It may hold what we would not let in: it goes out again as it came."""
+    headers = Headers.parse(b"NATS/1.0\r\nno token: 1\r\n\r\n")
+    assert Headers(headers).encode() == headers.encode() == b"NATS/1.0\r\nno token: 1\r\n\r\n"
 
 
 def test_empty_headers() -> None:
     for headers in (Headers(), Headers(None), Headers({}), Headers([]), Headers({"a": []})):
-        assert len(headers) == 0 and not headers and headers.items() == []
+        assert len(headers) == 0 and not headers and headers.multi_items() == []
         assert headers.encode() == b"NATS/1.0\r\n\r\n"
 
 
 def test_equality() -> None:
     assert Headers({"a": "1"}) == Headers([("a", "1")]) == {"a": "1"}
-    assert Headers({"a": "1"}) != Headers({"A": "1"})
-    assert Headers({"a": "1"}) != Headers({"a": "1"}, status=503)
+    assert Headers({"a": "1", "b": "2"}) == Headers({"B": "2", "A": "1"}) == {"B": "2", "A": "1"}
+    assert Headers({"a": ["1", "2"]}) != Headers({"a": ["2", "1"]}) and Headers({"a": "1"}) != Headers({"a": ["1", "1"]})
+    assert Headers({"a": "1"}) != Headers({"a": "1"}, status=503) and Headers({"a": "1"}) != Headers({"a": "2"})
     assert Headers({"a": "1"}) != "a" and Headers() != None  # noqa: E711
     with pytest.raises(TypeError):
         hash(Headers())
@@ -252,26 +294,118 @@ def test_message() -> None:
     assert (Message("a").data, Message("a").reply) == (b"", "")
 
 
-def test_a_messages_attributes_are_read_only_where_they_are_compiled() -> None:
-    delivered = Message("a", b"hi", "r")
-    for name in ("subject", "data", "reply"):
-        if COMPILED:
-            with pytest.raises(AttributeError):
-                setattr(delivered, name, getattr(delivered, name))
-        else:
-            setattr(delivered, name, getattr(delivered, name))
-    for name in ("headers", "status"):
+async def deliver() -> list[Message]:
+    """Messages as a subscription delivers them: with headers and without."""
+    async with midge.Server(port=0) as server, midge.connect(server) as nc:
+        sub = nc.subscribe("a")
+        nc.publish("a", b"hi", reply="r", headers={"A": "1", "B": ["2", "3"]})
+        nc.publish("a", b"hi", reply="r")
+        return [await sub.next(), await sub.next()]
+
+
+WITH_HEADERS, WITHOUT = asyncio.run(deliver())
+FULL = Message("a", b"hi", "r", {"A": "1", "B": ["2", "3"]})
+
+
+@pytest.mark.parametrize("made", [FULL, WITH_HEADERS, WITHOUT])
+def test_a_message_is_read_only(made: Message) -> None:
+    for name in ("subject", "data", "reply", "headers", "status"):
         with pytest.raises(AttributeError):
-            setattr(delivered, name, None)
+            setattr(made, name, getattr(made, name))
+        with pytest.raises(AttributeError):
+            delattr(made, name)
     with pytest.raises(AttributeError):
-        delivered.anything = 1  # type: ignore[attr-defined]
+        made.anything = 1  # type: ignore[attr-defined]
 
 
-def test_a_message_holds_only_what_it_says() -> None:
-    if COMPILED:
-        for wrong in ((b"a",), ("a", "hi"), ("a", b"", b"r")):
-            with pytest.raises(TypeError):
-                Message(*wrong)
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (("a", None), "a message's data is bytes, not NoneType"),
+        (("a", "hi"), "a message's data is bytes, not str: encode it"),
+        (("a", bytearray(b"hi")), "a message's data is bytes, not bytearray"),
+        ((b"a",), "a message's subject is a str, not bytes"),
+        ((None,), "a message's subject is a str, not NoneType"),
+        (("a", b"", b"r"), "a message's reply is a str, not bytes"),
+        (("a", b"", None), "a message's reply is a str, not NoneType"),
+    ],
+)
+def test_a_message_holds_only_what_it_says(wrong: tuple[Any, ...], text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Message(*wrong)
+    assert str(caught.value) == text
+
+
+def test_subclasses_of_str_and_bytes_become_plain() -> None:
+    class Text(str):
+        def __str__(self) -> str:
+            return "something else"
+
+    class Data(bytes):
+        pass
+
+    made = Message(Text("a"), Data(b"hi"), Text("r"))
+    assert (made.subject, made.data, made.reply) == ("a", b"hi", "r")
+    assert (type(made.subject), type(made.data), type(made.reply)) == (str, bytes, str)
+
+
+def test_the_signature_and_how_to_match() -> None:
+    signature = inspect.signature(Message)
+    assert list(signature.parameters) == ["subject", "data", "reply", "headers"]
+    defaults = [parameter.default for parameter in signature.parameters.values()]
+    assert defaults == [inspect.Parameter.empty, b"", "", None]
+    bound = signature.bind("a", reply="r")
+    bound.apply_defaults()
+    assert Message(*bound.args, **bound.kwargs) == Message("a", b"", "r")
+    with pytest.raises(TypeError):
+        Message()  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Message("a", nonsense=1)  # type: ignore[call-arg]
+    match WITH_HEADERS:
+        case Message("a", data, reply="r", headers={"A": value}):
+            assert (data, value) == (b"hi", "1")
+        case _:
+            raise AssertionError("no match")
+
+
+def test_messages_are_equal_by_value() -> None:
+    assert FULL == WITH_HEADERS == Message("a", b"hi", "r", [("b", "2"), ("B", "3"), ("a", "1")])
+    assert WITHOUT == Message("a", b"hi", "r") == Message("a", b"hi", "r", {})
+    for other in (Message("b", b"hi", "r", FULL.headers), Message("a", b"ho", "r", FULL.headers), Message("a", b"hi", "", FULL.headers),
+                  Message("a", b"hi", "r", {"A": "1"}), WITHOUT, ("a", b"hi", "r"), None):  # fmt: skip
+        assert FULL != other and other != FULL
+    assert hash(FULL) == hash(WITH_HEADERS) and len({FULL, WITH_HEADERS, WITHOUT}) == 2
+
+
+@pytest.mark.parametrize("made", [Message("a"), Message("a", b"hi", "r", Headers(status=503)), WITH_HEADERS, WITHOUT])
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, *(lambda made, p=p: pickle.loads(pickle.dumps(made, p)) for p in range(2, pickle.HIGHEST_PROTOCOL + 1))],
+)
+def test_a_copy_is_equal_and_leaves_the_connection_behind(made: Message, copied: Callable[[Message], Message]) -> None:
+    twin = copied(made)
+    assert twin is not made and twin == made and type(twin) is Message
+    assert (twin.subject, twin.data, twin.reply, twin.status) == (made.subject, made.data, made.reply, made.status)
+    assert twin.headers.encode() == made.headers.encode() and twin.headers is not made.headers
+    if made.reply:
+        with pytest.raises(LocalProtocolError, match="was not delivered by a subscription, or is a copy"):
+            twin.respond(b"")
+
+
+def test_a_message_can_be_referred_to_weakly() -> None:
+    made = copy.copy(FULL)
+    reference = weakref.ref(made)
+    assert reference() is made
+    del made
+    assert reference() is None
+
+
+def test_a_subclass_keeps_its_own() -> None:
+    class Order(Message):
+        number = 7
+
+    made = Order("a", b"hi", "r", FULL.headers)
+    assert type(copy.deepcopy(made)) is Order and made == FULL and made.number == 7
 
 
 def test_responding_needs_a_reply_subject_and_a_subscription() -> None:
@@ -279,6 +413,8 @@ def test_responding_needs_a_reply_subject_and_a_subscription() -> None:
         Message("a", b"hi").respond(b"")
     with pytest.raises(LocalProtocolError, match="the message on 'a' was not delivered by a subscription"):
         Message("a", b"hi", "r").respond(b"")
+    with pytest.raises(ConnectionClosedError):  # a delivered one goes through its client, which has ended here
+        WITH_HEADERS.respond(b"")
 
 
 @pytest.mark.parametrize(
@@ -287,6 +423,7 @@ def test_responding_needs_a_reply_subject_and_a_subscription() -> None:
         (Message("a", b"hi"), "Message('a', b'hi')"),
         (Message("a", b"hi", "r"), "Message('a', b'hi', reply='r')"),
         (Message("a", b"", "", {"A": "b"}), "Message('a', b'', headers=Headers([('A', 'b')]))"),
+        (Message("a", b"", "", Headers(status=503)), "Message('a', b'', headers=Headers([], status=503, description=''))"),
         (Message("a", b"x" * 61), f"Message('a', b'{'x' * 60}...')"),
     ],
 )

@@ -28,7 +28,7 @@ from midge.errors import (
     SlowConsumerError,
     SubscriptionClosedError,
 )
-from midge.message import Headers, Message
+from midge.message import Headers, HeadersLike, Message
 from midge.server.server import Server
 from midge.wire import parser as _parser
 
@@ -39,6 +39,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "Headers",
+    "HeadersLike",
     "InvalidHeaderError",
     "InvalidSubjectError",
     "LocalProtocolError",

@@ -222,7 +222,7 @@ class SlowConsumerError(MidgeError):
         self.dropped = dropped
 
     def __str__(self) -> str:
-        return f"slow consumer on {self.subject!r}: {self.dropped} messages dropped so far"
+        return f"slow consumer on {self.subject!r}: {self.dropped} message{'' if self.dropped == 1 else 's'} dropped so far"
 
 
 class OutboundFullError(MidgeError, BufferError):

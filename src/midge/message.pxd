@@ -1,7 +1,8 @@
 cdef class Message:
-    cdef readonly str subject
-    cdef readonly bytes data
-    cdef readonly str reply
+    cdef object __weakref__
+    cdef str _subject
+    cdef bytes _data
+    cdef str _reply
     cdef bytes _block
     cdef object _headers
     cdef object _publisher

@@ -3,14 +3,16 @@
 Nothing here can lose a message: bytes that are not UTF-8 become surrogate escapes and go out again as they came, and a
 malformed header block is read as far as it makes sense. Headers are parsed when somebody looks at them, not before.
 
-Treat a message's attributes as read-only: compiled, they are.
+A message is read-only, compiled or not: its state is in private slots behind properties, which cost nothing when compiled. The
+one who fills the slots of a bare ``Message.__new__(Message)`` instead is the client's session, on the message path.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from typing import Any, Union
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeVar, Union, overload
 
 from midge.errors import InvalidHeaderError, LocalProtocolError
 
@@ -21,11 +23,19 @@ _NAME = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\x00]")
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates, but for the escapes of bytes that are not UTF-8
 
+T = TypeVar("T")
 HeadersLike = Union["Headers", Mapping[str, Union[str, Iterable[str]]], Iterable[tuple[str, str]]]
 
 
-class Headers:
-    """An ordered list of (name, value); names keep their case and are looked up without it; a name may come twice.
+class Headers(MutableMapping[str, str]):
+    """A mapping from a name to its first value; names keep their case and are looked up without it.
+
+    A name may come twice, and the order of what came is kept. Everything that a mapping has, ``len``, ``in``, ``items()`` and
+    ``dict()`` included, sees each name once, spelled as it came first, with its first value. ``get_all(name)`` returns every value
+    of a name, ``multi_items()`` every pair; ``add`` keeps the values that a name has, and setting an item replaces them.
+
+    Two are equal if they have the same names with the same values, and the same status; the case of names does not count, nor
+    does the order of different names.
 
     Args:
         headers: another Headers, a mapping from a name to a value or a list of values, or pairs.
@@ -44,10 +54,12 @@ class Headers:
         self.description = description
         if headers is None:
             return
-        if isinstance(headers, Headers) and status is None:
-            self.status, self.description = headers.status, headers.description
-        items = headers.items() if isinstance(headers, (Headers, Mapping)) else headers
-        for name, value in items:
+        if isinstance(headers, Headers):
+            self._pairs += headers._pairs  # checked already, or as they came from the wire
+            if status is None:
+                self.status, self.description = headers.status, headers.description
+            return
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             if isinstance(value, str):
                 self.add(name, value)
             elif isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
@@ -57,7 +69,7 @@ class Headers:
                 raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
 
     def __getitem__(self, name: str) -> str:
-        value = self.get(name)
+        value = self._first(name)
         if value is None:
             raise KeyError(name)
         return value
@@ -81,17 +93,23 @@ class Headers:
         self._pairs = [pair for pair in self._pairs if pair[0].lower() != folded]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
+        return self._first(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
+        seen: dict[str, str] = {}
+        for name, _ in self._pairs:
+            seen.setdefault(name.lower(), name)
+        return iter(seen.values())
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len({name.lower() for name, _ in self._pairs})
+
+    def __bool__(self) -> bool:
+        return bool(self._pairs)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Headers):
-            return (self._pairs, self.status, self.description) == (other._pairs, other.status, other.description)
+            return (self._folded(), self.status, self.description) == (other._folded(), other.status, other.description)
         if isinstance(other, Mapping):
             try:
                 return self == Headers(other)
@@ -105,13 +123,19 @@ class Headers:
         status = "" if self.status is None else f", status={self.status}, description={self.description!r}"
         return f"Headers({self._pairs!r}{status})"
 
-    def get(self, name: str, default: str | None = None) -> str | None:
+    def __copy__(self) -> Headers:
+        return Headers(self)
+
+    @overload
+    def get(self, name: str, default: None = None) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
+    def get(self, name: str, default: T) -> str | T: ...
+    def get(self, name: str, default: object = None) -> object:
         """Return the first value of a name, or the default."""
-        folded = name.lower()
-        for key, value in self._pairs:
-            if key.lower() == folded:
-                return value
-        return default
+        value = self._first(name)
+        return default if value is None else value
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of a name, in order."""
@@ -123,14 +147,15 @@ class Headers:
         _check(name, value)
         self._pairs.append((name, value))
 
-    def keys(self) -> list[str]:
-        """Return the names, each once, spelled as it came first."""
-        seen: dict[str, str] = {}
-        for name, _ in self._pairs:
-            seen.setdefault(name.lower(), name)
-        return list(seen.values())
+    def update(self, headers: Any = (), /, **more: str) -> None:
+        """Replace what the given names had by all the values given for them; takes what ``Headers`` takes."""
+        for given in (Headers(headers), Headers(more)):
+            for name in given:
+                self[name], *others = given.get_all(name)
+                for value in others:
+                    self.add(name, value)
 
-    def items(self) -> list[tuple[str, str]]:
+    def multi_items(self) -> list[tuple[str, str]]:
         """Return every (name, value) in order; a name may come twice."""
         return list(self._pairs)
 
@@ -164,6 +189,19 @@ class Headers:
                 headers._pairs.append((_decode(name), _decode(value.strip(b" \t\r"))))
         return headers
 
+    def _first(self, name: object) -> str | None:
+        folded = name.lower() if isinstance(name, str) else None
+        for key, value in self._pairs:
+            if key.lower() == folded:
+                return value
+        return None
+
+    def _folded(self) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = {}
+        for name, value in self._pairs:
+            values.setdefault(name.lower(), []).append(value)
+        return values
+
 
 def _check(name: object, value: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -172,7 +210,7 @@ def _check(name: object, value: object) -> None:
         raise InvalidHeaderError(name, f"its value is a {type(value).__name__}, not a str")
     if _FORBIDDEN_IN_VALUE.search(value):
         raise InvalidHeaderError(name, "its value holds CR, LF or NUL")
-    if _NO_BYTES.search(value):
+    if not value.isascii() and _NO_BYTES.search(value):
         raise InvalidHeaderError(name, "its value holds half a surrogate pair, which no bytes stand for")
 
 
@@ -184,24 +222,45 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
-class Message:
-    """One message, as it was published.
+def _made_of(subject: str, data: bytes = b"", reply: str = "", headers: HeadersLike | None = None) -> None:
+    """The signature of Message, which a compiled class does not show by itself."""
 
-    Attributes:
-        subject: the subject it was published to.
-        data: the payload.
-        reply: the subject that the publisher wants an answer on, or "".
+
+class Message:
+    """One message, as it was published. It is read-only, and equal to another with the same subject, data, reply and headers.
+
+    A copy, and what comes out of a pickle, is equal to the original but belongs to no connection: it cannot be answered.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
     """
 
-    __slots__ = ("_block", "_headers", "_publisher", "data", "reply", "subject")
+    __slots__ = ("__weakref__", "_block", "_data", "_headers", "_publisher", "_reply", "_subject")
+    __match_args__ = ("subject", "data", "reply", "headers")
+    __signature__ = inspect.signature(_made_of)
 
     def __init__(self, subject: str, data: bytes = b"", reply: str = "", headers: HeadersLike | None = None) -> None:
-        self.subject = subject
-        self.data = data
-        self.reply = reply
+        self._subject = _text("subject", subject)
+        self._data = _payload(data)
+        self._reply = _text("reply", reply)
         self._block: bytes | None = None
         self._headers: Headers | None = None if headers is None else Headers(headers)
         self._publisher: Any = None
+
+    @property
+    def subject(self) -> str:
+        """The subject it was published to."""
+        return self._subject
+
+    @property
+    def data(self) -> bytes:
+        """The payload."""
+        return self._data
+
+    @property
+    def reply(self) -> str:
+        """The subject that the publisher wants an answer on, or ""."""
+        return self._reply
 
     @property
     def headers(self) -> Headers:
@@ -221,15 +280,41 @@ class Message:
         Raises:
             LocalProtocolError: the message has no reply subject, or was not delivered by a subscription.
         """
-        if not self.reply:
-            raise LocalProtocolError(f"the message on {self.subject!r} has no reply subject")
+        if not self._reply:
+            raise LocalProtocolError(f"the message on {self._subject!r} has no reply subject")
         if self._publisher is None:
-            raise LocalProtocolError(f"the message on {self.subject!r} was not delivered by a subscription")
-        answer: Awaitable[None] = self._publisher.publish(self.reply, data, headers=headers)
+            raise LocalProtocolError(f"the message on {self._subject!r} was not delivered by a subscription, or is a copy")
+        answer: Awaitable[None] = self._publisher.publish(self._reply, data, headers=headers)
         return answer
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        ours, theirs = (self._subject, self._data, self._reply), (other.subject, other.data, other.reply)
+        return ours == theirs and self.headers == other.headers
+
+    def __hash__(self) -> int:
+        return hash((self._subject, self._data, self._reply))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        bare = self._block is None and self._headers is None
+        return type(self), (self._subject, self._data, self._reply, None if bare else self.headers)
+
     def __repr__(self) -> str:
-        reply = f", reply={self.reply!r}" if self.reply else ""
-        headers = f", headers={self.headers!r}" if self._block is not None or self._headers else ""
-        data = self.data if len(self.data) <= 60 else self.data[:60] + b"..."
-        return f"Message({self.subject!r}, {data!r}{reply}{headers})"
+        reply = f", reply={self._reply!r}" if self._reply else ""
+        bare = self._block is None and (self._headers is None or self._headers == Headers())
+        headers = "" if bare else f", headers={self.headers!r}"
+        data = self._data if len(self._data) <= 60 else self._data[:60] + b"..."
+        return f"Message({self._subject!r}, {data!r}{reply}{headers})"
+
+
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a message's {what} is a str, not {type(value).__name__}")
+    return str.__str__(value)
+
+
+def _payload(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"a message's data is bytes, not {type(value).__name__}" + (": encode it" if isinstance(value, str) else ""))
+    return bytes(value)

@@ -11,7 +11,7 @@ import re
 
 from midge.errors import InvalidSubjectError
 
-__all__ = ["check_publish", "check_queue", "check_subscribe", "has_wildcard", "is_literal", "is_valid", "matches"]
+__all__ = ["check_publish", "check_queue", "has_wildcard", "is_valid", "matches"]
 
 _FORBIDDEN = re.compile(r"[\x00\t\n\f\r ]")
 
@@ -39,11 +39,6 @@ def has_wildcard(subject: str) -> bool:
     return any(token in ("*", ">") for token in subject.split("."))
 
 
-def is_literal(subject: str) -> bool:
-    """True if the subject is valid and has no wildcard: a message can have been published to it."""
-    return is_valid(subject) and not has_wildcard(subject)
-
-
 def check_publish(subject: str, what: str = "subject") -> bytes:
     """Return the subject as it goes on the wire.
 
@@ -58,9 +53,6 @@ def check_publish(subject: str, what: str = "subject") -> bytes:
     if complaint is not None:
         raise InvalidSubjectError(subject, complaint, what=what)
     return _encode(subject, what)
-
-
-check_subscribe = check_publish
 
 
 def check_queue(queue: str) -> bytes:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from functools import partial
 from typing import Any
 
 import pytest
-from processes import Run, Spawn
+from processes import COMMAND, Run, Spawn, environment
 from rich.console import Console
 
 import midge as package
@@ -14,6 +22,9 @@ from midge.cli import demo as demo_module
 from midge.cli import main
 from midge.cli.bench import percentile
 from midge.cli.target import run_async
+from midge.cli.version import NOT_COMPILED
+
+NOTICE = "" if package.compiled else f"midge: {NOT_COMPILED}\n"
 
 
 def figures(out: str) -> dict[str, Any]:
@@ -35,7 +46,7 @@ def test_json_of_an_embedded_server(capsys: pytest.CaptureFixture[str], kind: st
     assert main(["bench", kind, "--embedded", "--json", "--msgs", "10", "--clients", "3", "--size", "0"]) == 0
     out, err = capsys.readouterr()
     found = figures(out)
-    assert err == "" and (found["kind"], found["msgs"], found["size"], found["clients"]) == (kind, 10, 0, 3)
+    assert err == NOTICE and (found["kind"], found["msgs"], found["size"], found["clients"]) == (kind, 10, 0, 3)
     assert [one["msgs"] for one in found["results"]] == msgs
     assert [one["msgs"] for one in found["totals"]] == totals
     assert all(set(one["latency_seconds"]) == {"p50", "p90", "p99"} for one in found["results"] if kind == "request")
@@ -45,7 +56,7 @@ def test_json_of_an_embedded_server(capsys: pytest.CaptureFixture[str], kind: st
 def test_the_table(capsys: pytest.CaptureFixture[str], server: str, kind: str) -> None:
     assert main(["bench", kind, "foo", "--msgs", "2000", "--clients", "2", "-s", server]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err == NOTICE
     assert out.startswith(f'{kind}: 2,000 messages of 128 bytes on "foo"\n')
     for word in ["msgs/s", "bytes/s", "all 2 ", *(["p50", "p90", "p99"] if kind == "request" else [])]:
         assert word in out
@@ -61,7 +72,7 @@ def test_sub_takes_what_another_process_publishes(spawn: Spawn, midge: Run, serv
     assert sub.line("stderr") == 'Waiting for 5 messages on "foo"\n'
     assert midge("pub", "foo", "x", "--count", "5", NATS_URL=server).returncode == 0
     code, out, err = sub.end()
-    assert (code, err) == (0, "") and figures(out)["results"][0]["msgs"] == 5
+    assert (code, err) == (0, NOTICE) and figures(out)["results"][0]["msgs"] == 5
 
 
 def test_a_server_that_goes_away(spawn: Spawn) -> None:
@@ -78,6 +89,21 @@ def test_requests_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "midge: no responders on 'foo'\n"
 
 
+def test_one_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "pub", "foo", "--embedded", "--msgs", "1", "--size", "1"]) == 0
+    assert capsys.readouterr().out.startswith('pub: 1 message of 1 byte on "foo"\n')
+
+
+def test_what_is_not_compiled_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for compiled in (True, False):
+        monkeypatch.setattr(package, "compiled", compiled)
+        assert main(["bench", "pub", "--embedded", "--msgs", "1"]) == 0
+        assert capsys.readouterr().err == ("" if compiled else f"midge: {NOT_COMPILED}\n")
+        monkeypatch.setattr(demo_module, "_SPEED_MSGS", 10)
+        assert main(["demo"]) == 0
+        assert (NOT_COMPILED in capsys.readouterr().out) is not compiled
+
+
 def test_percentile() -> None:
     values = [float(number) for number in range(1, 101)]
     assert [percentile(values, share) for share in (0, 1, 50, 99, 100)] == [1, 1, 50, 99, 100]
@@ -88,20 +114,45 @@ def test_demo(midge: Run) -> None:
     result = midge("demo")
     lines = result.stdout.decode().splitlines()
     assert (result.returncode, result.stderr) == (0, b"")
-    assert len(lines) <= 40 and sum(line.startswith("  ✓ ") for line in lines) == 13
-    assert not [line for line in lines if "✗" in line]
+    assert sum(line.startswith("  ✓ ") for line in lines) == 8 and not [line for line in lines if "✗" in line]
+    assert '    sub = await nc.subscribe("orders.*.new")' in lines  # the code that ran
+    assert ("docs/performance.md" if package.compiled else NOT_COMPILED) in lines[-3]
+
+
+def test_the_demo_fits_on_a_terminal_of_80_by_24(spawn: Spawn) -> None:
+    """No line is wider than the terminal, and the prompt that follows is on the same page as the first line."""
+    main_end, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    env = environment({"TERM": "xterm", "LANG": "C.UTF-8"})
+    del env["COLUMNS"]
+    with subprocess.Popen([*COMMAND, "demo"], stdin=terminal, stdout=terminal, stderr=terminal, env=env) as child:
+        os.close(terminal)
+        shown = b"".join(iter(partial(read_terminal, main_end), b"")).decode()
+        os.close(main_end)
+    assert child.returncode == 0
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert "\x1b[" in shown and max(map(len, lines)) <= 80 and len(lines) <= 23
+
+
+def read_terminal(descriptor: int) -> bytes:
+    """What a terminal shows next; nothing when its program has ended, which Linux calls an error."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
 
 
 def test_a_demo_that_does_not_hold_says_which(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_module, "_JOBS", 0)  # no job is ever done: the part runs out of patience
     monkeypatch.setattr(demo_module, "_PATIENCE", 1.0)
-    monkeypatch.setattr(demo_module, "_PATTERNS", {"orders.*.new": ("orders.eu.new",)})
+    monkeypatch.setattr(demo_module, "_MATCHING", ("orders.eu.new",))
     monkeypatch.setattr(demo_module, "_SPEED_MSGS", 10)
     assert main(["demo"]) == 1
     out, err = capsys.readouterr()
     assert out.count("✗") == 2 and "2 of the claims did not hold." in out
     assert err == (
-        "midge: the demo failed: orders.*.new  got orders.eu.new; A queue group: each message to one of its members: it took too long\n"
+        "midge: the demo failed: got orders.eu.new; not orders.us.new, not orders.eu.paid, not invoices.eu.new; "
+        "queue group: it took too long\n"
     )
 
 

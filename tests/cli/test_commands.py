@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -79,7 +80,7 @@ def bytes_of(messages: list[Message]) -> list[bytes]:
 
 def test_pub_an_argument(midge: Run, hear: Hear, server: str) -> None:
     heard = hear("foo", lambda: check(midge("pub", "foo", "héllo", "--server", server, "--reply", "r", "-H", "A: 1", "-H", "A:2")))
-    assert [(one.data, one.reply, one.headers.items()) for one in heard] == [("héllo".encode(), "r", [("A", "1"), ("A", "2")])]
+    assert [(one.data, one.reply, one.headers.multi_items()) for one in heard] == [("héllo".encode(), "r", [("A", "1"), ("A", "2")])]
 
 
 def check(result: subprocess.CompletedProcess[bytes]) -> None:
@@ -305,7 +306,6 @@ def test_a_subject_that_is_not_one(url: str, capsys: pytest.CaptureFixture[str],
 @pytest.mark.parametrize(
     "args",
     [
-        [],
         ["pub"],
         ["nonsense"],
         ["pub", "foo", "--nonsense"],
@@ -315,15 +315,66 @@ def test_a_subject_that_is_not_one(url: str, capsys: pytest.CaptureFixture[str],
         ["pub", "foo", "x", "--count", "0"],
         ["sub", "foo", "--count", "x"],
         ["req", "foo", "--timeout", "0"],
+        ["req", "foo", "--timeout", "nan"],
+        ["req", "foo", "--timeout", "inf"],
+        ["pub", "foo", "x", "-H", "a: two\nlines"],
+        ["bench", "pub", "--size", "99999999999999"],
+        ["--nonsense"],
         ["reply", "foo", "x", "--echo"],
         ["bench", "nonsense"],
         ["bench", "sub", "--embedded"],
     ],
 )
-def test_usage_errors_exit_with_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
+def test_a_usage_error_is_one_line_with_a_hint_and_exits_with_2(capsys: pytest.CaptureFixture[str], args: list[str]) -> None:
     assert main(args) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "Usage: midge" in err
+    command = ["midge", *args[:1]] if args[0] in ("pub", "sub", "req", "reply", "bench") else ["midge"]
+    assert out == "" and err.startswith("midge: ") and err.endswith(f". Try '{' '.join(command)} --help'.\n")
+    assert len(err.splitlines()) == 1
+
+
+def test_what_a_usage_error_says(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["pub", "foo", "--cuont", "1"])
+    assert capsys.readouterr().err.startswith("midge: no such option '--cuont'")
+    main(["pub"])
+    assert capsys.readouterr().err == "midge: missing argument 'SUBJECT'. Try 'midge pub --help'.\n"
+
+
+def test_without_a_command_it_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("Usage: midge") and "Publish messages." in err
+
+
+@pytest.mark.parametrize("name", ["pub", "sub", "req", "reply", "bench"])
+def test_help_names_the_environment(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main([name, "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert all(f"[env: NATS_{word}]" in out for word in ("URL", "USER", "PASSWORD", "TOKEN"))
+
+
+@pytest.mark.parametrize(
+    ("args", "hint", "result"),
+    [
+        (["pub", "foo"], "Type the payload, and end it with Ctrl-D", 'Published 1 message, 3 bytes, to "foo"'),
+        (["pub", "foo", "--lines"], "Each line that you type is a message; end with Ctrl-D.", 'Published 1 message, 2 bytes, to "foo"'),
+    ],
+)
+def test_a_person_at_a_terminal_is_told_what_is_waited_for(spawn: Spawn, server: str, args: list[str], hint: str, result: str) -> None:
+    main_end, terminal = pty.openpty()
+    with subprocess.Popen([*COMMAND, *args, "-s", server], stdin=terminal, stdout=-1, stderr=-1, env=environment({})) as child:
+        os.close(terminal)
+        assert child.stderr is not None and child.stdout is not None
+        assert hint in child.stderr.readline().decode()
+        os.write(main_end, b"hi\n\x04")
+        assert child.stdout.read().decode() == result + "\n"
+        os.close(main_end)
+    assert child.returncode == 0
+
+
+def test_one_byte(midge: Run, server: str) -> None:
+    assert midge("pub", "foo", "x", NATS_URL=server).stdout == b'Published 1 message, 1 byte, to "foo"\n'
+    assert midge("pub", "foo", "x", "--count", "2000", NATS_URL=server).stdout == b'Published 2,000 messages, 2,000 bytes, to "foo"\n'
 
 
 @pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench"])

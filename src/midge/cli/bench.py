@@ -29,7 +29,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import midge
+from midge.cli.output import counted
 from midge.cli.target import Target, run_async, target_options
+from midge.cli.version import NOT_COMPILED
 from midge.client.client import Client
 from midge.errors import MidgeError, MidgeTimeoutError
 from midge.message import Message
@@ -41,6 +44,7 @@ Kind = Literal["pub", "sub", "pubsub", "request"]
 Job = Callable[[], Coroutine[Any, Any, None]]
 DEFAULT_MSGS = 100_000
 DEFAULT_SIZE = 128
+_MAX_SIZE = 64 << 20  # no server takes more in one message
 _BATCH = 1000
 _TICK = 0.1
 _PERCENTILES = (50, 90, 99)
@@ -97,7 +101,7 @@ class Plan:
 @click.argument("kind", type=click.Choice(["pub", "sub", "pubsub", "request"]))
 @click.argument("subject", default="midge.bench")
 @click.option("--msgs", type=click.IntRange(min=1), default=DEFAULT_MSGS, show_default=True, help="How many messages.")
-@click.option("--size", type=click.IntRange(min=0), default=DEFAULT_SIZE, show_default=True, help="Bytes of payload in each.")
+@click.option("--size", type=click.IntRange(0, _MAX_SIZE), default=DEFAULT_SIZE, show_default=True, help="Bytes of payload in each.")
 @click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients.")
 @click.option("--responder/--no-responder", default=True, show_default=True, help="request: answer in this process.")
 @click.option("--embedded", is_flag=True, help="Start a server in this process, instead of connecting to one.")
@@ -125,6 +129,8 @@ def command(
             target = replace(target, server=stack.enter_context(Server(port=0)).url)
         progress = stack.enter_context(_progress(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
+    if not midge.compiled:
+        click.echo(f"midge: {NOT_COMPILED}", err=True)
     totals = [_total(group) for group in groups]
     if as_json:
         head = {"kind": kind, "subject": subject, "msgs": msgs, "size": size, "clients": clients, "embedded": embedded}
@@ -161,7 +167,7 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
             roles.append(_group("subscriber", plan, [plan.msgs] * plan.clients))
             jobs += [await _subscriber(await connect("midge bench sub"), plan, figures) for figures in roles[-1]]
         if plan.kind == "sub":
-            click.echo(f'Waiting for {plan.msgs:,} messages on "{plan.subject}"', err=True)
+            click.echo(f'Waiting for {counted(plan.msgs, "message")} on "{plan.subject}"', err=True)
         if plan.kind == "request":
             if plan.responder:
                 await _respond(await connect("midge bench reply"), plan)
@@ -303,7 +309,7 @@ def _progress(hidden: bool) -> Progress:
 
 
 def _show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
-    title = f'{plan.kind}: {plan.msgs:,} messages of {plan.size:,} bytes on "{escape(plan.subject)}"'
+    title = f'{plan.kind}: {counted(plan.msgs, "message")} of {counted(plan.size, "byte")} on "{escape(plan.subject)}"'
     table = Table()
     table.add_column("client")
     headings = ["messages", "msgs/s", "bytes/s"] + ([f"p{share}" for share in _PERCENTILES] if plan.kind == "request" else [])

@@ -17,7 +17,7 @@ import click
 
 from midge.message import Message
 
-__all__ = ["Style", "describe", "flush", "format_options", "printable", "show"]
+__all__ = ["Style", "counted", "describe", "flush", "format_options", "printable", "show"]
 
 T = TypeVar("T")
 Style = Literal["text", "json", "raw"]
@@ -37,7 +37,7 @@ def show(message: Message, style: Style, title: str) -> None:
     elif style == "json":
         data = json.dumps(describe(message)).encode()
     else:
-        lines = [title, *(f"{name}: {value}" for name, value in message.headers.items())]
+        lines = [title, *(f"{name}: {value}" for name, value in message.headers.multi_items())]
         head = "\n".join(printable(line) for line in lines)
         gap = "\n" if len(message.headers) else ""
         body = printable(message.data.decode("utf-8", "backslashreplace"), "\n\t")
@@ -56,7 +56,7 @@ def describe(message: Message) -> dict[str, Any]:
     result: dict[str, Any] = {
         "subject": message.subject,
         "reply": message.reply or None,
-        "headers": [list(pair) for pair in headers.items()],
+        "headers": [list(pair) for pair in headers.multi_items()],
     }
     if headers.status is not None:
         result["status"] = headers.status
@@ -66,6 +66,11 @@ def describe(message: Message) -> dict[str, Any]:
     except UnicodeDecodeError:
         result["data_base64"] = base64.b64encode(message.data).decode()
     return result
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``1 byte`` or ``2,000 bytes``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str, also: str = "") -> str:

@@ -35,6 +35,7 @@ def payload(data: str | None, *, default: bytes | None = None) -> bytes:
     if data is None and default is not None:
         return default
     if data is None or data == "-":
+        _hint("Type the payload, and end it with Ctrl-D at the beginning of a line.")
         return sys.stdin.buffer.read()
     return data.encode("utf-8", "surrogateescape")
 
@@ -45,6 +46,7 @@ async def lines(limit: int) -> AsyncIterator[bytes]:
     Raises:
         MaxPayloadError: a line is longer than the limit.
     """
+    _hint("Each line that you type is a message; end with Ctrl-D.")
     descriptor = sys.stdin.fileno()
     rest = bytearray()
     while True:
@@ -65,6 +67,12 @@ async def lines(limit: int) -> AsyncIterator[bytes]:
             raise MaxPayloadError(len(rest), limit)
     if rest:
         yield bytes(rest)
+
+
+def _hint(text: str) -> None:
+    """Tell a person at a terminal what is waited for; a pipe needs no telling."""
+    if sys.stdin.isatty():
+        click.echo(text, err=True)
 
 
 async def _readable(descriptor: int) -> None:

@@ -42,8 +42,8 @@ def run(args: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
     try:
         result = _program.main(list(args), prog_name="midge", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except click.UsageError as error:
+        _complain(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -55,6 +55,16 @@ def run(args: Sequence[str]) -> int:
         click.echo(f"midge: {error}", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _complain(error: click.UsageError) -> None:
+    """Say in one line what is wrong with a command line; without any command there is nothing wrong: show what there is."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    text = " ".join(error.format_message().split()).rstrip(".")
+    path = error.ctx.command_path if error.ctx else "midge"
+    click.echo(f"midge: {text[:1].lower()}{text[1:]}. Try '{path} --help'.", err=True)
 
 
 def _reason(error: BaseException) -> str:

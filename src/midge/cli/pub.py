@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from midge.cli import payload as payloads
+from midge.cli.output import counted
 from midge.cli.payload import header_option
 from midge.cli.target import Target, run_async, target_options
 from midge.message import Headers
@@ -30,7 +31,7 @@ def command(target: Target, subject: str, data: str | None, lines: bool, reply: 
         raise click.UsageError("--lines reads standard input; it takes no DATA")
     whole = None if lines else payloads.payload(data)
     msgs, size = run_async(_publish(target, subject, whole, reply, headers, count))
-    click.echo(f'Published {msgs} message{"" if msgs == 1 else "s"}, {size} bytes, to "{subject}"')
+    click.echo(f'Published {counted(msgs, "message")}, {counted(size, "byte")}, to "{subject}"')
 
 
 async def _publish(

@@ -4,6 +4,7 @@ A supervisor or a test suite that starts nats-server can start this instead. It 
 
 - A flag that does not exist exits with 1; nats-server prints its usage and exits with 0, which no supervisor notices.
 - A flag of nats-server's that midge does not support yet is refused with 1, never accepted and ignored.
+- What is wrong with a command line is one line that begins with ``midge:``, as from every other command, and no page of usage.
 - SIGUSR2 (lame duck) and SIGHUP (reload) are answered with an error in the log, and the server goes on.
 
 As with nats-server, the PID file stays behind and the ports file does not.
@@ -21,8 +22,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import midge
 from midge.cli import flags, logs
-from midge.cli.version import banner
+from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
 from midge.server.hub import NATS_VERSION
 from midge.server.options import Options
@@ -32,7 +34,7 @@ __all__ = ["USAGE", "Settings", "serve", "settings_of"]
 
 log = logging.getLogger("midge.server")
 
-_EXE = "nats-server"  # what nats-server's own messages and files are called, and what other programs look for
+_EXE = "nats-server"  # how its version and its ports file begin: what other programs look for
 _DEFAULT_HOST = "0.0.0.0"
 _DEFAULT_PORT = 4222
 _PERMISSIONS = 0o640
@@ -94,8 +96,7 @@ def serve(args: Sequence[str]) -> int:
     try:
         parsed = flags.parse(args)
     except flags.FlagError as error:
-        print(error, file=sys.stderr)
-        print(USAGE)
+        print(f"midge: {error}. Try 'midge serve --help'.", file=sys.stderr)
         return 1
     word = parsed.rest[0] if parsed.rest else ""
     if parsed.values.get("version") or (word.lower() == "version" and not parsed.values.get("help")):
@@ -107,12 +108,12 @@ def serve(args: Sequence[str]) -> int:
     try:
         settings = settings_of(parsed)
     except ValueError as error:
-        print(f"{_EXE}: {error}", file=sys.stderr)
+        print(f"midge: {error}", file=sys.stderr)
         return 1
     try:
         handler = logs.start(settings.log_file, debug=settings.debug, trace=settings.trace, stamp=settings.stamp, utc=settings.utc)
     except OSError as error:
-        print(f"{_EXE}: error opening file: open {settings.log_file}: {_reason(error)}", file=sys.stderr)
+        print(f"midge: error opening file: open {settings.log_file}: {_reason(error)}", file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_run(settings, handler))
@@ -171,6 +172,8 @@ async def _run(settings: Settings, handler: logging.Handler) -> int:
     for number in _SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, ended, handler)
     log.info("%s on Python %d.%d, %s", banner(), *sys.version_info[:2], type(loop).__module__.partition(".")[0])
+    if not midge.compiled:
+        log.warning("midge is %s", NOT_COMPILED)
     if settings.pid_file:
         try:
             _write(settings.pid_file, str(os.getpid()))

@@ -7,6 +7,7 @@ which other users of the machine can read.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
@@ -24,6 +25,16 @@ __all__ = ["Target", "run_async", "target_options"]
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds that a clock can reach: neither infinite nor NaN, which compares with nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,16 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
         return command(Target(server, user, password, token, timeout), *args, **kwargs)
 
     options = [
-        click.option("--server", "-s", metavar="URL", envvar="NATS_URL", default=DEFAULT_URL, show_default=True, help="The server."),
+        click.option(
+            "--server", "-s", metavar="URL", envvar="NATS_URL", default=DEFAULT_URL, show_default=True, help="The server. [env: NATS_URL]"
+        ),
         click.option("--user", envvar="NATS_USER", help="The user's name. [env: NATS_USER]"),
         click.option("--password", envvar="NATS_PASSWORD", help="The user's password. [env: NATS_PASSWORD]"),
         click.option("--token", envvar="NATS_TOKEN", help="An authorization token. [env: NATS_TOKEN]"),
         click.option(
             "--timeout",
             metavar="SECONDS",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(min=0, min_open=True),
             default=DEFAULT_TIMEOUT,
             show_default=True,
             help="How long to wait for the server, and for an answer.",

@@ -1,13 +1,16 @@
 """What ``midge --version`` says: the version, and whether the per-message path is compiled.
 
-The same words open the log of ``midge serve``, so that a slow server shows its cause.
+The same words open the log of ``midge serve``. Where it is not compiled, everything whose speed somebody may look at says in one
+line that this is why, and what to do about it.
 """
 
 from __future__ import annotations
 
 import midge
 
-__all__ = ["banner"]
+__all__ = ["NOT_COMPILED", "banner"]
+
+NOT_COMPILED = "not compiled, hence slow: install with a C compiler and MIDGE_EXT=require"
 
 
 def banner() -> str:

@@ -392,16 +392,16 @@ class Session:
         if not same(buf, publication.subject_start, publication.subject_end, feed._last_subject):
             feed._last_subject = cut(buf, publication.subject_start, publication.subject_end)
             feed._last_text = feed._last_subject.decode("utf-8", "surrogateescape")
-        message.subject = feed._last_text
-        message.reply = publication.reply().decode("utf-8", "surrogateescape") if publication.reply_end else ""
+        message._subject = feed._last_text
+        message._reply = publication.reply().decode("utf-8", "surrogateescape") if publication.reply_end else ""
         message._headers = None
         message._publisher = self._publisher
         if publication.header_size > 0:
             message._block = cut(buf, publication.payload_start, publication.payload_start + publication.header_size)
-            message.data = cut(buf, publication.payload_start + publication.header_size, publication.payload_end)
+            message._data = cut(buf, publication.payload_start + publication.header_size, publication.payload_end)
         else:
             message._block = None
-            message.data = cut(buf, publication.payload_start, publication.payload_end)
+            message._data = cut(buf, publication.payload_start, publication.payload_end)
         feed.received += 1
         if feed.limit and feed.received >= feed.limit:
             self.end(feed)

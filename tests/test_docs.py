@@ -1,0 +1,138 @@
+"""Every sample in README.md and docs/ runs as it is printed. One that nobody knows how to run fails.
+
+- A python sample is a whole program; one that defines tests is given to pytest. Where a program says nats://127.0.0.1:4222, it gets
+  the URL of a server that was started for it: the one thing that is not as printed, because that port may be taken.
+- Of an sh sample each ``midge`` line is run, those that end in & beside the next ones from the moment they say that they are ready.
+  The lines that install something, or run all the tests, are checked against pyproject.toml instead.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import midge
+
+ROOT = Path(__file__).parents[1]
+FENCED = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+IMPORTED = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+ELSEWHERE = "nats://127.0.0.1:4222"
+READY = re.compile("Server is ready|Subscribed to|Answering on")
+
+
+class Sample(NamedTuple):
+    """One fenced block."""
+
+    place: str
+    language: str
+    text: str
+
+
+def samples() -> Iterator[Sample]:
+    """Every fenced block of the documentation."""
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]:
+        text = path.read_text("utf-8")
+        for block in FENCED.finditer(text):
+            line = text.count("\n", 0, block.start()) + 1
+            yield Sample(f"{path.relative_to(ROOT)}:{line}", block["language"], block["text"])
+
+
+SAMPLES = list(samples())
+
+
+def of(language: str) -> pytest.MarkDecorator:
+    """A test for each sample of a language."""
+    chosen = [sample for sample in SAMPLES if sample.language == language]
+    return pytest.mark.parametrize("sample", chosen, ids=[sample.place for sample in chosen])
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with midge.Server(port=0) as server:
+        yield server.url
+
+
+@pytest.fixture
+def env(url: str) -> dict[str, str]:
+    """The environment of a reader of the documentation: this package, and a server to talk to."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTEST_", "PYTHONWARNINGS"))}
+    path = os.pathsep.join([str(Path(midge.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return kept | {"PYTHONPATH": path, "NATS_URL": url}
+
+
+def test_every_sample_can_be_run() -> None:
+    assert SAMPLES
+    assert [sample.place for sample in SAMPLES if sample.language not in ("python", "sh")] == []
+
+
+@of("python")
+def test_python(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
+    for name in IMPORTED.findall(sample.text):
+        if find_spec(name) is None:
+            pytest.skip(f"there is no {name}")
+    is_test = re.search(r"^(async )?def test_", sample.text, re.MULTILINE) is not None
+    path = tmp_path / ("test_sample.py" if is_test else "sample.py")
+    path.write_text(sample.text.replace(ELSEWHERE, env["NATS_URL"]), "utf-8")
+    runner = ["-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(tmp_path)] if is_test else []
+    command = [sys.executable, "-W", "error", *runner, str(path)]
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=50)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stderr == "" and result.stdout
+
+
+@of("sh")
+@pytest.mark.timeout(180)
+def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
+    beside: list[subprocess.Popen[str]] = []
+    try:
+        for line in sample.text.splitlines():
+            for part in re.split(r"&&", line):
+                words = shlex.split(part, comments=True)
+                if words[-1:] == ["&"]:
+                    beside.append(start(words[:-1], env))
+                elif words:
+                    run(words, env, tmp_path)
+    finally:
+        for process in reversed(beside):
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+
+
+def program(words: list[str]) -> list[str]:
+    """The program that a line names, of this package; a server on a free port."""
+    assert words[0] == "midge", f"no way to run {words[0]}"
+    return [sys.executable, "-W", "error", "-m", *(word.replace("4222", "-1") for word in words)]
+
+
+def start(words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+    """Start a command of which the next lines need that it is there."""
+    process = subprocess.Popen(program(words), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if READY.search(line):
+            return process
+    raise AssertionError(f"{words} is never ready")
+
+
+def run(words: list[str], env: dict[str, str], directory: Path) -> None:
+    if words[:2] == ["pip", "install"]:
+        wanted = re.fullmatch(r"\.\[(\w+)\]", words[2])
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+        assert len(words) == 3 and wanted and wanted[1] in extras
+    elif words != ["pytest"]:  # that is us
+        result = subprocess.run(
+            program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout
