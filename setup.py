@@ -18,7 +18,9 @@ MODULES = [
     "midge.wire.encoder",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.server.peer",
     "midge.server.sublist",
+    "midge.server.account",
     "midge.server.session",
     "midge.server.hub",
 ]

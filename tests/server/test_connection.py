@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from raw import PATIENCE, Raw, ask, until
 
-from midge.link import SocketLink
+from midge.link.socket import SocketLink
 from midge.server import connection as module
 from midge.server import server as server_module
 from midge.server import session as session_module
@@ -286,7 +286,7 @@ def test_coming_and_going_leaves_nothing_behind() -> None:
             for number in range(200):
                 ways[number % len(ways)](Raw(server))
             until(server, lambda: not server._connections)
-            assert ask(server, lambda: (len(server.hub.sessions), server.hub.sublist.count, server.hub.dirty)) == (0, 0, [])
+            assert ask(server, lambda: (len(server.hub.sessions), server.hub.account.sublist.count, server.hub.dirty)) == (0, 0, [])
             assert len(things_of(Connection, SocketLink)) == before
             if type(server._loop) is asyncio.SelectorEventLoop:
                 timers = ask(server, lambda: [timer for timer in server._loop._scheduled if not timer.cancelled()])  # type: ignore[union-attr]
@@ -390,7 +390,7 @@ def test_a_bug_while_receiving_costs_only_that_client(caplog: pytest.LogCaptureF
             victim.send(b"SUB b 1\r\nPUB a 3\r\nBUG\r\n")
             assert victim.rest() == b""
         assert other.line() == b"MSG a 1 3" and other.line() == b"BUG", "what it had published before is sent"
-        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.sublist.count, len(server._connections))) == (1, 1, 1)
+        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.account.sublist.count, len(server._connections))) == (1, 1, 1)
     assert "internal error, closing the connection" in caplog.text and "ZeroDivisionError: a bug" in caplog.text
 
 

@@ -167,7 +167,7 @@ def test_a_subscription_ends_at_its_limit_whoever_publishes() -> None:
     for _ in range(3):
         for publisher in publishers:
             publisher.say(pub("a"))
-    assert received(subscriber) == 4 and hub.sublist.count == 0 and not subscriber.session.subs
+    assert received(subscriber) == 4 and hub.account.sublist.count == 0 and not subscriber.session.subs
 
 
 def test_the_limit_within_one_read() -> None:
@@ -197,9 +197,9 @@ def test_what_a_session_does_not_get_does_not_count_towards_its_limit() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\nUNSUB 1 1\r\n", echo=False)
     client.say(pub("a") * 3)
-    assert hub.sublist.count == 1
+    assert hub.account.sublist.count == 1
     new_client(hub).say(pub("a") * 3)
-    assert received(client) == 1 and hub.sublist.count == 0
+    assert received(client) == 1 and hub.account.sublist.count == 0
 
 
 # Counters
@@ -259,8 +259,8 @@ def test_a_slow_consumer_is_closed_counted_and_logged_and_nobody_else_notices(sl
         sent += 1
     waiting = 1000 + len("MSG a 1 1000\r\n\r\n")
     assert sent == 200_000 // waiting + 1
-    assert slow.session.closing == "Slow Consumer (Pending Bytes)" and slow.session.abandon and len(slow.session.outbox) == 0
-    assert hub.slow_consumers == 1 and hub.sublist.count == 1 and slow.session.cid not in hub.sessions
+    assert slow.session.closing == "Slow Consumer (Pending Bytes)" and slow.session.aborted and len(slow.session.outbox) == 0
+    assert hub.slow_consumers == 1 and hub.account.sublist.count == 1 and slow.session.cid not in hub.sessions
     assert [record.message for record in slow_log.records if record.levelno >= logging.INFO] == [
         "127.0.0.1:4000 - cid:2 - Slow Consumer Detected: MaxPending of 200000 Exceeded"
     ]
@@ -340,7 +340,7 @@ def test_everybody_with_something_to_send_is_on_the_list_once() -> None:
     hub = new_hub()
     publisher, one, two = new_client(hub), new_client(hub, b"SUB a 1\r\nSUB > 2\r\n"), new_client(hub, b"SUB b 1\r\n")
     publisher.session.receive_data(pub("a") * 3 + b"PING\r\nPING\r\n", 0.0)
-    assert sorted(session.cid for session in hub.dirty) == [1, 2]
+    assert [session.cid for session in hub.urgent] == [1] and [session.cid for session in hub.dirty] == [2]
     before = [client.flushes for client in (publisher, one, two)]
     hub.flush()
     assert [client.flushes - count for client, count in zip((publisher, one, two), before)] == [1, 1, 0]
@@ -375,9 +375,8 @@ class Leaving(Client):
     """A client whose connection turns out to be gone when it is sent to."""
 
     def flush(self) -> None:
-        self.session.abandon = True
-        self.session.receive_eof()
-        self.session.ended()
+        self.session.abort("Client Closed")
+        self.session.release()
 
 
 def test_a_client_that_goes_in_the_middle_of_a_fan_out() -> None:
@@ -387,7 +386,7 @@ def test_a_client_that_goes_in_the_middle_of_a_fan_out() -> None:
     publisher.say(pub("a", b"x" * (FLUSH_AT - 1)) * 3)
     assert [received(client) for client in clients] == [9, 9, 0, 9, 9]
     assert clients[2].session.closing == "Client Closed" and len(clients[2].session.outbox) == 0
-    assert hub.dirty == [] and len(hub.sessions) == 5 and hub.sublist.count == 12
+    assert hub.dirty == [] and len(hub.sessions) == 5 and hub.account.sublist.count == 12
 
 
 def test_a_publisher_that_goes_in_the_middle_of_its_own_fan_out() -> None:
@@ -407,8 +406,8 @@ def test_a_session_that_ends_is_forgotten_by_match_results_in_time() -> None:
         client.say(connect_line() + b"SUB s%d 1\r\n" % number)
         publisher.say(pub(f"s{number}") * 2)
         client.session.receive_eof()
-    publisher.session.rest()
-    assert hub.sublist.count == 0 and hub.sublist.cached() < 1000
+    publisher.wait()
+    assert hub.account.sublist.count == 0 and hub.account.sublist.cached() < 1000
 
 
 def test_a_subject_is_bytes() -> None:

@@ -236,7 +236,7 @@ def test_everybody_hears_of_the_end() -> None:
                 client.sync(b"SUB a 1\r\n")
             hub = server.hub
         assert [client.rest() for client in clients] == [b""] * 10
-        assert not hub.sessions and hub.sublist.count == 0 and server.hub is hub
+        assert not hub.sessions and hub.account.sublist.count == 0 and server.hub is hub
 
 
 def test_stopping_in_the_middle_of_a_flood() -> None:
