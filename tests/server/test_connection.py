@@ -367,7 +367,7 @@ def test_one_that_floods_keeps_nobody_from_being_answered_or_let_in() -> None:
 class Buggy:
     """A hub with a bug: some of its calls raise. Everything else is the real one's."""
 
-    def __init__(self, hub: Hub, **bugs: Callable[..., None]) -> None:
+    def __init__(self, hub: Hub, **bugs: Callable[..., object]) -> None:
         self._hub = hub
         self._bugs = bugs
 
@@ -380,12 +380,13 @@ def test_a_bug_while_receiving_costs_only_that_client(caplog: pytest.LogCaptureF
         other.sync(b"SUB a 1\r\n")
         hub = server.hub
 
-        def receive(session: Session, chunk: bytearray, stop: int, now: float) -> None:
-            hub.receive(session, chunk, stop, now)
+        def receive(session: Session, chunk: bytearray, stop: int, now: float) -> bool:
+            done = hub.receive(session, chunk, stop, now)
             if b"BUG" in chunk[:stop]:
                 raise ZeroDivisionError("a bug")
+            return done
 
-        ask(server, lambda: setattr(server, "_hub", Buggy(hub, receive=receive)))
+        ask(server, lambda: setattr(server._turns, "hub", Buggy(hub, receive=receive)))
         with Raw(server) as victim:
             victim.send(b"SUB b 1\r\nPUB a 3\r\nBUG\r\n")
             assert victim.rest() == b""

@@ -452,7 +452,7 @@ def test_without_a_port() -> None:
                 sub = await one.subscribe("a")
                 await two.publish("a", b"x" * 1_000_000)
                 assert (await sub.next(timeout=5.0)).data == b"x" * 1_000_000
-                assert [session.peer for session in server.hub.sessions.values()] == ["pipe", "pipe"]
+                assert [session.address for session in server.hub.sessions.values()] == ["pipe", "pipe"]
             while server._connections:
                 await asyncio.sleep(0)
             assert not server.hub.sessions
