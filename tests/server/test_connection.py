@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from raw import PATIENCE, Raw, ask, until
 
-from midge.link import SocketLink
+from midge.link.socket import SocketLink
 from midge.server import connection as module
 from midge.server import server as server_module
 from midge.server import session as session_module
@@ -291,7 +291,8 @@ def test_coming_and_going_leaves_nothing_behind() -> None:
             if type(server._loop) is asyncio.SelectorEventLoop:
                 timers = ask(server, lambda: [timer for timer in server._loop._scheduled if not timer.cancelled()])  # type: ignore[union-attr]
                 assert timers == []
-                assert ask(server, lambda: len(server._loop._selector.get_map())) == 2  # type: ignore[union-attr]  # the port and the loop's own
+                assert ask(server, lambda: len(server._loop._selector.get_map())) == 3  # type: ignore[union-attr]  # the port, the reactor, the loop's own
+                assert ask(server, lambda: server._reactor._links) == {}  # type: ignore[union-attr]
     finally:
         gc.enable()
 

@@ -69,8 +69,9 @@ class Connection:
 
     # What the link says
 
-    def link_received(self, chunk: bytearray, size: int) -> None:
+    def link_received(self, chunk: bytearray, size: int) -> bool:
         self._guard(self._receive, chunk, size)
+        return True
 
     def link_progress(self) -> None:
         self._guard(self._go_on)

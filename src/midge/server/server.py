@@ -19,7 +19,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from midge.errors import ServerStartError
-from midge.link import CHUNK_SIZE, PIECE_SIZE, MemoryLink, SocketLink
+from midge.link.memory import MemoryLink
+from midge.link.reactor import Reactor
+from midge.link.readiness import LoopReadiness
+from midge.link.socket import SocketLink
 from midge.server.connection import Connection
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.options import Options
@@ -74,7 +77,7 @@ class Server:
         self._all_closed: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._leave: Future[None] = Future()
-        self._chunk = bytearray()
+        self._reactor: Reactor | None = None
 
     @property
     def url(self) -> str:
@@ -120,7 +123,7 @@ class Server:
         self._hub = hub
         self._loop = loop
         self._pause = SHORTEST_PAUSE
-        self._chunk = bytearray(CHUNK_SIZE)
+        self._reactor = Reactor(loop)
         self._announce(hub)
 
     async def stop(self) -> None:
@@ -213,13 +216,11 @@ class Server:
         Raises:
             ServerStartError: the server is not running.
         """
-        server_loop = self._loop
-        if server_loop is None:
+        server_loop, reactor = self._loop, self._reactor
+        if server_loop is None or reactor is None:
             raise ServerStartError("the server is not running")
-        mine, other = MemoryLink.pair(loop, server_loop)
+        mine, other = MemoryLink.pair(LoopReadiness(loop), reactor)
         mine.carry(outbox)
-        # One piece must not carry a subscriber from where its publishers are held back to where it is dropped.
-        mine.piece_size = min(PIECE_SIZE, max(CHUNK_SIZE, self.options.max_pending // 4))
         try:
             server_loop.call_soon_threadsafe(self._adopt_memory, other)
         except RuntimeError as error:
@@ -249,10 +250,10 @@ class Server:
             self._adopt_socket(sock, f"{host}:{address[1]}")
 
     def _adopt_socket(self, sock: socket.socket, peer: str) -> None:
-        assert self._loop is not None and self._hub is not None
+        assert self._loop is not None and self._hub is not None and self._reactor is not None
         session = self._hub.connect(peer, self._loop.time(), _jitter())
         try:
-            link = SocketLink(self._loop, sock, session.outbox, self._chunk, self.options.write_deadline)
+            link = SocketLink(self._reactor, self.options.write_deadline, sock, session.outbox)
         except OSError:  # gone already: the socket options cannot be set
             sock.close()
             session.receive_eof()
@@ -324,8 +325,9 @@ class Server:
         self._connections.clear()
         if self._hub is not None:
             self._hub.flush()
-        self._loop = None
-        self._chunk = bytearray()
+        if self._reactor is not None:
+            self._reactor.close()
+        self._loop = self._reactor = None
 
     def _announce(self, hub: Hub) -> None:
         """Log what nats-server logs, in its order: other programs wait for these lines."""
