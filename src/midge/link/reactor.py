@@ -243,40 +243,37 @@ class Reactor:
         queue = self._queue
         until = monotonic() + SLICE
         for _ in range(len(queue)):
-            if not queue:  # turns inside this one have done it, or the reactor was closed
-                return
             what, events = queue.popleft()
-            if events:
-                self._events -= 1
-                self._tell(what, events)
-            else:
-                self._call(what)
-            if monotonic() >= until:
+            try:
+                if events:
+                    self._events -= 1
+                    if events & READABLE and what.watched & READ:
+                        what.on_readable()
+                    if events & WRITABLE and what.watched & WRITE:
+                        what.on_writable()
+                else:
+                    what()
+            except Exception:  # the safety net: owners have their own, but nobody else must suffer where it fails
+                self._give_up(what, events)
+            if not queue or monotonic() >= until:  # empty before its time: by turns inside this one, or closed
                 return
 
     def _ask(self) -> None:
         """Queue the sockets that are ready."""
-        if self._poll is not None:
-            links = self._links
-            found = [(links[fd], events) for fd, events in self._poll.poll(0, BATCH) if fd in links]
-            self._queue.extend(found)
-            self._events += len(found)
+        if self._poll is None:
+            return
+        links = self._links
+        for fd, events in self._poll.poll(0, BATCH):
+            if fd in links:
+                self._queue.append((links[fd], events))
+                self._events += 1
 
-    def _tell(self, link: Watched, events: int) -> None:
-        """Tell a link what it is ready for, as far as it still wants to know."""
-        try:
-            if events & READABLE and link.watched & READ:
-                link.on_readable()
-            if events & WRITABLE and link.watched & WRITE:
-                link.on_writable()
-        except Exception:  # the safety net: owners have their own, but nobody else must suffer where it fails
+    def _give_up(self, what: Any, events: int) -> None:
+        """Called for an exception that nobody has handled: end the link that it comes from."""
+        if events:
             log.exception("internal error, closing the connection")
-            link.close()
-
-    def _call(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception:  # the safety net again
+            what.close()
+        else:
             log.exception("internal error in a deferred call")
 
     def _finish(self) -> None:
@@ -284,12 +281,14 @@ class Reactor:
         self._wanted = False
         if self._closed:
             return
-        until = monotonic() + SLICE
         try:
-            while self.after():
-                if monotonic() >= until:
-                    self._wanted = True
+            if not self.after():
+                return
+            until = monotonic() + SLICE
+            while monotonic() < until:
+                if not self.after():
                     return
+            self._wanted = True
         except Exception:  # the safety net again
             log.exception("internal error at the end of a turn")
 
@@ -318,7 +317,10 @@ class Reactor:
                 call = self._deadlines.pop_due(now)
                 if call is None:
                     return
-                self._call(call)
+                try:
+                    call()
+                except Exception:  # the safety net again
+                    self._give_up(call, 0)
         finally:
             self._arm()
 
