@@ -19,6 +19,7 @@ except ImportError:
     new_uvloop = None
 
 LOOPS = [asyncio.new_event_loop] + ([new_uvloop] if new_uvloop is not None else [])
+MESSAGE = 40_000
 PATIENCE = 30.0  # only bounds the wait for what never comes
 
 
@@ -82,7 +83,9 @@ class Owner:
         self._told.set()
 
     def send(self, data: bytes) -> None:
-        self.outbox.write(data)
+        """Write messages of a usual size, and flush once."""
+        for start in range(0, len(data), MESSAGE):
+            self.outbox.write(data[start : start + MESSAGE])
         self.flush()
 
     def flush(self) -> None:

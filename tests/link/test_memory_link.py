@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from ends import LOOPS, Owner, joined_memory, loop_name, memory_pair, pattern, run_in, settle
 
-from midge.link.memory import PIECE_SIZE, UNDER_WAY
+from midge.link.memory import UNDER_WAY
 from midge.link.readiness import LoopReadiness
+from midge.wire.outbox import LARGE_BLOCK, SMALL_BLOCK
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def test_a_reader_in_another_thread_that_pauses(loops: Loops) -> None:
     call(loops[1], act(two.link.pause_reading))
     call(loops[0], start(one))
     call(loops[0], act(one.send, data))
-    assert one.link.blocked and UNDER_WAY <= len(data) - len(one.outbox) <= UNDER_WAY + PIECE_SIZE
+    assert one.link.blocked and UNDER_WAY // 2 <= len(data) - len(one.outbox) <= UNDER_WAY + LARGE_BLOCK
     call(loops[1], act(two.link.resume_reading))
     call(loops[1], two.until(lambda: len(two.received) == len(data)))
     assert two.received == data
@@ -93,7 +94,7 @@ def test_a_reader_in_another_thread_that_pauses(loops: Loops) -> None:
 def test_what_was_sent_arrives_even_if_the_senders_loop_is_closed_meanwhile(loops: Loops) -> None:
     """asyncio.run ends, and its loop with it, as soon as the client is closed."""
     one, two = memory_pair(*map(LoopReadiness, loops))
-    data = pattern(900_000)
+    data = pattern(700_000)
     call(loops[1], start(two))
     call(loops[1], act(two.link.pause_reading))
     call(loops[0], start(one))
@@ -172,7 +173,7 @@ def test_one_piece_a_turn_and_none_is_large() -> None:
             await asyncio.sleep(0)
             turns += 1
             assert len(two.pieces) <= pieces + 1
-        assert turns >= UNDER_WAY // PIECE_SIZE and max(two.pieces) <= PIECE_SIZE
+        assert turns >= UNDER_WAY // LARGE_BLOCK and max(two.pieces) <= LARGE_BLOCK
         one.close()
         two.close()
 
@@ -189,7 +190,7 @@ def test_many_small_pieces_hold_the_sender_back_by_the_memory_they_take() -> Non
         while not one.link.blocked:
             one.send(b"x" * 16)
             sent += 1
-            assert sent <= UNDER_WAY // 16 + 1
+            assert sent <= UNDER_WAY // SMALL_BLOCK + 1
         await settle()
         two.link.resume_reading()
         await two.until(lambda: len(two.received) == 16 * sent)
@@ -216,11 +217,11 @@ def test_an_interrupt_loses_nothing_that_had_not_been_handed_over() -> None:
     two.__class__ = Interrupted
     one.link.start(one)
     two.link.start(two)
-    one.send(pattern(PIECE_SIZE * 3))
+    one.send(pattern(LARGE_BLOCK * 3))
     with pytest.raises(KeyboardInterrupt):
         loop.run_forever()
-    loop.run_until_complete(two.until(lambda: len(two.received) == PIECE_SIZE * 3))
-    assert two.received == pattern(PIECE_SIZE * 3)
+    loop.run_until_complete(two.until(lambda: len(two.received) == LARGE_BLOCK * 3))
+    assert two.received == pattern(LARGE_BLOCK * 3)
     one.close()
     two.close()
     loop.close()

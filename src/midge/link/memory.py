@@ -15,12 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from midge.link import LinkOwner, Readiness
-from midge.wire.outbox import Outbox
+from midge.wire.outbox import Outbox, give_back
 
 __all__ = ["UNDER_WAY", "MemoryLink"]
 
 UNDER_WAY = 1 << 20
-PIECE_SIZE = 131072
 
 
 class MemoryLink:
@@ -66,7 +65,7 @@ class MemoryLink:
             if self._under_way >= UNDER_WAY:
                 self.blocked = True
                 return
-            piece, size = take(outbox)
+            piece, size = outbox.take()
             self._under_way += len(piece)
             if not self._tell(self._peer, self._peer._arrive, (piece, size)):
                 self._peer = None
@@ -150,7 +149,7 @@ class MemoryLink:
         if self._peer is not None:
             self._tell(self._peer, self._peer._depart, len(piece))
         if owner.link_received(piece, size):
-            self._readiness.give_back(piece)
+            give_back(piece)
 
     def _shut(self) -> MemoryLink | None:
         """Close this end; return the peer, if it has not been told."""
@@ -161,14 +160,3 @@ class MemoryLink:
         self._owner = None
         self._arrived.clear()
         return peer
-
-
-def take(outbox: Outbox) -> tuple[bytearray, int]:
-    """Take the first piece out of an outbox."""
-    if len(outbox) <= PIECE_SIZE:
-        piece = outbox.take()
-    else:
-        with outbox.view() as view:
-            piece = bytearray(view[:PIECE_SIZE])
-        outbox.advance(PIECE_SIZE)
-    return piece, len(piece)

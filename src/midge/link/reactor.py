@@ -119,7 +119,8 @@ class Reactor:
         self._events = 0  # how many in the queue are of the first kind
         self._chunks = Chunks(SPARE_CHUNKS)
         self._deadlines = Deadlines()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
         self._wanted = False  # ``after`` is to be called
         self._scheduled = False  # a turn comes, without anything having to become ready
         self._closed = False
@@ -300,10 +301,11 @@ class Reactor:
         if due is None or self._closed:
             return
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
         self._timer = self.loop.call_at(due, self._on_timer)
+        self._timer_due = due
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -158,7 +158,7 @@ class SocketLink:
 
     def _send_once(self) -> None:
         """Send once: a partial send means that the kernel's buffer is full, and others want to send as well."""
-        views = [self._outbox.view()]
+        views = self._outbox.views()
         try:
             sent = self._send(views)
         except (BlockingIOError, InterruptedError):
