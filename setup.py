@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 MODULES = [
     "midge.message",
     "midge.wire.outbox",
+    "midge.wire.publication",
     "midge.wire.parser",
     "midge.wire.encoder",
     "midge.client.session",

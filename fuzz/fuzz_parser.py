@@ -26,15 +26,16 @@ def parse(pieces: list[bytes], is_server: bool) -> Found:
             parser.receive_data(piece)
             while (op := parser.next()) != octets.NEED_DATA:
                 if op in with_payload:
-                    sid = b"" if is_server else parser.sid()
-                    found.append((op, parser.subject(), sid, parser.reply() if parser.reply_end else b"", parser.payload()))
-                    tail = bytes(parser.buf[parser.tail_start : parser.end])
-                    assert tail.endswith(b"\r\n" + parser.payload() + b"\r\n"), "it cannot be forwarded as it is"
+                    message = parser.publication
+                    found.append((op, message.subject(), b"" if is_server else message.sid(), message.reply(), message.body()))
+                    tail = bytes(message.buf[message.tail_start : message.end])
+                    assert tail.endswith(b"\r\n" + message.body() + b"\r\n"), "it cannot be forwarded as it is"
                 elif op in (octets.PING, octets.PONG, octets.OK):
                     found.append((op, b"", b"", b"", b""))
                 else:
                     found.append((op, parser.line(), b"", b"", b""))
-            assert parser.held() <= LINE + PAYLOAD + 16 or not is_server and parser.held() <= 2 * PAYLOAD + 16, "too much is held"
+            held = len(parser.buf)
+            assert held <= LINE + PAYLOAD + 16 or not is_server and held <= 2 * PAYLOAD + 16, "too much is held"
     except RemoteProtocolError as error:
         return found, error.answer or "no answer"
     return found, None

@@ -29,15 +29,20 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = "client.session client.servers client.auth client.options client.checks client.info client.refusals"
-SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
+SERVER_CORE = (
+    "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
+    "server.results server.session server.sublist server.trace server.watch"
+)
+SERVER_DRIVERS = "server.connection server.inspection server.listener server.turns"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("model", "errors", "msgspec"),
     Rule("wire wire.*", "wire.* errors subject message"),
-    Rule("link", "wire.outbox errors", pure=False),
+    Rule("link.deadlines"),
+    Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
-    Rule("client.connection client.dial client.refusals client.reporter", f"link wire.* client.* {BELOW}", "msgspec", pure=False),
+    Rule("client.connection client.dial client.refusals client.reporter", f"link link.* wire.* client.* {BELOW}", "msgspec", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", "msgspec", pure=False),
     Rule("client.delivery client.dial client.heartbeat client.reporter client.requests client.waits", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
@@ -45,8 +50,8 @@ RULES = [
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
     Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
-    Rule("server.connection", f"link wire.* server.* {BELOW}", pure=False),
-    Rule("server server.server server.monitor", f"link wire.* server.* engine.* store.* {BELOW}", "uvloop", pure=False),
+    Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
+    Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", "uvloop", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
 
@@ -131,8 +136,10 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 
 
 def test_only_the_drivers_know_the_link() -> None:
-    users = {name for name, path in MODULES.items() if "link" in of_midge(path)}
-    assert users <= {"client.connection", "server.connection", "server.server"}
+    users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
+    assert {name for name in users if not is_one_of(name, "link link.*")} <= {
+        "client.connection", "server.connection", "server.listener", "server.server", "server.turns",
+    }  # fmt: skip
 
 
 @each_module

@@ -195,9 +195,9 @@ class FakeLink:
 
     def flush(self) -> None:
         if self.takes and not self.closed:
-            sent = self.outbox.take()
+            sent = self.outbox.take_all()
             self.data += sent
-            if self.answers and (answer := b"".join(answers(bytes(sent)))):
+            if self.answers and (answer := b"".join(answers(sent))):
                 asyncio.get_running_loop().call_soon(self.come, answer)
 
     def sent(self) -> bytes:

@@ -291,7 +291,9 @@ def test_coming_and_going_leaves_nothing_behind() -> None:
             if type(server._loop) is asyncio.SelectorEventLoop:
                 timers = ask(server, lambda: [timer for timer in server._loop._scheduled if not timer.cancelled()])  # type: ignore[union-attr]
                 assert timers == []
-                assert ask(server, lambda: len(server._loop._selector.get_map())) == 2  # type: ignore[union-attr]  # the port and the loop's own
+                assert ask(server, lambda: len(server._loop._selector.get_map())) == 2  # type: ignore[union-attr]  # the reactor, the loop's own
+            assert ask(server, lambda: len(server._turns.reactor._links)) == 1  # type: ignore[union-attr]  # the port
+            assert ask(server, lambda: len(server._turns.reactor._deadlines)) == 0  # type: ignore[union-attr]
     finally:
         gc.enable()
 

@@ -51,28 +51,36 @@ def describe(parser: Any, op: int, is_server: bool) -> Operation:
     name = NAMES[op]
     if name not in MESSAGES or (name == "HMSG" and is_server):
         return Operation(name, b"" if name in ("PING", "PONG", "+OK") else parser.line())
-    body = parser.payload()
-    size = parser.header_size
+    found = parser.publication
+    assert found.end == parser.end
+    body = found.body()
+    size = found.header_size
     has_header, has_sid = name in ("HPUB", "HMSG"), name in ("MSG", "HMSG")
     assert (size >= 0) == has_header
-    check_plain(parser, has_header, has_sid)
+    check_plain(found, has_header, has_sid)
     return Operation(
-        name, b"", parser.subject(), parser.sid() if has_sid else b"", parser.reply() if parser.reply_end else b"",
+        name, b"", found.subject(), found.sid() if has_sid else b"", found.reply() if found.reply_end else b"",
         body[:size] if has_header else None, body[size:] if has_header else body,
     )  # fmt: skip
 
 
-def check_plain(parser: Any, has_header: bool, has_sid: bool) -> None:
+def check_plain(found: Any, has_header: bool, has_sid: bool) -> None:
     """Assert that the message can be forwarded from the parser's buffer."""
-    before = parser.sid_end if has_sid else parser.subject_end
-    assert parser.tail_start == before + 1
-    line, _, rest = bytes(parser.buf[parser.tail_start : parser.end]).partition(b"\r\n")
-    assert rest == parser.payload() + b"\r\n"
+    before = found.sid_end if has_sid else found.subject_end
+    assert found.tail_start == before + 1
+    line, _, rest = bytes(found.buf[found.tail_start : found.end]).partition(b"\r\n")
+    assert rest == found.body() + b"\r\n"
+    assert found.size() == len(found.body())
     fields = line.split(b" ")
-    assert int(fields.pop()) == len(parser.payload())
+    assert int(fields.pop()) == len(found.body())
     if has_header:
-        assert int(fields.pop()) == parser.header_size
-    assert fields == ([parser.reply()] if parser.reply_end else [])
+        assert int(fields.pop()) == found.header_size
+    assert fields == ([found.reply()] if found.reply_end else [])
+
+
+def held(parser: Any) -> int:
+    """How many bytes of memory an incomplete operation takes, once the parser has asked for more."""
+    return len(parser.buf)
 
 
 def read(parser: Any, pieces: Iterable[bytes], chunk: bytearray | None = None, is_server: bool = True) -> Outcome:

@@ -9,6 +9,7 @@ from midge.wire import octets
 from midge.wire.encoder import put_line, put_message, put_publish, put_stripped
 from midge.wire.outbox import Outbox
 from midge.wire.parser import Parser
+from midge.wire.publication import Publication
 
 calm = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
@@ -26,8 +27,7 @@ PUBLISHES = st.lists(st.tuples(NAMES, REPLIES, HEADERS, PAYLOADS), min_size=1, m
 
 def written(out: Outbox) -> bytes:
     """What waits in the outbox."""
-    with out.view() as view:
-        return bytes(view)
+    return b"".join(map(bytes, out.views()))
 
 
 def pieces(stream: bytes, places: list[int]) -> list[bytes]:
@@ -75,9 +75,8 @@ def test_a_client_reads_what_a_server_forwards(publishes: list[Publish], sid: by
         put_publish(sent, *publish)
     for piece in pieces(written(sent), places):
         parser.receive_data(piece)
-        while (op := parser.next()) != octets.NEED_DATA:
-            spans = parser.subject_start, parser.subject_end, sid, parser.tail_start, parser.end
-            put_message(forwarded, op == octets.HPUB, parser.buf, *spans)
+        while parser.next() != octets.NEED_DATA:
+            put_message(forwarded, parser.publication, sid)
     expected = [
         Operation("MSG" if header is None else "HMSG", b"", subject, sid, reply or b"", header, payload)
         for subject, reply, header, payload in publishes
@@ -90,15 +89,30 @@ def test_an_untidy_publish_is_forwarded_tidily(line: bytes) -> None:
     parser, out = Parser(True), Outbox()
     parser.receive_data(line)
     assert parser.next() == octets.PUB
-    put_message(out, False, parser.buf, parser.subject_start, parser.subject_end, b"7", parser.tail_start, parser.end)
+    put_message(out, parser.publication, b"7")
     assert written(out) == b"MSG a 7 r 2\r\nhi\r\n"
 
 
+COMPOSED = (NAMES, NAMES, st.just(b"") | NAMES, st.sampled_from([b"", b"NATS/1.0\r\n\r\n"]), PAYLOADS)
+
+
 @calm
-@given(NAMES, NAMES, st.just(b"") | NAMES, PAYLOADS)
-def test_a_stripped_message_is_read_back(subject: bytes, sid: bytes, reply: bytes, payload: bytes) -> None:
+@given(*COMPOSED)
+def test_a_composed_message_is_read_back(subject: bytes, sid: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+    out, publication = Outbox(), Publication.compose(subject, reply, header, payload)
+    parts = publication.subject(), publication.reply(), publication.header(), publication.payload(), publication.body()
+    assert parts == (subject, reply, header, payload, header + payload)
+    assert publication.size() == len(header) + len(payload)
+    put_message(out, publication, sid)
+    expected = Operation("HMSG" if header else "MSG", b"", subject, sid, reply, header or None, payload)
+    assert read(Parser(False), [written(out)], bytearray(30000), is_server=False) == Outcome([expected])
+
+
+@calm
+@given(*COMPOSED)
+def test_a_stripped_message_is_read_back(subject: bytes, sid: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
     out = Outbox()
-    put_stripped(out, subject, sid, reply, payload)
+    put_stripped(out, Publication.compose(subject, reply, header, payload), sid)
     expected = Operation("MSG", b"", subject, sid, reply, None, payload)
     assert read(Parser(False), [written(out)], bytearray(30000), is_server=False) == Outcome([expected])
 
@@ -118,8 +132,8 @@ def test_what_waits_is_appended_to() -> None:
     for i in range(300):
         put_line(out, b"PING")
         put_publish(out, b"a", b"r", None, b"x" * i)
-        put_message(out, False, bytearray(b"subject 3\r\nabc\r\n"), 0, 7, b"9", 8, 16)
-        put_stripped(out, b"b", b"1", b"", b"y")
+        put_message(out, Publication.compose(b"subject", b"", b"", b"abc"), b"9")
+        put_stripped(out, Publication.compose(b"b", b"", b"NATS/1.0\r\n\r\n", b"y"), b"1")
         expected += b"PING\r\nPUB a r %d\r\n%b\r\nMSG subject 9 3\r\nabc\r\nMSG b 1 1\r\ny\r\n" % (i, b"x" * i)
         out.advance(i % 50)
         expected = expected[i % 50 :]

@@ -39,7 +39,9 @@ from midge.errors import (
     ServerError,
     SlowConsumerError,
 )
-from midge.link import CHUNK_SIZE, Link, SocketLink
+from midge.link import Link
+from midge.link.readiness import LoopReadiness
+from midge.link.socket import SocketLink
 from midge.message import Message
 from midge.wire.outbox import Outbox
 
@@ -140,7 +142,7 @@ class Connection:
         if isinstance(server, Address):
             sock = await dial(self._loop, server)
             try:
-                self._link = SocketLink(self._loop, sock, self.session.outbox, bytearray(CHUNK_SIZE), None)
+                self._link = SocketLink(LoopReadiness(self._loop), None, sock, self.session.outbox)
             except OSError:  # gone already: the socket's options cannot be set
                 sock.close()
                 raise
@@ -330,7 +332,7 @@ class Connection:
 
     # What the link says
 
-    def link_received(self, chunk: bytearray, size: int) -> None:
+    def link_received(self, chunk: bytearray, size: int) -> bool:
         if self._is_open:
             self._last_refusal = None  # the server went on after it, so it is not why the connection ends
         try:
@@ -343,6 +345,7 @@ class Connection:
         except Exception as error:  # the driver's safety net: a bug of ours must not leave a connection that nobody reads
             log.exception("internal error, closing the connection")
             self._lose(error)
+        return True
 
     def link_progress(self) -> None:
         if len(self.session.outbox) < LOW_WATER:

@@ -2,6 +2,7 @@ cimport cython
 from midge.message cimport Message
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
+from midge.wire.publication cimport Publication
 
 cdef Py_ssize_t _FLUSH_AT
 cdef int _OPEN, _CLOSED
@@ -63,7 +64,7 @@ cdef class Session:
     cpdef receive(self, bytearray chunk, Py_ssize_t stop)
     cpdef list take_events(self)
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
-    cdef _deliver(self, Parser parser)
+    cdef _deliver(self, Publication publication)
     cdef _add(self, Feed feed)
     cdef _handle(self, int op)
     cpdef ping(self)

@@ -37,12 +37,14 @@ if cython.compiled:
     from cython.cimports.midge.wire.octets import ERR, HMSG, INFO, MSG, NEED_DATA, PING, PONG, cut, number, same
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
+    from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.message import Message
     from midge.wire.encoder import put_line, put_publish
     from midge.wire.octets import ERR, HMSG, INFO, MSG, NEED_DATA, PING, PONG, cut, number, same
     from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
+    from midge.wire.publication import Publication
 
 __all__ = ["READY", "Feed", "Ready", "Session"]
 
@@ -244,13 +246,13 @@ class Session:
                 size += len(header)
         if size > self._max_payload:
             raise MaxPayloadError(size, self._max_payload)
-        waiting = self.outbox.fill - self.outbox.start
+        waiting = self.outbox.before + self.outbox.fill - self.outbox.start
         if waiting + size > self._outbound_limit and waiting:
             raise OutboundFullError(waiting, self._outbound_limit)
         put_publish(self.outbox, encoded, answer_to, header, data)
         self.out_msgs += 1
         self.out_bytes += size
-        waiting = self.outbox.fill - self.outbox.start
+        waiting = self.outbox.before + self.outbox.fill - self.outbox.start
         return 0 if self.scheduled and waiting < _FLUSH_AT else waiting
 
     def subscribe(self, feed: Feed) -> None:
@@ -346,7 +348,7 @@ class Session:
         while self.state != _CLOSED:
             op = parser.next()
             if op == MSG or op == HMSG:
-                self._deliver(parser)
+                self._deliver(parser.publication)
             elif op == NEED_DATA:
                 return
             else:
@@ -358,7 +360,7 @@ class Session:
 
     def data_to_send(self) -> bytes:
         """Return and forget what waits to be sent."""
-        return bytes(self.outbox.take())
+        return self.outbox.take_all()
 
     def take_events(self) -> list[tuple[str, Any, Any]]:
         """Return what happened since the last call: (kind, what, more)."""
@@ -373,12 +375,12 @@ class Session:
         self.feeds[feed.sid] = feed
         put_line(self.outbox, b"SUB %b %d" % (feed._names, feed.sid))
 
-    def _deliver(self, parser: Parser) -> None:
-        buf = parser.buf
-        size = parser.payload_end - parser.payload_start
+    def _deliver(self, publication: Publication) -> None:
+        buf = publication.buf
+        size = publication.payload_end - publication.payload_start
         self.in_msgs += 1
         self.in_bytes += size
-        sid = number(buf, parser.sid_start, parser.sid_end)
+        sid = number(buf, publication.sid_start, publication.sid_end)
         feed = self._last_feed
         if feed is None or feed.sid != sid:
             feed = self.feeds.get(sid)
@@ -387,19 +389,19 @@ class Session:
                 return  # unsubscribed: the server did not know yet
             self._last_feed = feed
         message = Message.__new__(Message)
-        if not same(buf, parser.subject_start, parser.subject_end, feed._last_subject):
-            feed._last_subject = cut(buf, parser.subject_start, parser.subject_end)
+        if not same(buf, publication.subject_start, publication.subject_end, feed._last_subject):
+            feed._last_subject = cut(buf, publication.subject_start, publication.subject_end)
             feed._last_text = feed._last_subject.decode("utf-8", "surrogateescape")
         message.subject = feed._last_text
-        message.reply = parser.reply().decode("utf-8", "surrogateescape") if parser.reply_end else ""
+        message.reply = publication.reply().decode("utf-8", "surrogateescape") if publication.reply_end else ""
         message._headers = None
         message._publisher = self._publisher
-        if parser.header_size > 0:
-            message._block = cut(buf, parser.payload_start, parser.payload_start + parser.header_size)
-            message.data = cut(buf, parser.payload_start + parser.header_size, parser.payload_end)
+        if publication.header_size > 0:
+            message._block = cut(buf, publication.payload_start, publication.payload_start + publication.header_size)
+            message.data = cut(buf, publication.payload_start + publication.header_size, publication.payload_end)
         else:
             message._block = None
-            message.data = cut(buf, parser.payload_start, parser.payload_end)
+            message.data = cut(buf, publication.payload_start, publication.payload_end)
         feed.received += 1
         if feed.limit and feed.received >= feed.limit:
             self.end(feed)

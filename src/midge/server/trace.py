@@ -42,24 +42,22 @@ def log_in(session: Any, op: int) -> None:
 
 def log_publish(session: Any, op: int) -> None:
     """Log a publish and its payload."""
-    parser = session.parser
-    parts = [parser.subject()] + ([parser.reply()] if parser.reply_end else [])
-    sizes = [parser.payload_end - parser.payload_start]
+    publication = session.parser.publication
+    parts = [publication.subject()] + ([publication.reply()] if publication.reply_end else [])
+    sizes = [publication.payload_end - publication.payload_start]
     if op == octets.HPUB:
-        sizes.insert(0, parser.header_size)
+        sizes.insert(0, publication.header_size)
     line = " ".join([*map(_text, parts), *map(str, sizes)])
     _log(session, "<<-", f"{'HPUB' if op == octets.HPUB else 'PUB'} {line}")
-    _log_payload(session, "<<-", parser.payload())
+    _log_payload(session, "<<-", publication.body())
 
 
-def log_delivery(session: Any, sid: bytes, parser: Any) -> None:
+def log_delivery(session: Any, sid: bytes, publication: Any) -> None:
     """Log a message on its way to a subscriber."""
-    has_header = parser.header_size > 0 and session.headers
-    parts = [parser.subject(), sid] + ([parser.reply()] if parser.reply_end else [])
-    payload = parser.payload()
-    if parser.header_size > 0 and not has_header:
-        payload = payload[parser.header_size :]
-    sizes = ([parser.header_size] if has_header else []) + [len(payload)]
+    has_header = publication.header_size > 0 and session.headers
+    parts = [publication.subject(), sid] + ([publication.reply()] if publication.reply_end else [])
+    payload = publication.body() if has_header else publication.payload()
+    sizes = ([publication.header_size] if has_header else []) + [len(payload)]
     _log(session, "->>", f"{'HMSG' if has_header else 'MSG'} {' '.join([*map(_text, parts), *map(str, sizes)])}")
     _log_payload(session, "->>", payload)
 

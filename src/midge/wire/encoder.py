@@ -16,9 +16,11 @@ else:
 if cython.compiled:
     from cython.cimports.midge.wire.octets import put, put_number, put_slice
     from cython.cimports.midge.wire.outbox import Outbox
+    from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.wire.octets import put, put_number, put_slice
     from midge.wire.outbox import Outbox
+    from midge.wire.publication import Publication
 
 __all__ = ["put_line", "put_message", "put_publish", "put_stripped"]
 
@@ -33,7 +35,7 @@ def put_publish(out: Outbox, subject: bytes, reply: bytes | None, header: bytes 
         need += len(reply)
     if header is not None:
         need += len(header)
-    if out.fill + need > len(out.buf):
+    if out.fill + need > out.size:
         out.grow(need)
     buf = out.buf
     at = put(buf, out.fill, b"PUB " if header is None else b"HPUB ")
@@ -54,31 +56,28 @@ def put_publish(out: Outbox, subject: bytes, reply: bytes | None, header: bytes 
     out.fill = put(buf, at, b"\r\n")
 
 
-def put_message(out: Outbox, with_header: bool, buf: bytearray, start: int, end: int, sid: bytes, tail: int, stop: int) -> None:
-    """Append a MSG, or an HMSG where it has a header block.
-
-    The subject is buf[start:end]; the tail buf[tail:stop] is the reply, the sizes, the payload and both CRLF, as a parser
-    reports them.
-    """
-    need = _OVERHEAD + end - start + len(sid) + stop - tail
-    if out.fill + need > len(out.buf):
+def put_message(out: Outbox, publication: Publication, sid: bytes) -> None:
+    """Append a publication as a MSG for one subscription, or as an HMSG where it has a header block."""
+    buf = publication.buf
+    need = _OVERHEAD + publication.subject_end - publication.subject_start + len(sid) + publication.end - publication.tail_start
+    if out.fill + need > out.size:
         out.grow(need)
     dst = out.buf
-    at = put(dst, out.fill, b"HMSG " if with_header else b"MSG ")
-    at = put_slice(dst, at, buf, start, end)
+    at = put(dst, out.fill, b"MSG " if publication.header_size < 0 else b"HMSG ")
+    at = put_slice(dst, at, buf, publication.subject_start, publication.subject_end)
     at = put(dst, at, b" ")
     at = put(dst, at, sid)
     at = put(dst, at, b" ")
-    out.fill = put_slice(dst, at, buf, tail, stop)
+    out.fill = put_slice(dst, at, buf, publication.tail_start, publication.end)
 
 
-def put_stripped(out: Outbox, subject: bytes, sid: bytes, reply: bytes, payload: bytes) -> None:
-    """Append a MSG composed anew: for a receiver without header support, whose payload has lost its header block."""
-    line = b"MSG " + subject + b" " + sid + b" "
-    if reply:
-        line += reply + b" "
-    put_line(out, line + b"%d" % len(payload))
-    put_line(out, payload)
+def put_stripped(out: Outbox, publication: Publication, sid: bytes) -> None:
+    """Append a publication as a MSG without its header block: for a receiver without header support."""
+    line = b"MSG " + publication.subject() + b" " + sid + b" "
+    if publication.reply_end:
+        line += publication.reply() + b" "
+    payload = publication.payload()
+    out.write(line + b"%d\r\n" % len(payload) + payload + b"\r\n")
 
 
 def put_line(out: Outbox, line: bytes) -> None:

@@ -1,5 +1,5 @@
 # The compiled twin of octets.py: header only, so that every call is inlined. Keep the two in step (tests/wire/test_octets.py).
-from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy
 
@@ -18,6 +18,14 @@ cdef enum:
     MSG = 11
     HMSG = 12
     MAX_FIELDS = 6
+
+
+cdef inline bytearray new_buffer(Py_ssize_t size):
+    return PyByteArray_FromStringAndSize(NULL, size)
+
+
+cdef inline int resize(bytearray buf, Py_ssize_t size) except -1:
+    return PyByteArray_Resize(buf, size)
 
 
 cdef inline Py_ssize_t find_byte(bytearray buf, int byte, Py_ssize_t start, Py_ssize_t stop) noexcept:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 __all__ = [
     "CONNECT", "ERR", "HMSG", "HPUB", "INFO", "MAX_FIELDS", "MSG", "NEED_DATA", "OK", "PING", "PONG", "PUB", "SUB", "UNSUB", "cut",
-    "fields", "find_byte", "number", "put", "put_number", "put_slice", "same",
+    "fields", "find_byte", "new_buffer", "number", "put", "put_number", "put_slice",
+    "resize", "same",
 ]  # fmt: skip
 
 # What Parser.next() found. The same numbers stand in octets.pxd, and a test compares them.
 NEED_DATA, PUB, HPUB, SUB, UNSUB, CONNECT, PING, PONG, INFO, OK, ERR, MSG, HMSG = range(13)
 MAX_FIELDS = 6
+
+
+def new_buffer(size: int) -> bytearray:
+    """Return a buffer of size bytes whose content is arbitrary: compiled, nobody has cleared it."""
+    return bytearray(size)
+
+
+def resize(buf: bytearray, size: int) -> None:
+    """Make the buffer longer; what it holds stays, and what follows is arbitrary."""
+    buf.extend(bytes(size - len(buf)))
 
 
 def find_byte(buf: bytearray, byte: int, start: int, stop: int) -> int:

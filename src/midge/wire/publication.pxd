@@ -1,0 +1,21 @@
+cimport cython
+
+
+@cython.final
+cdef class Publication:
+    cdef readonly bytearray buf
+    cdef readonly Py_ssize_t subject_start, subject_end
+    cdef readonly Py_ssize_t sid_start, sid_end
+    cdef readonly Py_ssize_t reply_start, reply_end
+    cdef readonly Py_ssize_t tail_start
+    cdef readonly Py_ssize_t header_size
+    cdef readonly Py_ssize_t payload_start, payload_end
+    cdef readonly Py_ssize_t end
+
+    cpdef Py_ssize_t size(self) except -1
+    cpdef bytes subject(self)
+    cpdef bytes sid(self)
+    cpdef bytes reply(self)
+    cpdef bytes header(self)
+    cpdef bytes payload(self)
+    cpdef bytes body(self)

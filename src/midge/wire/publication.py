@@ -1,0 +1,100 @@
+"""Publication: a message on its way, as a buffer and offsets into it.
+
+A parser owns one and fills it for each PUB, HPUB, MSG and HMSG that it finds: nothing is copied, and it holds until the parser is
+asked for the next operation. ``compose`` makes one of its own, for messages that come from no parser. Routing takes either.
+
+    subject [sid] [reply] [header size] size CRLF header payload CRLF
+    ^subject_start ^sid_start                     ^payload_start      ^end
+                   (or ^tail_start)                            ^payload_end
+
+What stands from ``tail_start`` to ``end`` (the reply, the sizes, header and payload) can be forwarded as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.octets import cut
+else:
+    from midge.wire.octets import cut
+
+__all__ = ["Publication"]
+
+
+class Publication:
+    """A message on its way.
+
+    Attributes:
+        buf: the buffer that the offsets point into.
+        subject_start, subject_end: the subject.
+        sid_start, sid_end: the subscription's id, of MSG and HMSG.
+        reply_start, reply_end: the reply subject; both 0 where there is none.
+        tail_start: the first byte behind the subject (PUB, HPUB) or sid (MSG, HMSG) and one space.
+        header_size: bytes of header, -1 where the message has none.
+        payload_start, payload_end: header and payload together; CRLF follows.
+        end: the first byte behind all of it.
+    """
+
+    __slots__ = (
+        "buf", "end", "header_size", "payload_end", "payload_start", "reply_end", "reply_start", "sid_end", "sid_start", "subject_end",
+        "subject_start", "tail_start",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.buf = bytearray()
+        self.subject_start = self.subject_end = self.sid_start = self.sid_end = self.reply_start = self.reply_end = 0
+        self.tail_start = self.payload_start = self.payload_end = self.end = 0
+        self.header_size = -1
+
+    @staticmethod
+    def compose(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> Publication:
+        """Return a message of these parts; the reply and the header may be empty. They are valid already: nothing is checked."""
+        publication = Publication()
+        line = subject + b" " + reply + b" " if reply else subject + b" "
+        size = len(header) + len(payload)
+        if header:
+            publication.header_size = len(header)
+            line += b"%d " % len(header)
+        line += b"%d\r\n" % size
+        publication.buf = bytearray(line + header + payload + b"\r\n")
+        publication.subject_end = len(subject)
+        publication.tail_start = len(subject) + 1
+        if reply:
+            publication.reply_start = len(subject) + 1
+            publication.reply_end = len(subject) + 1 + len(reply)
+        publication.payload_start = len(line)
+        publication.payload_end = len(line) + size
+        publication.end = len(line) + size + 2
+        return publication
+
+    def size(self) -> int:
+        """Return the bytes of header and payload."""
+        return self.payload_end - self.payload_start
+
+    def subject(self) -> bytes:
+        return cut(self.buf, self.subject_start, self.subject_end)
+
+    def sid(self) -> bytes:
+        return cut(self.buf, self.sid_start, self.sid_end)
+
+    def reply(self) -> bytes:
+        """Return the reply subject, empty where there is none."""
+        return cut(self.buf, self.reply_start, self.reply_end)
+
+    def header(self) -> bytes:
+        """Return the header block, empty where there is none."""
+        return cut(self.buf, self.payload_start, self.payload_start + self.header_size)
+
+    def payload(self) -> bytes:
+        """Return the payload alone."""
+        return cut(self.buf, self.payload_start + (self.header_size if self.header_size > 0 else 0), self.payload_end)
+
+    def body(self) -> bytes:
+        """Return header and payload together."""
+        return cut(self.buf, self.payload_start, self.payload_end)

@@ -1,0 +1,169 @@
+"""Ends of connections for the tests of links: an owner that notes what it is told, loops, and pairs of started ends."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from midge.link import Link, Readiness
+from midge.link.memory import MemoryLink
+from midge.link.reactor import Reactor
+from midge.link.readiness import LoopReadiness
+from midge.link.socket import SocketLink
+from midge.wire.outbox import Outbox
+
+try:
+    from uvloop import new_event_loop as new_uvloop
+except ImportError:
+    new_uvloop = None
+
+LOOPS = [asyncio.new_event_loop] + ([new_uvloop] if new_uvloop is not None else [])
+MESSAGE = 40_000
+PATIENCE = 30.0  # only bounds the wait for what never comes
+
+
+def loop_name(factory: Callable[[], asyncio.AbstractEventLoop]) -> str:
+    return factory.__module__.partition(".")[0]
+
+
+def run_in(factory: Callable[[], asyncio.AbstractEventLoop], main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end; what it leaves in the event loop is an error."""
+    problems: list[dict[str, Any]] = []
+
+    async def with_handler() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with asyncio.timeout(PATIENCE):
+            await main
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(with_handler())
+    assert not problems
+
+
+class Owner:
+    """One side's owner: notes what it is told, and lets a test wait for it."""
+
+    def __init__(self, link: Link, outbox: Outbox, readiness: Readiness) -> None:
+        self.link = link
+        self.outbox = outbox
+        self.readiness = readiness
+        self.received = bytearray()
+        self.pieces: list[int] = []
+        self.keeps = False
+        self.kept: list[bytearray] = []
+        self.progress = 0
+        self.stuck = 0
+        self.lost: list[OSError | None] = []
+        self.flushing = False
+        self._told = asyncio.Event()
+
+    def link_received(self, chunk: bytearray, size: int) -> bool:
+        self.received += memoryview(chunk)[:size]
+        self.pieces.append(size)
+        if self.keeps:
+            self.kept.append(chunk)
+        self._hear()
+        return not self.keeps
+
+    def link_progress(self) -> None:
+        self.progress += 1
+        self._hear()
+
+    def link_stuck(self) -> None:
+        self.stuck += 1
+        self._hear()
+
+    def link_lost(self, error: OSError | None) -> None:
+        self.lost.append(error)
+        self._hear()
+
+    def _hear(self) -> None:
+        assert not self.flushing, "a flush never calls its owner"
+        self._told.set()
+
+    def send(self, data: bytes) -> None:
+        """Write messages of a usual size, and flush once."""
+        for start in range(0, len(data), MESSAGE):
+            self.outbox.write(data[start : start + MESSAGE])
+        self.flush()
+
+    def flush(self) -> None:
+        self.flushing = True
+        self.link.flush()
+        self.flushing = False
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until it holds; it is looked at whenever the owner is told something."""
+        while not condition():
+            await self._told.wait()
+            self._told.clear()
+
+    def close(self) -> None:
+        """Close twice: that may be repeated."""
+        self.link.close()
+        self.link.close()
+        if isinstance(self.readiness, Reactor):
+            self.readiness.close()
+            self.readiness.close()
+
+
+async def settle() -> None:
+    """Let the loop do what is ready, for as many turns as one piece needs to go there and be acknowledged."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def pattern(size: int) -> bytes:
+    """Bytes in which a lost or repeated part shows."""
+    return b"".join(struct.pack(">I", number) for number in range(size // 4 + 1))[:size]
+
+
+def memory_pair(one: Readiness, other: Readiness) -> tuple[Owner, Owner]:
+    owners = []
+    for link, readiness in zip(MemoryLink.pair(one, other), (one, other)):
+        outbox = Outbox()
+        link.carry(outbox)
+        owners.append(Owner(link, outbox, readiness))
+    return owners[0], owners[1]
+
+
+def socket_end(readiness: Readiness, sock: socket.socket, write_deadline: float | None = None) -> Owner:
+    outbox = Outbox()
+    return Owner(SocketLink(readiness, write_deadline, sock, outbox), outbox, readiness)
+
+
+def started(*owners: Owner) -> tuple[Owner, ...]:
+    for owner in owners:
+        owner.link.start(owner)
+    return owners
+
+
+def joined_memory(new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness) -> tuple[Owner, ...]:
+    """Two started ends in this loop."""
+    loop = asyncio.get_running_loop()
+    return started(*memory_pair(new(loop), new(loop)))
+
+
+def joined_sockets(
+    new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness, write_deadline: float | None = None
+) -> tuple[Owner, ...]:
+    """Two started ends, over a connected pair of sockets with small buffers."""
+    owners = []
+    for sock in socket.socketpair():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        owners.append(socket_end(new(asyncio.get_running_loop()), sock, write_deadline))
+    return started(*owners)
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        near, _ = listener.accept()
+    return near, far
+
+
+def reset(sock: socket.socket) -> None:
+    """Close so that the other side gets a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
