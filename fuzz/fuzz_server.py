@@ -37,7 +37,9 @@ def fuzz_server(data: bytes) -> None:
     hostile = [new_session(hub, f"127.0.0.1:{port}", random.choice((b"", SEEDS[0]))) for port in (3, 4)]
     for number, piece in enumerate(cut(data, random)):
         session = random.choice(hostile)
-        session.receive_data(piece, float(number))
+        done = session.receive_data(piece, float(number))
+        while not done:
+            done = hub.proceed(session, float(number))
         hub.flush()
         talks.receive_data(b"PUB %b 2\r\nhi\r\nPING\r\n" % SECRET, float(number))
         hub.flush()

@@ -79,3 +79,36 @@ def test_whether_credentials_are_wanted() -> None:
 
 def test_secrets_are_not_shown() -> None:
     assert "s3cret" not in repr(Options(user="u", password="s3cret")) and "s3cret" not in repr(Options(token="s3cret"))
+
+
+@pytest.mark.parametrize("name", ["password", "token"])
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2x$", "$2y$"])
+def test_a_bcrypt_hash_is_no_password(name: str, prefix: str) -> None:
+    """nats-server would compare its hash with what a client sends; compared as it stands, it lets in whoever has seen the hash."""
+    secret = prefix + "11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG"
+    fields = {name: secret} | ({"user": "u"} if name == "password" else {})
+    with pytest.raises(ValueError, match="bcrypt") as caught:
+        Options(**fields)  # type: ignore[arg-type]
+    assert secret not in str(caught.value)
+    Options(token="$2")
+    Options(token="2a$")
+
+
+@pytest.mark.parametrize(
+    "fields, text",
+    [
+        ({"port": "4222"}, "port must be int, not str"),
+        ({"port": True}, "port must be int, not bool"),
+        ({"port": None}, "port must be int, not NoneType"),
+        ({"host": 4222}, "host must be str, not int"),
+        ({"password": b"p", "user": "u"}, "password must be str or None, not bytes"),
+        ({"ping_interval": "1"}, "ping_interval must be int or float, not str"),
+        ({"max_payload": 1.5}, "max_payload must be int, not float"),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_said_at_once(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Options(**fields)
+    assert str(caught.value) == text
+    assert Options(ping_interval=1).ping_interval == 1
