@@ -20,6 +20,7 @@ MODULES = [
     "midge.client.session",
     "midge.client.publisher",
     "midge.server.peer",
+    "midge.server.results",
     "midge.server.sublist",
     "midge.server.account",
     "midge.server.session",

@@ -41,13 +41,14 @@ cdef class Hub:
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
+    @cython.locals(first=int)
     cdef _publish(self, Session session, Publication publication, int op)
-    @cython.locals(node=Node, sub=Subscription, groups=list, delivered=bint)
+    @cython.locals(node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t)
     cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
-    @cython.locals(group=Group, count=Py_ssize_t, at=Py_ssize_t, first=Py_ssize_t)
+    @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(state="unsigned long long")
     cdef Py_ssize_t _choose(self, Py_ssize_t count) except -1

@@ -245,7 +245,7 @@ class Hub:
         ):
             result = sublist.match(cut(publication.buf, publication.subject_start, publication.subject_end))
             if cached:
-                producer.last = result  # type: ignore[union-attr]
+                producer.last = None if result.stale else result  # type: ignore[union-attr]
         self._work -= _WORK_PUBLISH
         sublist.routing += 1
         try:
@@ -276,7 +276,8 @@ class Hub:
             trace.log_publish(session, op)
         if session.pedantic and not _is_literal(publication.subject()):
             session.send_error("Invalid Publish Subject")
-        if self._is_reserved(session, publication):
+        first = publication.buf[publication.subject_start]
+        if (first == 36 or first == 95 or publication.reply_end) and self._is_reserved(session, publication):
             return
         if session.verbose:
             session.send_ok()
@@ -284,16 +285,19 @@ class Hub:
             self._say_no_responders(session, publication)
 
     def _fan_out(self, producer: Peer | None, result: Result, publication: Publication) -> bool:
+        """Deliver to everybody in the result. Its members keep their places meanwhile; who leaves meanwhile does not get it."""
         delivered = False
+        all_groups = result.groups  # the result itself may go stale on the way
         for node in result.nodes:
-            if node.one is not None:
-                if self._deliver(producer, node.one, publication):
+            sub = node.one
+            if sub is not None:
+                if self._deliver(producer, sub, publication):
                     delivered = True
             elif node.plain is not None:
-                for sub in node.plain:
-                    if sub is not None and self._deliver(producer, sub, publication):
+                for member in node.plain:
+                    if member is not None and self._deliver(producer, member, publication):
                         delivered = True
-        for groups in result.groups:
+        for groups in all_groups:
             if self._deliver_one(producer, groups, publication):
                 delivered = True
         return delivered
@@ -341,31 +345,28 @@ class Hub:
         return True
 
     def _deliver_one(self, producer: Peer | None, groups: list[Group], publication: Publication) -> bool:
-        """Deliver to one member of a queue group: a random one, or the next that may have it.
-
-        The members stand in one list for each pattern that matches.
-        """
-        count = 0
+        """Deliver to one member of a queue group: a random one, or the next that may have it. Each group has those of one pattern."""
+        total = 0
         for group in groups:
-            count += len(group.members)
-        if count == 0:
+            total += len(group.members)
+        if total == 0:
             return False
-        at = self._choose(count)
-        first = 0
-        for group in groups:
-            if at < len(group.members):
-                break
+        at = self._choose(total)
+        turn = 0
+        group = groups[0]
+        while at >= len(group.members):
             at -= len(group.members)
-            first += 1
-        for _ in range(count):
-            group = groups[first]
-            while at >= len(group.members):
-                first = first + 1 if first + 1 < len(groups) else 0
-                group = groups[first]
-                at = 0
-            if self._deliver(producer, group.members[at], publication):
-                return True
-            at += 1
+            turn += 1
+            group = groups[turn]
+        for _ in range(len(groups) + 1):  # the first group twice: from the chosen member on, and at last from its beginning
+            members = group.members
+            while at < len(members):
+                if self._deliver(producer, members[at], publication):
+                    return True
+                at += 1
+            at = 0
+            turn = turn + 1 if turn + 1 < len(groups) else 0
+            group = groups[turn]
         return False
 
     def _choose(self, count: int) -> int:
@@ -402,7 +403,7 @@ class Hub:
         """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
         reply = publication.reply()
         account: Account = session.account
-        sub = _own(account.sublist.match(reply), session)
+        sub = _own(account.sublist.match_uncached(reply), session)
         if sub is not None:
             header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % publication.subject()
             session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
