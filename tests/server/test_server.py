@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import IO, Any
 
 import pytest
@@ -135,7 +137,11 @@ def test_options_or_keywords() -> None:
         with pytest.raises(TypeError, match="not both"):
             Server(Options(), **keywords)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="nosuch"):
-        Server(nosuch=1)
+        Server(nosuch=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=re.escape("options must be a ServerOptions, not int; to give a port, write Server(port=4222)")):
+        Server(4222)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="port must be int, not str"):
+        Server(port="4222")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="port"):
         Server(port=70000)
     assert Server().options == Options()
@@ -223,6 +229,43 @@ def test_before_it_runs() -> None:
         server.hub  # noqa: B018
     asyncio.run(server.stop())
     server.__exit__()
+
+
+def test_the_keywords_are_the_fields_of_the_options() -> None:
+    keywords = inspect.signature(Server.__init__).parameters
+    assert set(keywords) - {"self", "options", "listen"} == {field.name for field in fields(Options)}
+    assert midge.ServerOptions is Options
+
+
+def test_without_a_block_in_a_thread() -> None:
+    server = Server(port=0)
+    server.stop_thread()
+    for _ in range(2):
+        server.start_thread()
+        with pytest.raises(ServerStartError, match="runs already"):
+            server.start_thread()
+        with Raw(server) as client:
+            assert client.sync() == b""
+        server.stop_thread()
+        server.stop_thread()
+        assert not server.is_running and threads() == []
+
+
+def test_what_ends_the_thread_before_its_time_is_raised_where_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    def leave() -> None:
+        raise SystemExit("enough")
+
+    server = Server(port=0)
+    with pytest.raises(SystemExit, match="enough"), server:
+        assert server._loop is not None and server._thread is not None
+        server._loop.call_soon_threadsafe(leave)
+        server._thread.join(30)
+        assert not server.is_running
+        with pytest.raises(ServerStartError, match="not running"):
+            server.clients()
+    assert "the server's thread has ended: SystemExit('enough')" in caplog.text
+    with server, Raw(server) as client:
+        assert client.sync() == b""
 
 
 # Stopping

@@ -308,7 +308,7 @@ class Server:
         try:
             future.result(timeout)
         except TimeoutError:
-            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}") from None
+            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
         finally:
             self._tell(forget)
 
@@ -318,7 +318,7 @@ class Server:
         try:
             await asyncio.wait_for(asyncio.wrap_future(future), timeout)
         except TimeoutError:
-            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}") from None
+            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
         finally:
             self._tell(forget)
 
