@@ -10,10 +10,10 @@ from random import Random
 from mutator import SEEDS, cut, run
 
 from midge.server.hub import Hub
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.session import Session
 
-OPTIONS = Options(max_payload=4096, max_control_line=256, max_pending=100_000, max_subscriptions=100)
+OPTIONS = ServerOptions(max_payload=4096, max_control_line=256, max_pending=100_000, max_subscriptions=100)
 SECRET = b"healthy.0ea1f4"  # no hostile client publishes there but by chance
 HELLO = b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n'
 KEPT = OPTIONS.max_payload + OPTIONS.max_control_line + 64

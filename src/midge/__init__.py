@@ -29,7 +29,7 @@ from midge.errors import (
     SubscriptionClosedError,
 )
 from midge.message import Headers, Message
-from midge.server.options import Options as ServerOptions
+from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
 

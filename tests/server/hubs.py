@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from midge.server.hub import Hub
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.session import Session
 
 QUIET = {"verbose": False, "pedantic": False}
@@ -12,7 +12,7 @@ QUIET = {"verbose": False, "pedantic": False}
 
 def new_hub(seed: int = 1, **options: Any) -> Hub:
     """A hub with these options."""
-    return Hub(Options(**options), "NSERVER", seed)
+    return Hub(ServerOptions(**options), "NSERVER", seed)
 
 
 def connect_line(**fields: Any) -> bytes:

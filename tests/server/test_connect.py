@@ -164,7 +164,10 @@ def test_the_fast_way_gives_what_the_lenient_one_gives(line: str) -> None:
 
 
 @settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(st.sampled_from([*FIELDS, "pass", "Verbose", "x", "\u017fig"]), st.sampled_from(VALUES))), st.sampled_from(["", "x", ","]))
+@given(
+    st.lists(st.tuples(st.sampled_from([*FIELDS, "pass", "Verbose", "x", "\u017fig"]), st.sampled_from(VALUES))),
+    st.sampled_from(["", "x", ","]),
+)
 def test_and_for_any_members(members: list[tuple[str, str]], tail: str) -> None:
     line = ("{" + ",".join(f'"{key}":{value}' for key, value in members) + tail + "}").encode()
     assert outcome(line, DEFAULT) == outcome(line, ALMOST_DEFAULT)

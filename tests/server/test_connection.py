@@ -393,7 +393,11 @@ def test_a_bug_while_receiving_costs_only_that_client(caplog: pytest.LogCaptureF
             victim.send(b"SUB b 1\r\nPUB a 3\r\nBUG\r\n")
             assert victim.rest() == b""
         assert other.line() == b"MSG a 1 3" and other.line() == b"BUG", "what it had published before is sent"
-        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.account.sublist.count, len(server._connections))) == (1, 1, 1)
+        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.account.sublist.count, len(server._connections))) == (
+            1,
+            1,
+            1,
+        )
     assert "internal error, closing the connection" in caplog.text and "ZeroDivisionError: a bug" in caplog.text
 
 

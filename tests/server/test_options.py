@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from midge.server.options import MAX_PAYLOAD_LIMIT, Options
+from midge.server.options import MAX_PAYLOAD_LIMIT, ServerOptions
 
 DEFAULTS = {
     "host": "127.0.0.1", "port": 4222, "name": "", "user": None, "password": None, "token": None, "auth_timeout": 2.0,
@@ -49,36 +49,36 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 def test_the_defaults_are_nats_servers() -> None:
-    assert asdict(Options()) == DEFAULTS
+    assert asdict(ServerOptions()) == DEFAULTS
 
 
 @pytest.mark.parametrize("options", ACCEPTED, ids=str)
 def test_accepted(options: dict[str, Any]) -> None:
-    assert asdict(Options(**options)) == DEFAULTS | options
+    assert asdict(ServerOptions(**options)) == DEFAULTS | options
 
 
 @pytest.mark.parametrize("options, text", REFUSED, ids=lambda value: str(value) if isinstance(value, dict) else "")
 def test_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Options(**options)
+        ServerOptions(**options)
 
 
 def test_a_value_that_does_not_change() -> None:
-    options = Options()
+    options = ServerOptions()
     with pytest.raises(FrozenInstanceError):
         options.port = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Options("127.0.0.1")  # type: ignore[call-arg]
-    assert Options() == Options() and hash(Options()) == hash(Options())
+        ServerOptions("127.0.0.1")  # type: ignore[call-arg]
+    assert ServerOptions() == ServerOptions() and hash(ServerOptions()) == hash(ServerOptions())
 
 
 def test_whether_credentials_are_wanted() -> None:
-    assert not Options().auth_required
-    assert Options(token="t").auth_required and Options(user="u", password="p").auth_required
+    assert not ServerOptions().auth_required
+    assert ServerOptions(token="t").auth_required and ServerOptions(user="u", password="p").auth_required
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "s3cret" not in repr(Options(user="u", password="s3cret")) and "s3cret" not in repr(Options(token="s3cret"))
+    assert "s3cret" not in repr(ServerOptions(user="u", password="s3cret")) and "s3cret" not in repr(ServerOptions(token="s3cret"))
 
 
 @pytest.mark.parametrize("name", ["password", "token"])
@@ -88,10 +88,10 @@ def test_a_bcrypt_hash_is_no_password(name: str, prefix: str) -> None:
     secret = prefix + "11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG"
     fields = {name: secret} | ({"user": "u"} if name == "password" else {})
     with pytest.raises(ValueError, match="bcrypt") as caught:
-        Options(**fields)  # type: ignore[arg-type]
+        ServerOptions(**fields)  # type: ignore[arg-type]
     assert secret not in str(caught.value)
-    Options(token="$2")
-    Options(token="2a$")
+    ServerOptions(token="$2")
+    ServerOptions(token="2a$")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,6 @@ def test_a_bcrypt_hash_is_no_password(name: str, prefix: str) -> None:
 )
 def test_a_wrong_type_is_said_at_once(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(TypeError) as caught:
-        Options(**fields)
+        ServerOptions(**fields)
     assert str(caught.value) == text
-    assert Options(ping_interval=1).ping_interval == 1
+    assert ServerOptions(ping_interval=1).ping_interval == 1

@@ -26,7 +26,7 @@ from midge.errors import ServerStartError
 from midge.server import server as module
 from midge.server import session as session_module
 from midge.server.hub import NATS_VERSION
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire.outbox import Outbox
 
@@ -129,13 +129,13 @@ def test_other_addresses(host: str) -> None:
 
 
 def test_options_or_keywords() -> None:
-    with Server(Options(port=0, name="mine", max_payload=1000)) as server, Raw(server) as client:
+    with Server(ServerOptions(port=0, name="mine", max_payload=1000)) as server, Raw(server) as client:
         assert client.info["server_name"] == "mine" and client.info["max_payload"] == 1000
     with Server(port=0, name="mine", ping_max=7) as server:
-        assert server.options == Options(port=0, name="mine", ping_max=7)
+        assert server.options == ServerOptions(port=0, name="mine", ping_max=7)
     for keywords in ({"name": "x"}, {"port": 0}, {"host": "127.0.0.1"}):
         with pytest.raises(TypeError, match="not both"):
-            Server(Options(), **keywords)  # type: ignore[arg-type]
+            Server(ServerOptions(), **keywords)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="nosuch"):
         Server(nosuch=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=re.escape("options must be a ServerOptions, not int; to give a port, write Server(port=4222)")):
@@ -144,7 +144,7 @@ def test_options_or_keywords() -> None:
         Server(port="4222")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="port"):
         Server(port=70000)
-    assert Server().options == Options()
+    assert Server().options == ServerOptions()
 
 
 def test_a_port_that_is_taken() -> None:
@@ -233,8 +233,8 @@ def test_before_it_runs() -> None:
 
 def test_the_keywords_are_the_fields_of_the_options() -> None:
     keywords = inspect.signature(Server.__init__).parameters
-    assert set(keywords) - {"self", "options", "listen"} == {field.name for field in fields(Options)}
-    assert midge.ServerOptions is Options
+    assert set(keywords) - {"self", "options", "listen"} == {field.name for field in fields(ServerOptions)}
+    assert midge.ServerOptions is ServerOptions
 
 
 def test_without_a_block_in_a_thread() -> None:

@@ -3,8 +3,8 @@
 The defaults ``verbose`` and ``pedantic`` are true: that is what a person typing ``CONNECT {}`` gets. As in Go's decoder, names are
 matched in any case, null leaves a field as it is, unknown fields are ignored, and a second CONNECT changes only what it names.
 
-Nearly every CONNECT is plain: ASCII without escapes, nothing but names that are known. ``msgspec`` decodes those, strictly and fast; what it
-does not take is decoded once more by the standard library's ``json``, which can be made as lenient as Go's decoder.
+Nearly every CONNECT is plain: ASCII without escapes, nothing but names that are known. ``msgspec`` decodes those, strictly and fast;
+what it does not take is decoded once more by the standard library's ``json``, which can be made as lenient as Go's decoder.
 """
 
 from __future__ import annotations

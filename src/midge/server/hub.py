@@ -26,7 +26,7 @@ from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.account import GLOBAL_ACCOUNT
 from midge.server.connect import Connect
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.quote import quote
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if cython.compiled:
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
-    from cython.cimports.midge.server.sublist import Group, Node, Sublist, Subscription
+    from cython.cimports.midge.server.sublist import Group, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
@@ -48,7 +48,7 @@ else:
     from midge.server.peer import Peer
     from midge.server.results import Result
     from midge.server.session import Session
-    from midge.server.sublist import Group, Node, Sublist, Subscription
+    from midge.server.sublist import Group, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
@@ -90,11 +90,11 @@ class Hub:
 
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled", "sessions", "slow_consumers",
-        "stale_connections", "stall_at", "total_sessions", "urgent",
+        "account", "accounts", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled", "sessions",
+        "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
-    def __init__(self, options: Options, server_id: str, seed: int) -> None:
+    def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
         self.account = Account(GLOBAL_ACCOUNT, options.max_subscriptions)
         self.accounts = {self.account.name: self.account}
@@ -339,7 +339,7 @@ class Hub:
         sub.delivered += 1
         self._work -= _WORK_CONTROL
         try:
-            sub.sink.deliver(sub, publication, producer)
+            sub.sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
         except Exception:
             log.exception("internal error, a message to %s is lost", quote(sub.subject))
         return True
@@ -464,9 +464,12 @@ class Hub:
 
 def _own(result: Result, session: Session) -> Subscription | None:
     """Return a subscription of the session among those that match, if it has one that is in no group."""
+    node: Node
+    sub: Subscription | None
     for node in result.nodes:
-        if node.one is not None and node.one.peer is session:
-            return node.one
+        sub = node.one
+        if sub is not None and sub.peer is session:
+            return sub
         for sub in node.plain or ():
             if sub is not None and sub.peer is session:
                 return sub

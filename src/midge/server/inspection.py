@@ -94,6 +94,7 @@ def subscriptions(hub: Hub) -> list[SubscriptionInfo]:
 
 
 def counters(hub: Hub) -> Counters:
+    """Return what was counted."""
     in_msgs, in_bytes, out_msgs, out_bytes = hub.totals()
     count = sum(account.sublist.count for account in hub.accounts.values())
     return Counters(

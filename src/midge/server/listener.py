@@ -41,7 +41,7 @@ async def open_sockets(host: str, port: int) -> list[socket.socket]:
         found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:  # ValueError: a name that no name can be
         raise ServerStartError(f"cannot listen on {host}:{port}: {error}") from error
-    addresses = list(dict.fromkeys((family, address[0]) for family, _, _, _, address in found))
+    addresses = list(dict.fromkeys((int(family), str(address[0])) for family, _, _, _, address in found))
     for tries_left in reversed(range(PORT_TRIES)):
         try:
             return _bind_all(addresses, port)

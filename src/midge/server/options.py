@@ -8,7 +8,7 @@ from typing import get_type_hints
 
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
-__all__ = ["MAX_PAYLOAD_LIMIT", "Options"]
+__all__ = ["MAX_PAYLOAD_LIMIT", "ServerOptions"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
@@ -16,7 +16,7 @@ BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")  # how nats-server tells a hashed pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class ServerOptions:
     """The options of one server.
 
     Attributes:
@@ -100,4 +100,4 @@ def _accepted(hint: object) -> tuple[type, ...]:
     return (int, *kinds) if float in kinds else kinds
 
 
-_TYPES = {name: _accepted(hint) for name, hint in get_type_hints(Options).items()}
+_TYPES = {name: _accepted(hint) for name, hint in get_type_hints(ServerOptions).items()}

@@ -34,7 +34,7 @@ from midge.server.connection import Connection
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.listener import Listener, open_sockets
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
@@ -66,7 +66,7 @@ class Server:
 
     def __init__(
         self,
-        options: Options | None = None,
+        options: ServerOptions | None = None,
         *,
         listen: bool = True,
         host: str | None = None,
@@ -92,11 +92,11 @@ class Server:
             write_deadline=write_deadline,
         )  # fmt: skip
         given = {field: value for field, value in given.items() if value is not None}
-        if options is not None and not isinstance(options, Options):
+        if options is not None and not isinstance(options, ServerOptions):
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
         if options is not None and given:
             raise TypeError("give a ServerOptions or keywords, not both")
-        self.options = Options(**given) if options is None else options
+        self.options = ServerOptions(**given) if options is None else options
         self.host = self.options.host
         self.port = max(self.options.port, 0)
         self._listen = listen

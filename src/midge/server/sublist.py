@@ -16,7 +16,7 @@ does then.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from midge.server.watch import Watch, Watches
 
