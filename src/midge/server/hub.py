@@ -464,7 +464,6 @@ class Hub:
 
 def _own(result: Result, session: Session) -> Subscription | None:
     """Return a subscription of the session among those that match, if it has one that is in no group."""
-    node: Node
     sub: Subscription | None
     for node in result.nodes:
         sub = node.one
