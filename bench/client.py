@@ -1,8 +1,9 @@
 """Client speed: midge beside nats-py (and nats.go, if Go is here) on the real nats-server, in one run.
 
 Each measurement is a fresh process, so no client inherits another one's memory or garbage; the peers take turns within
-a round. The two Python clients run the same lines: their `connect`, `publish`, `flush` and `request` agree, and only
-the way to hand over a callback differs (midge takes a plain function, nats-py wants a coroutine function). Cases:
+a round, and `--before` adds an older midge. The two Python clients run the same lines: their `connect`, `publish`,
+`flush` and `request` agree, and only the way to hand over a callback differs (midge takes a plain function, nats-py
+wants a coroutine function). Cases:
 
     publish   one connection; N messages, then a flush that the server answered
     deliver   two connections in one process; from the first publish to the last callback
@@ -25,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from report import median, print_json, print_table, rate_text, ratio_text, ratios
-from servers import Server, ServerError, nats_server, require_compiled
+from report import against, median, print_json, print_table, rate_text, ratio_text, turns
+from servers import BEFORE, OURS, Server, ServerError, add_before_option, nats_server, older, require_compiled
 
 SUBJECT = "bench.client"
 WARM_UP = 100
@@ -159,13 +160,11 @@ class Case:
     failures: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        ours = self.rates.get("midge", [])
-        others = {name: rates for name, rates in self.rates.items() if name != "midge"}
         return {
             "case": self.run,
             "size": self.size,
             "rate": {name: median(rates) for name, rates in self.rates.items()},
-            "ratio": {name: ratios(ours, rates) for name, rates in others.items()} if ours else {},
+            "ratio": against(self.rates),
             "rounds": self.rates,
             "failures": self.failures,
         }
@@ -184,9 +183,9 @@ def cases() -> list[Case]:
 def measure(case: Case, commands: dict[str, list[str]], url: str, rounds: int, scale: float) -> None:
     """All rounds of one case; a failure ends the case, not the bench."""
     case.rates = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            count = max(1, int(case.counts[name] * scale))
+    for order in turns(commands.items(), rounds):
+        for name, command in order:
+            count = max(1, int(case.counts[OURS if name == BEFORE else name] * scale))
             arguments = [url, case.run, str(case.size), str(count)]
             try:
                 done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=True)
@@ -199,9 +198,10 @@ def measure(case: Case, commands: dict[str, list[str]], url: str, rounds: int, s
             case.rates[name].append(float(done.stdout))
 
 
-def peer_commands(names: list[str], directory: str) -> dict[str, list[str]]:
+def peer_commands(names: list[str], before: str | None, directory: str) -> dict[str, list[str]]:
     """How to start each peer that is here; those that are not are named on stderr."""
-    commands = {name: [sys.executable, __file__, "--as", name] for name in names if name in PYTHON_PEERS}
+    commands = {BEFORE: [*older(before), __file__, "--as", OURS]} if before else {}
+    commands |= {name: [sys.executable, __file__, "--as", name] for name in names if name in PYTHON_PEERS}
     if "nats-py" in commands and subprocess.run([sys.executable, "-c", "import nats.aio.client"], capture_output=True).returncode:
         print("skipped nats-py: not installed here", file=sys.stderr)
         del commands["nats-py"]
@@ -230,7 +230,7 @@ def show(results: list[Case], as_json: bool) -> None:
         print_json("client", summaries)
     else:
         names = list(results[0].rates)
-        others = [name for name in names if name != "midge"] if "midge" in names else []
+        others = [name for name in names if name != OURS] if OURS in names else []
         rows = []
         for item in summaries:
             rates = [rate_text(item["rate"][name]) for name in names]
@@ -255,13 +255,16 @@ def main() -> int:
     parser.add_argument("--server", metavar="COMMAND", help="another server than nats-server")
     parser.add_argument("--allow-pure", action="store_true", help="measure an uncompiled midge all the same")
     parser.add_argument("--json", action="store_true")
+    add_before_option(parser)
     options = parser.parse_args()
-    if "midge" in options.peers:
+    if OURS in options.peers:
         require_compiled(options.allow_pure)
+    if options.before:
+        require_compiled(options.allow_pure, older(options.before))
     results = [case for case in cases() if case.run in options.cases]
     try:
         with tempfile.TemporaryDirectory() as directory:
-            commands = peer_commands(options.peers, directory)
+            commands = peer_commands(options.peers, options.before, directory)
             with Server("server", options.server.split() if options.server else nats_server()) as server:
                 for case in results:
                     print(f"{case.run} {case.size} B: {options.rounds} rounds", file=sys.stderr)

@@ -5,16 +5,16 @@
     crowd          rate one to one at 16 bytes beside 1, 1,000 and 100,000 subscriptions of others
     start          from exec to the first byte of INFO on a connection; and how long the embedded server takes
 
-The two servers take turns. Memory is the growth of RSS once it has settled; a garbage-collected server shows what it
-took from the system, not what it needs. The subscriptions of others are half literals, half wildcards of every kind,
-none matching the load's subject. Everything is bounded: connections by the descriptor limit, the rest by the options.
+The servers take turns; `--before` adds an older midge. Memory is the growth of RSS once it has settled; a
+garbage-collected server shows what it took from the system, not what it needs. The subscriptions of others are half
+literals, half wildcards of every kind, none matching the load's subject. Everything is bounded: connections by the
+descriptor limit, the rest by the options.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import resource
 import socket
 import subprocess
 import sys
@@ -22,11 +22,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from load import SHAPES, Job, LoadError, connect, run
-from report import median, print_json, print_table, rate_text, ratio_text, ratios
-from servers import START_TIMEOUT, STOP_TIMEOUT, Server, ServerError, add_server_options, at_port, contestants, settled_rss
+from load import SHAPES, Job, connect, run
+from report import against, median, print_json, print_table, rate_text, ratio_text, ratios, turns
+from servers import (
+    BEFORE,
+    OURS,
+    START_TIMEOUT,
+    STOP_TIMEOUT,
+    THEIRS,
+    Server,
+    ServerError,
+    add_server_options,
+    allow_descriptors,
+    at_port,
+    contestants,
+    older,
+    settled_rss,
+)
+from workers import LoadError
 
-SPARE_DESCRIPTORS = 100
+BARE = "python -c pass"
 CROWDS = (1, 1_000, 100_000)
 PATTERNS = ("other.{}.a", "other.{}.*", "other.b.{}", "*.other.{}", "other.c.{}.d", "other.{}.>", "else.{}", "else.*.{}")
 EMBEDDED = {
@@ -40,6 +55,7 @@ EMBEDDED = {
 
 Commands = dict[str, list[str]]
 Table = list[dict[str, Any]]
+Rounds = dict[str, list[float]]
 
 
 def subscriptions(count: int) -> bytes:
@@ -48,38 +64,51 @@ def subscriptions(count: int) -> bytes:
 
 
 def per_connection(commands: Commands, options: argparse.Namespace) -> Table:
-    count = min(options.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS)
-    results = []
-    for name, command in commands.items():
-        with Server(name, command) as server, contextlib.ExitStack() as stack:
-            connect(server.host, server.port).close()
-            before = settled_rss(server)
-            start = time.perf_counter()
-            for _ in range(count):
-                stack.enter_context(connect(server.host, server.port))
-            taken = time.perf_counter() - start
-            grown = settled_rss(server) - before
-        results.append({"server": name, **memory(before, grown, count, taken)})
-    return results
+    count = allow_descriptors(options.connections)
+
+    def grow(server: Server, stack: contextlib.ExitStack) -> None:
+        for _ in range(count):
+            stack.enter_context(connect(server.host, server.port))
+
+    return memory(commands, options.growths, count, grow)
 
 
 def per_subscription(commands: Commands, options: argparse.Namespace) -> Table:
-    count = options.subscriptions
-    lines = subscriptions(count)
-    results = []
-    for name, command in commands.items():
-        with Server(name, command) as server, connect(server.host, server.port):
-            before = settled_rss(server)
-            start = time.perf_counter()
-            with connect(server.host, server.port, lines):
-                taken = time.perf_counter() - start
-                grown = settled_rss(server) - before
-        results.append({"server": name, **memory(before, grown, count, taken)})
-    return results
+    lines = subscriptions(options.subscriptions)
+
+    def grow(server: Server, stack: contextlib.ExitStack) -> None:
+        stack.enter_context(connect(server.host, server.port, lines))
+
+    return memory(commands, options.growths, options.subscriptions, grow)
 
 
-def memory(before: int, grown: int, count: int, taken: float) -> dict[str, float]:
-    return {"base_rss": before, "count": count, "bytes_each": grown / count, "per_second": count / taken}
+def memory(commands: Commands, rounds: int, count: int, grow: Callable[[Server, contextlib.ExitStack], None]) -> Table:
+    """What `grow` costs a fresh server that has seen one connection, divided by `count`."""
+    base: Rounds = {name: [] for name in commands}
+    each: Rounds = {name: [] for name in commands}
+    rate: Rounds = {name: [] for name in commands}
+    for order in turns(commands.items(), rounds):
+        for name, command in order:
+            with Server(name, command) as server, contextlib.ExitStack() as stack:
+                connect(server.host, server.port).close()
+                before = settled_rss(server)
+                start = time.perf_counter()
+                grow(server, stack)
+                rate[name].append(count / (time.perf_counter() - start))
+                base[name].append(before)
+                each[name].append((settled_rss(server) - before) / count)
+    return [
+        {
+            "server": name,
+            "base_rss": median(base[name]),
+            "count": count,
+            "bytes_each": median(each[name]),
+            "per_second": median(rate[name]),
+            "ratio": {"bytes_each": ratios(each[OURS], each[name]), "per_second": ratios(rate[OURS], rate[name])},
+            "rounds": {"base_rss": base[name], "bytes_each": each[name], "per_second": rate[name]},
+        }
+        for name in commands
+    ]
 
 
 def crowded(commands: Commands, options: argparse.Namespace) -> Table:
@@ -91,32 +120,41 @@ def crowded(commands: Commands, options: argparse.Namespace) -> Table:
             servers = [stack.enter_context(Server(name, command)) for name, command in commands.items()]
             for server in servers:
                 stack.enter_context(connect(server.host, server.port, lines))
-            for _ in range(options.rounds):
-                for server in servers:
+            for order in turns(servers, options.rounds):
+                for server in order:
                     job = Job(server.host, server.port, SHAPES["1:1"], 16, options.messages)
                     rates[server.name].append(run(job).rate)
-        theirs, ours = rates
         summary = {name: median(values) for name, values in rates.items()}
-        results.append({"crowd": crowd, "rate": summary, "ratio": ratios(rates[ours], rates[theirs]), "rounds": rates})
+        results.append({"crowd": crowd, "rate": summary, "ratio": against(rates), "rounds": rates})
     return results
 
 
 def starting(commands: Commands, options: argparse.Namespace) -> Table:
-    seconds: dict[str, list[float]] = {name: [] for name in (*commands, "python -c pass")}
-    if not options.ours:
-        seconds |= {name: [] for name in EMBEDDED}
+    seconds: Rounds = {name: [] for name in (*commands, BARE)}
+    embedded = {} if options.ours else {what: [sys.executable, "-c", code] for what, code in EMBEDDED.items()}
+    if options.before:
+        embedded |= {f"{what}, {BEFORE}": [*older(options.before), "-c", code] for what, code in EMBEDDED.items()}
+    seconds |= {what: [] for what in embedded}
     for _ in range(options.starts):
         for name, command in commands.items():
             seconds[name].append(time_to_info(name, command))
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", "pass"], check=True)
-        seconds["python -c pass"].append(time.perf_counter() - start)
-        for name in EMBEDDED.keys() & seconds.keys():
-            done = subprocess.run([sys.executable, "-c", EMBEDDED[name]], capture_output=True, text=True, timeout=START_TIMEOUT)
+        seconds[BARE].append(time.perf_counter() - start)
+        for what, command in embedded.items():
+            done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT)
             if done.returncode:
-                raise ServerError(f"{name}: {done.stderr.strip()[-2000:]}")
-            seconds[name].append(float(done.stdout))
-    return [{"what": name, "seconds": median(times), "min": min(times), "max": max(times)} for name, times in seconds.items()]
+                raise ServerError(f"{what}: {done.stderr.strip()[-2000:]}")
+            seconds[what].append(float(done.stdout))
+    return [
+        {"what": what, "seconds": median(times), "min": min(times), "max": max(times), "ratio": ratios(seconds.get(ours(what), []), times)}
+        for what, times in seconds.items()
+    ]
+
+
+def ours(what: str) -> str:
+    """The row of ours to compare a row of "time to ready" with; nothing to compare the bare interpreter with."""
+    return OURS if what in (THEIRS, BEFORE) else what.removesuffix(f", {BEFORE}") if what.endswith(BEFORE) else ""
 
 
 def time_to_info(name: str, command: list[str]) -> float:
@@ -152,20 +190,30 @@ def show_memory(title: str, results: Table) -> None:
             f"{item['count']:,}",
             f"{item['bytes_each']:,.0f} B",
             f"{rate_text(item['per_second'])}/s",
+            *(compared(item["ratio"][key], item["server"]) for key in ("bytes_each", "per_second")),
         ]
         for item in results
     ]
-    print_table([title, "empty RSS", "count", "RSS each", "accepted"], rows)
+    print_table([title, "empty RSS", "count", "RSS each", "accepted", f"RSS {OURS}/it (min-max)", f"accepted {OURS}/it"], rows)
 
 
 def show_crowd(title: str, results: Table) -> None:
-    rows = [[f"{item['crowd']:,}", *map(rate_text, item["rate"].values()), ratio_text(item["ratio"])] for item in results]
-    print_table([title, *(f"{name} msgs/s" for name in results[0]["rate"]), "ratio (min-max)"], rows)
+    names, rivals = results[0]["rate"], results[0]["ratio"]
+    rows = [[f"{item['crowd']:,}", *map(rate_text, item["rate"].values()), *map(ratio_text, item["ratio"].values())] for item in results]
+    print_table([title, *(f"{name} msgs/s" for name in names), *(f"{OURS}/{name} (min-max)" for name in rivals)], rows)
 
 
 def show_start(title: str, results: Table) -> None:
-    rows = [[item["what"], *(f"{item[key] * 1e3:.1f} ms" for key in ("seconds", "min", "max"))] for item in results]
-    print_table([title, "median", "min", "max"], rows)
+    rows = [
+        [item["what"], *(f"{item[key] * 1e3:.1f} ms" for key in ("seconds", "min", "max")), compared(item["ratio"], item["what"])]
+        for item in results
+    ]
+    print_table([title, "median", "min", "max", f"{OURS}/it (min-max)"], rows)
+
+
+def compared(ratio: dict[str, float], what: str) -> str:
+    """The ratio of ours to this row; nothing for our own row and for those that have no counterpart."""
+    return "" if what == OURS or ratio["median"] != ratio["median"] else ratio_text(ratio)
 
 
 PARTS: dict[str, tuple[Callable[[Commands, argparse.Namespace], Table], Callable[[str, Table], None], str]] = {
@@ -181,6 +229,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--connections", type=int, default=2_000)
     parser.add_argument("--subscriptions", type=int, default=100_000)
+    parser.add_argument("--growths", type=int, default=3, help="rounds of connections and of subscriptions")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each crowd")
     parser.add_argument("--messages", type=int, default=2_000_000, help="messages of each round")
     parser.add_argument("--starts", type=int, default=7, help="how often each thing is started")

@@ -23,11 +23,12 @@ import string
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 
 from report import rate_text
+from workers import Crew, LoadError, Role, words
 
 BLOCK = 1 << 18
 BUFFER = 1 << 20
@@ -35,10 +36,6 @@ WINDOW = 64
 PATIENCE = 5.0
 PING, PONG = b"PING\r\n", b"PONG\r\n"
 CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"lang":"bench","version":"1"}\r\n'
-
-
-class LoadError(Exception):
-    """The run cannot be counted: lost, doubled or wrong bytes, a closed connection, or no progress in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,27 +175,12 @@ class Listener:
 
 def run(job: Job) -> Outcome:
     """Run one load to its end; raises LoadError."""
-    context = multiprocessing.get_context("spawn")
-    roles = [publish, listen] if job.shape.listeners else [publish]
-    pipes, workers = [], []
-    try:
-        for role in roles:
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(role, job, theirs), daemon=True)
-            worker.start()
-            theirs.close()
-            pipes.append(ours)
-            workers.append(worker)
-        _words(pipes, job.timeout)
-        for pipe in reversed(pipes):
-            pipe.send("go")
-        times = _words(pipes, job.timeout + PATIENCE)
-    finally:
-        for worker in workers:
-            worker.join(1.0)
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+    roles: list[Role] = [publish, listen] if job.shape.listeners else [publish]
+    with Crew(roles, job) as workers:
+        words(workers, job.timeout)
+        for worker in reversed(workers):
+            worker.say("go")
+        times = words(workers, job.timeout + PATIENCE)
     start, accepted = times[0]
     first, last = times[1] if job.shape.listeners else (start, accepted)
     seconds = (last - start) / 1e9
@@ -297,38 +279,6 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
             raise LoadError(f"the server closed the connection, last words {data[-80:]!r}")
         data += more
     return data
-
-
-def _work(role: Callable[[Job, Connection], tuple[int, int]], job: Job, pipe: Connection) -> None:
-    """The body of a worker process: its result, or its error as text, goes through the pipe."""
-    try:
-        pipe.send(role(job, pipe))
-    except (LoadError, OSError) as error:
-        pipe.send(LoadError(f"{role.__name__}: {error}"))
-
-
-def _words(pipes: list[Connection], timeout: float) -> list[tuple[int, int]]:
-    """The next word of each worker, which is a pair of times in the end; the first error ends the wait for all."""
-    words: dict[Connection, tuple[int, int]] = {}
-    deadline = time.monotonic() + timeout
-    while len(words) < len(pipes):
-        ready = wait([pipe for pipe in pipes if pipe not in words], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise LoadError("a worker process does not answer")
-        for pipe in pipes:
-            if pipe in ready:
-                words[pipe] = _word(pipe)
-    return [words[pipe] for pipe in pipes]
-
-
-def _word(pipe: Connection) -> tuple[int, int]:
-    try:
-        word: tuple[int, int] | LoadError = pipe.recv()
-    except EOFError:
-        raise LoadError("a worker process died") from None
-    if isinstance(word, LoadError):
-        raise word
-    return word
 
 
 def relay(job: Job, server: socket.socket) -> None:

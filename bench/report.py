@@ -1,7 +1,8 @@
 """What the benches share when they speak: medians, ratios with their spread, plain tables, and JSON.
 
-A ratio is taken within one round, between measurements made one after the other, and the median of these ratios is
-reported with the lowest and the highest: noise that lasts longer than a round cancels.
+Rivals take turns, each round beginning with the next of them. A ratio is taken within one round, between measurements
+made one after the other, and the median of these ratios is reported with the lowest and the highest: noise that lasts
+longer than a round cancels.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import json
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 NAN = float("nan")
 
 
@@ -24,6 +26,19 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Median, lowest and highest of the per-round ratios."""
     each = [a / b for a, b in zip(ours, theirs, strict=False) if b]
     return {"median": median(each), "min": min(each, default=NAN), "max": max(each, default=NAN)}
+
+
+def against(rounds: Mapping[str, Sequence[float]], ours: str = "midge") -> dict[str, dict[str, float]]:
+    """The ratios of ours to each rival; none where ours was not measured."""
+    return {name: ratios(rounds[ours], values) for name, values in rounds.items() if name != ours} if ours in rounds else {}
+
+
+def turns(rivals: Iterable[T], rounds: int) -> Iterator[list[T]]:
+    """The order of each round: everybody once, and everybody first in turn."""
+    order = list(rivals)
+    for number in range(rounds):
+        start = number % len(order)
+        yield order[start:] + order[:start]
 
 
 def ratio_text(ratio: dict[str, float]) -> str:

@@ -1,7 +1,7 @@
 """Routing speed: the same raw load through nats-server and through `midge serve`, in turns, in one run.
 
-For every shape and payload size both servers are started afresh and loaded alternately (A B A B ...), so that what the
-machine does meanwhile hits both. Reported are the median rates of delivered messages, the median of the per-round
+For every shape and payload size the servers are started afresh and loaded in turns, so that what the machine does
+meanwhile hits all of them; `--before` adds an older midge. Reported are the median rates of delivered messages, the median of the per-round
 ratios with the lowest and highest, and the processor time each server spent per delivered message, which a busy
 machine disturbs less than the rate. A run that loses, doubles or damages a byte is a failure: it is printed, and the
 exit status is 1. See load.py for what is sent and how it is counted.
@@ -15,9 +15,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from load import SHAPES, Job, LoadError, Shape, default_count, run
-from report import median, print_json, print_table, rate_text, ratio_text, ratios
-from servers import Server, ServerError, add_server_options, contestants
+from load import SHAPES, Job, Shape, default_count, run
+from report import against, median, print_json, print_table, rate_text, ratio_text, turns
+from servers import OURS, Server, ServerError, add_server_options, contestants
+from workers import LoadError
 
 SIZES = (16, 128, 1024, 65536)
 
@@ -33,13 +34,13 @@ class Cell:
     failures: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        theirs, ours = self.rates
         return {
             "shape": self.shape.name,
             "size": self.size,
             "rate": {name: median(rates) for name, rates in self.rates.items()},
             "cpu_ns": {name: median(cpu) for name, cpu in self.cpu.items()},
-            "ratio": ratios(self.rates[ours], self.rates[theirs]),
+            "ratio": against(self.rates),
+            "cpu_ratio": against(self.cpu),
             "rounds": self.rates,
             "failures": self.failures,
         }
@@ -53,8 +54,8 @@ def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str
             servers = [stack.enter_context(Server(name, command)) for name, command in commands.items()]
             for server in servers:
                 load(server, shape, size, max(3, count // 10))
-            for _ in range(rounds):
-                for server in servers:
+            for order in turns(servers, rounds):
+                for server in order:
                     rate, cpu = load(server, shape, size, count)
                     cell.rates[server.name].append(rate)
                     cell.cpu[server.name].append(cpu)
@@ -104,13 +105,16 @@ def show(cells: list[Cell], as_json: bool) -> None:
     if as_json:
         print_json("route", summaries)
     else:
+        names = list(cells[0].rates)
+        rivals = [name for name in names if name != OURS]
         rows = []
         for item in summaries:
-            rates = [rate_text(rate) for rate in item["rate"].values()]
-            cpu = [f"{spent:.0f}" for spent in item["cpu_ns"].values()]
-            rows.append([f"{item['shape']} {item['size']} B", *rates, ratio_text(item["ratio"]), *cpu])
-        names = list(cells[0].rates)
-        print_table(["load", *(f"{name} msgs/s" for name in names), "ratio (min-max)", *(f"{name} cpu ns" for name in names)], rows)
+            rates = [rate_text(item["rate"][name]) for name in names]
+            cpu = [f"{item['cpu_ns'][name]:.0f}" for name in names]
+            compared = [ratio_text(item[key][name]) for key in ("ratio", "cpu_ratio") for name in rivals]
+            rows.append([f"{item['shape']} {item['size']} B", *rates, *compared[: len(rivals)], *cpu, *compared[len(rivals) :]])
+        header = ["load", *(f"{name} msgs/s" for name in names), *(f"{OURS}/{name} (min-max)" for name in rivals)]
+        print_table([*header, *(f"{name} cpu ns" for name in names), *(f"cpu {OURS}/{name}" for name in rivals)], rows)
     for failure in (failure for cell in cells for failure in cell.failures):
         print(f"FAILED: {failure}", file=sys.stderr)
 

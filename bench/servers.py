@@ -1,27 +1,35 @@
-"""The two servers under test: started as subprocesses on a free loopback port, watched, and stopped.
+"""The servers under test: started as subprocesses on a free loopback port, watched, and stopped.
 
-Both print nats-server's log lines on stderr; the line that names the client port says that the server is up. Nothing
-here knows the protocol. A server that does not start, or dies, is reported with the end of its log. Only processes
-started here are ever stopped, each by its own handle.
+They are nats-server, midge, and with `--before` an older midge out of another environment. All print nats-server's log
+lines on stderr; the line that names the client port says that the server is up. Nothing here knows the protocol. A
+server that does not start, or dies, is reported with the end of its log. Only processes started here are ever stopped,
+each by its own handle.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 START_TIMEOUT = 15.0
 STOP_TIMEOUT = 10.0
 LOG_LINES = 20
+SPARE_DESCRIPTORS = 200
+OURS, BEFORE, THEIRS = "midge", "midge-before", "nats-server"
 
 _LISTENING = re.compile(r"Listening for client connections on (\S+):(\d+)")
 
@@ -68,6 +76,19 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._reader.join(STOP_TIMEOUT)
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """The process stands still meanwhile, so that what is sent to it is there all at once when it goes on."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -134,33 +155,57 @@ def midge_server() -> list[str]:
     return [sys.executable, "-m", "midge", "serve"]
 
 
+def older(python: str) -> list[str]:
+    """The interpreter of another environment, deaf to this one's PYTHONPATH."""
+    return [python, "-E"]
+
+
+def add_before_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--before", metavar="PYTHON", help="also measure the older midge that is installed for this interpreter")
+
+
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """The options every comparison of servers takes; read them back with `contestants`."""
     parser.add_argument("--ours", metavar="COMMAND", help="our server's command (default: this Python -m midge serve)")
     parser.add_argument("--theirs", metavar="COMMAND", help="the real server's command (default: nats-server, found on PATH)")
     parser.add_argument("--allow-pure", action="store_true", help="measure an uncompiled midge all the same")
+    add_before_option(parser)
 
 
 def contestants(options: argparse.Namespace) -> dict[str, list[str]]:
-    """The two commands by name, nats-server first. Exits with status 2 when midge may not be measured."""
+    """The commands by name, nats-server first and midge last. Exits with status 2 when a midge may not be measured."""
     if not options.ours:
         require_compiled(options.allow_pure)
-    return {
-        "nats-server": options.theirs.split() if options.theirs else nats_server(),
-        "midge": options.ours.split() if options.ours else midge_server(),
-    }
+    commands = {THEIRS: options.theirs.split() if options.theirs else nats_server()}
+    if options.before:
+        require_compiled(options.allow_pure, older(options.before))
+        commands[BEFORE] = [*older(options.before), "-P", "-m", "midge", "serve"]
+    return {**commands, OURS: options.ours.split() if options.ours else midge_server()}
 
 
-def require_compiled(allow_pure: bool) -> None:
-    """Exit with status 2 unless midge is importable and compiled: interpreted figures say nothing about a release."""
+def require_compiled(allow_pure: bool, python: Sequence[str] = (sys.executable,)) -> None:
+    """Exit with status 2 unless midge is importable and compiled there: interpreted figures say nothing about a release."""
+    command = [*python, "-c", "import midge; print(midge.compiled)"]
     try:
-        import midge
-    except ImportError as error:
-        refuse(f"cannot import midge: {error}")
-    if not midge.compiled and not allow_pure:
-        refuse("midge is not compiled here (midge.compiled is False): build it with MIDGE_EXT=require, or pass --allow-pure")
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        refuse(f"cannot run {python[0]}: {error}")
+    if asked.returncode:
+        refuse(f"cannot import midge with {python[0]}: {asked.stderr.strip()[-500:]}")
+    if asked.stdout.strip() != "True" and not allow_pure:
+        refuse(f"midge is not compiled for {python[0]}: build it with MIDGE_EXT=require, or pass --allow-pure")
 
 
-def refuse(reason: str) -> None:
+def allow_descriptors(wanted: int) -> int:
+    """Raise the limit of open descriptors, for the servers too; returns how many of those wanted may be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + SPARE_DESCRIPTORS
+    if soft < most:
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(wanted, soft - SPARE_DESCRIPTORS)
+
+
+def refuse(reason: str) -> NoReturn:
     print(f"{Path(sys.argv[0]).name}: {reason}", file=sys.stderr)
     raise SystemExit(2)
