@@ -117,7 +117,9 @@ class Reactor:
         self._links: dict[int, Watched] = {}
         self._queue: deque[tuple[Any, int]] = deque()  # (link, events), or (deferred call, 0)
         self._events = 0  # how many in the queue are of the first kind
-        self._chunks = Chunks(SPARE_CHUNKS)
+        chunks = Chunks(SPARE_CHUNKS)
+        self.take_chunk = chunks.take
+        self.give_back = chunks.give_back
         self._deadlines = Deadlines()
         self._timer: asyncio.Handle | None = None
         self._timer_due = 0.0
@@ -152,12 +154,6 @@ class Reactor:
                 self._poll.unregister(fd)
             except (OSError, KeyError):
                 pass  # somebody else has closed it, and with that it was forgotten
-
-    def take_chunk(self) -> bytearray:
-        return self._chunks.take()
-
-    def give_back(self, chunk: bytearray) -> None:
-        self._chunks.give_back(chunk)
 
     def time(self) -> float:
         return self.loop.time()

@@ -45,10 +45,12 @@ class LoopReadiness:
         loop: an event loop that has ``add_reader``.
     """
 
-    __slots__ = ("_chunks", "_timers", "loop")
+    __slots__ = ("_timers", "give_back", "loop", "take_chunk")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._chunks = Chunks(2)
+        chunks = Chunks(2)
+        self.take_chunk = chunks.take
+        self.give_back = chunks.give_back
         self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self.loop = loop
 
@@ -72,12 +74,6 @@ class LoopReadiness:
             link.watched = 0
         else:
             self.watch(link, False, False)
-
-    def take_chunk(self) -> bytearray:
-        return self._chunks.take()
-
-    def give_back(self, chunk: bytearray) -> None:
-        self._chunks.give_back(chunk)
 
     def time(self) -> float:
         return self.loop.time()
