@@ -21,7 +21,10 @@ MODULES = [
     "midge.wire.encoder",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.server.peer",
+    "midge.server.results",
     "midge.server.sublist",
+    "midge.server.account",
     "midge.server.session",
     "midge.server.hub",
 ]

@@ -10,10 +10,10 @@ from random import Random
 from mutator import SEEDS, cut, run
 
 from midge.server.hub import Hub
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.session import Session
 
-OPTIONS = Options(max_payload=4096, max_control_line=256, max_pending=100_000, max_subscriptions=100)
+OPTIONS = ServerOptions(max_payload=4096, max_control_line=256, max_pending=100_000, max_subscriptions=100)
 SECRET = b"healthy.0ea1f4"  # no hostile client publishes there but by chance
 HELLO = b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n'
 KEPT = OPTIONS.max_payload + OPTIONS.max_control_line + 64
@@ -37,7 +37,9 @@ def fuzz_server(data: bytes) -> None:
     hostile = [new_session(hub, f"127.0.0.1:{port}", random.choice((b"", SEEDS[0]))) for port in (3, 4)]
     for number, piece in enumerate(cut(data, random)):
         session = random.choice(hostile)
-        session.receive_data(piece, float(number))
+        done = session.receive_data(piece, float(number))
+        while not done:
+            done = hub.proceed(session, float(number))
         hub.flush()
         talks.receive_data(b"PUB %b 2\r\nhi\r\nPING\r\n" % SECRET, float(number))
         hub.flush()
@@ -52,10 +54,10 @@ def fuzz_server(data: bytes) -> None:
                 one.handle_timeout(deadline)
             if random.random() < 0.8:
                 one.data_to_send()
-        assert hub.sublist.count == 1 + sum(len(one.subs) for one in hostile)
+        assert hub.account.sublist.count == 1 + sum(len(one.subs) for one in hostile)
     for one in hostile:
         one.receive_eof()
-    assert hub.sublist.count == 1 and set(hub.sessions) == {hears.cid, talks.cid}
+    assert hub.account.sublist.count == 1 and set(hub.sessions) == {hears.cid, talks.cid}
 
 
 if __name__ == "__main__":

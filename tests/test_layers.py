@@ -29,7 +29,11 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = "client.session client.servers client.auth client.options client.checks client.info client.refusals"
-SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
+SERVER_CORE = (
+    "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
+    "server.results server.session server.sublist server.trace server.watch"
+)
+SERVER_DRIVERS = "server.connection server.inspection server.listener server.turns"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
@@ -46,7 +50,7 @@ RULES = [
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
     Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
-    Rule("server.connection", f"link link.* wire.* server.* {BELOW}", pure=False),
+    Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", "uvloop", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
@@ -133,7 +137,9 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 
 def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
-    assert {name for name in users if not is_one_of(name, "link link.*")} <= {"client.connection", "server.connection", "server.server"}
+    assert {name for name in users if not is_one_of(name, "link link.*")} <= {
+        "client.connection", "server.connection", "server.listener", "server.server", "server.turns",
+    }  # fmt: skip
 
 
 @each_module

@@ -29,6 +29,7 @@ from midge.errors import (
     SubscriptionClosedError,
 )
 from midge.message import Headers, HeadersLike, Message
+from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
 
@@ -56,6 +57,7 @@ __all__ = [
     "Server",
     "ServerError",
     "ServerInfo",
+    "ServerOptions",
     "ServerStartError",
     "SlowConsumerError",
     "Stats",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from midge.server.hub import Hub
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.session import Session
 
 QUIET = {"verbose": False, "pedantic": False}
@@ -12,7 +12,7 @@ QUIET = {"verbose": False, "pedantic": False}
 
 def new_hub(seed: int = 1, **options: Any) -> Hub:
     """A hub with these options."""
-    return Hub(Options(**options), "NSERVER", seed)
+    return Hub(ServerOptions(**options), "NSERVER", seed)
 
 
 def connect_line(**fields: Any) -> bytes:
@@ -30,9 +30,9 @@ def info(line: bytes) -> dict[str, Any]:
 class Client:
     """One session and its driver. It takes what the server sends, unless ``takes`` is False: then it reads nothing any more."""
 
-    def __init__(self, hub: Hub, peer: str = "127.0.0.1:4000", now: float = 0.0, jitter: float = 0.0) -> None:
+    def __init__(self, hub: Hub, address: str = "127.0.0.1:4000", now: float = 0.0, jitter: float = 0.0) -> None:
         self.hub = hub
-        self.session: Session = hub.connect(peer, now, jitter)
+        self.session: Session = hub.connect(address, now, jitter)
         self.session.transport = self
         self.takes = True
         self.flushes = 0
@@ -49,9 +49,12 @@ class Client:
             self.session.blocked = True
 
     def say(self, data: bytes, now: float = 0.0) -> None:
-        """Send data, all in one read of the server's."""
-        self.session.receive_data(data, now)
+        """Send data, all in one read of the server's, in as many turns as it takes."""
+        done = self.session.receive_data(data, now)
         self.hub.flush()
+        while not done:
+            done = self.hub.proceed(self.session, now)
+            self.hub.flush()
 
     def heard(self) -> bytes:
         """What came since the last call."""
@@ -75,7 +78,6 @@ class Client:
         """Tell the time."""
         self.session.handle_timeout(now)
         self.hub.flush()
-        self.session.rest()
 
 
 def new_client(hub: Hub, data: bytes = b"", now: float = 0.0, **fields: Any) -> Client:

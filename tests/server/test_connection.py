@@ -286,13 +286,14 @@ def test_coming_and_going_leaves_nothing_behind() -> None:
             for number in range(200):
                 ways[number % len(ways)](Raw(server))
             until(server, lambda: not server._connections)
-            assert ask(server, lambda: (len(server.hub.sessions), server.hub.sublist.count, server.hub.dirty)) == (0, 0, [])
+            assert ask(server, lambda: (len(server.hub.sessions), server.hub.account.sublist.count, server.hub.dirty)) == (0, 0, [])
             assert len(things_of(Connection, SocketLink)) == before
             if type(server._loop) is asyncio.SelectorEventLoop:
                 timers = ask(server, lambda: [timer for timer in server._loop._scheduled if not timer.cancelled()])  # type: ignore[union-attr]
                 assert timers == []
-                assert ask(server, lambda: len(server._loop._selector.get_map())) == 3  # type: ignore[union-attr]  # the port, the reactor, the loop's own
-                assert ask(server, lambda: server._reactor._links) == {}  # type: ignore[union-attr]
+                assert ask(server, lambda: len(server._loop._selector.get_map())) == 2  # type: ignore[union-attr]  # the reactor, the loop's own
+            assert ask(server, lambda: len(server._turns.reactor._links)) == 1  # type: ignore[union-attr]  # the port
+            assert ask(server, lambda: len(server._turns.reactor._deadlines)) == 0  # type: ignore[union-attr]
     finally:
         gc.enable()
 
@@ -368,7 +369,7 @@ def test_one_that_floods_keeps_nobody_from_being_answered_or_let_in() -> None:
 class Buggy:
     """A hub with a bug: some of its calls raise. Everything else is the real one's."""
 
-    def __init__(self, hub: Hub, **bugs: Callable[..., None]) -> None:
+    def __init__(self, hub: Hub, **bugs: Callable[..., object]) -> None:
         self._hub = hub
         self._bugs = bugs
 
@@ -381,17 +382,22 @@ def test_a_bug_while_receiving_costs_only_that_client(caplog: pytest.LogCaptureF
         other.sync(b"SUB a 1\r\n")
         hub = server.hub
 
-        def receive(session: Session, chunk: bytearray, stop: int, now: float) -> None:
-            hub.receive(session, chunk, stop, now)
+        def receive(session: Session, chunk: bytearray, stop: int, now: float) -> bool:
+            done = hub.receive(session, chunk, stop, now)
             if b"BUG" in chunk[:stop]:
                 raise ZeroDivisionError("a bug")
+            return done
 
-        ask(server, lambda: setattr(server, "_hub", Buggy(hub, receive=receive)))
+        ask(server, lambda: setattr(server._turns, "hub", Buggy(hub, receive=receive)))
         with Raw(server) as victim:
             victim.send(b"SUB b 1\r\nPUB a 3\r\nBUG\r\n")
             assert victim.rest() == b""
         assert other.line() == b"MSG a 1 3" and other.line() == b"BUG", "what it had published before is sent"
-        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.sublist.count, len(server._connections))) == (1, 1, 1)
+        assert other.sync() == b"" and ask(server, lambda: (len(hub.sessions), hub.account.sublist.count, len(server._connections))) == (
+            1,
+            1,
+            1,
+        )
     assert "internal error, closing the connection" in caplog.text and "ZeroDivisionError: a bug" in caplog.text
 
 

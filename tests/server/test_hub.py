@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from hubs import Client, connect_line, new_client, new_hub
 
-from midge.server.hub import FLUSH_AT, Hub
+from midge.errors import InvalidSubjectError
+from midge.server.hub import FLUSH_AT, WORK, Hub
+from midge.server.peer import Peer
+from midge.server.session import Session
+from midge.server.sublist import Sink, Subscription
+from midge.wire.publication import Publication
 
 
 def pub(subject: str, payload: bytes = b"", reply: str = "") -> bytes:
@@ -158,6 +163,197 @@ def test_one_client_with_two_memberships() -> None:
     assert sum(sids.values()) == 200 and min(sids[b"1"], sids[b"2"]) > 50
 
 
+@pytest.mark.parametrize("count", [2, 512])
+def test_each_member_of_many_groups_gets_its_share(count: int) -> None:
+    """A generator whose low bits repeat soon gives everything to one member, where as many groups as its period are asked in turn."""
+    hub = new_hub()
+    publisher = new_client(hub)
+    members = [new_client(hub, b"".join(b"SUB g%d q %d\r\n" % (group, group) for group in range(count))) for _ in range(2)]
+    rounds = 64
+    for _ in range(rounds):
+        publisher.say(b"".join(pub(f"g{group}") for group in range(count)))
+    shares = [Counter(line.split()[1] for line in member.heard().split(b"\r\n") if line) for member in members]
+    for group in range(count):
+        one, other = (share[b"g%d" % group] for share in shares)
+        assert one + other == rounds and min(one, other) > 8, (group, one, other)
+
+
+# Bounded turns
+
+
+def test_a_turn_ends_after_a_budget_of_deliveries() -> None:
+    hub = new_hub()
+    publisher, subscribers = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(100)]
+    chunk = bytearray(pub("a", b"x") * 1000)
+    done = hub.receive(publisher.session, chunk, len(chunk), 0.0)
+    turns = 1
+    while not done:
+        hub.flush()
+        done = hub.proceed(publisher.session, 0.0)
+        turns += 1
+    hub.flush()
+    assert turns == pytest.approx(1000 * 102 / WORK, abs=1)
+    assert {received(subscriber) for subscriber in subscribers} == {1000}
+
+
+def test_a_turn_ends_after_a_budget_of_bytes() -> None:
+    hub = new_hub()
+    publisher, subscribers = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(10)]
+    assert not publisher.session.receive_data(pub("a", b"x" * 100_000) * 100, 0.0)
+    assert publisher.session.in_msgs < 20
+    assert all(subscriber.session.out_msgs == publisher.session.in_msgs for subscriber in subscribers)
+
+
+@pytest.mark.parametrize("line", [b"PING\r\n", b"SUB a 1\r\n", b"UNSUB 1\r\n", b"INFO {}\r\n", b"CONNECT {}\r\n"], ids=repr)
+def test_a_turn_ends_after_a_budget_of_anything_else(line: bytes) -> None:
+    client = new_client(new_hub())
+    assert not client.session.receive_data(line * 1000, 0.0)
+
+
+def test_a_publisher_that_is_to_be_held_back_stops_in_the_middle_of_its_chunk() -> None:
+    hub = new_hub(max_pending=400_000, max_payload=10_000)
+    publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    slow.takes = False
+    assert not publisher.session.receive_data(pub("a", b"x" * 1000) * 1000, 0.0)
+    assert publisher.session.stalled_by is slow.session and slow.session.closing is None
+    assert len(slow.session.outbox) < hub.stall_at + 2000
+
+
+def test_who_is_answered_is_sent_to_before_who_only_gets_messages() -> None:
+    hub = new_hub()
+    publisher, subscribers, quiet = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(50)], new_client(hub)
+    publisher.session.receive_data(pub("a"), 0.0)
+    quiet.session.receive_data(b"PING\r\n", 0.0)
+    assert hub.flush_some(10)
+    assert quiet.heard() == b"PONG\r\n" and sum(map(received, subscribers)) == 10
+    while hub.flush_some(10):
+        pass
+    assert sum(map(received, subscribers)) == 40 and not hub.has_more() and hub.piled == 0
+
+
+def test_everybody_is_sent_to_before_anybody_twice() -> None:
+    hub = new_hub()
+    publisher, subscribers = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(50)]
+    for _ in range(5):
+        publisher.session.receive_data(pub("a"), 0.0)
+        hub.flush_some(10)
+    assert [subscriber.flushes for subscriber in subscribers] == [subscribers[0].flushes] * 50
+
+
+# The server itself
+
+
+class Notes(Sink):
+    """Keeps what it is given, and does something with it."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.notes: list[tuple[bytes, bytes, bytes]] = []
+        self.answer = answer
+
+    def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
+        self.notes.append((subscription.subject, publication.subject(), publication.payload()))
+        if self.answer is not None:
+            self.answer(publication, producer)
+
+
+def test_a_sink_gets_what_is_published_beside_the_others() -> None:
+    hub = new_hub()
+    sink = Notes()
+    sub = hub.account.subscribe(sink, b"a.*")
+    publisher, other = new_client(hub), new_client(hub, b"SUB a.b 1\r\n")
+    publisher.say(pub("a.b", b"hi") + pub("b", b"no"))
+    assert sink.notes == [(b"a.*", b"a.b", b"hi")] and received(other) == 1 and sub.delivered == 1
+    assert hub.account.unsubscribe(sub) and not hub.account.unsubscribe(sub)
+    publisher.say(pub("a.b", b"hi"))
+    assert len(sink.notes) == 1 and received(other) == 1
+
+
+def test_a_sink_in_a_queue_group_and_for_no_responders() -> None:
+    hub = new_hub()
+    sink = Notes()
+    hub.account.subscribe(sink, b"a", b"q")
+    asker = new_client(hub, b"SUB r 1\r\n", headers=True, no_responders=True)
+    assert asker.ask(pub("a", b"", "r")) == b"" and len(sink.notes) == 1
+
+
+def test_a_sink_with_a_bug_costs_nobody_anything(caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    hub.account.subscribe(Notes(fail), b"a")
+    publisher, other = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    assert publisher.ask(pub("a") + b"PING\r\n") == b"PONG\r\n" and received(other) == 1
+    assert "ZeroDivisionError: a bug" in caplog.text and 'a message to "a" is lost' in caplog.text
+
+
+def test_a_malformed_subject_and_an_end_that_is_none() -> None:
+    hub = new_hub()
+    with pytest.raises(InvalidSubjectError):
+        hub.account.subscribe(Notes(), b"a..b")
+    with pytest.raises(TypeError, match="a Peer or a Sink, not a function"):
+        Subscription(lambda *_: None, b"a", None, b"")  # type: ignore[arg-type]
+
+
+def test_what_the_server_emits_is_routed_when_the_hub_is_flushed() -> None:
+    hub = new_hub()
+    client, old = new_client(hub, b"SUB a 1\r\n", headers=True), new_client(hub, b"SUB a 1\r\n")
+    assert hub.emit(hub.account, b"a", b"r", b"NATS/1.0\r\n\r\n", b"hi")
+    assert hub.has_more() and client.heard() == b""
+    hub.flush()
+    assert client.heard() == b"HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n" and old.heard() == b"MSG a 1 r 2\r\nhi\r\n"
+
+
+def test_a_sink_that_answers_itself_for_ever_holds_up_nobody() -> None:
+    hub = new_hub()
+    sink = Notes(lambda *_: hub.emit(hub.account, b"a", b"", b"", b"again"))
+    hub.account.subscribe(sink, b"a")
+    publisher = new_client(hub)
+    publisher.session.receive_data(pub("a"), 0.0)
+    for count in range(2, 2002, 10):
+        assert hub.flush_some(10) and len(sink.notes) <= count + 10
+    publisher.session.receive_data(b"PING\r\n", 0.0)
+    hub.flush_urgent()
+    assert publisher.heard() == b"PONG\r\n"
+
+
+def test_a_sink_that_multiplies_is_refused_in_time() -> None:
+    hub = new_hub(max_pending=100_000, max_payload=1000)
+    refused = []
+
+    def twice(publication: Publication, _: Peer | None) -> None:
+        refused.extend(not hub.emit(hub.account, b"a", b"", b"", b"x" * 500) for _ in range(2))
+
+    hub.account.subscribe(Notes(twice), b"a")
+    new_client(hub).session.receive_data(pub("a"), 0.0)
+    for _ in range(1000):
+        hub.flush_some(10)
+    assert any(refused) and hub.has_more()
+
+
+def test_hooks_hear_who_comes_subscribes_and_goes() -> None:
+    hub = new_hub()
+    events: list[tuple[object, ...]] = []
+
+    def connected(session: Session) -> None:
+        events.append(("connected", session.cid))
+
+    def subscribed(session: Session, sub: Subscription) -> None:
+        events.append(("subscribed", session.cid, sub.subject))
+
+    def closed(session: Session, reason: str) -> None:
+        events.append(("closed", session.cid, reason))
+
+    hub.on_connected.append(connected)
+    hub.on_subscribed.append(subscribed)
+    hub.on_closed.append(closed)
+    client, mute = new_client(hub), Client(hub)
+    client.say(b"SUB a 1\r\nSUB a..b 2\r\nCONNECT {}\r\nFOO\r\n")
+    mute.session.receive_eof()
+    assert events == [("connected", 1), ("subscribed", 1, b"a"), ("closed", 1, "Protocol Violation"), ("closed", 2, "Client Closed")]
+
+
 # Auto-unsubscribe
 
 
@@ -167,7 +363,7 @@ def test_a_subscription_ends_at_its_limit_whoever_publishes() -> None:
     for _ in range(3):
         for publisher in publishers:
             publisher.say(pub("a"))
-    assert received(subscriber) == 4 and hub.sublist.count == 0 and not subscriber.session.subs
+    assert received(subscriber) == 4 and hub.account.sublist.count == 0 and not subscriber.session.subs
 
 
 def test_the_limit_within_one_read() -> None:
@@ -197,9 +393,9 @@ def test_what_a_session_does_not_get_does_not_count_towards_its_limit() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\nUNSUB 1 1\r\n", echo=False)
     client.say(pub("a") * 3)
-    assert hub.sublist.count == 1
+    assert hub.account.sublist.count == 1
     new_client(hub).say(pub("a") * 3)
-    assert received(client) == 1 and hub.sublist.count == 0
+    assert received(client) == 1 and hub.account.sublist.count == 0
 
 
 # Counters
@@ -259,8 +455,8 @@ def test_a_slow_consumer_is_closed_counted_and_logged_and_nobody_else_notices(sl
         sent += 1
     waiting = 1000 + len("MSG a 1 1000\r\n\r\n")
     assert sent == 200_000 // waiting + 1
-    assert slow.session.closing == "Slow Consumer (Pending Bytes)" and slow.session.abandon and len(slow.session.outbox) == 0
-    assert hub.slow_consumers == 1 and hub.sublist.count == 1 and slow.session.cid not in hub.sessions
+    assert slow.session.closing == "Slow Consumer (Pending Bytes)" and slow.session.aborted and len(slow.session.outbox) == 0
+    assert hub.slow_consumers == 1 and hub.account.sublist.count == 1 and slow.session.cid not in hub.sessions
     assert [record.message for record in slow_log.records if record.levelno >= logging.INFO] == [
         "127.0.0.1:4000 - cid:2 - Slow Consumer Detected: MaxPending of 200000 Exceeded"
     ]
@@ -340,7 +536,7 @@ def test_everybody_with_something_to_send_is_on_the_list_once() -> None:
     hub = new_hub()
     publisher, one, two = new_client(hub), new_client(hub, b"SUB a 1\r\nSUB > 2\r\n"), new_client(hub, b"SUB b 1\r\n")
     publisher.session.receive_data(pub("a") * 3 + b"PING\r\nPING\r\n", 0.0)
-    assert sorted(session.cid for session in hub.dirty) == [1, 2]
+    assert [session.cid for session in hub.urgent] == [1] and [session.cid for session in hub.dirty] == [2]
     before = [client.flushes for client in (publisher, one, two)]
     hub.flush()
     assert [client.flushes - count for client, count in zip((publisher, one, two), before)] == [1, 1, 0]
@@ -375,9 +571,8 @@ class Leaving(Client):
     """A client whose connection turns out to be gone when it is sent to."""
 
     def flush(self) -> None:
-        self.session.abandon = True
-        self.session.receive_eof()
-        self.session.ended()
+        self.session.abort("Client Closed")
+        self.session.release()
 
 
 def test_a_client_that_goes_in_the_middle_of_a_fan_out() -> None:
@@ -387,7 +582,7 @@ def test_a_client_that_goes_in_the_middle_of_a_fan_out() -> None:
     publisher.say(pub("a", b"x" * (FLUSH_AT - 1)) * 3)
     assert [received(client) for client in clients] == [9, 9, 0, 9, 9]
     assert clients[2].session.closing == "Client Closed" and len(clients[2].session.outbox) == 0
-    assert hub.dirty == [] and len(hub.sessions) == 5 and hub.sublist.count == 12
+    assert hub.dirty == [] and len(hub.sessions) == 5 and hub.account.sublist.count == 12
 
 
 def test_a_publisher_that_goes_in_the_middle_of_its_own_fan_out() -> None:
@@ -407,8 +602,8 @@ def test_a_session_that_ends_is_forgotten_by_match_results_in_time() -> None:
         client.say(connect_line() + b"SUB s%d 1\r\n" % number)
         publisher.say(pub(f"s{number}") * 2)
         client.session.receive_eof()
-    publisher.session.rest()
-    assert hub.sublist.count == 0 and hub.sublist.cached() < 1000
+    publisher.wait()
+    assert hub.account.sublist.count == 0 and hub.account.sublist.cached() < 1000
 
 
 def test_a_subject_is_bytes() -> None:

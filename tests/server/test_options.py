@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from midge.server.options import MAX_PAYLOAD_LIMIT, Options
+from midge.server.options import MAX_PAYLOAD_LIMIT, ServerOptions
 
 DEFAULTS = {
     "host": "127.0.0.1", "port": 4222, "name": "", "user": None, "password": None, "token": None, "auth_timeout": 2.0,
@@ -49,33 +49,66 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 def test_the_defaults_are_nats_servers() -> None:
-    assert asdict(Options()) == DEFAULTS
+    assert asdict(ServerOptions()) == DEFAULTS
 
 
 @pytest.mark.parametrize("options", ACCEPTED, ids=str)
 def test_accepted(options: dict[str, Any]) -> None:
-    assert asdict(Options(**options)) == DEFAULTS | options
+    assert asdict(ServerOptions(**options)) == DEFAULTS | options
 
 
 @pytest.mark.parametrize("options, text", REFUSED, ids=lambda value: str(value) if isinstance(value, dict) else "")
 def test_refused(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Options(**options)
+        ServerOptions(**options)
 
 
 def test_a_value_that_does_not_change() -> None:
-    options = Options()
+    options = ServerOptions()
     with pytest.raises(FrozenInstanceError):
         options.port = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Options("127.0.0.1")  # type: ignore[call-arg]
-    assert Options() == Options() and hash(Options()) == hash(Options())
+        ServerOptions("127.0.0.1")  # type: ignore[call-arg]
+    assert ServerOptions() == ServerOptions() and hash(ServerOptions()) == hash(ServerOptions())
 
 
 def test_whether_credentials_are_wanted() -> None:
-    assert not Options().auth_required
-    assert Options(token="t").auth_required and Options(user="u", password="p").auth_required
+    assert not ServerOptions().auth_required
+    assert ServerOptions(token="t").auth_required and ServerOptions(user="u", password="p").auth_required
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "s3cret" not in repr(Options(user="u", password="s3cret")) and "s3cret" not in repr(Options(token="s3cret"))
+    assert "s3cret" not in repr(ServerOptions(user="u", password="s3cret")) and "s3cret" not in repr(ServerOptions(token="s3cret"))
+
+
+@pytest.mark.parametrize("name", ["password", "token"])
+@pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2x$", "$2y$"])
+def test_a_bcrypt_hash_is_no_password(name: str, prefix: str) -> None:
+    """nats-server would compare its hash with what a client sends; compared as it stands, it lets in whoever has seen the hash."""
+    secret = prefix + "11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG"
+    fields = {name: secret} | ({"user": "u"} if name == "password" else {})
+    with pytest.raises(ValueError, match="bcrypt") as caught:
+        ServerOptions(**fields)  # type: ignore[arg-type]
+    assert secret not in str(caught.value)
+    ServerOptions(token="$2")
+    ServerOptions(token="2a$")
+
+
+@pytest.mark.parametrize(
+    "fields, text",
+    [
+        ({"port": "4222"}, "port must be int, not str"),
+        ({"port": True}, "port must be int, not bool"),
+        ({"port": None}, "port must be int, not NoneType"),
+        ({"host": 4222}, "host must be str, not int"),
+        ({"password": b"p", "user": "u"}, "password must be str or None, not bytes"),
+        ({"ping_interval": "1"}, "ping_interval must be int or float, not str"),
+        ({"max_payload": 1.5}, "max_payload must be int, not float"),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_said_at_once(fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        ServerOptions(**fields)
+    assert str(caught.value) == text
+    assert ServerOptions(ping_interval=1).ping_interval == 1

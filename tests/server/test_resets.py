@@ -29,5 +29,5 @@ def test_hundreds_of_resets_in_one_turn(caplog: pytest.LogCaptureFixture) -> Non
         may_go_on.set()
         assert quiet.line() == b"MSG b 2 3" and quiet.line() == b"bye" and quiet.sync() == b""
         until(server, lambda: len(server.hub.sessions) == 2)
-        assert ask(server, lambda: (server.hub.sublist.count, len(server._connections))) == (1, 2)
+        assert ask(server, lambda: (server.hub.account.sublist.count, len(server._connections))) == (1, 2)
         assert len(caplog.records) - records <= COUNT, "one line for each at most"

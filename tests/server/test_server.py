@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import IO, Any
 
 import pytest
@@ -24,7 +26,7 @@ from midge.errors import ServerStartError
 from midge.server import server as module
 from midge.server import session as session_module
 from midge.server.hub import NATS_VERSION
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire.outbox import Outbox
 
@@ -127,18 +129,22 @@ def test_other_addresses(host: str) -> None:
 
 
 def test_options_or_keywords() -> None:
-    with Server(Options(port=0, name="mine", max_payload=1000)) as server, Raw(server) as client:
+    with Server(ServerOptions(port=0, name="mine", max_payload=1000)) as server, Raw(server) as client:
         assert client.info["server_name"] == "mine" and client.info["max_payload"] == 1000
     with Server(port=0, name="mine", ping_max=7) as server:
-        assert server.options == Options(port=0, name="mine", ping_max=7)
+        assert server.options == ServerOptions(port=0, name="mine", ping_max=7)
     for keywords in ({"name": "x"}, {"port": 0}, {"host": "127.0.0.1"}):
         with pytest.raises(TypeError, match="not both"):
-            Server(Options(), **keywords)  # type: ignore[arg-type]
+            Server(ServerOptions(), **keywords)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="nosuch"):
-        Server(nosuch=1)
+        Server(nosuch=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=re.escape("options must be a ServerOptions, not int; to give a port, write Server(port=4222)")):
+        Server(4222)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="port must be int, not str"):
+        Server(port="4222")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="port"):
         Server(port=70000)
-    assert Server().options == Options()
+    assert Server().options == ServerOptions()
 
 
 def test_a_port_that_is_taken() -> None:
@@ -225,6 +231,43 @@ def test_before_it_runs() -> None:
     server.__exit__()
 
 
+def test_the_keywords_are_the_fields_of_the_options() -> None:
+    keywords = inspect.signature(Server.__init__).parameters
+    assert set(keywords) - {"self", "options", "listen"} == {field.name for field in fields(ServerOptions)}
+    assert midge.ServerOptions is ServerOptions
+
+
+def test_without_a_block_in_a_thread() -> None:
+    server = Server(port=0)
+    server.stop_thread()
+    for _ in range(2):
+        server.start_thread()
+        with pytest.raises(ServerStartError, match="runs already"):
+            server.start_thread()
+        with Raw(server) as client:
+            assert client.sync() == b""
+        server.stop_thread()
+        server.stop_thread()
+        assert not server.is_running and threads() == []
+
+
+def test_what_ends_the_thread_before_its_time_is_raised_where_it_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    def leave() -> None:
+        raise SystemExit("enough")
+
+    server = Server(port=0)
+    with pytest.raises(SystemExit, match="enough"), server:
+        assert server._loop is not None and server._thread is not None
+        server._loop.call_soon_threadsafe(leave)
+        server._thread.join(30)
+        assert not server.is_running
+        with pytest.raises(ServerStartError, match="not running"):
+            server.clients()
+    assert "the server's thread has ended: SystemExit('enough')" in caplog.text
+    with server, Raw(server) as client:
+        assert client.sync() == b""
+
+
 # Stopping
 
 
@@ -236,7 +279,7 @@ def test_everybody_hears_of_the_end() -> None:
                 client.sync(b"SUB a 1\r\n")
             hub = server.hub
         assert [client.rest() for client in clients] == [b""] * 10
-        assert not hub.sessions and hub.sublist.count == 0 and server.hub is hub
+        assert not hub.sessions and hub.account.sublist.count == 0 and server.hub is hub
 
 
 def test_stopping_in_the_middle_of_a_flood() -> None:
@@ -452,7 +495,7 @@ def test_without_a_port() -> None:
                 sub = await one.subscribe("a")
                 await two.publish("a", b"x" * 1_000_000)
                 assert (await sub.next(timeout=5.0)).data == b"x" * 1_000_000
-                assert [session.peer for session in server.hub.sessions.values()] == ["pipe", "pipe"]
+                assert [session.address for session in server.hub.sessions.values()] == ["pipe", "pipe"]
             while server._connections:
                 await asyncio.sleep(0)
             assert not server.hub.sessions

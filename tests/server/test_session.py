@@ -21,7 +21,7 @@ def closed(client: Client) -> str | None:
 
 def test_the_first_info() -> None:
     hub = new_hub(name="n1", max_payload=1000, host="0.0.0.0", port=4000)
-    client = Client(hub, peer="10.0.0.7:5001")
+    client = Client(hub, address="10.0.0.7:5001")
     found = info(client.heard())
     assert found.pop("go")
     assert found == {
@@ -34,13 +34,13 @@ def test_info_says_where_the_server_really_listens_and_counts_its_clients() -> N
     hub = new_hub(port=0)
     hub.set_address("::1", 4999)
     for number in (1, 2, 3):
-        found = info(Client(hub, peer="[::1]:50").heard())
+        found = info(Client(hub, address="[::1]:50").heard())
         assert (found["host"], found["port"], found["client_id"], found["client_ip"]) == ("::1", 4999, number, "::1")
     assert found["server_name"] == found["server_id"] == hub.server_id == hub.server_name
 
 
 def test_a_client_without_an_address_gets_none() -> None:
-    assert "client_ip" not in info(Client(new_hub(), peer="pipe").heard())
+    assert "client_ip" not in info(Client(new_hub(), address="pipe").heard())
 
 
 @pytest.mark.parametrize("options", [{"token": "t"}, {"user": "u", "password": "p"}], ids=str)
@@ -79,17 +79,17 @@ def test_a_second_connect_drops_the_subscriptions_and_changes_what_it_names() ->
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\n", echo=True, name="first")
     assert client.ask(b"PUB a 0\r\n\r\n") == b"MSG a 1 0\r\n\r\n"
-    assert client.ask(b'CONNECT {"echo":false}\r\n') == b"" and hub.sublist.count == 0
+    assert client.ask(b'CONNECT {"echo":false}\r\n') == b"" and hub.account.sublist.count == 0
     assert client.session.connect.name == "first" and not client.session.verbose and not client.session.subs
-    assert client.ask(b"SUB a 1\r\nPUB a 0\r\n\r\n") == b"" and hub.sublist.count == 1
+    assert client.ask(b"SUB a 1\r\nPUB a 0\r\n\r\n") == b"" and hub.account.sublist.count == 1
 
 
 def test_a_second_connect_with_wrong_credentials_ends_it() -> None:
     hub = new_hub(token="t")
     client = new_client(hub, b"SUB a 1\r\n", auth_token="t")
-    assert hub.sublist.count == 1
+    assert hub.account.sublist.count == 1
     assert client.ask(connect_line(auth_token="x")) == b"-ERR 'Authorization Violation'\r\n"
-    assert closed(client) == "Authentication Failure" and hub.sublist.count == 0
+    assert closed(client) == "Authentication Failure" and hub.account.sublist.count == 0
 
 
 ENDS: list[tuple[dict[str, Any], bytes, bytes, str]] = [
@@ -117,7 +117,7 @@ def test_how_a_connection_ends(options: dict[str, Any], data: bytes, answer: byt
     hub = new_hub(**options)
     client, other = Client(hub), Client(hub)
     assert client.ask(data + b"PING\r\n") == answer
-    assert closed(client) == reason and not client.session.abandon and client.session.next_deadline() is None
+    assert closed(client) == reason and not client.session.aborted and client.session.next_deadline() is None
     assert list(hub.sessions) == [other.session.cid]
     assert client.ask(b"PING\r\n") == b""
     client.at(1e9)
@@ -130,7 +130,7 @@ def test_the_end_of_the_stream() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\n")
     client.session.receive_eof()
-    assert closed(client) == "Client Closed" and not hub.sessions and hub.sublist.count == 0
+    assert closed(client) == "Client Closed" and not hub.sessions and hub.account.sublist.count == 0
 
 
 # Limits
@@ -152,13 +152,13 @@ def test_max_subscriptions() -> None:
     refusal = b"-ERR 'maximum subscriptions exceeded'\r\n"
     assert client.ask(b"SUB c 3\r\nSUB a 1\r\nSUB c 4\r\n") == 3 * refusal
     assert client.ask(b"UNSUB 1\r\nSUB c 3\r\nPUB c 0\r\n\r\n") == b"MSG c 3 0\r\n\r\n"
-    assert hub.sublist.count == len(client.session.subs) == 2 and closed(client) is None
+    assert hub.account.sublist.count == len(client.session.subs) == 2 and closed(client) is None
 
 
 def test_subscribing_twice_with_one_sid_counts_once() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\nSUB b 1\r\n")
-    assert hub.sublist.count == 1
+    assert hub.account.sublist.count == 1
     assert client.ask(b"PUB b 0\r\n\r\nPUB a 0\r\n\r\n") == b"MSG a 1 0\r\n\r\n"
 
 
@@ -254,7 +254,7 @@ def test_a_client_that_leaves_ping_max_pings_unanswered_is_stale(ping_max: int) 
         assert closed(client) is None
     assert client.wait() == 2.0 + ping_max * INTERVAL
     assert client.heard() == b"PING\r\n" * ping_max + b"-ERR 'Stale Connection'\r\n"
-    assert closed(client) == "Stale Connection" and hub.stale_connections == 1 and not hub.sessions and hub.sublist.count == 0
+    assert closed(client) == "Stale Connection" and hub.stale_connections == 1 and not hub.sessions and hub.account.sublist.count == 0
 
 
 def test_an_answer_starts_the_count_anew() -> None:
@@ -317,38 +317,58 @@ def test_an_idle_session_holds_no_buffer() -> None:
     subscriber.takes = True
     subscriber.flush()
     for client in (publisher, subscriber):
+        assert len(client.session.outbox.buf) == len(client.session.parser.buf) == 0
         client.wait()
         client.say(b"PONG\r\n")
         client.wait()
         assert len(client.session.outbox.buf) == len(client.session.parser.buf) == 0 and client.session.last is None
 
 
-def test_resting_loses_nothing() -> None:
+def test_a_deadline_loses_nothing_of_what_has_come() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\n")
     client.say(b"PUB a 5\r\nhe")
-    client.session.rest()
+    client.wait()
+    client.heard()
     assert client.ask(b"llo\r\nPU") == b"MSG a 1 5\r\nhello\r\n"
-    client.session.rest()
+    client.wait()
+    client.heard()
     assert client.ask(b"B a 0\r\n\r\n") == b"MSG a 1 0\r\n\r\n"
-    client.takes = False
-    client.say(b"PING\r\n")
-    client.session.rest()
-    assert client.session.data_to_send() == b"PONG\r\n"
 
 
-def test_an_ended_session_holds_nothing() -> None:
+def test_a_released_session_holds_nothing() -> None:
     """Match results may still name it, until they are looked at again."""
     hub = new_hub()
-    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\nPUB x 1000000\r\n12345")  # what stands aside must go too
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\nPUB x 1000000\r\n12345")
     publisher.say(b"PUB a 0\r\n\r\n")
     session = subscriber.session
     assert len(session.parser.buf) > 0
     session.stalled_by = publisher.session
     session.receive_eof()
-    session.ended()
-    assert session.transport is session.stalled_by is None and len(session.parser.buf) == 0 and not session.subs
+    session.release()
+    assert session.transport is session.stalled_by is session.last is None and len(session.parser.buf) == 0 and not session.subs
     assert len(session.outbox.buf) == 0 and len(session.outbox) == 0
+
+
+# Statistics
+
+
+def test_when_it_came_and_was_last_heard_of() -> None:
+    client = new_client(new_hub(), now=5.0)
+    client.say(b"PING\r\n", 9.0)
+    assert (client.session.started, client.session.last_active) == (5.0, 9.0)
+
+
+def test_the_round_trip_is_that_of_connect_and_then_of_each_ping() -> None:
+    client = Client(new_hub(), now=5.0)
+    assert client.session.rtt is None
+    client.say(connect_line(), 5.25)
+    assert client.session.rtt == 0.25
+    client.say(b"PONG\r\n", 6.0)
+    assert client.session.rtt == 0.25, "nobody had asked"
+    asked = client.wait()
+    client.say(b"PONG\r\n", asked + 0.5)
+    assert client.session.rtt == 0.5
 
 
 # The log
@@ -419,7 +439,7 @@ def test_what_else_is_logged(log: pytest.LogCaptureFixture) -> None:
     hub = new_hub(max_subscriptions=1, max_connections=1)
     client = new_client(hub, b"SUB a 1\r\n")
     client.say(b"SUB b 2\r\nSUB c _sys_ 3\r\nPUB $NRG.x 0\r\n\r\nPUB a _R_.x 0\r\n\r\n")
-    Client(hub, peer="10.0.0.1:5")
+    Client(hub, address="10.0.0.1:5")
     client.say(b"-ERR 'oh'\r\n")
     wanted = [
         "127.0.0.1:4000 - cid:1 - maximum subscriptions exceeded",

@@ -27,7 +27,7 @@ from midge.cli import flags, logs
 from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
 from midge.server.hub import NATS_VERSION
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 from midge.server.server import Server, new_event_loop
 
 __all__ = ["USAGE", "Settings", "serve", "settings_of"]
@@ -49,7 +49,7 @@ _SIGNALS = {
 USAGE = """
 Usage: midge serve [options]
 
-Server Options:
+Server ServerOptions:
     -a, --addr, --net <host>         Bind to host address (default: 0.0.0.0)
     -p, --port <port>                Use port for clients (default: 4222; -1 takes a free one)
     -n, --name
@@ -57,7 +57,7 @@ Server Options:
     -P, --pid <file>                 File to store PID
         --ports_file_dir <dir>       Creates a ports file in the specified directory (nats-server_<pid>.ports)
 
-Logging Options:
+Logging ServerOptions:
     -l, --log <file>                 File to redirect log output (SIGUSR1 opens it anew)
     -T, --logtime                    Timestamp log entries (default: true)
         --logtime_utc                Timestamps in UTC instead of local timezone (default: false)
@@ -66,12 +66,12 @@ Logging Options:
     -VV                              The same: there is no system account to trace
     -DV, -DVV                        Debug and trace
 
-Authorization Options:
+Authorization ServerOptions:
         --user <user>                User required for connections
         --pass <password>            Password required for connections
         --auth <token>               Authorization token required for connections
 
-Common Options:
+Common ServerOptions:
     -h, --help                       Show this message
     -v, --version                    Show version
 """
@@ -81,7 +81,7 @@ Common Options:
 class Settings:
     """What the command line asks for: the server's options, and what belongs to the process around it."""
 
-    options: Options
+    options: ServerOptions
     debug: bool = False
     trace: bool = False
     stamp: bool = True
@@ -140,7 +140,7 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     name = str(values.get("name", ""))
     if " " in name:
         raise ValueError("server name cannot contain spaces")
-    options = Options(
+    options = ServerOptions(
         host=str(values.get("host") or _DEFAULT_HOST),
         port=int(values.get("port") or _DEFAULT_PORT),
         name=name,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hmac
 
 from midge.server.connect import Connect
-from midge.server.options import Options
+from midge.server.options import ServerOptions
 
 __all__ = ["is_allowed"]
 
 
-def is_allowed(options: Options, connect: Connect) -> bool:
+def is_allowed(options: ServerOptions, connect: Connect) -> bool:
     """True if no credentials are wanted, or these are the right ones."""
     if options.token is not None:
         return _same(options.token, connect.auth_token)

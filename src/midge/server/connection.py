@@ -1,7 +1,13 @@
-"""The driver of one client connection on the server's side: joins a Session to a Link, and to one timer.
+"""The driver of one client connection on the server's side: joins a Session to a Link and to the server's turns.
 
-It decides nothing about the protocol. Its one rule: after every call into the hub, flush the hub, then see whether this session
-is closing, stalled or has another deadline.
+It decides nothing about the protocol. It answers two questions: when is the client read from, and when is the link closed.
+
+    read from    unless the last chunk is not finished, or the client is stalled for the sake of a slow one, or it is closing
+    closed       when the session is closing and nothing waits, or at once where nothing that waits is worth sending; a closing
+                 client has write_deadline in all to take what waits
+
+Every call comes from the event loop, never from inside another call into the same connection: a link tells of its end in a
+later turn, and the hub's flush only ever sends. What a call has produced for others is sent at the end of the turn.
 """
 
 from __future__ import annotations
@@ -9,36 +15,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 from midge.link import Link
-from midge.server.hub import Hub
-from midge.server.session import CLIENT_CLOSED, Session
+from midge.server.peer import Peer
+from midge.server.reasons import CLIENT_CLOSED, INTERNAL_ERROR, READ_ERROR
+from midge.server.session import Session
+from midge.server.turns import Turns
 
 __all__ = ["Connection"]
 
 STALL_SECONDS = 0.01  # how long a publisher is held back at most for one read (nats-server's stallTotalAllowed)
-READ_ERROR = "Read Error"
-INTERNAL_ERROR = "Internal Error"
 
 log = logging.getLogger("midge.server")
 
 
 class Connection:
-    """One client. ``on_closed`` is called once, when the link is gone."""
+    """One client. ``on_closed`` is called once, when the link is closed."""
 
-    __slots__ = ("_closed", "_deadline", "_held_back", "_hub", "_lingers", "_loop", "_on_closed", "_timer", "link", "session")
+    __slots__ = ("_chunk", "_closed", "_deadline", "_held_back", "_lingers", "_on_closed", "_stall", "_turns", "link", "session")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, hub: Hub, session: Session, link: Link, on_closed: Callable[[Connection], None]
-    ) -> None:
-        self._loop = loop
-        self._hub = hub
+    def __init__(self, turns: Turns, session: Session, link: Link, on_closed: Callable[[Connection], None]) -> None:
+        self._turns = turns
         self._on_closed = on_closed
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = inf
-        self._held_back: dict[Connection, None] = {}
+        self._deadline: float | None = None
+        self._held_back: set[Connection] | None = None  # the publishers that are stalled for the sake of this client
+        self._stall: tuple[Connection, asyncio.TimerHandle] | None = None  # for whose sake this one is, and until when
+        self._chunk: bytearray | None = None  # what the session has not done with yet
         self._lingers = False
         self._closed = False
         self.session = session
@@ -55,154 +58,206 @@ class Connection:
         """Send what the session has to send; called by the hub. Never raises: a fan-out goes on whatever happens to one of many."""
         self._guard(self._flush)
 
-    def shut_down(self, reason: str) -> None:
-        """Close the session for a reason of the server's own, sending what waits."""
-        self._guard(self._shut_down, reason)
+    def close(self, reason: str) -> None:
+        """Close for a reason of the server's own, sending what waits."""
+        self._guard(self.session.close, reason)
+        self._turns.reactor.schedule()
 
     def abort(self, reason: str = CLIENT_CLOSED) -> None:
         """Close at once, whatever waits."""
-        self.session.abandon = True
         try:
-            self.session.close(reason)
+            self.session.abort(reason)
         finally:
-            self._finish()
+            self._close_link()
 
-    # What the link says
+    # What the link and the clock say
 
     def link_received(self, chunk: bytearray, size: int) -> bool:
-        self._guard(self._receive, chunk, size)
-        return True
+        return self._guard(self._receive, chunk, size) is not False
 
     def link_progress(self) -> None:
-        self._guard(self._go_on)
+        self._guard(self._progress)
 
     def link_stuck(self) -> None:
-        self._guard(self._give_up)
+        self._guard(self._expire)
 
     def link_lost(self, error: OSError | None) -> None:
-        self._guard(self._lose, error)
+        if error is not None:
+            self._guard(self.abort, READ_ERROR)
+        else:
+            self.close(CLIENT_CLOSED)
 
     # Private
 
-    def _guard(self, call: Callable[..., None], *args: Any) -> None:
+    def _guard(self, call: Callable[..., Any], *args: Any) -> Any:
         """The driver's safety net: a bug of ours costs this client its connection, and nobody else anything."""
         try:
-            call(*args)
+            return call(*args)
         except Exception:
-            log.exception("%s - internal error, closing the connection", self.session.peer)
+            log.exception("%s - internal error, closing the connection", self.session.address)
             self.abort(INTERNAL_ERROR)
-            self._hub.flush()
+            self._turns.reactor.schedule()
+            return None
 
     def _start(self) -> None:
         self.session.start()
+        self._set_deadline()
         self.link.start(self)
-        self._after()
 
-    def _receive(self, chunk: bytearray, size: int) -> None:
-        self._hub.receive(self.session, chunk, size, self._loop.time())
-        self._after()
+    def _receive(self, chunk: bytearray, size: int) -> bool:
+        turns = self._turns
+        if turns.delay:
+            self._keep(chunk)
+            turns.reactor.loop.call_later(turns.delay, self._guard, self._receive_late, chunk, size)
+            return False
+        done = turns.hub.receive(self.session, chunk, size, turns.time())
+        if not done:
+            self._keep(chunk)
+        self._settle()
+        return done
 
-    def _shut_down(self, reason: str) -> None:
-        self.session.close(reason)
-        self._after()
+    def _receive_late(self, chunk: bytearray, size: int) -> None:
+        """Take a chunk that was held back for a while."""
+        if self._closed:
+            return
+        turns = self._turns
+        if turns.hub.receive(self.session, chunk, size, turns.time()):
+            self._give_back()
+        self._settle()
+        turns.reactor.schedule()
 
-    def _lose(self, error: OSError | None) -> None:
-        if error is not None:
-            self.session.abandon = True
-        self.session.close(CLIENT_CLOSED if error is None else READ_ERROR)
-        self._after()
+    def _proceed(self) -> None:
+        """Go on with the chunk, in a turn of its own."""
+        self._turns.unfinished -= 1
+        self._guard(self._proceed_now)
 
-    def _give_up(self) -> None:
-        """The client takes nothing. Whether it was closing anyway or not: that is the end."""
-        if self.session.closing is None:
-            self.session.stuck(len(self.session.outbox))
-        self.abort()
-        self._hub.flush()
+    def _proceed_now(self) -> None:
+        turns = self._turns
+        if self._closed or self._chunk is None:
+            return
+        if turns.hub.proceed(self.session, turns.time()):
+            self._give_back()
+        self._settle()
 
-    def _go_on(self) -> None:
-        session = self.session
-        session.blocked = self.link.blocked
-        if self._held_back and len(session.outbox) <= self._hub.stall_at:
-            self._release()
-        if session.closing is not None:
-            self._finish()
-
-    def _flush(self) -> None:
-        self.link.flush()
-        self.session.blocked = self.link.blocked
-        if self.session.closing is not None:
-            self._finish()
-
-    def _after(self) -> None:
-        """The rule of the module."""
-        self._hub.flush()
+    def _settle(self) -> None:
+        """The session has been told something: see what it wants now."""
         session = self.session
         if session.closing is not None:
-            self._finish()
             return
-        if session.stalled_by is not None:
-            self._stall(session.stalled_by)
-        deadline = session.next_deadline()
-        if deadline is not None and deadline < self._deadline:
-            self._arm(deadline)
+        slow = session.stalled_by
+        if slow is not None:
+            session.stalled_by = None
+            self._stall_for(slow)
+        if self._chunk is not None:
+            self._read_on()
+        if session.next_deadline() != self._deadline:
+            self._set_deadline()
 
-    def _arm(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._deadline = deadline
-        self._timer = self._loop.call_at(deadline, self._guard, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._deadline = inf
-        self.session.handle_timeout(self._loop.time())
-        self._after()
-        if not self._closed:
-            self.session.rest()
-
-    def _stall(self, slow: Session) -> None:
-        """Stop reading until the slow client has caught up, for STALL_SECONDS at most."""
-        self.session.stalled_by = None
-        if slow.closing is not None or slow is self.session or not isinstance(slow.transport, Connection):
-            return
+    def _keep(self, chunk: bytearray) -> None:
+        self._chunk = chunk
         self.link.pause_reading()
-        slow.transport._held_back[self] = None
-        self._loop.call_later(STALL_SECONDS, self._read_on)
+
+    def _give_back(self) -> None:
+        """The session has done with its chunk."""
+        if self._chunk is not None:
+            self._turns.reactor.give_back(self._chunk)
+            self._chunk = None
+            self._read_on()
 
     def _read_on(self) -> None:
-        if not self._closed and self.session.closing is None:
+        """Go on with the chunk, or read another, unless something keeps the client from being heard."""
+        if self._closed or self._stall is not None or self.session.closing is not None:
+            return
+        if self._chunk is not None:
+            self._turns.unfinished += 1
+            self._turns.reactor.defer(self._proceed)
+        else:
             self.link.resume_reading()
 
-    def _release(self) -> None:
-        held_back, self._held_back = self._held_back, {}
-        for connection in held_back:
-            connection._read_on()
+    def _set_deadline(self) -> None:
+        self._deadline = self.session.next_deadline()
+        if self._deadline is not None:
+            self._turns.reactor.call_at(self._deadline, self._on_deadline)
 
-    def _finish(self) -> None:
+    def _on_deadline(self) -> None:
+        self._guard(self._expire if self._lingers else self._handle_timeout)
+
+    def _handle_timeout(self) -> None:
+        self.session.handle_timeout(self._turns.time())
+        self._set_deadline()
+
+    def _progress(self) -> None:
+        session = self.session
+        session.blocked = self.link.blocked
+        if self._held_back and len(session.outbox) <= self._turns.hub.stall_at:
+            self._let_go()
+        if session.closing is not None:
+            self._close_link()
+
+    def _flush(self) -> None:
+        session = self.session
+        self.link.flush()
+        session.blocked = self.link.blocked
+        if session.closing is not None:
+            self._close_link()
+
+    # Holding publishers back
+
+    def _stall_for(self, slow: Peer) -> None:
+        """Do not go on until the slow client has caught up, for STALL_SECONDS at most."""
+        other = slow.transport
+        if slow.closing is not None or other is self or not isinstance(other, Connection):
+            return
+        if other._held_back is None:
+            other._held_back = set()
+        other._held_back.add(self)
+        self.link.pause_reading()
+        self._stall = other, self._turns.reactor.loop.call_later(STALL_SECONDS, self._guard, self._end_stall)
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            other, timer = self._stall
+            timer.cancel()
+            if other._held_back is not None:
+                other._held_back.discard(self)
+            self._stall = None
+            self._read_on()
+
+    def _let_go(self) -> None:
+        """Whoever was held back for the sake of this client goes on."""
+        held_back, self._held_back = self._held_back, None
+        for connection in held_back or ():
+            connection._guard(connection._end_stall)
+
+    # The end
+
+    def _expire(self) -> None:
+        """The client takes nothing. Whether it was closing anyway or not: that is the end."""
+        if self.session.closing is None:
+            self.session.expire()
+        self.abort()
+
+    def _close_link(self) -> None:
         """The session is closing: close the link once everything is sent, or at once where nothing is worth sending."""
         if self._closed:
             return
         session = self.session
-        if self.link.blocked and not session.abandon:
+        if self.link.blocked and not session.aborted:
             self._linger()
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._turns.reactor.cancel(self._on_deadline)
+        self._end_stall()
         try:
             self.link.close()
         finally:
-            session.ended()
-            self._release()
+            session.release()
+            self._let_go()
             self._on_closed(self)
 
     def _linger(self) -> None:
         """Let the client take the rest. However slowly it does, it has write_deadline in all: it counts for no limit any more."""
-        if self._lingers:
-            return
-        self._lingers = True
-        self.link.pause_reading()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(self._hub.options.write_deadline, self._guard, self._give_up)
+        if not self._lingers:
+            self._lingers = True
+            self.link.pause_reading()
+            self._turns.reactor.call_at(self._turns.time() + self._turns.hub.options.write_deadline, self._on_deadline)

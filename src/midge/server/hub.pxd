@@ -1,45 +1,72 @@
 cimport cython
+from midge.server.account cimport Account
+from midge.server.peer cimport Peer
+from midge.server.results cimport Result
 from midge.server.session cimport Session
-from midge.server.sublist cimport Result, Sublist, Subscription
+from midge.server.sublist cimport Group, Node, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
-cdef long long _LCG_FACTOR, _LCG_STEP, _LCG_MASK
+cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH
+cdef unsigned long long _MULTIPLIER, _MASK
 
 
 @cython.final
 cdef class Hub:
     cdef readonly object options
-    cdef readonly Sublist sublist
+    cdef readonly Account account
+    cdef readonly dict accounts
     cdef readonly dict sessions
-    cdef readonly list dirty
+    cdef readonly list on_connected, on_subscribed, on_closed
+    cdef readonly list urgent, dirty
     cdef public long long slow_consumers, stale_connections
     cdef readonly long long total_sessions
     cdef readonly Py_ssize_t flush_at, stall_at
-    cdef list _closed
-    cdef long long _seed
+    cdef readonly Py_ssize_t piled
+    cdef list _sending
+    cdef object _emitted
+    cdef Py_ssize_t _emitted_size
+    cdef Py_ssize_t _work
+    cdef unsigned long long _random
     cdef Py_ssize_t _max_pending
+    cdef dict _connects
     cdef dict _info
     cdef bytes _info_head
 
+    cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int)
-    cpdef receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now)
-    @cython.locals(session=Session)
-    cpdef flush(self)
-    @cython.locals(out=Outbox)
-    cpdef relieve(self, Session target)
-    @cython.locals(buf=bytearray, result=Result, sub=Subscription, group=list, delivered=bint)
-    cdef _publish(self, Session session, Publication publication, int op)
-    @cython.locals(target=Session, out=Outbox, size=Py_ssize_t)
-    cdef bint _deliver(self, Session producer, Subscription sub, Publication publication) except -1
-    @cython.locals(count=Py_ssize_t, at=Py_ssize_t)
-    cdef bint _deliver_one(self, Session producer, list group, Publication publication) except -1
+    cpdef bint proceed(self, Session session, double now) except -1
+    @cython.locals(sublist=Sublist, result=Result, cached=bint)
+    cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
+    @cython.locals(publication=Publication)
+    cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int)
-    cdef bint _is_reserved(self, Session session, Publication publication, bytes subject) except -1
-    @cython.locals(sub=Subscription)
-    cdef _say_no_responders(self, Session session, Publication publication, bytes subject)
+    cdef _publish(self, Session session, Publication publication, int op)
+    @cython.locals(node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint)
+    cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
+    @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t)
+    cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
+    cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
+    @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
+    cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
+    @cython.locals(state="unsigned long long")
+    cdef Py_ssize_t _choose(self, Py_ssize_t count) except -1
+    @cython.locals(first=int, subject=bytes, reply=bytes)
+    cdef bint _is_reserved(self, Session session, Publication publication) except -1
+    @cython.locals(account=Account, sub=Subscription)
+    cdef _say_no_responders(self, Session session, Publication publication)
+    cpdef bint has_more(self) except -1
+    @cython.locals(peer=Peer)
+    cpdef flush_urgent(self)
+    @cython.locals(account=Account, publication=Publication, peer=Peer)
+    cpdef bint flush_some(self, Py_ssize_t count) except -1
+    @cython.locals(out=Outbox)
+    cpdef send_early(self, Peer peer)
 
+
+@cython.locals(node=Node, sub=Subscription)
+cdef Subscription _own(Result result, Session session)
 
 cdef bint _is_literal(bytes subject) except -1
 

@@ -1,13 +1,16 @@
-"""Hub: routes what one client publishes to everybody who is subscribed. Pure: no socket, no clock, no randomness of its own.
+"""Hub: routes what one peer publishes to everybody who is subscribed. Pure: no socket, no clock, no randomness of its own.
 
-The hub owns the sublist, the sessions and the counters of one server. ``receive`` is the message path: it parses a chunk and, for
-each publish, looks up the subscribers and appends the message to their outboxes; nothing is allocated per message. Sessions that
-have something to send are collected in ``dirty``, each once, and sent by ``flush`` after the chunk. An outbox that has collected
-64 KiB meanwhile is sent at once, so that one chunk fanned out to thousands of clients does not pile up.
+The hub owns the accounts and the sessions of one server. ``receive`` is the message path: it parses a chunk and routes each publish that
+it finds; nothing is allocated per message. ``route`` is the one way in, for clients and for the server itself: it looks up
+who is subscribed and appends the message to their outboxes. What the server itself has to say is queued by ``emit`` and routed when the
+hub is flushed, so a sink may emit while it is delivered to, and nothing recurses.
+
+A turn is bounded. ``receive`` stops after a budget of work, or when its client is to be held back, and leaves the rest of the chunk to
+``proceed``. Who has something to send stands on one of two lists, each once: ``urgent``, those who are answered (PONG, INFO, +OK, -ERR),
+and ``dirty``, those who got a message. ``flush_urgent`` and ``flush_some`` send; an outbox of 64 KiB is sent at once.
 
 Backpressure is nats-server's: a publisher that overfills another client's outbox (three quarters of max_pending) is marked
-``stalled_by`` that client, and the driver stops reading from it for a moment; a client that exceeds max_pending all the same is
-a slow consumer and is disconnected.
+``stalled_by`` that client, and is not read from for a moment; a client that exceeds max_pending all the same is a slow consumer.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
 from midge.server import trace
-from midge.server.options import Options
+from midge.server.account import GLOBAL_ACCOUNT
+from midge.server.connect import Connect
+from midge.server.options import ServerOptions
 from midge.server.quote import quote
 
 if TYPE_CHECKING:
@@ -28,27 +35,40 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.server.account import Account
+    from cython.cimports.midge.server.peer import Peer
+    from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
-    from cython.cimports.midge.server.sublist import Sublist, Subscription
+    from cython.cimports.midge.server.sublist import Group, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.server.account import Account
+    from midge.server.peer import Peer
+    from midge.server.results import Result
     from midge.server.session import Session
-    from midge.server.sublist import Sublist, Subscription
+    from midge.server.sublist import Group, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
 
-__all__ = ["GLOBAL_ACCOUNT", "NATS_VERSION", "Hub"]
+__all__ = ["FLUSH_AT", "NATS_VERSION", "WORK", "Hub"]
 
 NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
-GLOBAL_ACCOUNT = "$G"
 FLUSH_AT = 65536
-_ACCOUNT_INFO = b',"connect_info":true,"remote_account":"%b"' % GLOBAL_ACCOUNT.encode()
-_LCG_FACTOR = 1103515245
-_LCG_STEP = 12345
-_LCG_MASK = 0x7FFFFFFF
+WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
+_WORK = WORK
+_WORK_CONTROL = 64  # what else costs as much as how many deliveries: an operation that is no publish,
+_WORK_SEND = 256  # sending a long outbox,
+_WORK_SHIFT = 9  # 512 bytes of a message,
+_WORK_PUBLISH = 2  # and finding out who gets it
+_SHARED = 256  # CONNECT lines that are remembered for all who say the same
+_MULTIPLIER = 2685821657736338717
+_MASK = 0xFFFFFFFFFFFFFFFF
+_EVERYBODY = 1 << 30
+
+log = logging.getLogger("midge.server")
 
 
 class Hub:
@@ -58,23 +78,42 @@ class Hub:
         options: the server's options.
         server_id: the server's public nkey.
         seed: where the choice among the members of a queue group begins.
+
+    Attributes:
+        account: the account of everybody who is in no other.
+        sessions: the open connections by number; ``total_sessions`` counts those that there ever were.
+        piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
+        on_connected: called with a session whose first CONNECT was accepted.
+        on_subscribed: called with a session and its new subscription.
+        on_closed: called with a session that ends, and the reason. It may still be about to be sent something.
     """
 
     __slots__ = (
-        "_closed", "_info", "_info_head", "_max_pending", "_seed",
-        "dirty", "flush_at", "options", "sessions", "slow_consumers", "stale_connections", "stall_at", "sublist", "total_sessions",
+        "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
+        "account", "accounts", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled", "sessions",
+        "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
-    def __init__(self, options: Options, server_id: str, seed: int) -> None:
+    def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
-        self.sublist = Sublist()
+        self.account = Account(GLOBAL_ACCOUNT, options.max_subscriptions)
+        self.accounts = {self.account.name: self.account}
         self.sessions: dict[int, Session] = {}
-        self.dirty: list[Session] = []
+        self.on_connected: list[Callable[[Session], None]] = []
+        self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
+        self.on_closed: list[Callable[[Session, str], None]] = []
+        self.urgent: list[Peer] = []
+        self.dirty: list[Peer] = []
+        self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
+        self._emitted: deque[tuple[Account, Publication]] = deque()
+        self._emitted_size = 0
         self.slow_consumers = 0
         self.stale_connections = 0
         self.total_sessions = 0
-        self._closed = [0, 0, 0, 0]
-        self._seed = seed & _LCG_MASK
+        self.piled = 0
+        self._work = 0
+        self._random = seed & _MASK or 1
+        self._connects: dict[Connect, Connect] = {}
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
@@ -107,114 +146,172 @@ class Hub:
     def server_name(self) -> str:
         return str(self._info["server_name"])
 
-    def connect(self, peer: str, now: float, jitter: float) -> Session:
-        """Return the session of a new connection. Next: set its ``transport``, call its ``start``, then ``flush``."""
+    # Sessions
+
+    def connect(self, address: str, now: float, jitter: float) -> Session:
+        """Return the session of a new connection. Next: set its ``transport``, call its ``start``, then flush."""
         self.total_sessions += 1
-        session = Session(self, self.total_sessions, peer, now, jitter)
+        session = Session(self, self.total_sessions, address, now, jitter)
         self.sessions[session.cid] = session
+        self.account.add(session)
         return session
 
     def has_room(self) -> bool:
         """True if the newest session is not one too many."""
         return len(self.sessions) <= self.options.max_connections
 
-    def forget(self, session: Session) -> None:
-        """Take a session out; its counters stay in the totals."""
-        if self.sessions.pop(session.cid, None) is not None:
-            counts = (session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
-            self._closed = [total + count for total, count in zip(self._closed, counts)]
+    def opened(self, session: Session) -> None:
+        """The session's first CONNECT was accepted."""
+        for hook in self.on_connected:
+            hook(session)
+
+    def remove(self, session: Session, reason: str) -> None:
+        """Take out a session that has begun to close."""
+        if self.sessions.pop(session.cid, None) is None:
+            return
+        account: Account = session.account
+        account.remove(session)
+        for hook in self.on_closed:
+            hook(session, reason)
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""
-        counts = [(s.in_msgs, s.in_bytes, s.out_msgs, s.out_bytes) for s in self.sessions.values()]
-        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in zip(self._closed, *counts))
+        columns = zip(*(account.totals() for account in self.accounts.values()))
+        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in columns)
         return in_msgs, in_bytes, out_msgs, out_bytes
 
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
         info = self._info_head + b',"client_id":%d' % session.cid
-        client_ip = session.peer.rpartition(":")[0].strip("[]")
+        client_ip = session.address.rpartition(":")[0].strip("[]")
         if client_ip:
-            info += b',"client_ip":%b' % json.dumps(client_ip).encode()
-        return info + (_ACCOUNT_INFO if connect_info else b"") + b"}"
+            info += b',"client_ip":"%b"' % client_ip.encode()
+        return info + (b',"connect_info":true,"remote_account":"%b"}' % session.account.name.encode() if connect_info else b"}")
+
+    def shared(self, connect: Connect) -> Connect:
+        """Return one object for all clients that say the same of themselves, if there is no secret in it."""
+        if connect.has_credentials():
+            return connect
+        if len(self._connects) >= _SHARED:
+            self._connects.clear()
+        return self._connects.setdefault(connect, connect)
 
     # The message path
 
-    def receive(self, session: Session, chunk: bytearray, stop: int, now: float) -> None:
-        """Take chunk[:stop] from a client. Next: ``flush``; see the session's ``closing`` and ``stalled_by``."""
+    def receive(self, session: Session, chunk: bytearray, stop: int, now: float) -> bool:
+        """Take chunk[:stop] from a client. True where it is done with. Next: flush; see the session's ``closing`` and ``stalled_by``.
+
+        False where the turn is over before the chunk is: leave the chunk alone, take no other, and call ``proceed`` in a later turn.
+        """
         if session.closing is not None:
-            return
+            return True
+        session.last_active = now
+        session.parser.receive(chunk, stop)
+        return self.proceed(session, now)
+
+    def proceed(self, session: Session, now: float) -> bool:
+        """Go on with the session's chunk. Answers what ``receive`` answers."""
         parser = session.parser
-        parser.receive(chunk, stop)
+        self._work = _WORK
         try:
-            while True:
+            while session.closing is None:
                 op = parser.next()
                 if op == PUB or op == HPUB:
                     self._publish(session, parser.publication, op)
                 elif op == NEED_DATA:
-                    return
+                    return True
                 else:
+                    self._work -= _WORK_CONTROL
                     session.handle(op, now)
-                if session.closing is not None:
-                    return
+                if self._work < 0 or session.stalled_by is not None:
+                    return session.closing is not None
         except RemoteProtocolError as error:
-            session.fail(error)
+            session.refuse(error)
+        return True
 
-    def flush(self) -> None:
-        """Let the driver send what every dirty session has to send. Each is off the list first: nobody's failure keeps it there."""
-        while self.dirty:
-            session = self.dirty.pop()
-            session.dirty = False
-            if session.transport is not None:
-                session.transport.flush()
+    def route(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
+        """Give a message to everybody in the account who is subscribed to its subject. True if anybody was.
 
-    def relieve(self, target: Session) -> None:
-        """Send a long outbox now; give its session up where that does not help."""
-        if not target.blocked and target.transport is not None:
-            target.transport.flush()
-        out = target.outbox
-        if target.closing is None and out.before + out.fill - out.start > self._max_pending:
-            target.overflow()
+        Args:
+            producer: who sent it, None for the server itself.
+        """
+        sublist = account.sublist
+        cached = producer is not None and producer.account is account
+        result: Result | None = producer.last if cached else None  # type: ignore[union-attr]
+        if (
+            result is None
+            or not same(publication.buf, publication.subject_start, publication.subject_end, result.subject)
+            or not result.is_fresh()
+        ):
+            result = sublist.match(cut(publication.buf, publication.subject_start, publication.subject_end))
+            if cached:
+                producer.last = None if result.stale else result  # type: ignore[union-attr]
+        self._work -= _WORK_PUBLISH
+        sublist.routing += 1
+        try:
+            return self._fan_out(producer, result, publication)
+        finally:
+            sublist.routing -= 1
+            if sublist.unsettled:
+                sublist.settle()
+
+    def emit(self, account: Account, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
+        """Queue a message of the server's own, to be routed when the hub is flushed. Next: flush.
+
+        False, and nothing is queued, where as much waits already as may wait for a client: whoever emits must wait or give up.
+        """
+        if self._emitted_size > self._max_pending:
+            return False
+        publication = Publication.compose(subject, reply, header, payload)
+        self._emitted_size += publication.end
+        self._emitted.append((account, publication))
+        return True
 
     def _publish(self, session: Session, publication: Publication, op: int) -> None:
-        buf = publication.buf
         session.in_msgs += 1
         session.in_bytes += publication.payload_end - publication.payload_start
         session.active = True
         if session.tracing:
+            self._work -= _WORK_CONTROL
             trace.log_publish(session, op)
-        result = session.last
-        if (
-            result is None
-            or not same(buf, publication.subject_start, publication.subject_end, result.subject)
-            or not self.sublist.is_fresh(result)
-        ):
-            result = self.sublist.match(cut(buf, publication.subject_start, publication.subject_end))
-            session.last = result
-        if session.pedantic and not _is_literal(result.subject):
+        if session.pedantic and not _is_literal(publication.subject()):
             session.send_error("Invalid Publish Subject")
-        if self._is_reserved(session, publication, result.subject):
+        first = publication.buf[publication.subject_start]
+        if (first == 36 or first == 95 or publication.reply_end) and self._is_reserved(session, publication):
             return
         if session.verbose:
             session.send_ok()
-        delivered = False
-        for sub in result.plain:
-            if self._deliver(session, sub, publication):
-                delivered = True
-        for group in result.groups:
-            if self._deliver_one(session, group, publication):
-                delivered = True
-        if not delivered and session.no_responders and publication.reply_end:
-            self._say_no_responders(session, publication, result.subject)
+        if not self.route(session.account, publication, session) and session.no_responders and publication.reply_end:
+            self._say_no_responders(session, publication)
 
-    def _deliver(self, producer: Session, sub: Subscription, publication: Publication) -> bool:
+    def _fan_out(self, producer: Peer | None, result: Result, publication: Publication) -> bool:
+        """Deliver to everybody in the result. Its members keep their places meanwhile; who leaves meanwhile does not get it."""
+        delivered = False
+        all_groups = result.groups  # the result itself may go stale on the way
+        for node in result.nodes:
+            sub = node.one
+            if sub is not None:
+                if self._deliver(producer, sub, publication):
+                    delivered = True
+            elif node.plain is not None:
+                for member in node.plain:
+                    if member is not None and self._deliver(producer, member, publication):
+                        delivered = True
+        for groups in all_groups:
+            if self._deliver_one(producer, groups, publication):
+                delivered = True
+        return delivered
+
+    def _deliver(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
         """Append the message to the subscriber's outbox. False where it may not have it."""
-        target = sub.session
+        target = sub.peer
+        if target is None:
+            return self._deliver_to_sink(producer, sub, publication)
         if target.closing is not None or (target is producer and not target.echo):
             return False
         sub.delivered += 1
         if sub.limit and sub.delivered >= sub.limit:
-            target.drop(sub)
+            target.unsubscribe(sub)
         out = target.outbox
         size = publication.payload_end - publication.payload_start
         if publication.header_size < 0 or (target.headers and publication.header_size):
@@ -224,35 +321,72 @@ class Hub:
             put_stripped(out, publication, sub.sid)
         target.out_msgs += 1
         target.out_bytes += size
+        self._work -= 1 + (size >> _WORK_SHIFT)
+        self.piled += size
         if not target.dirty:
             target.dirty = True
             self.dirty.append(target)
         if target.tracing:
-            trace.log_delivery(target, sub.sid, publication)
-        if out.before + out.fill - out.start > self.flush_at:
-            self.relieve(target)
-            if out.before + out.fill - out.start > self.stall_at:
+            target.log_delivery(sub, publication)
+        if out.waiting() > self.flush_at:
+            self.send_early(target)
+            if producer is not None and out.waiting() > self.stall_at:
                 producer.stalled_by = target
         return True
 
-    def _deliver_one(self, producer: Session, group: list[Subscription], publication: Publication) -> bool:
-        """Deliver to one member of a queue group: a random one, or the next that may have it."""
-        count = len(group)
-        self._seed = (self._seed * _LCG_FACTOR + _LCG_STEP) & _LCG_MASK
-        at = (self._seed >> 8) % count
-        for _ in range(count):
-            if self._deliver(producer, group[at], publication):
-                return True
-            at = at + 1 if at + 1 < count else 0
+    def _deliver_to_sink(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
+        """Hand the message to a subscription of the server's own. The safety net: its bug costs neither publisher nor subscribers."""
+        sub.delivered += 1
+        self._work -= _WORK_CONTROL
+        try:
+            sub.sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
+        except Exception:
+            log.exception("internal error, a message to %s is lost", quote(sub.subject))
+        return True
+
+    def _deliver_one(self, producer: Peer | None, groups: list[Group], publication: Publication) -> bool:
+        """Deliver to one member of a queue group: a random one, or the next that may have it. Each group has those of one pattern."""
+        total = 0
+        for group in groups:
+            total += len(group.members)
+        if total == 0:
+            return False
+        at = self._choose(total)
+        turn = 0
+        group = groups[0]
+        while at >= len(group.members):
+            at -= len(group.members)
+            turn += 1
+            group = groups[turn]
+        for _ in range(len(groups) + 1):  # the first group twice: from the chosen member on, and at last from its beginning
+            members = group.members
+            while at < len(members):
+                if self._deliver(producer, members[at], publication):
+                    return True
+                at += 1
+            at = 0
+            turn = turn + 1 if turn + 1 < len(groups) else 0
+            group = groups[turn]
         return False
 
-    def _is_reserved(self, session: Session, publication: Publication, subject: bytes) -> bool:
+    def _choose(self, count: int) -> int:
+        """Return a random number below count: xorshift64*, of whose 64 bits the upper half is used."""
+        state = self._random
+        state ^= state >> 12
+        state ^= (state << 25) & _MASK
+        state ^= state >> 27
+        self._random = state
+        return ((((state * _MULTIPLIER) & _MASK) >> 32) * count) >> 32
+
+    def _is_reserved(self, session: Session, publication: Publication) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
-        first = subject[0]
-        if (first == 36 or first == 95) and (subject.startswith(b"$NRG.") or _is_gateway(subject)):
-            session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
-            session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
-            return True
+        first = publication.buf[publication.subject_start]
+        if first == 36 or first == 95:
+            subject = publication.subject()
+            if subject.startswith(b"$NRG.") or _is_gateway(subject):
+                session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
+                session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
+                return True
         if publication.reply_end == 0:
             return False
         first = publication.buf[publication.reply_start]
@@ -265,14 +399,80 @@ class Hub:
         session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
         return True
 
-    def _say_no_responders(self, session: Session, publication: Publication, subject: bytes) -> None:
+    def _say_no_responders(self, session: Session, publication: Publication) -> None:
         """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
         reply = publication.reply()
-        for sub in self.sublist.match(reply).plain:
-            if sub.session is session:
-                header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
-                session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
-                return
+        account: Account = session.account
+        sub = _own(account.sublist.match_uncached(reply), session)
+        if sub is not None:
+            header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % publication.subject()
+            session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
+
+    # Sending
+
+    def has_more(self) -> bool:
+        """True while a message waits to be routed or anybody has something to send."""
+        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted)
+
+    def flush(self) -> None:
+        """Route what was emitted and let everybody send. Who must not take too long uses ``flush_some``."""
+        while self.flush_some(_EVERYBODY):
+            pass
+
+    def flush_urgent(self) -> None:
+        """Let everybody send who is answered. Each is off the list first: nobody's failure keeps it there."""
+        while self.urgent:
+            peer = self.urgent.pop()
+            peer.urgent = False
+            if peer.transport is not None:
+                peer.transport.flush()
+
+    def flush_some(self, count: int) -> bool:
+        """Do some of what ``flush`` does: route so many messages at most, then send for as many. True while there is more.
+
+        Everybody has a turn before somebody gets their second.
+        """
+        self.flush_urgent()
+        for _ in range(min(count, len(self._emitted))):
+            account, publication = self._emitted.popleft()
+            self._emitted_size -= publication.end
+            self.route(account, publication, None)
+        while count > 0:
+            if not self._sending:
+                if not self.dirty:
+                    self.piled = 0
+                    break
+                self._sending = self.dirty
+                self._sending.reverse()
+                self.dirty = []
+            peer = self._sending.pop()
+            peer.dirty = False
+            count -= 1
+            if peer.transport is not None:
+                peer.transport.flush()
+        return self.has_more()
+
+    def send_early(self, peer: Peer) -> None:
+        """Send a long outbox now; give its owner up where that does not help."""
+        if not peer.blocked and peer.transport is not None:
+            self._work -= _WORK_SEND
+            peer.transport.flush()
+        out = peer.outbox
+        if peer.closing is None and out.waiting() > self._max_pending:
+            peer.overflow()
+
+
+def _own(result: Result, session: Session) -> Subscription | None:
+    """Return a subscription of the session among those that match, if it has one that is in no group."""
+    sub: Subscription | None
+    for node in result.nodes:
+        sub = node.one
+        if sub is not None and sub.peer is session:
+            return sub
+        for sub in node.plain or ():
+            if sub is not None and sub.peer is session:
+                return sub
+    return None
 
 
 def _is_literal(subject: bytes) -> bool:

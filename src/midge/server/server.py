@@ -1,10 +1,13 @@
-"""Server: the NATS server inside your process. Listens, accepts, and drives the pure hub with asyncio.
+"""Server: the NATS server inside your process. Opens the ports, lets clients in, and drives the pure hub with asyncio.
 
-    async with Server(port=0) as server:      in the caller's event loop
-    with Server(port=0) as server:            in an event loop of its own thread
+    async with Server(port=0) as server:      in the caller's event loop; or ``await server.start()``, ``await server.stop()``
+    with Server(port=0) as server:            in an event loop of its own thread; or ``server.start_thread()``, ``server.stop_thread()``
 
 Either way it is ready, listening and reachable when the block is entered, and everything is closed when it is left. Any number
 of servers can live in one process. A client in the same process can connect without a socket: ``midge.connect(server)``.
+
+``clients``, ``subscriptions``, ``counters``, ``wait_for_subscription``, ``disconnect`` and the like look into a running server and
+disturb it, from any thread: for tests (``inspection``). A process that was forked off a running server cannot use it.
 """
 
 from __future__ import annotations
@@ -15,69 +18,101 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from midge.errors import ServerStartError
+from midge.errors import MidgeTimeoutError, ServerStartError
+from midge.link import LinkFactory
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
+from midge.server import inspection
 from midge.server.connection import Connection
 from midge.server.hub import NATS_VERSION, Hub
-from midge.server.options import Options
-from midge.server.session import SERVER_SHUTDOWN
+from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
+from midge.server.listener import Listener, open_sockets
+from midge.server.options import ServerOptions
+from midge.server.reasons import KICKED, SERVER_SHUTDOWN
+from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
 
 __all__ = ["Server"]
 
 log = logging.getLogger("midge.server")
 
-BACKLOG = 1024
-ACCEPT_BATCH = 64
-SHORTEST_PAUSE = 0.01  # seconds to wait where the process has no file descriptor left; doubled each time, as in nats-server
-LONGEST_PAUSE = 1.0
 STOP_SECONDS = 2.0  # how long a stopping server waits for clients to take what is on its way to them
+EVERYBODY = 1 << 62
 _SERVER_PREFIX = 13 << 3  # the nkey prefix "N"
+T = TypeVar("T")
 
 
 class Server:
-    """A NATS server.
+    """A NATS server. Every keyword but ``listen`` is a field of ``ServerOptions``, where None stands for its default.
 
     Args:
-        options: an Options, for those who have one; otherwise the keywords below make it.
-        host: the address to listen on, 127.0.0.1 by default.
+        options: a ServerOptions, for those who have one; otherwise the keywords make it.
+        host: the address to listen on, 127.0.0.1 by default; a name stands for all its addresses.
         port: the port, 4222 by default; 0 or -1 takes a free one, see ``port`` and ``url`` afterwards.
         listen: False opens no port: only clients of the same process can connect.
-        **more: every other field of Options, by name.
 
     Raises:
         ValueError: an option has a value that makes no sense.
-        TypeError: there is no such option.
+        TypeError: an option has the wrong type.
         ServerStartError: on entering, where the server cannot listen.
     """
 
     def __init__(
-        self, options: Options | None = None, *, host: str | None = None, port: int | None = None, listen: bool = True, **more: Any
+        self,
+        options: ServerOptions | None = None,
+        *,
+        listen: bool = True,
+        host: str | None = None,
+        port: int | None = None,
+        name: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        auth_timeout: float | None = None,
+        max_connections: int | None = None,
+        max_subscriptions: int | None = None,
+        max_payload: int | None = None,
+        max_control_line: int | None = None,
+        max_pending: int | None = None,
+        ping_interval: float | None = None,
+        ping_max: int | None = None,
+        write_deadline: float | None = None,
     ) -> None:
-        given = more | {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        given: dict[str, Any] = dict(
+            host=host, port=port, name=name, user=user, password=password, token=token, auth_timeout=auth_timeout,
+            max_connections=max_connections, max_subscriptions=max_subscriptions, max_payload=max_payload,
+            max_control_line=max_control_line, max_pending=max_pending, ping_interval=ping_interval, ping_max=ping_max,
+            write_deadline=write_deadline,
+        )  # fmt: skip
+        given = {field: value for field, value in given.items() if value is not None}
+        if options is not None and not isinstance(options, ServerOptions):
+            raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
         if options is not None and given:
-            raise TypeError("give an Options or keywords, not both")
-        self.options = Options(**given) if options is None else options
+            raise TypeError("give a ServerOptions or keywords, not both")
+        self.options = ServerOptions(**given) if options is None else options
         self.host = self.options.host
         self.port = max(self.options.port, 0)
         self._listen = listen
+        self._process = 0
         self._hub: Hub | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener: socket.socket | None = None
-        self._pause = SHORTEST_PAUSE
-        self._accept_timer: asyncio.TimerHandle | None = None
+        self._turns: Turns | None = None
+        self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
+        self._refusals = 0
+        self._starting = False
         self._stopping: asyncio.Future[None] | None = None
         self._all_closed: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._leave: Future[None] = Future()
-        self._reactor: Reactor | None = None
+        self._failure: BaseException | None = None
 
     @property
     def url(self) -> str:
@@ -87,14 +122,14 @@ class Server:
 
     @property
     def hub(self) -> Hub:
-        """The routing core: counters and sessions. Only for the server's own thread; after a stop, the last state."""
+        """The routing core: accounts and sessions. Only for the server's own thread; after a stop, the last state."""
         if self._hub is None:
             raise ServerStartError("the server is not running")
         return self._hub
 
     @property
     def is_running(self) -> bool:
-        return self._loop is not None and not self._loop.is_closed()
+        return self._loop is not None and not self._loop.is_closed() and self._process == os.getpid()
 
     def __repr__(self) -> str:
         return f"<Server {self.url}{'' if self.is_running else ' (not running)'}>"
@@ -102,28 +137,41 @@ class Server:
     # In the caller's event loop
 
     async def start(self) -> None:
-        """Listen; ready when it returns.
+        """Listen; ready when it returns. Without an event loop: ``start_thread``.
 
         Raises:
             ServerStartError: the address cannot be listened on, or the server runs already.
         """
-        if self.is_running:
+        self._check_process()
+        if self.is_running or self._starting:
             raise ServerStartError("the server runs already")
         self._drop_everything()  # where its last loop was closed underneath it
-        loop = asyncio.get_running_loop()
-        hub = Hub(self.options, _server_id(), int.from_bytes(os.urandom(4), "big"))
-        if self._listen:
-            self._listener = self._open()
-            try:
-                loop.add_reader(self._listener.fileno(), self._accept)
-            except NotImplementedError:
-                self._close_listener()
-                raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
+        self._starting = True
+        try:
+            sockets = await open_sockets(self.host, self.port) if self._listen else []
+            self._open(asyncio.get_running_loop(), sockets)
+        finally:
+            self._starting = False
+
+    def _open(self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket]) -> None:
+        """Let clients in through these sockets."""
+        hub = Hub(self.options, _server_id(), int.from_bytes(os.urandom(8), "big"))
+        reactor = Reactor(loop)
+        factory = partial(SocketLink, reactor, self.options.write_deadline)
+        try:
+            self._listeners = [Listener(reactor, sock, factory, self._adopt_socket) for sock in sockets]
+        except NotImplementedError:
+            for sock in sockets:
+                sock.close()
+            raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
+        if sockets:
+            self.port = sockets[0].getsockname()[1]
         hub.set_address(self.host, self.port)
         self._hub = hub
         self._loop = loop
-        self._pause = SHORTEST_PAUSE
-        self._reactor = Reactor(loop)
+        self._turns = Turns(hub, reactor)
+        self._process = os.getpid()
+        self._refusals = 0
         self._announce(hub)
 
     async def stop(self) -> None:
@@ -134,6 +182,7 @@ class Server:
         Raises:
             RuntimeError: the server runs in another event loop.
         """
+        self._check_process()
         loop = self._loop
         if loop is None:
             return
@@ -141,17 +190,17 @@ class Server:
             self._drop_everything()
             return
         if loop is not asyncio.get_running_loop():
-            raise RuntimeError("the server runs in another event loop, and can only be stopped there")
+            raise RuntimeError("the server runs in another event loop, and can only be stopped there, or by stop_thread()")
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
             return
         log.info("Initiating Shutdown...")
         self._stopping = loop.create_future()
         self._all_closed = loop.create_future()
-        self._close_listener()
+        self._close_listeners()
         try:
             for connection in list(self._connections):
-                connection.shut_down(SERVER_SHUTDOWN)
+                connection.close(SERVER_SHUTDOWN)
             if self._connections:
                 await asyncio.wait([self._all_closed], timeout=STOP_SECONDS)
         finally:
@@ -169,31 +218,54 @@ class Server:
 
     # In a thread of its own
 
-    def __enter__(self) -> Server:
+    def start_thread(self) -> None:
+        """Start an event loop in a thread of its own, and the server in it; ready when it returns. For those who have no event loop.
+
+        Raises:
+            ServerStartError: as ``start``.
+        """
+        self._check_process()
         if self._thread is not None or self.is_running:
             raise ServerStartError("the server runs already")
         ready: Future[None] = Future()
         self._leave = Future()
+        self._failure = None
         thread = threading.Thread(target=self._run, args=(ready, self._leave), name=f"midge-server-{self.port}", daemon=True)
         thread.start()
         self._thread = thread
         try:
             ready.result()
-        except BaseException:  # an interrupt of the caller's too: nobody is going to leave the block
-            self.__exit__()
+        except BaseException:  # an interrupt of the caller's too: nobody is going to stop it
+            self.stop_thread()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop_thread(self) -> None:
+        """Stop the server as ``stop`` does, and end its thread. Where no thread was started, it does nothing.
+
+        Raises:
+            BaseException: what ended the thread before its time. It has been logged, too.
+        """
+        self._check_process()
         thread = self._thread
         if thread is not None:
             if not self._leave.done():
                 self._leave.set_result(None)
             thread.join()
         self._thread = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def __enter__(self) -> Server:
+        self.start_thread()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None or self._process == os.getpid():  # in a forked process the block ends, but the server is the parent's
+            self.stop_thread()
 
     def _run(self, ready: Future[None], leave: Future[None]) -> None:
-        """The thread: an event loop that lives as long as the block."""
+        """The thread: an event loop that lives until it is left."""
 
         async def serve() -> None:
             async with self:
@@ -204,9 +276,128 @@ class Server:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(serve())
         except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
+            if not ready.done():
+                ready.set_exception(error)
+                return
+            log.critical("the server's thread has ended: %r", error, exc_info=error)
+            self._failure = error
+
+    # Looking into it, and disturbing it
+
+    def clients(self) -> list[ClientInfo]:
+        """Return the connected clients, those that came first first."""
+        return self._ask(lambda turns: inspection.clients(turns.hub, turns.time()))
+
+    def subscriptions(self) -> list[SubscriptionInfo]:
+        """Return the subscriptions of all clients."""
+        return self._ask(lambda turns: inspection.subscriptions(turns.hub))
+
+    def counters(self) -> Counters:
+        """Return what the server has counted since it was started."""
+        return self._ask(lambda turns: inspection.counters(turns.hub))
+
+    def wait_for_subscription(self, subject: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
+        """Wait until so many subscriptions get what is published to the subject. Not in the server's own loop: ``subscribed``.
+
+        Raises:
+            MidgeTimeoutError: there were not as many in time.
+        """
+        if self._is_here():
+            raise RuntimeError("this would hold up the server's own event loop: use `await server.subscribed(...)`")
+        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count))
+        try:
+            future.result(timeout)
+        except TimeoutError:
+            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
+        finally:
+            self._tell(forget)
+
+    async def subscribed(self, subject: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
+        """The same for a coroutine, in the server's loop or another."""
+        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count))
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+        except TimeoutError:
+            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
+        finally:
+            self._tell(forget)
+
+    def disconnect(self, client: int | str) -> int:
+        """Close the connection of this number, or all connections of this name. Return how many there were."""
+        return self._ask(lambda _: inspection.disconnect(self._connections, client))
+
+    def refuse_connections(self, count: int | None = None) -> None:
+        """Close the next so many connections as soon as they are made, without a word; None means all, 0 none any more."""
+
+        def refuse(_: Turns) -> None:
+            self._refusals = EVERYBODY if count is None else count
+
+        self._ask(refuse)
+
+    def set_delay(self, seconds: float) -> None:
+        """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
+
+        def delay(turns: Turns) -> None:
+            turns.delay = seconds
+
+        self._ask(delay)
+
+    def reset(self) -> None:
+        """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
+
+        def reset(turns: Turns) -> None:
+            turns.delay = 0.0
+            self._refusals = 0
+            for connection in list(self._connections):
+                connection.abort(KICKED)
+
+        self._ask(reset)
+
+    def _ask(self, question: Callable[[Turns], T]) -> T:
+        """Call it in the server's own thread and return its result.
+
+        Raises:
+            ServerStartError: the server is not running.
+        """
+        self._check_process()
+        if self._is_here():
+            return question(self._running())
+        answer: Future[T] = Future()
+
+        def call() -> None:
+            try:
+                answer.set_result(question(self._running()))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        self._tell(call)
+        return answer.result()
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        """Call it in the server's own thread, soon."""
+        loop = self._loop
+        if loop is None:
+            raise ServerStartError("the server is not running")
+        try:
+            loop.call_soon_threadsafe(call)
+        except RuntimeError as error:
+            raise ServerStartError("the server's event loop is closed") from error
+
+    def _is_here(self) -> bool:
+        """True in the server's own event loop."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def _running(self) -> Turns:
+        if self._turns is None:
+            raise ServerStartError("the server is not running")
+        return self._turns
+
+    def _check_process(self) -> None:
+        if self._loop is not None and self._process != os.getpid():
+            raise ServerStartError("the server runs in the process that this one was forked from: make a new Server here")
 
     # Connections
 
@@ -216,10 +407,11 @@ class Server:
         Raises:
             ServerStartError: the server is not running.
         """
-        server_loop, reactor = self._loop, self._reactor
-        if server_loop is None or reactor is None:
+        self._check_process()
+        server_loop = self._loop
+        if server_loop is None:
             raise ServerStartError("the server is not running")
-        mine, other = MemoryLink.pair(LoopReadiness(loop), reactor)
+        mine, other = MemoryLink.pair(LoopReadiness(loop), self._running().reactor)
         mine.carry(outbox)
         try:
             server_loop.call_soon_threadsafe(self._adopt_memory, other)
@@ -228,106 +420,65 @@ class Server:
         return mine
 
     def _adopt_memory(self, link: MemoryLink) -> None:
-        if self._loop is None or self._hub is None or self._stopping is not None:
+        turns = self._turns
+        if turns is None or self._stopping is not None or self._is_refused():
             link.close()
             return
-        session = self._hub.connect("pipe", self._loop.time(), _jitter())
+        session = turns.hub.connect("pipe", turns.time(), _jitter())
         link.carry(session.outbox)
-        self._adopt(Connection(self._loop, self._hub, session, link, self._on_closed))
+        self._adopt(Connection(turns, session, link, self._on_closed))
+        turns.reactor.schedule()
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        for _ in range(ACCEPT_BATCH):
-            try:
-                sock, address = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._rest_from_accepting(error)
-                return
-            self._pause = SHORTEST_PAUSE
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            self._adopt_socket(sock, f"{host}:{address[1]}")
-
-    def _adopt_socket(self, sock: socket.socket, peer: str) -> None:
-        assert self._loop is not None and self._hub is not None and self._reactor is not None
-        session = self._hub.connect(peer, self._loop.time(), _jitter())
+    def _adopt_socket(self, sock: socket.socket, address: str, factory: LinkFactory) -> None:
+        turns = self._running()
+        if self._is_refused():
+            sock.close()
+            return
+        session = turns.hub.connect(address, turns.time(), _jitter())
         try:
-            link = SocketLink(self._reactor, self.options.write_deadline, sock, session.outbox)
+            link = factory(sock, session.outbox)
         except OSError:  # gone already: the socket options cannot be set
             sock.close()
             session.receive_eof()
             return
-        self._adopt(Connection(self._loop, self._hub, session, link, self._on_closed))
-
-    def _rest_from_accepting(self, error: OSError) -> None:
-        """Leave the port alone for a moment: as long as there is no descriptor to be had, it would stay readable for nothing."""
-        assert self._loop is not None and self._listener is not None
-        log.error("Temporary Client Accept Error (%s), sleeping %dms", error, self._pause * 1000)
-        self._loop.remove_reader(self._listener.fileno())
-        self._accept_timer = self._loop.call_later(self._pause, self._accept_again)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def _accept_again(self) -> None:
-        assert self._loop is not None and self._listener is not None
-        self._accept_timer = None
-        self._loop.add_reader(self._listener.fileno(), self._accept)
+        self._adopt(Connection(turns, session, link, self._on_closed))
 
     def _adopt(self, connection: Connection) -> None:
         self._connections.add(connection)
         connection.start()
+
+    def _is_refused(self) -> bool:
+        if self._refusals:
+            self._refusals -= 1
+            return True
+        return False
 
     def _on_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    # Opening and closing
+    # Closing
 
-    def _open(self) -> socket.socket:
-        """Return a listening socket."""
-        try:
-            found = socket.getaddrinfo(self.host or None, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            family, kind, _, _, address = found[0]
-            listener = socket.socket(family, kind)
-        except (OSError, ValueError) as error:  # ValueError: a name that no name can be
-            raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error}") from error
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError as error:
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
             listener.close()
-            raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
-        self.port = listener.getsockname()[1]
-        return listener
-
-    def _close_listener(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is None:
-            return
-        if self._accept_timer is not None:
-            self._accept_timer.cancel()
-            self._accept_timer = None
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(listener.fileno())
-        listener.close()
+        self._listeners = []
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""
-        self._close_listener()
+        self._close_listeners()
         for connection in list(self._connections):
             if self._loop is None or self._loop.is_closed():
                 connection.link.close()
             else:
                 connection.abort(SERVER_SHUTDOWN)
         self._connections.clear()
-        if self._hub is not None:
-            self._hub.flush()
-        if self._reactor is not None:
-            self._reactor.close()
-        self._loop = self._reactor = None
+        if self._turns is not None:
+            self._turns.hub.flush()
+            self._turns.reactor.close()
+            self._turns = None
+        self._loop = None
 
     def _announce(self, hub: Hub) -> None:
         """Log what nats-server logs, in its order: other programs wait for these lines."""
@@ -335,7 +486,7 @@ class Server:
         log.info("  Version:  %s", NATS_VERSION)
         log.info("  Name:     %s", hub.server_name)
         log.info("  ID:       %s", hub.server_id)
-        if self._listener is not None:
+        if self._listeners:
             host = f"[{self.host}]" if ":" in self.host else self.host
             log.info("Listening for client connections on %s:%d", host, self.port)
         log.info("Server is ready")

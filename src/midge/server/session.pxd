@@ -1,52 +1,48 @@
 cimport cython
-from midge.server.sublist cimport Result, Sublist, Subscription
-from midge.wire.outbox cimport Outbox
+from midge.server.account cimport Account
+from midge.server.peer cimport Peer
+from midge.server.sublist cimport Subscription
 from midge.wire.parser cimport Parser
 
 
 @cython.final
-cdef class Session:
+cdef class Session(Peer):
     cdef readonly object hub
-    cdef readonly long long cid
-    cdef readonly str peer
-    cdef readonly Outbox outbox
+    cdef readonly str address
     cdef readonly Parser parser
     cdef readonly object connect
     cdef readonly bint connected
-    cdef readonly bint verbose, pedantic, echo, headers, no_responders
+    cdef readonly bint verbose, pedantic, no_responders
     cdef readonly dict subs
-    cdef readonly str closing
-    cdef public bint abandon
-    cdef public bint dirty
+    cdef readonly bint aborted
     cdef public bint active
-    cdef public bint blocked
-    cdef readonly bint tracing
-    cdef public object transport
-    cdef public Session stalled_by
-    cdef readonly Result last
-    cdef readonly long long in_msgs, in_bytes, out_msgs, out_bytes
+    cdef readonly double started
+    cdef public double last_active
+    cdef readonly object rtt
     cdef readonly int pings_out
 
-    cdef Sublist _sublist
-    cdef Py_ssize_t _flush_at, _max_subs
-    cdef str _who
+    cdef Py_ssize_t _flush_at
+    cdef object _introduced
     cdef double _jitter
     cdef bint _pong_sent, _measured
     cdef double _auth_deadline, _ping_deadline, _last_ping
 
     cpdef handle(self, int op, double now)
     cpdef close(self, str reason)
-    cpdef drop(self, Subscription sub)
     cpdef send_ok(self)
     cpdef put_line(self, bytes line)
+    cdef _mark_urgent(self)
+    @cython.locals(first=bint)
     cdef _connect(self, bytes line, double now)
     cdef _answer_ping(self)
     cdef _refuse(self, str text, str reason)
-    @cython.locals(line=bytes, args=list, count=Py_ssize_t, subject=bytes, sid=bytes, queue=bytes)
+    @cython.locals(line=bytes, args=list, count=Py_ssize_t, subject=bytes, sid=bytes, queue=bytes, account=Account)
     cdef _subscribe(self)
+    @cython.locals(account=Account)
     cdef bint _add(self, Subscription sub) except -1
     @cython.locals(line=bytes, args=list, count=Py_ssize_t, sub=Subscription, limit=Py_ssize_t)
     cdef _unsubscribe(self)
+    @cython.locals(measure=bint)
     cdef _ping(self, double now)
 
 

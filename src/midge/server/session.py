@@ -1,10 +1,11 @@
 """One client connection as the server sees it: pure, without a socket and without a clock.
 
 The session answers for everything but routing: CONNECT, PING, SUB, UNSUB, limits, permissions to speak at all, and how the
-connection ends. The hub parses what arrives (``Hub.receive``), routes publishes and hands every other operation to ``handle``.
+connection ends (``reasons`` has the words for that). The hub parses what arrives (``Hub.receive``), routes publishes and hands every
+other operation to ``handle``.
 
-What the driver must do: after any call send ``outbox``; when ``closing`` is set, send the rest of ``outbox`` unless ``abandon``
-is set too, then close and call ``ended``; call ``handle_timeout(now)`` at ``next_deadline()``, send, and call ``rest``. Times are
+What the driver must do: after any call flush the hub; when ``closing`` is set, send the rest of ``outbox`` unless ``aborted``
+is set too, then close the socket and call ``release``; call ``handle_timeout(now)`` at ``next_deadline()`` and flush. Times are
 seconds of a monotonic clock.
 
 Invariant: a session that is closing has no subscription left in the sublist and never gets a message again.
@@ -20,8 +21,24 @@ from typing import TYPE_CHECKING, Any
 from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.auth import is_allowed
-from midge.server.connect import Connect, check_info, parse_connect
+from midge.server.connect import DEFAULT, Connect, check_info, parse_connect
+from midge.server.peer import CLIENT
 from midge.server.quote import quote
+from midge.server.reasons import (
+    AUTHENTICATION_FAILURE,
+    AUTHENTICATION_TIMEOUT,
+    BAD_PROTOCOL_VERSION,
+    CLIENT_CLOSED,
+    MAX_CONNECTIONS,
+    MAX_CONTROL_LINE_EXCEEDED,
+    MAX_PAYLOAD_EXCEEDED,
+    NO_RESPONDERS_REQUIRES_HEADERS,
+    PARSE_ERROR,
+    PROTOCOL_VIOLATION,
+    SLOW_CONSUMER_DEADLINE,
+    SLOW_CONSUMER_PENDING,
+    STALE_CONNECTION,
+)
 from midge.wire.parser import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
 
 if TYPE_CHECKING:
@@ -30,37 +47,23 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.sublist import Result, Sublist, Subscription
+    from cython.cimports.midge.server.account import Account
+    from cython.cimports.midge.server.peer import Peer
+    from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
-    from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
+    from cython.cimports.midge.wire.publication import Publication
 else:
-    from midge.server.sublist import Result, Sublist, Subscription
+    from midge.server.account import Account
+    from midge.server.peer import Peer
+    from midge.server.sublist import Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
-    from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
+    from midge.wire.publication import Publication
 
 __all__ = ["Session"]
-
-log = logging.getLogger("midge.server")
-
-# Why a connection ended: nats-server's words, which its monitoring and logs show.
-CLIENT_CLOSED = "Client Closed"
-AUTHENTICATION_TIMEOUT = "Authentication Timeout"
-AUTHENTICATION_FAILURE = "Authentication Failure"
-SLOW_CONSUMER_PENDING = "Slow Consumer (Pending Bytes)"
-SLOW_CONSUMER_DEADLINE = "Slow Consumer (Write Deadline)"
-PARSE_ERROR = "Parse Error"
-PROTOCOL_VIOLATION = "Protocol Violation"
-MAX_PAYLOAD_EXCEEDED = "Maximum Message Payload Exceeded"
-MAX_CONTROL_LINE_EXCEEDED = "Maximum Control Line Exceeded"
-STALE_CONNECTION = "Stale Connection"
-SERVER_SHUTDOWN = "Server Shutdown"
-MAX_CONNECTIONS = "Maximum Connections Exceeded"
-BAD_PROTOCOL_VERSION = "Bad Client Protocol Version"
-NO_RESPONDERS_REQUIRES_HEADERS = "No Responders Requires Headers"
 
 FIRST_PING = 2.0  # seconds after CONNECT, to measure the round trip (nats-server's firstClientPingInterval)
 RTT_INTERVAL = 3600.0  # seconds after which a busy connection is pinged too
@@ -74,55 +77,57 @@ _FIELD = re.compile(rb"[^ \t\r\n]+")
 _SIZE_DIGITS = 9
 _SPENT = Parser(True)  # stands in for the parser of a connection that is gone
 
+log = logging.getLogger("midge.server")
 
-class Session:
+
+class Session(Peer):
     """One connection's state.
 
     Args:
         hub: the Hub that routes for it.
         cid: the connection's number, unique in the server.
-        peer: "host:port" for the log.
+        address: "host:port" of the client.
         now: the time.
         jitter: 0.0 to 1.0, spreads the first PINGs of connections that come together.
+
+    Attributes:
+        connect: what the client has said of itself; ``connected`` tells whether it has.
+        subs: its subscriptions by sid.
+        aborted: it ends at once: nothing that waits is worth sending.
+        active: it has said something since its last deadline.
+        started, last_active: when it came, and when it was last heard of.
+        rtt: seconds that the last PING took to be answered, or CONNECT to come; None before.
+        pings_out: PINGs that are not answered.
     """
 
     __slots__ = (
-        "_auth_deadline", "_flush_at", "_jitter", "_last_ping", "_max_subs", "_measured", "_ping_deadline", "_pong_sent", "_sublist",
-        "_who",
-        "abandon", "active", "blocked", "cid", "closing", "connect", "connected", "dirty", "echo", "headers", "hub",
-        "in_bytes", "in_msgs", "last", "no_responders", "out_bytes", "out_msgs", "outbox", "parser", "pedantic",
-        "peer", "pings_out", "stalled_by", "subs", "tracing", "transport", "verbose",
+        "_auth_deadline", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
+        "aborted", "active", "address", "connect", "connected", "hub", "last_active", "no_responders", "parser", "pedantic",
+        "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
 
-    def __init__(self, hub: Any, cid: int, peer: str, now: float, jitter: float) -> None:
+    def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float) -> None:
+        Peer.__init__(self, cid, CLIENT, hub.account)
         options = hub.options
         self.hub = hub
-        self.cid = cid
-        self.peer = peer
-        self.outbox = Outbox()
+        self.address = address
         self.parser = Parser(True, options.max_control_line, options.max_payload)
         self.parser.set_headers(False)
-        self.parser.set_connect_only(options.auth_required)
-        self.connect = Connect()
+        if options.auth_required:
+            self.parser.set_connect_only(True)
+        self.connect = DEFAULT
         self.connected = False
-        self.verbose = self.pedantic = self.echo = True
-        self.headers = self.no_responders = False
+        self.verbose = self.pedantic = True
+        self.no_responders = False
         self.subs: dict[bytes, Subscription] = {}
-        self.closing: str | None = None
-        self.abandon = False
-        self.dirty = False
+        self.aborted = False
         self.active = False
-        self.blocked = False
         self.tracing = log.isEnabledFor(trace.LEVEL)
-        self.transport: Any = None
-        self.stalled_by: Session | None = None
-        self.last: Result | None = None
-        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
+        self.started = self.last_active = now
+        self.rtt: float | None = None
         self.pings_out = 0
-        self._sublist: Sublist = hub.sublist
         self._flush_at: int = hub.flush_at
-        self._max_subs: int = options.max_subscriptions
-        self._who = f"{peer} - cid:{cid}"
+        self._introduced = DEFAULT
         self._jitter = jitter
         self._pong_sent = False
         self._measured = False
@@ -132,16 +137,14 @@ class Session:
         self.log(logging.DEBUG, "Client connection created")
 
     def start(self) -> None:
-        """Greet the client with INFO. Next: send ``outbox``."""
+        """Greet the client with INFO. Next: flush."""
         self.put_line(b"INFO " + self.hub.info(self, connect_info=False) + b" ")
         if not self.hub.has_room():
-            self.send_error("maximum connections exceeded")
-            self.log(logging.ERROR, "maximum connections exceeded")
-            self.close(MAX_CONNECTIONS)
+            self._refuse("maximum connections exceeded", MAX_CONNECTIONS)
 
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes from the client. Next: send every session in ``hub.dirty``, and see ``closing``."""
-        self.hub.receive(self, bytearray(data), len(data), now)
+    def receive_data(self, data: bytes, now: float) -> bool:
+        """Take bytes from the client. Answers what ``Hub.receive`` answers."""
+        return self.hub.receive(self, bytearray(data), len(data), now)  # type: ignore[no-any-return]
 
     def receive_eof(self) -> None:
         """The client has gone."""
@@ -149,7 +152,9 @@ class Session:
 
     def data_to_send(self) -> bytes:
         """Return and forget what waits to be sent."""
-        return self.outbox.take_all()
+        data = b"".join(bytes(block[:fill]) for block, fill in self.outbox.blocks())[self.outbox.start :]
+        self.outbox.clear()
+        return data
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -158,7 +163,7 @@ class Session:
         return self._auth_deadline if self._auth_deadline < self._ping_deadline else self._ping_deadline
 
     def handle_timeout(self, now: float) -> None:
-        """Do what is due by now. Next: send ``outbox``, see ``closing``; then ``rest``."""
+        """Do what is due by now. Next: flush, and see ``closing``."""
         if self.closing is not None:
             return
         if now >= self._auth_deadline:
@@ -167,17 +172,7 @@ class Session:
             self.close(AUTHENTICATION_TIMEOUT)
         elif now >= self._ping_deadline:
             self._ping(now)
-
-    def rest(self) -> None:
-        """Give back what an idle connection does not need; it comes back by itself. Not while ``outbox`` is being written to."""
-        self.last = None
-
-    def ended(self) -> None:
-        """The driver has closed the connection. A session can be remembered for a while, by match results; it then holds nothing."""
-        self.transport = None
-        self.stalled_by = None
-        self.parser = _SPENT
-        self.outbox.clear()
+            self.last = None  # so that one who has stopped publishing keeps nothing alive
 
     def handle(self, op: int, now: float) -> None:
         """Carry out an operation that the parser has found, other than a publish."""
@@ -186,6 +181,8 @@ class Session:
         if op == PING:
             self._answer_ping()
         elif op == PONG:
+            if self.pings_out:
+                self.rtt = now - self._last_ping
             self.pings_out = 0
             self._measured = True
         elif op == SUB:
@@ -203,7 +200,27 @@ class Session:
             self.log(logging.ERROR, "Client Error %s", self.parser.line().decode("utf-8", "replace"))
             self.close(PARSE_ERROR)
 
-    def fail(self, error: RemoteProtocolError) -> None:
+    # How it ends
+
+    def close(self, reason: str) -> None:
+        """End in order. Only the first reason counts. Next: flush, then close the socket."""
+        if self.closing is not None:
+            return
+        self.closing = reason
+        self.unsubscribe_all()
+        if self.aborted:
+            self.outbox.clear()
+        self.last = None
+        self._mark_urgent()
+        self.log(logging.DEBUG, "Client connection closed: %s", reason)
+        self.hub.remove(self, reason)
+
+    def abort(self, reason: str) -> None:
+        """End at once: what waits is thrown away. Next: close the socket."""
+        self.aborted = True
+        self.close(reason)
+
+    def refuse(self, error: RemoteProtocolError) -> None:
         """The client broke the protocol: say what nats-server says, and close."""
         # The reason for refusing a long line shows how it begins, and a CONNECT may begin with a password.
         self.log(logging.ERROR, "%s", error.answer if error.answer == ANSWER_CONTROL_LINE else error.reason)
@@ -212,51 +229,35 @@ class Session:
         self.close(_REASONS.get(error.answer or "", PROTOCOL_VIOLATION))
 
     def overflow(self) -> None:
-        """More than max_pending bytes wait: the client is a slow consumer, and none of them is worth sending."""
+        """More than max_pending bytes wait: the client is a slow consumer."""
         self.hub.slow_consumers += 1
         self.log(logging.INFO, "Slow Consumer Detected: MaxPending of %d Exceeded", self.hub.options.max_pending)
-        self.abandon = True
-        self.close(SLOW_CONSUMER_PENDING)
+        self.abort(SLOW_CONSUMER_PENDING)
 
-    def stuck(self, waiting: int) -> None:
-        """The client took nothing for write_deadline seconds."""
+    def expire(self) -> None:
+        """The client took nothing for write_deadline seconds: it is a slow consumer."""
         self.hub.slow_consumers += 1
-        deadline = self.hub.options.write_deadline
+        deadline, waiting = self.hub.options.write_deadline, len(self.outbox)
         self.log(logging.INFO, "Slow Consumer Detected: WriteDeadline of %gs exceeded with 1 chunks of %d total bytes.", deadline, waiting)
-        self.abandon = True
-        self.close(SLOW_CONSUMER_DEADLINE)
+        self.abort(SLOW_CONSUMER_DEADLINE)
 
-    def close(self, reason: str) -> None:
-        """End the connection. Only the first reason counts. Next: send the rest unless ``abandon``, then close the socket."""
-        if self.closing is not None:
-            return
-        self.closing = reason
-        self.drop_subscriptions()
-        if self.abandon:
-            self.outbox.clear()
-        self.last = None
-        if not self.dirty:
-            self.dirty = True
-            self.hub.dirty.append(self)
-        self.hub.forget(self)
-        self.log(logging.DEBUG, "Client connection closed: %s", reason)
+    def release(self) -> None:
+        """The driver has closed the socket. A session can be remembered for a while, by match results; it then holds nothing."""
+        self.transport = None
+        self.stalled_by = None
+        self.parser = _SPENT
+        self.outbox.clear()
 
-    def drop_subscriptions(self) -> None:
-        """Remove every subscription of this session."""
-        for sub in self.subs.values():
-            self.hub.sublist.remove(sub)
-        self.subs.clear()
+    # What it hears
 
     def put_line(self, line: bytes) -> None:
         """Queue a line. A client that asks for ever more of them and reads none is a slow consumer too."""
         put_line(self.outbox, line)
         if self.tracing:
             trace.log_out(self, line)
-        if not self.dirty:
-            self.dirty = True
-            self.hub.dirty.append(self)
+        self._mark_urgent()
         if self.outbox.waiting() > self._flush_at:
-            self.hub.relieve(self)
+            self.hub.send_early(self)
 
     def send_error(self, text: str) -> None:
         """Queue an -ERR."""
@@ -269,21 +270,48 @@ class Session:
     def log(self, level: int, text: str, *values: object) -> None:
         """Log with the connection's prefix, as nats-server writes it."""
         if log.isEnabledFor(level):
-            log.log(level, f"%s - {text}", self._who, *values)
+            log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{_describe(self._introduced)}", *values)
+
+    def log_delivery(self, sub: Subscription, publication: Publication) -> None:
+        trace.log_delivery(self, sub.sid, publication)
+
+    # Its subscriptions
+
+    def unsubscribe(self, sub: Subscription) -> None:
+        """Remove one subscription."""
+        if self.tracing:
+            trace.log_dropped(self, sub.sid)
+        if self.subs.pop(sub.sid, None) is not None:
+            account: Account = self.account
+            account.sublist.remove(sub)
+
+    def unsubscribe_all(self) -> None:
+        """Remove every subscription."""
+        account: Account = self.account
+        for sub in self.subs.values():
+            account.sublist.remove(sub)
+        self.subs.clear()
 
     # Operations
 
+    def _mark_urgent(self) -> None:
+        if not self.urgent:
+            self.urgent = True
+            self.hub.urgent.append(self)
+
     def _connect(self, line: bytes, now: float) -> None:
         first = not self.connected
-        connect = parse_connect(line, self.connect)
+        connect = self.hub.shared(parse_connect(line, self.connect))
         self.connect = connect
         self.connected = True
-        self._measured = True  # nats-server takes the time from accept to here for the first round trip
+        if not self._measured:  # nats-server takes the time from accept to here for the first round trip
+            self._measured = True
+            self.rtt = now - self.started
         self._auth_deadline = inf
         interval = self.hub.options.ping_interval
         self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
         if not first:
-            self.drop_subscriptions()
+            self.unsubscribe_all()
         if not is_allowed(self.hub.options, connect) or connect.account or connect.new_account:
             self.log(logging.ERROR, "authentication error%s", _who_tried(connect))
             self.send_error(ANSWER_AUTHORIZATION)
@@ -294,7 +322,7 @@ class Session:
         self.headers = connect.headers
         self.parser.set_headers(connect.headers)
         if first:
-            self._who += _describe(connect)
+            self._introduced = connect
         if connect.protocol not in (0, 1):
             self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
         elif connect.no_responders and not connect.headers:
@@ -303,6 +331,8 @@ class Session:
             self.no_responders = connect.no_responders
             if connect.verbose:
                 self.send_ok()
+            if first:
+                self.hub.opened(self)
 
     def _answer_ping(self) -> None:
         self.put_line(b"PONG")
@@ -327,11 +357,12 @@ class Session:
         subject = args[0]
         sid = args[count - 1]
         queue = args[1] if count == 3 else None
+        account: Account = self.account
         if queue == SYSTEM_QUEUE:
             names = quote(subject), quote(SYSTEM_QUEUE)
             self.send_error("Permissions Violation for Subscription to {} using queue {}".format(*names))
             self.log(logging.ERROR, "Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
-        elif self._max_subs and len(self.subs) >= self._max_subs:
+        elif 0 < account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
             self.log(logging.ERROR, "maximum subscriptions exceeded")
         elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
@@ -341,9 +372,12 @@ class Session:
             self.send_error("Invalid Subject")
 
     def _add(self, sub: Subscription) -> bool:
-        if not self._sublist.insert(sub):
+        account: Account = self.account
+        if not account.sublist.insert(sub):
             return False
         self.subs[sub.sid] = sub
+        for hook in self.hub.on_subscribed:
+            hook(self, sub)
         return True
 
     def _unsubscribe(self) -> None:
@@ -359,16 +393,9 @@ class Session:
             if limit > sub.delivered:
                 sub.limit = limit
             else:
-                self.drop(sub)
+                self.unsubscribe(sub)
         if self.verbose:
             self.send_ok()
-
-    def drop(self, sub: Subscription) -> None:
-        """Remove one subscription."""
-        if self.tracing:
-            trace.log_dropped(self, sub.sid)
-        if self.subs.pop(sub.sid, None) is not None:
-            self._sublist.remove(sub)
 
     def _ping(self, now: float) -> None:
         """Send a PING, unless the client was heard of lately; give it up where it leaves too many unanswered."""

@@ -1,0 +1,78 @@
+"""Account: a world of subjects of its own. Who is in one account never hears what is published in another.
+
+There is one account for now, ``$G``, nats-server's name for those that nobody configured. Everything that belongs to an account is
+asked of the account all the same: the subscriptions, the connections, the limits, and what was counted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from midge.errors import InvalidSubjectError
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.server.sublist import Sink, Sublist, Subscription
+else:
+    from midge.server.sublist import Sink, Sublist, Subscription
+
+__all__ = ["GLOBAL_ACCOUNT", "Account"]
+
+GLOBAL_ACCOUNT = "$G"
+
+
+class Account:
+    """One account.
+
+    Args:
+        name: its name.
+        max_subscriptions: how many subscriptions one of its connections may have; 0 means no limit.
+
+    Attributes:
+        sublist: who is subscribed to what.
+        sessions: its connections, by their number.
+    """
+
+    __slots__ = ("_before", "max_subscriptions", "name", "sessions", "sublist")
+
+    def __init__(self, name: str, max_subscriptions: int = 0) -> None:
+        self.name = name
+        self.max_subscriptions = max_subscriptions
+        self.sublist = Sublist()
+        self.sessions: dict[int, Any] = {}
+        self._before = [0, 0, 0, 0]  # what was counted for those that have left
+
+    def add(self, session: Any) -> None:
+        """Take a connection in."""
+        self.sessions[session.cid] = session
+
+    def remove(self, session: Any) -> None:
+        """Take a connection out; what was counted for it stays in the totals."""
+        if self.sessions.pop(session.cid, None) is not None:
+            counts = (session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
+            self._before = [total + count for total, count in zip(self._before, counts)]
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Return in_msgs, in_bytes, out_msgs, out_bytes of all connections there ever were."""
+        counts = [(s.in_msgs, s.in_bytes, s.out_msgs, s.out_bytes) for s in self.sessions.values()]
+        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in zip(self._before, *counts))
+        return in_msgs, in_bytes, out_msgs, out_bytes
+
+    def subscribe(self, sink: Sink, subject: bytes, queue: bytes | None = None) -> Subscription:
+        """Let the server itself listen: the sink gets what is published to the subject.
+
+        Raises:
+            InvalidSubjectError: the subject is malformed.
+        """
+        sub = Subscription(sink, subject, queue, b"")
+        if not self.sublist.insert(sub):
+            raise InvalidSubjectError(subject, "a token is empty, or something follows `>`")
+        return sub
+
+    def unsubscribe(self, sub: Subscription) -> bool:
+        """End a subscription of the server's own. False where it has ended already."""
+        return self.sublist.remove(sub)

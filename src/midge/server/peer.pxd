@@ -1,0 +1,15 @@
+from midge.wire.outbox cimport Outbox
+
+
+cdef class Peer:
+    cdef readonly long long cid
+    cdef readonly str kind
+    cdef readonly object account
+    cdef readonly Outbox outbox
+    cdef public object transport
+    cdef readonly str closing
+    cdef public bint dirty, urgent, blocked, tracing
+    cdef readonly bint echo, headers
+    cdef public Peer stalled_by
+    cdef public object last
+    cdef readonly long long in_msgs, in_bytes, out_msgs, out_bytes

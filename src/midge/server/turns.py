@@ -1,0 +1,56 @@
+"""Turns: what is sent at the end of a turn of the reactor, and what waits, so that nobody waits long for somebody else's fan-out.
+
+In one turn some connections are read from and some go on with a chunk that was too much for one turn. Who was answered (PONG, INFO, +OK,
+-ERR) is sent to at its end, first and whatever else there is to do. What fans out is sent in small steps, as many as the reactor has time
+for; the rest follows in the next turn. While publishers are in the middle of a chunk, that waits, so that a thousand subscribers get ten
+messages in one ``send`` and not one message in each of ten; but never for more than AGE_SECONDS or PILE bytes.
+"""
+
+from __future__ import annotations
+
+from midge.link.reactor import Reactor
+from midge.server.hub import Hub
+
+__all__ = ["AGE_SECONDS", "PILE", "Turns"]
+
+AGE_SECONDS = 0.003
+PILE = 4 << 20
+STEP = 8  # outboxes sent before the reactor looks at the clock
+
+
+class Turns:
+    """The turns of one running server.
+
+    Attributes:
+        unfinished: how many connections go on with a chunk in the next turn.
+        delay: seconds by which everything that clients send is held back: for tests of those who wait.
+    """
+
+    __slots__ = ("_since", "delay", "hub", "reactor", "time", "unfinished")
+
+    def __init__(self, hub: Hub, reactor: Reactor) -> None:
+        self.hub = hub
+        self.reactor = reactor
+        self.time = reactor.loop.time
+        self.unfinished = 0
+        self.delay = 0.0
+        self._since = 0.0  # when the oldest of what is to be sent was produced, 0.0 where there is none
+        reactor.after = self.step
+
+    def step(self) -> bool:
+        """Send some of what there is to send. True where more of it should be sent now."""
+        hub = self.hub
+        hub.flush_urgent()
+        if not hub.has_more():
+            self._since = 0.0
+            return False
+        if self.unfinished and hub.piled < PILE:
+            now = self.time()
+            if self._since == 0.0:
+                self._since = now
+            if now < self._since + AGE_SECONDS:
+                return False  # the next turn is sure to come
+        if hub.flush_some(STEP):
+            return True
+        self._since = 0.0
+        return False
