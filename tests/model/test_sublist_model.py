@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from midge.server.peer import CLIENT, Peer
 from midge.server.results import MAX_BUSY, MAX_NEW, Result
 from midge.server.sublist import Sublist, Subscription
 from midge.server.watch import Watch
@@ -15,6 +16,8 @@ TOKENS = st.sampled_from(["a", "b", "c", "_INBOX", "*", ">"])
 PATTERNS = st.lists(TOKENS, min_size=1, max_size=4).map(".".join) | st.sampled_from(["", ".", "a.", ".a", "a..b", "a*", ">a", "a.>b", "**"])
 SUBJECTS = st.lists(st.sampled_from(["a", "b", "c", "_INBOX"]), min_size=1, max_size=4).map(".".join) | PATTERNS
 QUEUES = st.sampled_from([None, None, b"q", b"r"])
+
+NOBODY = Peer(1, CLIENT, None)
 
 
 def members(node: object) -> list[Subscription]:
@@ -97,7 +100,7 @@ class SublistModel(RuleBasedStateMachine):
     @rule(pattern=PATTERNS, queue=QUEUES, times=st.integers(1, 4))
     def insert(self, pattern: str, queue: bytes | None, times: int) -> None:
         for _ in range(times):
-            sub = Subscription(None, pattern.encode(), queue, b"1")
+            sub = Subscription(NOBODY, pattern.encode(), queue, b"1")
             inserted = self.sublist.insert(sub)
             assert inserted == is_valid(pattern)
             if inserted:
@@ -125,7 +128,7 @@ class SublistModel(RuleBasedStateMachine):
 
     @rule(pattern=PATTERNS, queue=QUEUES)
     def remove_what_is_not_there(self, pattern: str, queue: bytes | None) -> None:
-        sub = Subscription(None, pattern.encode(), queue, b"1")
+        sub = Subscription(NOBODY, pattern.encode(), queue, b"1")
         assert not self.sublist.remove(sub)
         Sublist().insert(sub)
         assert not self.sublist.remove(sub)
