@@ -182,6 +182,10 @@ class Reactor:
         self._wanted = True
         self._call_turn()
 
+    def has_ready(self) -> bool:
+        """True while sockets are ready that the last turn had no time for: the next turn is sure to come."""
+        return bool(self._ready)
+
     def close(self) -> None:
         """Forget everything: no link is told anything any more, nothing deferred or due is called. Closes no link."""
         poll = self._drop()
@@ -322,7 +326,7 @@ class Reactor:
                 try:
                     call()
                 except Exception:  # the safety net again
-                    self._give_up(call, 0)
+                    log.exception("internal error in a deferred call")
         finally:
             self._arm()
 
