@@ -19,6 +19,7 @@ MODULES = [
     "midge.wire.encoder",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.server.results",
     "midge.server.sublist",
     "midge.server.session",
     "midge.server.hub",

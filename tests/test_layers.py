@@ -29,7 +29,10 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = "client.session client.servers client.auth client.options client.checks client.info client.refusals"
-SERVER_CORE = "server.session server.sublist server.hub server.auth server.connect server.options server.quote server.trace server.config"
+SERVER_CORE = (
+    "server.session server.sublist server.results server.watch server.hub "
+    "server.auth server.connect server.options server.quote server.trace server.config"
+)
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),

@@ -1,6 +1,7 @@
 cimport cython
+from midge.server.results cimport Result
 from midge.server.session cimport Session
-from midge.server.sublist cimport Result, Sublist, Subscription
+from midge.server.sublist cimport Group, Node, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
@@ -29,15 +30,17 @@ cdef class Hub:
     cpdef flush(self)
     @cython.locals(out=Outbox)
     cpdef relieve(self, Session target)
-    @cython.locals(buf=bytearray, result=Result, sub=Subscription, group=list, delivered=bint)
+    @cython.locals(buf=bytearray, result=Result)
     cdef _publish(self, Session session, Publication publication, int op)
+    @cython.locals(sublist=Sublist, groups=list, namesakes=list, node=Node, sub=Subscription, member=Subscription, delivered=bint)
+    cdef bint _route(self, Session producer, Publication publication, Result result) except -1
     @cython.locals(target=Session, out=Outbox, size=Py_ssize_t)
     cdef bint _deliver(self, Session producer, Subscription sub, Publication publication) except -1
-    @cython.locals(count=Py_ssize_t, at=Py_ssize_t)
-    cdef bint _deliver_one(self, Session producer, list group, Publication publication) except -1
+    @cython.locals(group=Group, members=list, total=Py_ssize_t, chosen=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
+    cdef bint _deliver_one(self, Session producer, list groups, Publication publication) except -1
     @cython.locals(first=int)
     cdef bint _is_reserved(self, Session session, Publication publication, bytes subject) except -1
-    @cython.locals(sub=Subscription)
+    @cython.locals(node=Node, sub=Subscription)
     cdef _say_no_responders(self, Session session, Publication publication, bytes subject)
 
 

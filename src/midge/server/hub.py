@@ -28,14 +28,16 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
-    from cython.cimports.midge.server.sublist import Sublist, Subscription
+    from cython.cimports.midge.server.sublist import Group, Sublist, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.server.results import Result
     from midge.server.session import Session
-    from midge.server.sublist import Sublist, Subscription
+    from midge.server.sublist import Group, Sublist, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
@@ -184,28 +186,42 @@ class Hub:
         if session.tracing:
             trace.log_publish(session, op)
         result = session.last
-        if (
-            result is None
-            or not same(buf, publication.subject_start, publication.subject_end, result.subject)
-            or not self.sublist.is_fresh(result)
-        ):
+        if result is None or not same(buf, publication.subject_start, publication.subject_end, result.subject) or not result.is_fresh():
             result = self.sublist.match(cut(buf, publication.subject_start, publication.subject_end))
-            session.last = result
+            session.last = None if result.stale else result
         if session.pedantic and not _is_literal(result.subject):
             session.send_error("Invalid Publish Subject")
         if self._is_reserved(session, publication, result.subject):
             return
         if session.verbose:
             session.send_ok()
-        delivered = False
-        for sub in result.plain:
-            if self._deliver(session, sub, publication):
-                delivered = True
-        for group in result.groups:
-            if self._deliver_one(session, group, publication):
-                delivered = True
-        if not delivered and session.no_responders and publication.reply_end:
+        if not self._route(session, publication, result) and session.no_responders and publication.reply_end:
             self._say_no_responders(session, publication, result.subject)
+
+    def _route(self, producer: Session, publication: Publication, result: Result) -> bool:
+        """Deliver to everybody in the result. Its members keep their places meanwhile; who leaves meanwhile does not get it."""
+        delivered = False
+        sublist = self.sublist
+        groups = result.groups  # the result itself may go stale on the way
+        sublist.routing += 1
+        try:
+            for node in result.nodes:
+                sub = node.one
+                if sub is not None:
+                    if self._deliver(producer, sub, publication):
+                        delivered = True
+                elif node.plain is not None:
+                    for member in node.plain:
+                        if member is not None and self._deliver(producer, member, publication):
+                            delivered = True
+            for namesakes in groups:
+                if self._deliver_one(producer, namesakes, publication):
+                    delivered = True
+        finally:
+            sublist.routing -= 1
+            if sublist.unsettled:
+                sublist.settle()
+        return delivered
 
     def _deliver(self, producer: Session, sub: Subscription, publication: Publication) -> bool:
         """Append the message to the subscriber's outbox. False where it may not have it."""
@@ -235,15 +251,31 @@ class Hub:
                 producer.stalled_by = target
         return True
 
-    def _deliver_one(self, producer: Session, group: list[Subscription], publication: Publication) -> bool:
-        """Deliver to one member of a queue group: a random one, or the next that may have it."""
-        count = len(group)
+    def _deliver_one(self, producer: Session, groups: list[Group], publication: Publication) -> bool:
+        """Deliver to one member of a queue group: a random one, or the next that may have it. Each group has those of one pattern."""
+        total = 0
+        for group in groups:
+            total += len(group.members)
+        if total == 0:
+            return False
         self._seed = (self._seed * _LCG_FACTOR + _LCG_STEP) & _LCG_MASK
-        at = (self._seed >> 8) % count
-        for _ in range(count):
-            if self._deliver(producer, group[at], publication):
-                return True
-            at = at + 1 if at + 1 < count else 0
+        chosen = (self._seed >> 8) % total
+        turn = 0
+        group = groups[0]
+        while chosen >= len(group.members):
+            chosen -= len(group.members)
+            turn += 1
+            group = groups[turn]
+        at = chosen
+        for _ in range(len(groups) + 1):  # the first group twice: from the chosen member on, and at last from its beginning
+            members = group.members
+            while at < len(members):
+                if self._deliver(producer, members[at], publication):
+                    return True
+                at += 1
+            at = 0
+            turn = turn + 1 if turn + 1 < len(groups) else 0
+            group = groups[turn]
         return False
 
     def _is_reserved(self, session: Session, publication: Publication, subject: bytes) -> bool:
@@ -268,11 +300,12 @@ class Hub:
     def _say_no_responders(self, session: Session, publication: Publication, subject: bytes) -> None:
         """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
         reply = publication.reply()
-        for sub in self.sublist.match(reply).plain:
-            if sub.session is session:
-                header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
-                session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
-                return
+        for node in self.sublist.match_uncached(reply).nodes:
+            for sub in (node.one,) if node.plain is None else node.plain:
+                if sub is not None and sub.session is session:
+                    header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
+                    session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
+                    return
 
 
 def _is_literal(subject: bytes) -> bool:

@@ -1,5 +1,6 @@
 cimport cython
-from midge.server.sublist cimport Result, Sublist, Subscription
+from midge.server.results cimport Result
+from midge.server.sublist cimport Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 

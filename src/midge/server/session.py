@@ -30,13 +30,15 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.sublist import Result, Sublist, Subscription
+    from cython.cimports.midge.server.results import Result
+    from cython.cimports.midge.server.sublist import Sublist, Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
 else:
-    from midge.server.sublist import Result, Sublist, Subscription
+    from midge.server.results import Result
+    from midge.server.sublist import Sublist, Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from midge.wire.outbox import Outbox

@@ -1,6 +1,6 @@
 cimport cython
+from midge.server.results cimport Result, Results
 
-cdef Py_ssize_t _MAX_HOT, _MAX_NEW
 cdef bytes _STAR, _REST
 
 
@@ -12,70 +12,93 @@ cdef class Subscription:
     cdef readonly bytes sid
     cdef public long long limit
     cdef public long long delivered
+    cdef Py_ssize_t _at
 
 
 @cython.final
-cdef class Result:
-    cdef readonly bytes subject
-    cdef readonly list plain
-    cdef readonly list groups
-    cdef Node _root
-    cdef unsigned long long _root_changes
-    cdef unsigned long long _wild_changes
+cdef class Group:
+    cdef readonly bytes queue
+    cdef readonly list members
 
 
 @cython.final
 cdef class Node:
-    cdef dict children
-    cdef Node star
-    cdef Node rest
-    cdef Subscription one
-    cdef dict plain
-    cdef dict groups
-    cdef unsigned long long changes
-
-    @cython.locals(count=Py_ssize_t)
-    cdef bint has_one_child_only(self) except -1
-    cdef bint is_empty(self) except -1
-    cdef Node child(self, bytes token)
-    cdef Node add_child(self, bytes token)
-    cdef drop_child(self, bytes token)
-    @cython.locals(members=dict)
-    cdef add(self, Subscription sub)
-    @cython.locals(members=dict)
-    cdef bint drop(self, Subscription sub) except -1
+    cdef readonly dict children
+    cdef readonly Node star
+    cdef readonly Node rest
+    cdef readonly Subscription one
+    cdef readonly list plain
+    cdef readonly dict groups
 
 
 @cython.final
 cdef class Sublist:
     cdef Node _root
-    cdef Node _wild
-    cdef Node _nowhere
-    cdef dict _hot
-    cdef dict _new
-    cdef Py_ssize_t _unswept
+    cdef Results _results
+    cdef dict _holes
+    cdef list _crowded
+    cdef object _watches
+    cdef public Py_ssize_t routing
+    cdef readonly bint unsettled
     cdef readonly Py_ssize_t count
     cdef readonly unsigned long long inserts, removes, matches, hits
 
-    @cython.locals(tokens=list, token=bytes, node=Node, child=Node)
+    @cython.locals(tokens=list, token=bytes, node=Node, child=Node, begins=bint)
     cpdef bint insert(self, Subscription sub) except -1
     @cython.locals(tokens=list, token=bytes, node=Node, child=Node, last=Node, at=Py_ssize_t, last_at=Py_ssize_t)
     cpdef bint remove(self, Subscription sub) except -1
-    @cython.locals(result=Result)
+    @cython.locals(old=Result, result=Result, tokens=list)
     cpdef Result match(self, bytes subject)
-    cpdef bint is_fresh(self, Result result) except -1
+    @cython.locals(result=Result)
+    cpdef Result match_uncached(self, bytes subject)
+    @cython.locals(node=Node, child=Node, token=bytes)
+    cpdef bint has_interest(self, bytes subject, bytes queue=?) except -1
+    cpdef settle(self)
     cpdef Py_ssize_t cached(self)
-    @cython.locals(child=Node)
-    cdef _prune(self, Node node, list tokens, Py_ssize_t at)
-    cdef _sweep(self)
-    @cython.locals(node=Node)
-    cdef _count_change(self, bytes first)
-    @cython.locals(result=Result, tokens=list, root=Node, children=dict)
-    cdef Result _walk(self, bytes subject)
+    cpdef clear(self)
+    @cython.locals(plain=list, holes=Py_ssize_t)
+    cdef bint _leave(self, Node node, Subscription sub) except -1
+    @cython.locals(plain=list, members=list, sub=Subscription)
+    cdef _close_holes(self, Node node)
+    @cython.locals(first=bytes)
+    cdef _changed(self, Subscription sub, list tokens)
 
 
-@cython.locals(node=Node, child=Node, later=list, at=Py_ssize_t, count=Py_ssize_t)
+cdef bint _is_pattern(list tokens) except -1
+
+cdef Node _child(Node node, bytes token)
+
+@cython.locals(child=Node)
+cdef Node _add_child(Node node, bytes token)
+
+cdef _drop_child(Node node, bytes token)
+
+@cython.locals(child=Node)
+cdef _prune(Node node, list tokens, Py_ssize_t at)
+
+@cython.locals(star=Node, after=Node)
+cdef _free_stars(Node node)
+
+@cython.locals(members=list, group=Group, sub=Subscription, child=Node)
+cdef _dissolve(Node node, list nodes)
+
+cdef bint _has_interest(Node node, bytes queue) except -1
+
+@cython.locals(count=Py_ssize_t)
+cdef bint _has_one_child_only(Node node) except -1
+
+cdef bint _is_empty(Node node) except -1
+
+@cython.locals(group=Group)
+cdef _join(Node node, Subscription sub)
+
+@cython.locals(group=Group, last=Subscription)
+cdef bint _leave_group(Node node, Subscription sub) except -1
+
+@cython.locals(node=Node, child=Node, grouped=list, later=list, at=Py_ssize_t, count=Py_ssize_t)
 cdef _collect(Node root, list tokens, Result result)
 
-@cython.locals(group=list)
-cdef _add(Node node, Result result)
+cdef _add(Node node, Result result, list grouped)
+
+@cython.locals(node=Node, group=Group, queue=bytes, found=dict, groups=list)
+cdef list _by_name(list nodes)

@@ -1,25 +1,37 @@
 """Sublist: who is subscribed to what, and who gets a message published to a subject.
 
-A trie of subject tokens, with one child for ``*`` and one for ``>`` per node, and a bounded cache of match results in front.
+A trie of subject tokens, with one child for ``*`` and one for ``>`` per node. The node where a pattern ends has its subscriptions:
 
-The cache has two parts, because request/reply makes a fresh subject for every answer: a result enters *new*, which is thrown away
-whole when it is full, and moves to *hot* when it is asked for again. So inbox traffic never drives a busy subject out. A result is
-not searched for when subscriptions change: it remembers the change counts of its first token and of the patterns that begin
-with a wildcard, and is stale when one of them has moved on. Subscribing costs the same however much is cached, and traffic
-on ``_INBOX`` leaves the results for ``orders`` alone. Stale results keep what they name alive, so they are swept out after every
-MAX_HOT removals.
+    Node.one                a lone plain subscription, or
+    Node.plain              [first, None, third ...]  in the order they came; each knows its place; one that leaves leaves a hole
+    Node.groups             {queue name: Group.members}  in no order: the last takes the place of one that leaves
+
+Coming and going costs the same however many there are, and is visible at once to whoever holds a node: a match result refers to
+nodes and groups and never to copies of their members (see ``results`` for when it is stale). Holes are closed when they are half of
+a list, but not while ``routing`` is not 0: between ``routing += 1`` and ``routing -= 1`` places stay as they are, so a pass over the
+members neither skips nor repeats anybody who is there all the time, and never meets anybody who left. What had to wait, ``settle``
+does then.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Result", "Sublist", "Subscription"]
+from midge.server.watch import Watch, Watches
 
-MAX_HOT = 4096
-MAX_NEW = 1024
-_MAX_HOT = MAX_HOT
-_MAX_NEW = MAX_NEW
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.server.results import Result, Results
+else:
+    from midge.server.results import Result, Results
+
+__all__ = ["Group", "Node", "Sublist", "Subscription"]
+
 _STAR, _REST = b"*", b">"
 
 
@@ -35,278 +47,415 @@ class Subscription:
         delivered: how many there were.
     """
 
-    __slots__ = ("delivered", "limit", "queue", "session", "sid", "subject")
+    __slots__ = ("_at", "delivered", "limit", "queue", "session", "sid", "subject")
 
-    def __init__(self, session: Any, subject: bytes, queue: bytes | None, sid: bytes) -> None:
-        self.session = session
+    def __init__(self, end: Any, subject: bytes, queue: bytes | None, sid: bytes) -> None:
+        self.session = end
         self.subject = subject
         self.queue = queue
         self.sid = sid
         self.limit = 0
         self.delivered = 0
+        self._at = -1  # its place among the members of its node or group; -1 where it is in no sublist
 
 
-class Result:
-    """The subscriptions that match one subject: those that all get the message, and groups of which one member does."""
+class Group:
+    """The members of a queue group that subscribed to one pattern: one of them gets each message."""
 
-    __slots__ = ("_root", "_root_changes", "_wild_changes", "groups", "plain", "subject")
+    __slots__ = ("members", "queue")
 
-    def __init__(self, subject: bytes) -> None:
-        self.subject = subject
-        self.plain: list[Subscription] = []
-        self.groups: list[list[Subscription]] = []
-        self._root: Node | None = None
-        self._root_changes = 0
-        self._wild_changes = 0
+    def __init__(self, queue: bytes) -> None:
+        self.queue = queue
+        self.members: list[Subscription] = []
 
 
 class Node:
-    """What follows one token. ``changes`` counts, in a node below the root only, the changes anywhere below it.
+    """What follows one token, and the subscriptions that end here. Read it; the sublist changes it.
 
-    A dict costs more than all the rest of a subscription, and most nodes have one subscription or none: what is empty is None, and
-    a lone subscription stands in ``one``.
+    A list or dict costs more than all the rest of a subscription, and most nodes have one subscription or none: what is empty is None.
+    What is done with it are functions because a table of methods would cost each node 16 bytes.
     """
 
-    __slots__ = ("changes", "children", "groups", "one", "plain", "rest", "star")
+    __slots__ = ("children", "groups", "one", "plain", "rest", "star")
 
     def __init__(self) -> None:
         self.children: dict[bytes, Node] | None = None
         self.star: Node | None = None
         self.rest: Node | None = None
         self.one: Subscription | None = None
-        self.plain: dict[Subscription, None] | None = None
-        self.groups: dict[bytes, dict[Subscription, None]] | None = None
-        self.changes = 0
+        self.plain: list[Subscription | None] | None = None
+        self.groups: dict[bytes, Group] | None = None
 
-    def has_one_child_only(self) -> bool:
-        """True if one child is all there is."""
-        if self.one is not None or self.plain is not None or self.groups is not None:
-            return False
-        count = 0 if self.children is None else len(self.children)
-        return count + (self.star is not None) + (self.rest is not None) == 1
-
-    def is_empty(self) -> bool:
-        return (
-            self.one is None
-            and self.plain is None
-            and self.groups is None
-            and self.children is None
-            and self.star is None
-            and self.rest is None
-        )
-
-    def child(self, token: bytes) -> Node | None:
-        if token == _STAR:
-            return self.star
-        if token == _REST:
-            return self.rest
-        return None if self.children is None else self.children.get(token)
-
-    def add_child(self, token: bytes) -> Node:
-        node = Node()
-        if token == _STAR:
-            self.star = node
-        elif token == _REST:
-            self.rest = node
-        elif self.children is None:
-            self.children = {token: node}
-        else:
-            self.children[token] = node
-        return node
-
-    def drop_child(self, token: bytes) -> None:
-        if token == _STAR:
-            self.star = None
-        elif token == _REST:
-            self.rest = None
-        else:
-            assert self.children is not None
-            del self.children[token]
-            if not self.children:
-                self.children = None
-
-    def add(self, sub: Subscription) -> None:
-        if sub.queue is not None:
-            if self.groups is None:
-                self.groups = {}
-            self.groups.setdefault(sub.queue, {})[sub] = None
-        elif self.plain is not None:
-            self.plain[sub] = None
-        elif self.one is None:
-            self.one = sub
-        else:
-            self.plain = {self.one: None, sub: None}
-            self.one = None
-
-    def drop(self, sub: Subscription) -> bool:
-        """Take a subscription out. False where it is not there."""
-        if sub.queue is not None:
-            members = None if self.groups is None else self.groups.get(sub.queue)
-            if members is None or sub not in members:
-                return False
-            del members[sub]
-            assert self.groups is not None
-            if not members:
-                del self.groups[sub.queue]
-            if not self.groups:
-                self.groups = None
-        elif self.one is sub:
-            self.one = None
-        elif self.plain is None or sub not in self.plain:
-            return False
-        else:
-            del self.plain[sub]
-            if not self.plain:
-                self.plain = None
-        return True
+    def __dealloc__(self) -> None:
+        _free_stars(self)  # compiled only; plain Python sees to it itself
 
 
 class Sublist:
     """The subscriptions of one account.
 
     Attributes:
+        routing: how many passes over the members of a result are under way; whoever makes one counts it.
+        unsettled: True if there is something to ``settle`` when ``routing`` is 0 again.
         count: subscriptions present.
-        inserts, removes, matches, hits: how often each happened; a hit is a match answered from the cache.
+        inserts, removes, matches, hits: how often each happened; a hit is a match answered from the results that are kept.
     """
 
-    __slots__ = ("_hot", "_new", "_nowhere", "_root", "_unswept", "_wild", "count", "hits", "inserts", "matches", "removes")
+    __slots__ = (
+        "_crowded", "_holes", "_results", "_root", "_watches",
+        "count", "hits", "inserts", "matches", "removes", "routing", "unsettled",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._root = Node()
-        self._wild = Node()  # counts the changes of patterns whose first token is a wildcard
-        self._nowhere = Node()  # counts how often a first token appeared: stands in for the tokens that are not there
-        self._hot: dict[bytes, Result] = {}
-        self._new: dict[bytes, Result] = {}
-        self._unswept = 0
+        self._results = Results()
+        self._holes: dict[Node, int] = {}  # how many there are, in the nodes that have any
+        self._crowded: list[Node] = []  # nodes whose holes are to be closed after routing
+        self._watches: Watches | None = None  # nobody watches
+        self.routing = 0
+        self.unsettled = False
         self.count = self.inserts = self.removes = self.matches = self.hits = 0
 
     def insert(self, sub: Subscription) -> bool:
         """Add a subscription. False where its subject is malformed: an empty token, or a token after ``>``."""
+        assert sub._at < 0, "it is in a sublist already"
         tokens = sub.subject.split(b".")
-        if b"" in tokens or (_REST in tokens and tokens.index(_REST) != len(tokens) - 1):
+        if not _is_pattern(tokens):
             return False
         node = self._root
         for token in tokens:
-            child = node.child(token)
-            if child is None:
-                child = node.add_child(token)
-                if node is self._root:
-                    self._nowhere.changes += 1
-            node = child
-        node.add(sub)
+            child = _child(node, token)
+            node = _add_child(node, token) if child is None else child
+        begins = not _has_interest(node, sub.queue)
+        _join(node, sub)
         self.count += 1
         self.inserts += 1
-        self._count_change(tokens[0])
+        if begins:
+            self._changed(sub, tokens)
         return True
 
     def remove(self, sub: Subscription) -> bool:
         """Remove a subscription, and the nodes that only it needed. False where it is not there."""
+        if sub._at < 0:
+            return False
         tokens = sub.subject.split(b".")
         node = self._root
         last = self._root  # the last node on the way that others need too, and which token leads on from there
         at = last_at = 0
         for token in tokens:
-            child = node.child(token)
+            child = _child(node, token)
             if child is None:
                 return False
-            if not node.has_one_child_only():
+            if not _has_one_child_only(node):
                 last = node
                 last_at = at
             node = child
             at += 1
-        if not node.drop(sub):
+        if not (self._leave(node, sub) if sub.queue is None else _leave_group(node, sub)):
             return False
-        self._count_change(tokens[0])
-        if node.is_empty():
-            self._prune(last, tokens, last_at)
+        sub._at = -1
         self.count -= 1
         self.removes += 1
-        self._unswept += 1
-        if self._unswept >= _MAX_HOT:
-            self._sweep()
+        if not _has_interest(node, sub.queue):
+            if _is_empty(node):
+                _prune(last, tokens, last_at)
+            self._changed(sub, tokens)
         return True
 
     def match(self, subject: bytes) -> Result:
-        """Return who gets a message published to the subject. Do not change the result."""
+        """Return who gets a message published to the subject. Keep it while it ``is_fresh``; where it is stale, not at all."""
         self.matches += 1
-        result = self._hot.get(subject)
-        if result is not None:
-            if self.is_fresh(result):
-                self.hits += 1
-                return result
-            result = self._walk(subject)
-            self._hot[subject] = result
-            return result
-        result = self._new.get(subject)
-        if result is not None:
-            del self._new[subject]
-            if self.is_fresh(result):
-                self.hits += 1
-            else:
-                result = self._walk(subject)
-            if len(self._hot) >= _MAX_HOT:
-                self._hot.clear()
-            self._hot[subject] = result
-            return result
-        result = self._walk(subject)
-        if len(self._new) >= _MAX_NEW:
-            self._new.clear()
-        self._new[subject] = result
+        old = self._results.get(subject)
+        if old is not None and old.is_fresh():
+            self.hits += 1
+            return old
+        tokens = subject.split(b".")
+        result = Result(subject)
+        _collect(self._root, tokens, result)
+        if old is None:
+            self._results.add(result, tokens[0])
+        else:
+            self._results.replace(old, result, tokens[0])
         return result
 
-    def is_fresh(self, result: Result) -> bool:
-        """True while nothing has changed that could change the result."""
-        return result._wild_changes == self._wild.changes and result._root_changes == result._root.changes  # type: ignore[union-attr]
+    def match_uncached(self, subject: bytes) -> Result:
+        """Return the same as ``match``, for one use: neither looks it up nor keeps it. For subjects that are published to once."""
+        self.matches += 1
+        result = Result(subject)
+        _collect(self._root, subject.split(b"."), result)
+        return result
+
+    def watch(self, subject: bytes, callback: Callable[[bool], object], queue: bytes | None = None) -> Watch:
+        """Call ``callback(True)`` when a subject gets its first subscription and ``callback(False)`` when it loses its last.
+
+        As with nats-server's notifications, only subscriptions to exactly this subject count, not others that match it: plain ones,
+        or with a queue those in that group. The first state is in ``interested`` of what is returned; cancel that to end it.
+
+        A callback is called by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0, and
+        never within another callback. It may subscribe, unsubscribe, match, watch and cancel; what that changes is told after it
+        returns. It is told of the state there is then: changes that cancel each other out meanwhile are not. What it raises comes
+        out of that insert, remove or settle, which is done all the same; watches not told by then are told by the next.
+
+        Raises:
+            ValueError: no subscription could have that subject.
+        """
+        if not _is_pattern(subject.split(b".")):
+            raise ValueError(f"malformed subject: {subject!r}")
+        if self._watches is None:
+            self._watches = Watches()
+        return self._watches.add((subject, queue), callback, self.has_interest(subject, queue))
+
+    def has_interest(self, subject: bytes, queue: bytes | None = None) -> bool:
+        """True if there is a plain subscription to exactly this subject, or with a queue one in that group."""
+        node = self._root
+        for token in subject.split(b"."):
+            child = _child(node, token)
+            if child is None:
+                return False
+            node = child
+        return _has_interest(node, queue)
+
+    def settle(self) -> None:
+        """Do what had to wait for the end of routing: close holes, tell watches."""
+        if self.routing:
+            return
+        while self._crowded:
+            self._close_holes(self._crowded.pop())
+        if self._watches is not None:
+            self._watches.tell(self.has_interest)
+        self.unsettled = False
 
     def cached(self) -> int:
-        """Return how many results are kept, at most MAX_HOT + MAX_NEW."""
-        return len(self._hot) + len(self._new)
+        """Return how many results are kept."""
+        return len(self._results)
 
-    def _prune(self, node: Node, tokens: list[bytes], at: int) -> None:
-        """Cut off what follows tokens[at] below the node. Node by node, because freeing a chain of thousands recurses in C."""
-        while at < len(tokens):
-            child = node.child(tokens[at])
-            assert child is not None
-            node.drop_child(tokens[at])
-            node = child
-            at += 1
+    def clear(self) -> None:
+        """Take everything out, for an account that ends. Watches are forgotten, and nobody is told."""
+        self._results.clear()
+        if self._watches is not None:
+            self._watches.clear()
+        self._holes.clear()
+        self._crowded.clear()
+        self.removes += self.count
+        self.count = 0
+        nodes = [self._root]  # and not recursion: a hostile subject has thousands of tokens
+        self._root = Node()
+        while nodes:
+            _dissolve(nodes.pop(), nodes)
 
-    def _sweep(self) -> None:
-        """Forget the stale results."""
-        self._unswept = 0
-        self._hot = {subject: result for subject, result in self._hot.items() if self.is_fresh(result)}
-        self._new = {subject: result for subject, result in self._new.items() if self.is_fresh(result)}
+    # What changes
 
-    def _count_change(self, first: bytes) -> None:
-        if first == _STAR or first == _REST:
-            self._wild.changes += 1
+    def _leave(self, node: Node, sub: Subscription) -> bool:
+        """Take a plain subscription out of a node. False where it is not there."""
+        if node.one is sub:
+            node.one = None
+            return True
+        plain = node.plain
+        if plain is None or sub._at >= len(plain) or plain[sub._at] is not sub:
+            return False
+        plain[sub._at] = None
+        holes = self._holes.get(node, 0) + 1
+        if holes == len(plain):
+            node.plain = None
+            self._holes.pop(node, None)
+            return True
+        self._holes[node] = holes
+        if 2 * holes >= len(plain):
+            if self.routing:
+                self._crowded.append(node)
+                self.unsettled = True
+            else:
+                self._close_holes(node)
+        return True
+
+    def _close_holes(self, node: Node) -> None:
+        """Close the holes of a node that has too many, if it still has."""
+        plain = node.plain
+        if plain is None or 2 * self._holes.get(node, 0) < len(plain):
+            return
+        del self._holes[node]
+        members: list[Subscription | None] = []
+        for sub in plain:
+            if sub is not None:
+                sub._at = len(members)
+                members.append(sub)
+        if len(members) == 1:
+            node.one = members[0]
+            node.plain = None
         else:
-            node = self._root.child(first)
-            assert node is not None
-            node.changes += 1
+            node.plain = members
 
-    def _walk(self, subject: bytes) -> Result:
-        result = Result(subject)
-        tokens = subject.split(b".")
-        children = self._root.children
-        root = None if children is None else children.get(tokens[0])
-        result._root = self._nowhere if root is None else root
-        result._root_changes = result._root.changes
-        result._wild_changes = self._wild.changes
-        if b"" not in tokens:
-            _collect(self._root, tokens, result)
-        return result
+    def _changed(self, sub: Subscription, tokens: list[bytes]) -> None:
+        """A pattern has begun or ceased to have subscribers, or a group of this name members: see what that touches."""
+        first = tokens[0]
+        if first == _STAR or first == _REST:
+            self._results.end_all()
+        elif _STAR in tokens or _REST in tokens:
+            self._results.end_era(first)
+        else:
+            self._results.forget(sub.subject)
+        if self._watches is not None and self._watches.note((sub.subject, sub.queue)):
+            self.unsettled = True
+            self.settle()
+
+
+def _is_pattern(tokens: list[bytes]) -> bool:
+    return b"" not in tokens and (_REST not in tokens or tokens.index(_REST) == len(tokens) - 1)
+
+
+# Nodes
+
+
+def _child(node: Node, token: bytes) -> Node | None:
+    if token == _STAR:
+        return node.star
+    if token == _REST:
+        return node.rest
+    return None if node.children is None else node.children.get(token)
+
+
+def _add_child(node: Node, token: bytes) -> Node:
+    child = Node()
+    if token == _STAR:
+        node.star = child
+    elif token == _REST:
+        node.rest = child
+    elif node.children is None:
+        node.children = {token: child}
+    else:
+        node.children[token] = child
+    return child
+
+
+def _drop_child(node: Node, token: bytes) -> None:
+    if token == _STAR:
+        node.star = None
+    elif token == _REST:
+        node.rest = None
+    else:
+        assert node.children is not None
+        del node.children[token]
+        if not node.children:
+            node.children = None
+
+
+def _prune(node: Node, tokens: list[bytes], at: int) -> None:
+    """Cut off what follows tokens[at] below the node. Node by node, because freeing a chain of thousands recurses in C."""
+    while at < len(tokens):
+        child = _child(node, tokens[at])
+        assert child is not None
+        _drop_child(node, tokens[at])
+        node = child
+        at += 1
+
+
+def _free_stars(node: Node) -> None:
+    """Free what hangs on a node that is being freed by stars only, one by one: C would recurse. Dicts limit that themselves."""
+    star = node.star
+    node.star = None
+    while star is not None:
+        after = star.star
+        star.star = None
+        star = after
+
+
+def _dissolve(node: Node, nodes: list[Node]) -> None:
+    """Take everything out of a node; its children come to the list of nodes."""
+    members: list[Subscription | None] = [node.one]
+    if node.plain is not None:
+        members += node.plain
+        node.plain[:] = [None] * len(node.plain)  # for whoever is passing over it
+    if node.groups is not None:
+        for group in node.groups.values():
+            members += group.members
+            group.members.clear()
+    for sub in members:
+        if sub is not None:
+            sub._at = -1
+    if node.children is not None:
+        nodes.extend(node.children.values())
+    for child in (node.star, node.rest):
+        if child is not None:
+            nodes.append(child)
+    node.one = node.plain = node.groups = node.children = node.star = node.rest = None
+
+
+def _has_interest(node: Node, queue: bytes | None) -> bool:
+    """True if there are plain subscriptions, or with a queue a group of that name."""
+    if queue is None:
+        return node.one is not None or node.plain is not None
+    return node.groups is not None and queue in node.groups
+
+
+def _has_one_child_only(node: Node) -> bool:
+    """True if one child is all there is."""
+    if node.one is not None or node.plain is not None or node.groups is not None:
+        return False
+    count = 0 if node.children is None else len(node.children)
+    return count + (node.star is not None) + (node.rest is not None) == 1
+
+
+def _is_empty(node: Node) -> bool:
+    if node.one is not None or node.plain is not None or node.groups is not None:
+        return False
+    return node.children is None and node.star is None and node.rest is None
+
+
+def _join(node: Node, sub: Subscription) -> None:
+    """Put a subscription among the members of a node."""
+    if sub.queue is not None:
+        if node.groups is None:
+            node.groups = {}
+        group = node.groups.get(sub.queue)
+        if group is None:
+            group = node.groups[sub.queue] = Group(sub.queue)
+        sub._at = len(group.members)
+        group.members.append(sub)
+    elif node.plain is not None:
+        sub._at = len(node.plain)
+        node.plain.append(sub)
+    elif node.one is not None:
+        node.plain = [node.one, sub]
+        node.one = None
+        sub._at = 1
+    else:
+        node.one = sub
+        sub._at = 0
+
+
+def _leave_group(node: Node, sub: Subscription) -> bool:
+    """Take a member out of its group. False where it is not there."""
+    assert sub.queue is not None
+    group = None if node.groups is None else node.groups.get(sub.queue)
+    if group is None or sub._at >= len(group.members) or group.members[sub._at] is not sub:
+        return False
+    last = group.members.pop()
+    if last is not sub:
+        last._at = sub._at
+        group.members[last._at] = last
+    elif not group.members:
+        assert node.groups is not None
+        del node.groups[sub.queue]
+        if not node.groups:
+            node.groups = None
+    return True
+
+
+# Matching
 
 
 def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
     """Add what matches the tokens below the root. A stack and not recursion: a hostile subject has thousands of tokens."""
+    if b"" in tokens:
+        return
     count = len(tokens)
-    later: list[tuple[Node, int]] = [(root, 0)]
-    while later:
-        node, at = later.pop()
+    grouped: list[Node] = []
+    later: list[tuple[Node, int]] = []
+    node = root
+    at = 0
+    while True:
         while at < count:
             if node.rest is not None:
-                _add(node.rest, result)
+                _add(node.rest, result, grouped)
             if node.star is not None:
                 later.append((node.star, at + 1))
             child = None if node.children is None else node.children.get(tokens[at])
@@ -315,20 +464,30 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
             node = child
             at += 1
         else:
-            _add(node, result)
+            _add(node, result, grouped)
+        if not later:
+            break
+        node, at = later.pop()
+    if grouped:
+        result.groups = _by_name(grouped)
 
 
-def _add(node: Node, result: Result) -> None:
-    if node.one is not None:
-        result.plain.append(node.one)
-    elif node.plain is not None:
-        result.plain.extend(node.plain)
-    if node.groups is None:
-        return
-    for queue, members in node.groups.items():
-        for group in result.groups:
-            if group[0].queue == queue:
-                group.extend(members)
-                break
-        else:
-            result.groups.append(list(members))
+def _add(node: Node, result: Result, grouped: list[Node]) -> None:
+    if node.one is not None or node.plain is not None:
+        result.nodes.append(node)
+    if node.groups is not None:
+        grouped.append(node)
+
+
+def _by_name(nodes: list[Node]) -> list[list[Group]]:
+    """Bring the groups of one name together. The name is what makes a queue group one, not the pattern."""
+    found: dict[bytes, list[Group]] = {}
+    for node in nodes:
+        assert node.groups is not None
+        for queue, group in node.groups.items():
+            groups = found.get(queue)
+            if groups is None:
+                found[queue] = [group]
+            else:
+                groups.append(group)
+    return list(found.values())
