@@ -1,17 +1,21 @@
-"""server.sublist: the rules of its cache, hostile subjects, and that nothing is left of what was removed.
+"""server.sublist: members in place, routing passes, hostile subjects, and that nothing is left of what was removed.
 
-That it finds the right subscriptions is shown in tests/model/test_sublist_model.py.
+That it finds the right subscriptions is shown in tests/model/test_sublist_model.py, what is kept and for how long in test_results.py.
 """
 
 import gc
+import subprocess
+import sys
+import weakref
 from random import Random
 
 import pytest
 
 from midge.server import sublist as module
-from midge.server.sublist import MAX_HOT, MAX_NEW, Sublist, Subscription
+from midge.server.results import Result
+from midge.server.sublist import Group, Node, Sublist, Subscription
 
-EMPTY = 3  # nodes of an empty sublist: its root and two that only count changes
+EMPTY = 1  # nodes of an empty sublist: its root
 
 
 def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> Subscription:
@@ -21,11 +25,18 @@ def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> 
     return sub
 
 
-def hits(subjects: Sublist, subject: bytes) -> bool:
-    """Match, and tell whether the answer came from the cache."""
-    before = subjects.hits
-    subjects.match(subject)
-    return subjects.hits > before
+def plain(result: Result) -> list[Subscription]:
+    """The plain subscriptions that a result stands for now, in the order of delivery."""
+    found: list[Subscription] = []
+    for node in result.nodes:
+        assert node.one is None or node.plain is None
+        found += [sub for sub in node.plain or [node.one] if sub is not None]
+    return found
+
+
+def members(result: Result) -> dict[bytes, list[Subscription]]:
+    """The members of each queue group that a result stands for now."""
+    return {groups[0].queue: [sub for group in groups for sub in group.members] for groups in result.groups}
 
 
 def alive(kind: type) -> int:
@@ -54,6 +65,18 @@ def test_a_malformed_subject_is_refused_and_leaves_nothing(subject: bytes) -> No
     assert not subjects.insert(Subscription(None, subject, None, b"1"))
     assert (subjects.count, subjects.inserts) == (0, 0)
     assert nodes() - before == EMPTY
+    with pytest.raises(ValueError):
+        subjects.watch(subject, print)
+
+
+def test_a_subscription_is_in_one_sublist_at_a_time() -> None:
+    one, other = Sublist(), Sublist()
+    sub = subscribe(one, b"a")
+    neighbour = subscribe(other, b"a")
+    assert not other.remove(sub) and other.count == 1
+    with pytest.raises(AssertionError):
+        other.insert(sub)
+    assert one.remove(sub) and other.insert(sub) and plain(other.match(b"a")) == [neighbour, sub]
 
 
 @pytest.mark.parametrize("subject", [b"a..b", b".a", b"a.", b".", b""], ids=repr)
@@ -61,148 +84,147 @@ def test_a_publish_with_an_empty_token_reaches_nobody(subject: bytes) -> None:
     subjects = Sublist()
     for pattern in (b">", b"*", b"a.>", b"a.*.b", b"*.*", b"*.*.*"):
         subscribe(subjects, pattern)
-    result = subjects.match(subject)
-    assert (result.plain, result.groups) == ([], [])
+    for result in (subjects.match(subject), subjects.match_uncached(subject)):
+        assert (result.nodes, result.groups) == ([], [])
 
 
 def test_a_publish_to_a_wildcard_is_routed_literally() -> None:
     subjects = Sublist()
     star, rest, literal, both = (subscribe(subjects, pattern) for pattern in (b"a.*", b"a.>", b"a.b", b"*.*"))
-    assert set(subjects.match(b"a.*").plain) == {star, rest, both}
-    assert set(subjects.match(b"a.>").plain) == {star, rest, both}
-    assert set(subjects.match(b"a.b").plain) == {star, rest, literal, both}
+    assert set(plain(subjects.match(b"a.*"))) == {star, rest, both}
+    assert set(plain(subjects.match(b"a.>"))) == {star, rest, both}
+    assert set(plain(subjects.match(b"a.b"))) == {star, rest, literal, both}
 
 
 def test_a_queue_group_is_one_whatever_its_members_subscribe_to() -> None:
     subjects = Sublist()
-    members = {subscribe(subjects, pattern, b"q") for pattern in (b"a.b", b"a.*", b"*.b", b">", b"a.b")}
-    others = {subscribe(subjects, pattern, b"r") for pattern in (b"a.b", b"a.>")}
-    plain = subscribe(subjects, b"a.b")
+    of_q = {subscribe(subjects, pattern, b"q") for pattern in (b"a.b", b"a.*", b"*.b", b">", b"a.b")}
+    of_r = {subscribe(subjects, pattern, b"r") for pattern in (b"a.b", b"a.>")}
+    lone = subscribe(subjects, b"a.b")
     result = subjects.match(b"a.b")
-    assert result.plain == [plain]
-    assert sorted((set(group) for group in result.groups), key=len) == [others, members]
-    assert sum(map(len, result.groups)) == len(members) + len(others)
+    assert plain(result) == [lone]
+    assert {queue: set(subs) for queue, subs in members(result).items()} == {b"q": of_q, b"r": of_r}
+    assert [len(groups) for groups in sorted(result.groups, key=len)] == [2, 4]
+    assert all(isinstance(group, Group) for groups in result.groups for group in groups)
 
 
-# The cache
+# Members in place
 
 
-def test_the_second_match_is_a_hit() -> None:
+def test_who_comes_and_goes_is_seen_in_a_result_of_before() -> None:
     subjects = Sublist()
-    subscribe(subjects, b"a")
-    assert [hits(subjects, b"a") for _ in range(4)] == [False, True, True, True]
-    assert subjects.match(b"a") is subjects.match(b"a")
-    assert subjects.matches == 6 and subjects.hits == 5
+    first = subscribe(subjects, b"a.*")
+    worker = subscribe(subjects, b"a.*", b"q")
+    result = subjects.match(b"a.b")
+    more = [subscribe(subjects, b"a.*") for _ in range(5)]
+    workers = [subscribe(subjects, b"a.*", b"q") for _ in range(5)]
+    assert result.is_fresh() and subjects.match(b"a.b") is result
+    assert plain(result) == [first, *more] and members(result) == {b"q": [worker, *workers]}
+    assert subjects.remove(first) and subjects.remove(more[2]) and subjects.remove(worker)
+    assert result.is_fresh()
+    assert plain(result) == [more[0], more[1], *more[3:]] and set(members(result)[b"q"]) == set(workers)
 
 
-def test_the_cache_is_bounded() -> None:
+def test_a_lone_subscription_has_no_list() -> None:
     subjects = Sublist()
-    subscribe(subjects, b">")
-    for number in range(3 * (MAX_HOT + MAX_NEW)):
-        subjects.match(b"once.%d" % number)
-        assert subjects.cached() <= MAX_NEW
-    for number in range(2 * (MAX_HOT + MAX_NEW)):
-        for _ in range(3):
-            subjects.match(b"often.%d" % number)
-        assert subjects.cached() <= MAX_HOT + MAX_NEW
+    first, second, third = (subscribe(subjects, b"a") for _ in range(3))
+    (node,) = subjects.match(b"a").nodes
+    assert (node.one, node.plain) == (None, [first, second, third])
+    assert subjects.remove(second) and node.plain == [first, None, third]
+    assert subjects.remove(first) and (node.one, node.plain) == (third, None)
+    fourth = subscribe(subjects, b"a")
+    assert (node.one, node.plain) == (None, [third, fourth])
 
 
-def test_inbox_traffic_does_not_drive_a_busy_subject_out() -> None:
-    """Every answer of request/reply has a subject of its own, asked for once."""
+def test_members_keep_their_order_and_holes_are_bounded() -> None:
+    random, subjects, expected = Random(3), Sublist(), []
+    for step in range(3000):
+        if expected and random.random() < (0.3 if step < 1500 else 0.6):
+            assert subjects.remove(expected.pop(random.randrange(len(expected))))
+        else:
+            expected.append(subscribe(subjects, b"a"))
+        result = subjects.match(b"a")
+        assert plain(result) == expected
+        assert sum(len(node.plain or [0]) for node in result.nodes) <= max(1, 2 * len(expected))
+
+
+def test_a_large_group_is_never_copied() -> None:
+    """Neither by a member that comes or goes, nor by a match after it."""
     subjects = Sublist()
-    subscribe(subjects, b"orders.*")
-    subscribe(subjects, b"_INBOX.me.*")
-    busy = [b"orders.%d" % number for number in range(100)]
-    for subject in busy * 2:
-        subjects.match(subject)
-    for number in range(5 * (MAX_HOT + MAX_NEW)):
-        subjects.match(b"_INBOX.me.%d" % number)
-    assert all(hits(subjects, subject) for subject in busy)
-
-
-def test_changes_elsewhere_leave_a_result_fresh() -> None:
-    """A requester subscribes to its inbox and leaves again: results for other first tokens do not notice."""
-    subjects = Sublist()
-    subscribe(subjects, b"orders.*")
-    subscribe(subjects, b"_INBOX.first.*")
-    result = subjects.match(b"orders.new")
-    inbox = subjects.match(b"_INBOX.first.1")
-    subs = [subscribe(subjects, b"_INBOX.%d.*" % number) for number in range(10)]
-    assert subjects.is_fresh(result) and hits(subjects, b"orders.new")
-    assert not subjects.is_fresh(inbox)
-    for sub in subs:
-        subjects.remove(sub)
-    assert subjects.is_fresh(result) and hits(subjects, b"orders.new")
-
-
-@pytest.mark.parametrize("pattern", [b"orders.new", b"orders.*", b"orders.>", b"*.new", b"*.*", b"*.>", b">"], ids=repr)
-@pytest.mark.parametrize("queue", [None, b"q"])
-def test_a_change_that_concerns_a_result_makes_it_stale(pattern: bytes, queue: bytes | None) -> None:
-    subjects = Sublist()
-    subscribe(subjects, b"orders.new")
-    before = [subjects.match(b"orders.new") for _ in range(2)][-1]
-    sub = subscribe(subjects, pattern, queue)
-    assert not subjects.is_fresh(before)
-    between = subjects.match(b"orders.new")
-    assert sub in [*between.plain, *sum(between.groups, [])]
-    assert subjects.remove(sub)
-    assert not subjects.is_fresh(between)
-    after = subjects.match(b"orders.new")
-    assert sub not in [*after.plain, *sum(after.groups, [])]
-    assert sub in [*between.plain, *sum(between.groups, [])]  # a result itself never changes
-
-
-def test_a_result_for_a_token_that_appears_later_is_refreshed() -> None:
-    subjects = Sublist()
-    for _ in range(3):
-        nobody = subjects.match(b"later.a")
-        assert nobody.plain == []
-    sub = subscribe(subjects, b"later.*")
-    assert not subjects.is_fresh(nobody)
-    assert subjects.match(b"later.a").plain == [sub]
-
-
-def test_a_token_that_goes_and_comes_back() -> None:
-    subjects = Sublist()
-    first = subscribe(subjects, b"a.b")
-    with_first = subjects.match(b"a.b")
-    subjects.remove(first)
-    without = subjects.match(b"a.b")
-    second = subscribe(subjects, b"a.b")
-    assert not subjects.is_fresh(with_first) and not subjects.is_fresh(without)
-    assert subjects.match(b"a.b").plain == [second]
-
-
-@pytest.mark.parametrize("pattern", [b"%d", b"%d.*", b"busy.%d", b"*.%d"], ids=repr)
-def test_the_cache_keeps_nothing_alive_for_long(pattern: bytes) -> None:
-    """A result names subscriptions, and they their sessions; a stale one is nobody's but goes after MAX_HOT removals at the latest."""
-    before = alive(Subscription)
-    subjects = Sublist()
-    subscribe(subjects, b"busy.*")
-    for number in range(MAX_NEW):
-        sub = subscribe(subjects, pattern % number)
-        for _ in range(1 + number % 2):
-            subjects.match(pattern % number)
+    for _ in range(1000):
+        subscribe(subjects, b"a", b"q")
+    ((group,),) = subjects.match(b"a").groups
+    listed = group.members
+    for _ in range(100):
+        sub = subscribe(subjects, b"a", b"q")
+        assert listed[-1] is sub and subjects.remove(sub)
+        assert subjects.match(b"a").groups[0][0] is group and group.members is listed
+    for sub in list(listed):
         assert subjects.remove(sub)
-    for _ in range(MAX_HOT):
-        assert subjects.remove(subscribe(subjects, b"other"))
-    del sub
-    assert alive(Subscription) == before + 1
-    assert hits(subjects, b"busy.x") is False and hits(subjects, b"busy.x") is True
+    assert listed == [] and subjects.match(b"a").groups == []
 
 
-def test_removing_does_not_look_through_the_cache_each_time() -> None:
-    """It costs the same however much is cached: stale results are swept out once in MAX_HOT removals."""
+# While routing
+
+
+def test_a_pass_meets_everybody_once_who_stays_and_nobody_who_left() -> None:
+    random = Random(5)
+    for size in (1, 2, 3, 4, 10, 100):
+        subjects = Sublist()
+        subs = [subscribe(subjects, b"a") for _ in range(size)]
+        result = subjects.match(b"a")
+        met: list[Subscription] = []
+        gone: set[Subscription] = set()
+        subjects.routing += 1
+        for node in result.nodes:
+            for sub in [node.one] if node.plain is None else node.plain:
+                if sub is None:
+                    continue
+                assert sub not in gone
+                met.append(sub)
+                for leaver in random.sample(subs, random.randint(0, 2) if size > 2 else 1):
+                    gone.add(leaver)
+                    subjects.remove(leaver)
+        subjects.routing -= 1
+        subjects.settle()
+        assert len(met) == len(set(met)) and set(met) >= set(subs) - gone
+        assert met == [sub for sub in subs if sub in met]
+        left = [sub for sub in subs if sub not in gone]
+        assert plain(subjects.match(b"a")) == left
+        assert sum(len(node.plain or [0]) for node in subjects.match(b"a").nodes) <= max(1, 2 * len(left))
+
+
+def test_holes_are_closed_when_the_outermost_pass_is_over() -> None:
     subjects = Sublist()
-    for _ in range(2):
-        for number in range(100):
-            subjects.match(b"a.%d" % number)
-        subjects.remove(subscribe(subjects, b"a.1"))
-        for _ in range(MAX_HOT - 2):
-            subjects.remove(subscribe(subjects, b"other"))
-            assert subjects.cached() == 100
-        subjects.remove(subscribe(subjects, b"other"))
-        assert subjects.cached() == 0
+    subs = [subscribe(subjects, b"a") for _ in range(10)]
+    (node,) = subjects.match(b"a").nodes
+    subjects.routing += 2
+    for sub in subs[:9]:
+        assert subjects.remove(sub)
+    subjects.routing -= 1
+    subjects.settle()
+    assert subjects.unsettled and node.plain == [None] * 9 + [subs[9]]
+    late = subscribe(subjects, b"a")
+    assert subjects.remove(subs[9]) and node.plain == [None] * 10 + [late]
+    subjects.routing -= 1
+    subjects.settle()
+    assert not subjects.unsettled and (node.one, node.plain) == (late, None)
+
+
+def test_a_node_that_empties_and_fills_within_a_pass() -> None:
+    subjects = Sublist()
+    subs = [subscribe(subjects, b"a") for _ in range(4)]
+    (node,) = subjects.match(b"a").nodes
+    passing = node.plain
+    subjects.routing += 1
+    for sub in subs:
+        assert subjects.remove(sub)
+    assert passing == [None] * 4
+    back = [subscribe(subjects, b"a") for _ in range(3)]
+    subjects.routing -= 1
+    subjects.settle()
+    assert passing == [None] * 4 and plain(subjects.match(b"a")) == back
+    assert all(map(subjects.remove, back)) and subjects.match(b"a").nodes == []
 
 
 # Hostile subjects
@@ -217,22 +239,48 @@ def test_thousands_of_tokens() -> None:
     literal = subscribe(subjects, b".".join([b"a"] * depth))
     queue = subscribe(subjects, b".".join([b"a"] * (depth - 1) + [b"*"]), b"q")
     result = subjects.match(b".".join([b"a"] * depth))
-    assert set(result.plain) == {stars, rest, literal} and result.groups == [[queue]]
-    assert subjects.match(b".".join([b"a"] * (depth - 1))).plain == []
-    assert subjects.match(b".".join([b"a"] * (depth + 1))).plain == [rest]
+    assert set(plain(result)) == {stars, rest, literal} and members(result) == {b"q": [queue]}
+    assert subjects.match(b".".join([b"a"] * (depth - 1))).nodes == []
+    assert plain(subjects.match(b".".join([b"a"] * (depth + 1)))) == [rest]
     for sub in (stars, rest, literal, queue):
         assert subjects.remove(sub)
-    assert subjects.match(b".".join([b"a"] * depth)).plain == []
+    assert subjects.match(b".".join([b"a"] * depth)).nodes == []
 
 
-def test_a_deep_sublist_can_be_thrown_away() -> None:
-    """Freeing a chain of nodes must not overflow the stack, however deep the longest control line lets it be."""
+DEEP = """
+import gc, threading
+from midge.server.sublist import Sublist, Subscription
+
+def fill():
     subjects = Sublist()
-    subscribe(subjects, b".".join([b"*"] * 30_000))
-    subscribe(subjects, b".".join([b"a"] * 30_000))
-    before = nodes()
+    for tokens in ([b"*"], [b"a"], [b"a", b"*"], [b"*"] * 100 + [b"a"]):
+        assert subjects.insert(Subscription([subjects], b".".join(tokens * (100_000 // len(tokens))), None, b"1"))
+    return subjects
+
+def work():
+    subjects = fill()
+    subjects.match(b".".join([b"a"] * 100_000))
     del subjects
-    assert before - nodes() >= 60_000
+    assert gc.collect() > 100_000  # a ring: the subscriptions know the sublist
+    subjects = fill()
+    subjects.clear()
+    del subjects
+    subjects = Sublist()
+    assert subjects.insert(Subscription(None, b".".join([b"*"] * 100_000), None, b"1"))
+    del subjects
+    print("alive")
+
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
+
+def test_freeing_a_deep_sublist_does_not_overflow_the_stack() -> None:
+    """Cleared, garbage collected or simply let go of: in a thread with a small stack."""
+    done = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def test_matching_visits_each_node_at_most_once() -> None:
@@ -242,7 +290,18 @@ def test_matching_visits_each_node_at_most_once() -> None:
     for at in range(depth):
         subscribe(subjects, b".".join([b"a"] * at + [b"*"] + [b"a"] * (depth - at - 1)))
         subscribe(subjects, b".".join([b"*"] * at + [b"a"] + [b"*"] * (depth - at - 1)))
-    assert len(subjects.match(b".".join([b"a"] * depth)).plain) == 2 * depth
+    assert len(plain(subjects.match(b".".join([b"a"] * depth)))) == 2 * depth
+
+
+def test_thousands_of_queue_names_on_overlapping_patterns() -> None:
+    """Bringing groups of one name together is not quadratic: this takes seconds if it is."""
+    subjects = Sublist()
+    for pattern in (b"a.b", b"a.*", b"*.b", b">"):
+        for number in range(10_000):
+            subscribe(subjects, pattern, b"%d" % number)
+    result = subjects.match(b"a.b")
+    assert len(result.groups) == 10_000 and all(len(groups) == 4 for groups in result.groups)
+    assert result.stale and subjects.cached() == 0, "too large to keep"
 
 
 # What is left
@@ -263,6 +322,7 @@ def test_removing_leaves_no_node_behind() -> None:
             assert subjects.remove(sub)
         assert (subjects.count, subjects.inserts, subjects.removes) == (0, len(subs), len(subs))
         emptied.append(subjects)
+    del subs, sub
     assert nodes() - before == EMPTY * len(emptied)
 
 
@@ -270,10 +330,10 @@ def test_removing_keeps_what_others_need() -> None:
     subjects = Sublist()
     short, long = subscribe(subjects, b"a.b"), subscribe(subjects, b"a.b.c")
     assert subjects.remove(short)
-    assert subjects.match(b"a.b.c").plain == [long] and subjects.match(b"a.b").plain == []
+    assert plain(subjects.match(b"a.b.c")) == [long] and subjects.match(b"a.b").nodes == []
     short = subscribe(subjects, b"a.b")
     assert subjects.remove(long)
-    assert subjects.match(b"a.b").plain == [short] and subjects.match(b"a.b.c").plain == []
+    assert plain(subjects.match(b"a.b")) == [short] and subjects.match(b"a.b.c").nodes == []
 
 
 def test_removing_what_is_not_there_changes_nothing() -> None:
@@ -281,7 +341,64 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
     sub = subscribe(subjects, b"a.*", b"q")
     result = subjects.match(b"a.b")
     for subject, queue in ((b"a.*", b"q"), (b"a.*", b"r"), (b"a.*", None), (b"a", b"q"), (b"b", None), (b">", None), (b"a.*.c", b"q")):
-        assert not subjects.remove(Subscription(None, subject, queue, b"1"))
-    assert subjects.is_fresh(result)
+        stranger = Subscription(None, subject, queue, b"1")
+        assert not subjects.remove(stranger)
+        assert Sublist().insert(stranger) and not subjects.remove(stranger)
+    assert result.is_fresh()
     assert (subjects.count, subjects.removes) == (1, 0)
-    assert subjects.match(b"a.b").groups == [[sub]]
+    assert members(subjects.match(b"a.b")) == {b"q": [sub]}
+
+
+def test_clear_takes_everything_out() -> None:
+    subjects = Sublist()
+    told: list[bool] = []
+    subs = [subscribe(subjects, pattern, queue) for pattern in PATTERNS for queue in (None, None, b"q")]
+    watch = subjects.watch(b"a", told.append)
+    result = subjects.match(b"a.b")
+    before = nodes()
+    subjects.clear()
+    assert before - nodes() > 10 and (subjects.count, subjects.removes, subjects.cached()) == (0, len(subs), 0)
+    assert not result.is_fresh() and not any(map(subjects.remove, subs)) and told == []
+    watch.cancel()
+    assert all(map(subjects.insert, subs)) and subjects.count == len(subs) and told == []
+    assert plain(subjects.match(b"x.y.z.1.2.3")) == [sub for sub in subs if sub.queue is None and sub.subject in (b">", b"x.y.z.1.2.3")]
+
+
+def test_clear_within_a_pass() -> None:
+    subjects = Sublist()
+    for _ in range(5):
+        subscribe(subjects, b"a")
+        subscribe(subjects, b"a", b"q")
+    result = subjects.match(b"a")
+    passing, group = result.nodes[0].plain, result.groups[0][0]
+    subjects.routing += 1
+    subjects.clear()
+    subjects.routing -= 1
+    subjects.settle()
+    assert passing == [None] * 5 and group.members == []
+
+
+def test_a_subscription_that_left_is_held_by_nobody() -> None:
+    class Session:
+        """Something that can be referred to weakly."""
+
+    subjects = Sublist()
+    stays = subscribe(subjects, b"a.*")
+    held = []
+    for queue in (None, b"q"):
+        session = Session()
+        sub = Subscription(session, b"a.*", queue, b"1")
+        assert subjects.insert(sub)
+        held += [subjects.match(b"a.b"), subjects.match_uncached(b"a.b"), weakref.ref(session)]
+        assert subjects.remove(sub)
+        del session, sub
+    gc.collect()
+    assert held[2]() is None and held[5]() is None and plain(subjects.match(b"a.b")) == [stays]
+
+
+def test_a_node_can_be_read() -> None:
+    subjects = Sublist()
+    sub = subscribe(subjects, b"a.b")
+    (node,) = subjects.match(b"a.b").nodes
+    assert isinstance(node, Node) and node.one is sub
+    assert (node.plain, node.groups, node.children, node.star, node.rest) == (None, None, None, None, None)

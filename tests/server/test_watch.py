@@ -1,0 +1,158 @@
+"""server.watch: who is told of interest, when, and what callbacks may do."""
+
+import pytest
+
+from midge.server.sublist import Sublist, Subscription
+
+
+def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> Subscription:
+    """Insert a subscription and return it."""
+    sub = Subscription(None, subject, queue, b"1")
+    assert subjects.insert(sub)
+    return sub
+
+
+def test_a_watch_is_told_of_the_first_and_the_last() -> None:
+    subjects, told = Sublist(), []
+    watch = subjects.watch(b"a.b", told.append)
+    assert watch.interested is False and told == []
+    subs = [subscribe(subjects, b"a.b") for _ in range(3)]
+    assert told == [True] and watch.interested is True
+    for sub in subs:
+        assert told == [True]
+        subjects.remove(sub)
+    assert told == [True, False] and watch.interested is False
+    subscribe(subjects, b"a.b")
+    assert told == [True, False, True]
+
+
+def test_a_watch_begins_with_the_state_there_is() -> None:
+    subjects, told = Sublist(), []
+    sub = subscribe(subjects, b"a")
+    watch = subjects.watch(b"a", told.append)
+    assert watch.interested and subjects.has_interest(b"a") and told == []
+    subjects.remove(sub)
+    assert told == [False] and not subjects.has_interest(b"a")
+
+
+def test_only_exactly_this_subject_counts() -> None:
+    subjects, told = Sublist(), []
+    subjects.watch(b"a.b", told.append)
+    subjects.watch(b"a.*", lambda interested: told.append(("star", interested)))
+    for pattern in (b">", b"*.b", b"a.>", b"a", b"a.b.c"):
+        subscribe(subjects, pattern)
+    subscribe(subjects, b"a.b", b"q")
+    assert told == []
+    subscribe(subjects, b"a.*")
+    assert told == [("star", True)]
+
+
+def test_a_watch_of_a_queue_group() -> None:
+    subjects, told = Sublist(), []
+    watch = subjects.watch(b"a", told.append, b"q")
+    subscribe(subjects, b"a")
+    subscribe(subjects, b"a", b"r")
+    assert told == []
+    subs = [subscribe(subjects, b"a", b"q") for _ in range(2)]
+    subjects.remove(subs[0])
+    assert told == [True] and watch.interested and subjects.has_interest(b"a", b"q")
+    subjects.remove(subs[1])
+    assert told == [True, False] and not subjects.has_interest(b"a", b"q")
+
+
+def test_a_cancelled_watch_is_not_told() -> None:
+    subjects, told = Sublist(), []
+    first, second = subjects.watch(b"a", told.append), subjects.watch(b"a", told.append)
+    first.cancel()
+    first.cancel()
+    assert first.cancelled and not second.cancelled
+    subscribe(subjects, b"a")
+    assert told == [True]
+    second.cancel()
+    subscribe(subjects, b"b")
+    assert told == [True]
+
+
+def test_callbacks_may_change_subscriptions_and_watches() -> None:
+    """They are called when all is done, one at a time, and hear of what the others did."""
+    subjects, told, depth = Sublist(), [], 0
+
+    def first(interested: bool) -> None:
+        nonlocal depth
+        depth += 1
+        assert depth == 1 and subjects.has_interest(b"a") == interested
+        told.append(("first", interested))
+        if interested:
+            subjects.remove(sub)
+            third.cancel()
+            subjects.watch(b"b", lambda there: told.append(("new", there)))
+            subscribe(subjects, b"b")
+        depth -= 1
+
+    subjects.watch(b"a", first)
+    subjects.watch(b"a", lambda interested: told.append(("second", interested)))
+    third = subjects.watch(b"a", lambda interested: told.append(("third", interested)))
+    sub = Subscription(None, b"a", None, b"1")
+    assert subjects.insert(sub)
+    assert told[0] == ("first", True) and set(told[1:]) == {("first", False), ("new", True)}, "the second had nothing to hear"
+    assert subjects.count == 1
+
+
+def test_watches_that_answer_each_other_do_not_recurse() -> None:
+    subjects, rounds = Sublist(), 0
+    subs = [Subscription(None, name, None, b"1") for name in (b"a", b"b")]
+
+    def answer(interested: bool) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds < 10_000:
+            (subjects.remove if interested else subjects.insert)(subs[0])
+
+    subjects.watch(b"a", answer)
+    subjects.insert(subs[0])
+    assert rounds == 10_000
+
+
+def test_nobody_is_told_within_a_routing_pass() -> None:
+    subjects, told = Sublist(), []
+    subjects.watch(b"a", told.append)
+    subjects.watch(b"b", lambda interested: told.append(("b", interested)))
+    sub = subscribe(subjects, b"a")
+    assert told == [True]
+    subjects.routing += 1
+    subjects.remove(sub)
+    subjects.remove(subscribe(subjects, b"b"))
+    subjects.settle()
+    assert told == [True] and subjects.unsettled
+    subjects.routing -= 1
+    subjects.settle()
+    assert told == [True, False], "what came and went meanwhile is not told"
+    assert not subjects.unsettled
+
+
+def test_what_a_callback_raises_comes_out_and_the_others_are_told_by_the_next() -> None:
+    subjects, told = Sublist(), []
+
+    def fail(interested: bool) -> None:
+        raise OSError("a bug")
+
+    subjects.watch(b"a", fail)
+    subjects.watch(b"a", told.append)
+    with pytest.raises(OSError):
+        subscribe(subjects, b"a")
+    assert subjects.count == 1 and subjects.unsettled and told == []
+    subscribe(subjects, b"other")
+    assert told == [True] and not subjects.unsettled
+
+
+def test_a_storm_costs_one_entry() -> None:
+    subjects, told = Sublist(), []
+    subjects.watch(b"a", told.append)
+    subjects.routing += 1
+    for _ in range(1001):
+        sub = subscribe(subjects, b"a")
+        subjects.remove(sub)
+    subjects.insert(sub)
+    subjects.routing -= 1
+    subjects.settle()
+    assert told == [True]
