@@ -217,6 +217,7 @@ def test_holes_are_closed_when_the_outermost_pass_is_over() -> None:
 
 
 def test_a_node_that_empties_and_fills_within_a_pass() -> None:
+    before = nodes()
     subjects = Sublist()
     subs = [subscribe(subjects, b"a") for _ in range(4)]
     (node,) = subjects.match(b"a").nodes
@@ -230,6 +231,8 @@ def test_a_node_that_empties_and_fills_within_a_pass() -> None:
     subjects.settle()
     assert passing == [None] * 4 and plain(subjects.match(b"a")) == back
     assert all(map(subjects.remove, back)) and subjects.match(b"a").nodes == []
+    del node
+    assert nodes() - before == EMPTY
 
 
 # Hostile subjects
