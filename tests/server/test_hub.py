@@ -156,6 +156,25 @@ def test_a_group_of_which_nobody_may_receive_counts_as_nobody() -> None:
     assert b"503" in publisher.ask(pub("a", b"", "r"))
 
 
+def test_a_queue_group_over_several_patterns_is_weighted_by_members() -> None:
+    hub = new_hub()
+    publisher = new_client(hub)
+    many, lone = new_client(hub, b"".join(b"SUB a.* q %d\r\n" % sid for sid in range(9))), new_client(hub, b"SUB a.b q 1\r\n")
+    publisher.say(pub("a.b") * 2000)
+    shares = received(many), received(lone)
+    assert sum(shares) == 2000 and 100 < shares[1] < 300, shares
+
+
+def test_every_member_is_tried_whatever_its_pattern() -> None:
+    hub = new_hub()
+    publisher = new_client(
+        hub, b"".join(b"SUB %b q %d\r\n" % (pattern, sid) for sid, pattern in enumerate((b"a.*", b"*.b", b">") * 3)), echo=False
+    )
+    member = new_client(hub, b"SUB a.b q 1\r\n")
+    publisher.say(pub("a.b") * 100)
+    assert received(member) == 100 and publisher.heard() == b""
+
+
 def test_one_client_with_two_memberships() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a q 1\r\nSUB a q 2\r\n")
@@ -373,6 +392,15 @@ def test_the_limit_within_one_read() -> None:
     assert received(subscriber) == 3
 
 
+def test_subscriptions_that_end_within_a_fan_out_skip_nobody() -> None:
+    hub = new_hub()
+    publisher = new_client(hub)
+    clients = [new_client(hub, b"SUB a 1\r\n" + (b"UNSUB 1 2\r\n" if number % 3 else b"")) for number in range(30)]
+    publisher.say(pub("a") * 5)
+    assert [received(client) for client in clients] == [2 if number % 3 else 5 for number in range(30)]
+    assert hub.account.sublist.count == 10 and not hub.account.sublist.unsettled and hub.account.sublist.routing == 0
+
+
 def test_the_limit_counts_what_was_delivered_before() -> None:
     hub = new_hub()
     client = new_client(hub, b"SUB a 1\r\nSUB a 2\r\n" + pub("a") * 2)
@@ -565,6 +593,16 @@ def test_a_driver_that_fails_keeps_nobody_from_being_sent_to() -> None:
             hub.flush()
         hub.flush()
         assert hub.dirty == [] and [received(client) for client in healthy] == [1] * 10
+
+
+def test_a_driver_that_fails_in_the_middle_of_a_fan_out() -> None:
+    """The pass is over then: what it held up goes on."""
+    hub = new_hub(max_payload=FLUSH_AT)
+    publisher, failing = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    failing.__class__ = Failing
+    with pytest.raises(OSError):
+        publisher.session.receive_data(pub("a", b"x" * FLUSH_AT) * 2, 0.0)
+    assert hub.account.sublist.routing == 0
 
 
 class Leaving(Client):

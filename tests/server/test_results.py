@@ -5,13 +5,16 @@ import sys
 
 import pytest
 
+from midge.server.peer import CLIENT, Peer
 from midge.server.results import MAX_BUSY, MAX_NEW, MAX_WORDS
 from midge.server.sublist import Sublist, Subscription
+
+NOBODY = Peer(1, CLIENT, None)
 
 
 def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> Subscription:
     """Insert a subscription and return it."""
-    sub = Subscription(None, subject, queue, b"1")
+    sub = Subscription(NOBODY, subject, queue, b"1")
     assert subjects.insert(sub)
     return sub
 

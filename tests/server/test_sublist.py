@@ -12,15 +12,18 @@ from random import Random
 import pytest
 
 from midge.server import sublist as module
+from midge.server.peer import CLIENT, Peer
 from midge.server.results import Result
-from midge.server.sublist import Group, Node, Sublist, Subscription
+from midge.server.sublist import Group, Node, Sink, Sublist, Subscription
 
 EMPTY = 1  # nodes of an empty sublist: its root
+
+NOBODY = Peer(1, CLIENT, None)
 
 
 def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> Subscription:
     """Insert a subscription and return it."""
-    sub = Subscription(None, subject, queue, b"1")
+    sub = Subscription(NOBODY, subject, queue, b"1")
     assert subjects.insert(sub)
     return sub
 
@@ -51,9 +54,11 @@ def nodes() -> int:
 
 
 def test_a_subscription() -> None:
-    session = object()
-    sub = Subscription(session, b"a.*", b"q", b"7")
-    assert (sub.session, sub.subject, sub.queue, sub.sid, sub.limit, sub.delivered) == (session, b"a.*", b"q", b"7", 0, 0)
+    sub = Subscription(NOBODY, b"a.*", b"q", b"7")
+    assert (sub.peer, sub.sink) == (NOBODY, None)
+    sink = Sink()
+    assert (Subscription(sink, b"a", None, b"").peer, Subscription(sink, b"a", None, b"").sink) == (None, sink)
+    assert (sub.subject, sub.queue, sub.sid, sub.limit, sub.delivered) == (b"a.*", b"q", b"7", 0, 0)
     sub.limit, sub.delivered = 5, 2
     assert (sub.limit, sub.delivered) == (5, 2)
 
@@ -62,7 +67,7 @@ def test_a_subscription() -> None:
 def test_a_malformed_subject_is_refused_and_leaves_nothing(subject: bytes) -> None:
     before = nodes()
     subjects = Sublist()
-    assert not subjects.insert(Subscription(None, subject, None, b"1"))
+    assert not subjects.insert(Subscription(NOBODY, subject, None, b"1"))
     assert (subjects.count, subjects.inserts) == (0, 0)
     assert nodes() - before == EMPTY
     with pytest.raises(ValueError):
@@ -212,6 +217,7 @@ def test_holes_are_closed_when_the_outermost_pass_is_over() -> None:
 
 
 def test_a_node_that_empties_and_fills_within_a_pass() -> None:
+    before = nodes()
     subjects = Sublist()
     subs = [subscribe(subjects, b"a") for _ in range(4)]
     (node,) = subjects.match(b"a").nodes
@@ -225,6 +231,8 @@ def test_a_node_that_empties_and_fills_within_a_pass() -> None:
     subjects.settle()
     assert passing == [None] * 4 and plain(subjects.match(b"a")) == back
     assert all(map(subjects.remove, back)) and subjects.match(b"a").nodes == []
+    del node
+    assert nodes() - before == EMPTY
 
 
 # Hostile subjects
@@ -249,12 +257,17 @@ def test_thousands_of_tokens() -> None:
 
 DEEP = """
 import gc, threading
+from midge.server.peer import CLIENT, Peer
 from midge.server.sublist import Sublist, Subscription
+
+class Holding(Peer):
+    def __init__(self, subjects):
+        super().__init__(1, CLIENT, subjects)
 
 def fill():
     subjects = Sublist()
     for tokens in ([b"*"], [b"a"], [b"a", b"*"], [b"*"] * 100 + [b"a"]):
-        assert subjects.insert(Subscription([subjects], b".".join(tokens * (100_000 // len(tokens))), None, b"1"))
+        assert subjects.insert(Subscription(Holding(subjects), b".".join(tokens * (100_000 // len(tokens))), None, b"1"))
     return subjects
 
 def work():
@@ -266,7 +279,7 @@ def work():
     subjects.clear()
     del subjects
     subjects = Sublist()
-    assert subjects.insert(Subscription(None, b".".join([b"*"] * 100_000), None, b"1"))
+    assert subjects.insert(Subscription(Peer(1, CLIENT, None), b".".join([b"*"] * 100_000), None, b"1"))
     del subjects
     print("alive")
 
@@ -341,7 +354,7 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
     sub = subscribe(subjects, b"a.*", b"q")
     result = subjects.match(b"a.b")
     for subject, queue in ((b"a.*", b"q"), (b"a.*", b"r"), (b"a.*", None), (b"a", b"q"), (b"b", None), (b">", None), (b"a.*.c", b"q")):
-        stranger = Subscription(None, subject, queue, b"1")
+        stranger = Subscription(NOBODY, subject, queue, b"1")
         assert not subjects.remove(stranger)
         assert Sublist().insert(stranger) and not subjects.remove(stranger)
     assert result.is_fresh()
@@ -379,14 +392,14 @@ def test_clear_within_a_pass() -> None:
 
 
 def test_a_subscription_that_left_is_held_by_nobody() -> None:
-    class Session:
+    class Session(Peer):
         """Something that can be referred to weakly."""
 
     subjects = Sublist()
     stays = subscribe(subjects, b"a.*")
     held = []
     for queue in (None, b"q"):
-        session = Session()
+        session = Session(1, CLIENT, None)
         sub = Subscription(session, b"a.*", queue, b"1")
         assert subjects.insert(sub)
         held += [subjects.match(b"a.b"), subjects.match_uncached(b"a.b"), weakref.ref(session)]

@@ -2,12 +2,15 @@
 
 import pytest
 
+from midge.server.peer import CLIENT, Peer
 from midge.server.sublist import Sublist, Subscription
+
+NOBODY = Peer(1, CLIENT, None)
 
 
 def subscribe(subjects: Sublist, subject: bytes, queue: bytes | None = None) -> Subscription:
     """Insert a subscription and return it."""
-    sub = Subscription(None, subject, queue, b"1")
+    sub = Subscription(NOBODY, subject, queue, b"1")
     assert subjects.insert(sub)
     return sub
 
@@ -92,7 +95,7 @@ def test_callbacks_may_change_subscriptions_and_watches() -> None:
     subjects.watch(b"a", first)
     subjects.watch(b"a", lambda interested: told.append(("second", interested)))
     third = subjects.watch(b"a", lambda interested: told.append(("third", interested)))
-    sub = Subscription(None, b"a", None, b"1")
+    sub = Subscription(NOBODY, b"a", None, b"1")
     assert subjects.insert(sub)
     assert told[0] == ("first", True) and set(told[1:]) == {("first", False), ("new", True)}, "the second had nothing to hear"
     assert subjects.count == 1
@@ -100,7 +103,7 @@ def test_callbacks_may_change_subscriptions_and_watches() -> None:
 
 def test_watches_that_answer_each_other_do_not_recurse() -> None:
     subjects, rounds = Sublist(), 0
-    subs = [Subscription(None, name, None, b"1") for name in (b"a", b"b")]
+    subs = [Subscription(NOBODY, name, None, b"1") for name in (b"a", b"b")]
 
     def answer(interested: bool) -> None:
         nonlocal rounds

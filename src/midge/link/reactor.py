@@ -2,9 +2,10 @@
 
 A *turn* is one callback of the event loop:
 
-    1. what is queued, first come first served: sockets that are ready (at most BATCH are asked for at a time, and the kernel rotates
-       them) and deferred calls. It stops after SLICE seconds; what is left comes first in the next turn.
-    2. ``after``: one bounded step of the work that the turn has made for others, repeated for SLICE seconds at most while it says that
+    1. sockets that are ready; at most BATCH are asked for at a time, and the kernel rotates them;
+    2. deferred calls, first come first served. Both stop after SLICE seconds, and what is left comes first in the next turn: so who is
+       quiet does not wait until all of those who have more to do have done a piece of it, and the other way round;
+    3. ``after``: one bounded step of the work that the turn has made for others, repeated for SLICE seconds at most while it says that
        there is more. So what a hundred readers produced for one peer goes out in one send.
 
 Is there more to do, the next turn comes after everybody else in the event loop had theirs; otherwise the reactor sleeps until a socket
@@ -36,7 +37,7 @@ __all__ = ["Reactor", "SelectorPoll"]
 log = logging.getLogger("midge.server")
 
 BATCH = 64  # sockets asked for at a time, and deadlines that are served in one go
-SLICE = 0.002  # seconds of one turn for what is queued, and again for ``after``
+SLICE = 0.002  # seconds of one turn for each of the three
 SPARE_CHUNKS = 16
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is
 READABLE = READ | TROUBLE
@@ -115,8 +116,8 @@ class Reactor:
         self.after: Callable[[], bool] = nothing
         self._poll: Poll | None = None  # opened when something is watched
         self._links: dict[int, Watched] = {}
-        self._queue: deque[tuple[Any, int]] = deque()  # (link, events), or (deferred call, 0)
-        self._events = 0  # how many in the queue are of the first kind
+        self._ready: deque[tuple[Watched, int]] = deque()  # and for what
+        self._queue: deque[Callable[[], None]] = deque()
         chunks = Chunks(SPARE_CHUNKS)
         self.take_chunk = chunks.take
         self.give_back = chunks.give_back
@@ -160,7 +161,7 @@ class Reactor:
 
     def defer(self, call: Callable[[], None]) -> None:
         if not self._closed:
-            self._queue.append((call, 0))
+            self._queue.append(call)
             self._call_turn()
 
     def call_at(self, when: float, call: Callable[[], None]) -> None:
@@ -180,6 +181,10 @@ class Reactor:
         """See to it that ``after`` is called soon."""
         self._wanted = True
         self._call_turn()
+
+    def has_ready(self) -> bool:
+        """True while sockets are ready that the last turn had no time for: the next turn is sure to come."""
+        return bool(self._ready)
 
     def close(self) -> None:
         """Forget everything: no link is told anything any more, nothing deferred or due is called. Closes no link."""
@@ -221,7 +226,7 @@ class Reactor:
 
     def _turn_again(self) -> None:
         self._scheduled = False
-        if self._queue or self._wanted:  # else a turn has come in between
+        if self._ready or self._queue or self._wanted:  # else a turn has come in between
             self._turn()
 
     def _turn(self) -> None:
@@ -230,48 +235,51 @@ class Reactor:
             self._work()
             self._finish()
         finally:  # also where something passes through that is no Exception
-            if self._queue or self._wanted:
+            if self._ready or self._queue or self._wanted:
                 self._call_turn()
 
     def _work(self) -> None:
-        """Do what is queued, for SLICE seconds. What is queued meanwhile waits for the next turn."""
-        if not self._events:
+        """Tell who is ready, then make the deferred calls, for SLICE seconds each: neither kind waits for all of the other."""
+        if not self._ready:
             self._ask()
-        queue = self._queue
         until = monotonic() + SLICE
-        for _ in range(len(queue)):
-            what, events = queue.popleft()
+        ready = self._ready
+        while ready:
+            link, events = ready.popleft()
             try:
-                if events:
-                    self._events -= 1
-                    if events & READABLE and what.watched & READ:
-                        what.on_readable()
-                    if events & WRITABLE and what.watched & WRITE:
-                        what.on_writable()
-                else:
-                    what()
+                if events & READABLE and link.watched & READ:
+                    link.on_readable()
+                if events & WRITABLE and link.watched & WRITE:
+                    link.on_writable()
             except Exception:  # the safety net: owners have their own, but nobody else must suffer where it fails
-                self._give_up(what, events)
-            if not queue or monotonic() >= until:  # empty before its time: by turns inside this one, or closed
-                return
+                log.exception("internal error, closing the connection")
+                link.close()
+            if monotonic() >= until:
+                break
+        if self._queue:
+            self._make_calls()
 
     def _ask(self) -> None:
-        """Queue the sockets that are ready."""
+        """Note the sockets that are ready."""
         if self._poll is None:
             return
         links = self._links
         for fd, events in self._poll.poll(0, BATCH):
             if fd in links:
-                self._queue.append((links[fd], events))
-                self._events += 1
+                self._ready.append((links[fd], events))
 
-    def _give_up(self, what: Any, events: int) -> None:
-        """Called for an exception that nobody has handled: end the link that it comes from."""
-        if events:
-            log.exception("internal error, closing the connection")
-            what.close()
-        else:
-            log.exception("internal error in a deferred call")
+    def _make_calls(self) -> None:
+        """Make the deferred calls; what they defer waits for the next turn."""
+        queue = self._queue
+        until = monotonic() + SLICE
+        for _ in range(len(queue)):
+            call = queue.popleft()
+            try:
+                call()
+            except Exception:  # the safety net again
+                log.exception("internal error in a deferred call")
+            if not queue or monotonic() >= until:  # empty before its time: by turns inside this one, or closed
+                return
 
     def _finish(self) -> None:
         """Do what the turn has made to do, for SLICE seconds; the next turn goes on with it."""
@@ -318,7 +326,7 @@ class Reactor:
                 try:
                     call()
                 except Exception:  # the safety net again
-                    self._give_up(call, 0)
+                    log.exception("internal error in a deferred call")
         finally:
             self._arm()
 
@@ -331,8 +339,8 @@ class Reactor:
         for link in self._links.values():
             link.watched = 0
         self._links.clear()
+        self._ready.clear()
         self._queue.clear()
-        self._events = 0
         self._wanted = False
         self._deadlines = Deadlines()
         return poll

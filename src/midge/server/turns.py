@@ -1,9 +1,10 @@
 """Turns: what is sent at the end of a turn of the reactor, and what waits, so that nobody waits long for somebody else's fan-out.
 
-In one turn some connections are read from and some go on with a chunk that was too much for one turn. Who was answered (PONG, INFO, +OK,
--ERR) is sent to at its end, first and whatever else there is to do. What fans out is sent in small steps, as many as the reactor has time
-for; the rest follows in the next turn. While publishers are in the middle of a chunk, that waits, so that a thousand subscribers get ten
-messages in one ``send`` and not one message in each of ten; but never for more than AGE_SECONDS or PILE bytes.
+In one turn some connections are read from and some go on with a chunk that was too much for one turn. Who was answered (PONG, INFO,
++OK, -ERR) is sent to at its end, first and whatever else there is to do. What fans out is sent in small steps, as many as the reactor
+has time for; the rest follows in the next turn. While publishers are in the middle of a chunk or about to be read from, that waits, so
+that a thousand subscribers get ten messages in one ``send`` and not one message in each of ten; but never for more than AGE_SECONDS or
+PILE bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Turns:
         if not hub.has_more():
             self._since = 0.0
             return False
-        if self.unfinished and hub.piled < PILE:
+        if (self.unfinished or self.reactor.has_ready()) and hub.piled < PILE:
             now = self.time()
             if self._since == 0.0:
                 self._since = now
