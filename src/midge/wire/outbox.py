@@ -28,12 +28,12 @@ else:
 __all__ = ["LARGE_BLOCK", "MAX_VIEWS", "SMALL_BLOCK", "Outbox", "give_back"]
 
 SMALL_BLOCK = 4096  # what a connection that says little gets
-LARGE_BLOCK = 131072
+LARGE_BLOCK = 262144
 MAX_VIEWS = 16  # blocks that are sent at once
 _SMALL = SMALL_BLOCK
 _LARGE = LARGE_BLOCK
 _KEEP_SMALL = 256
-_KEEP_LARGE = 32
+_KEEP_LARGE = 64
 _NOTHING = bytearray()  # stands for the block of an empty outbox; it has no room, so nobody writes to it
 
 _small: list[bytearray] = []
