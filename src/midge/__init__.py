@@ -1,13 +1,13 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
 
-import logging
-
 from midge._version import VERSION as __version__
-from midge.client.client import Client, Stats, connect
-from midge.client.info import ServerInfo
-from midge.client.subscription import Subscription
+from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.handshake import ServerInfo
+from midge.client.options import ErrorCallback, Options
+from midge.client.subscription import Callback, Subscription
 from midge.errors import (
     AuthorizationError,
+    ConnectAuthorizationError,
     ConnectError,
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -28,17 +28,22 @@ from midge.errors import (
     SlowConsumerError,
     SubscriptionClosedError,
 )
-from midge.message import Headers, Message
+from midge.message import Headers, HeadersLike, Message
 from midge.server.server import Server
 from midge.wire import parser as _parser
 
 __all__ = [
     "AuthorizationError",
+    "Callback",
     "Client",
+    "ConnectAuthorizationError",
     "ConnectError",
+    "Connecting",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "ErrorCallback",
     "Headers",
+    "HeadersLike",
     "InvalidHeaderError",
     "InvalidSubjectError",
     "LocalProtocolError",
@@ -48,6 +53,7 @@ __all__ = [
     "MidgeTimeoutError",
     "MissingExtraError",
     "NoRespondersError",
+    "Options",
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
@@ -66,5 +72,3 @@ __all__ = [
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")
-
-logging.getLogger("midge").addHandler(logging.NullHandler())

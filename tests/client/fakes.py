@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import midge
-from midge.client.session import Feed, Session
+from midge.client.encoder import PublishEncoder
+from midge.client.interest import Counters, Feed, Interest
+from midge.client.session import Session
 from midge.link import LinkOwner
 from midge.wire.outbox import Outbox
 
@@ -42,7 +44,7 @@ class Publisher:
 
 def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:
     """A session that nobody has spoken to."""
-    return Session(lambda info: b"{}", "_INBOX.me", publisher, limit)
+    return Session(lambda info: b"{}", Interest("_INBOX.me"), PublishEncoder(limit), Counters(), publisher)
 
 
 def open_session(limit: int = 1 << 20, publisher: Any = None, **fields: Any) -> Session:
@@ -59,7 +61,7 @@ def subscribe(
     msgs: int = 0, size: int = 0, old: bool = False,
 ) -> Feed:  # fmt: skip
     """Subscribe a feed, and forget the SUB."""
-    feed = Feed(subject, queue, callback, object())
+    feed = Feed(subject, queue, callback)
     feed.set_limits(msgs, size, old)
     session.subscribe(feed)
     session.data_to_send()
@@ -68,7 +70,7 @@ def subscribe(
 
 def taken(feed: Feed) -> list[bytes]:
     """Take everything from a feed's buffer; return the payloads."""
-    return [feed.take().data for _ in range(len(feed.buffer))]
+    return [feed.take().data for _ in range(feed.waiting())]
 
 
 class Peer:

@@ -12,7 +12,7 @@ from fakes import FakeServer, Peer, info, is_waiting, msg, opened, turns
 
 import midge
 from midge.client import connection as connection_module
-from midge.client.connection import HIGH_WATER
+from midge.client.session import HIGH_WATER
 from midge.errors import (
     AuthorizationError,
     ConnectionClosedError,
@@ -71,7 +71,7 @@ class Waits:
         """How each ended; all of them have to be done within a few turns."""
         await turns(10)
         assert not [name for name, task in self.tasks.items() if not task.done()]
-        assert self.worker._delivery.worker is not None and self.worker._delivery.worker.done()
+        assert self.worker._worker is not None and self.worker._worker.done()
         return {name: task.exception() for name, task in self.tasks.items()}
 
 
@@ -546,10 +546,9 @@ async def test_a_drain_delivers_what_is_on_its_way(loop_factory: LoopFactory, to
 
 async def drain_in_one_go(nc: midge.Client, subs: list[midge.Subscription]) -> None:
     """Drain the subscriptions one by one but so that their UNSUBs come before one PING, as the script has it."""
-    feeds = [sub._feed for sub in subs]
-    await nc._connection._wait_for_pong(nc._session.stop(feeds))
-    for sub in subs:
-        await sub._delivery.consumed()
+    connection = nc._connection
+    await connection._line.ponged(nc._session.stop(list(subs)))
+    await connection.consumers.wait({}, lambda: False)
 
 
 async def test_draining_a_subscription() -> None:
@@ -670,8 +669,8 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
         step.set_result(None)
     assert await is_waiting(task), "the request is under way"
     assert sorted(handled) == ["callback", "loop", "next"]
-    (token,) = nc._session.requests
-    link.come(msg(f"{nc._session.feeds[4].subject[:-2]}.{token}", 4, b"answer"))
+    (token,) = nc._connection.interest.requests
+    link.come(msg(f"{nc._connection.interest.feeds[4].subject[:-2]}.{token}", 4, b"answer"))
     await turns()
     link.come(b"PONG\r\n")
     await task
@@ -701,7 +700,7 @@ async def test_a_drain_does_not_wait_for_loops_that_were_left() -> None:
     await turns()
     link.come(*(msg("a", 1, b"%d" % i) for i in range(5)))
     await turns()
-    assert sub.pending == 3 and not sub._delivery._iterations
+    assert sub.pending == 3 and not list(nc._connection.consumers._all)
     task = asyncio.ensure_future(nc.drain())
     await turns()
     link.come(b"PONG\r\n")
