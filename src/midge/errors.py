@@ -11,7 +11,7 @@
     │   ├── AuthorizationError (PermissionError)    it closes the connection
     │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
-    │   └── ConnectAuthorizationError               none accepted our credentials: an AuthorizationError, too
+    │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit

@@ -58,7 +58,7 @@ class Reporter:
     def report_callback(self, subject: str, error: BaseException) -> None:
         """Report what a subscription's callback raised."""
         if not isinstance(error, Exception):
-            cause, error = error, RuntimeError(f"the callback ended with {type(error).__name__}")
+            cause, error = error, RuntimeError(f"the callback ended with {type(error).__name__}").with_traceback(error.__traceback__)
             error.__cause__ = cause
         where = f"in the callback of the subscription to {subject!r}"
         if where not in getattr(error, "__notes__", ()):  # the same error may be raised again and again
@@ -77,7 +77,7 @@ class Reporter:
         kind = type(error).__name__
         seen = self._count(kind, where, MAX_LINES)
         if seen <= MAX_LINES:
-            has_trace = seen == 1 and (error.__traceback__ is not None or error.__cause__ is not None)
+            has_trace = seen == 1 and error.__traceback__ is not None
             log.error("%s: %s%s", kind, error, f" ({where})" if where else "", exc_info=error if has_trace else None)
 
     def _count(self, kind: str, where: str, lines: int) -> int:
