@@ -190,6 +190,8 @@ class FakeLink:
         self.answers = False  # every PING, and every request with what it carried
         self.blocked = False
         self.closed = False
+        self.paused = False
+        self.waiting: list[bytes] = []  # what the client gets when it reads on
         self.owner: LinkOwner | None = None
 
     def start(self, owner: LinkOwner) -> None:
@@ -219,12 +221,21 @@ class FakeLink:
         """The client gets these bytes in one read."""
         assert self.owner is not None
         data = bytearray(b"".join(pieces))
-        if not self.closed:
-            self.owner.link_received(data, len(data))
+        if self.paused:
+            self.waiting.append(bytes(data))
+        elif not self.closed and self.owner.link_received(data, len(data)):
+            data[:] = b"?" * len(data)  # it may be reused
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.paused = False
+        asyncio.get_running_loop().call_soon(self._come_on)
+
+    def _come_on(self) -> None:
+        while self.waiting and not self.paused:
+            self.come(self.waiting.pop(0))
 
     def close(self) -> None:
         self.closed = True
