@@ -249,6 +249,49 @@ async def test_unsubscribing_twice() -> None:
     await sub.unsubscribe()
 
 
+async def test_anext() -> None:
+    nc, link = await opened()
+    sub = nc.subscribe("a")
+    link.come(msg("a", 1, b"1"), msg("a", 1, b"2"))
+    assert (await anext(sub)).data == b"1"
+    sub.unsubscribe()
+    assert (await anext(sub)).data == b"2"
+    with pytest.raises(StopAsyncIteration):
+        await anext(sub)
+    lost = nc.subscribe("a")
+    assert link.owner is not None
+    link.owner.link_lost(None)
+    with pytest.raises(ConnectionClosedError):
+        await anext(lost)
+    await nc.close()
+
+
+async def test_a_subscription_as_a_block() -> None:
+    nc, link = await opened()
+    link.answers = True
+    async with nc.subscribe("a") as sub:
+        link.come(msg("a", 1, b"1"))
+        assert (await sub.next()).data == b"1"
+    assert sub.is_closed and link.sent() == b"SUB a 1\r\nPING\r\nUNSUB 1\r\nPING\r\n"
+    with pytest.raises(KeyError):
+        async with nc.subscribe("a") as sub:
+            raise KeyError
+    assert sub.is_closed
+    async with nc.subscribe("a") as sub:
+        await nc.close()
+    assert sub.is_closed
+
+
+@pytest.mark.parametrize("timeout", ["5", b"1", True, object()], ids=repr)
+async def test_a_timeout_is_a_number(timeout: Any) -> None:
+    nc, link = await opened()
+    sub = nc.subscribe("a")
+    for wait in (sub.next(timeout), nc.request("a", timeout=timeout), nc.flush(timeout)):
+        with pytest.raises(TypeError, match="a timeout is a number of seconds"):
+            await wait
+    await nc.close()
+
+
 # Plain callbacks
 
 
@@ -318,7 +361,7 @@ async def test_a_plain_callback_may_publish_subscribe_respond_and_unsubscribe() 
     await nc.close()
 
 
-async def test_a_lambda_that_returns_a_coroutine() -> None:
+async def test_a_lambda_that_returns_a_coroutine(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[Exception] = []
     nc, link = await opened(error_callback=errors.append)
 
@@ -329,6 +372,7 @@ async def test_a_lambda_that_returns_a_coroutine() -> None:
     link.come(msg("a", 1))
     await turns()
     assert [str(error) for error in errors] == ["a callback that returns a coroutine must be declared with async def"]
+    assert "async def (in the callback of the subscription to 'a')" in caplog.text
     await nc.close()
 
 

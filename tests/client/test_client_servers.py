@@ -38,7 +38,8 @@ def test_urls(servers: Any, addresses: list[Address]) -> None:
 
 
 BAD_URLS = [
-    "", ",", [], [""], [5], [None], [b"h"], "nats:/h:1", "tls:/h", "Nats:/u:p@h", "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h",
+    "", ",", [], [""], [5], [None], [b"h"], "nats:/h:1", "tls:/h", "Nats:/u:p@h",
+    "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h",
     "ws://h", "wss://h", "nats://h/path", "nats://h?x=1", "nats://h#x", "nats://h h", "nats://[::1", "::1", "nats://[x]:1",
 ]  # fmt: skip
 
@@ -99,8 +100,21 @@ def test_bad_options(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"timeout": "5"}, {"timeout": True}, {"ping_interval": None}, {"max_pings_out": 1.5}, {"outbound_limit": "1"},
-               {"drain_timeout": b"1"}, {"name": 5}, {"user": b"u"}, {"token": 1}, {"user": "u", "password": 1}, {"error_callback": 5}], ids=repr
+    "fields",
+    [
+        {"timeout": "5"},
+        {"timeout": True},
+        {"ping_interval": None},
+        {"max_pings_out": 1.5},
+        {"outbound_limit": "1"},
+        {"drain_timeout": b"1"},
+        {"name": 5},
+        {"user": b"u"},
+        {"token": 1},
+        {"user": "u", "password": 1},
+        {"error_callback": 5},
+    ],
+    ids=repr,
 )
 def test_options_of_the_wrong_type(fields: dict[str, Any]) -> None:
     with pytest.raises(TypeError):

@@ -16,7 +16,6 @@ from midge.client.session import FLUSH_AT, HIGH_WATER, SLICE, Session
 from midge.client.states import Ended, Failed, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
 from midge.errors import (
     ConnectionClosedError,
-    ConnectionDrainingError,
     InvalidHeaderError,
     InvalidSubjectError,
     LocalProtocolError,

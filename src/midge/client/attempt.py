@@ -123,9 +123,7 @@ async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.sock
         while targets or tasks:
             if targets:
                 tasks.add(asyncio.ensure_future(_connect(loop, *targets.popleft())))
-            done, tasks = await asyncio.wait(
-                tasks, timeout=NEXT_ADDRESS_SECONDS if targets else None, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, tasks = await asyncio.wait(tasks, timeout=NEXT_ADDRESS_SECONDS if targets else None, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 try:
                     sock = task.result()

@@ -146,13 +146,15 @@ class Client(Publisher):
         connection = self._connection
         return connection.drain(connection.consumers.asking(), _current_task())
 
-    async def close(self) -> None:
-        """Close. What was published is sent, as far as the server takes it within a moment; what it does not take is reported.
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Close; to be awaited.
+
+        What was published is sent, as far as the server takes it within a moment; what it does not take is reported.
 
         Every wait ends with ConnectionClosedError, and loops over subscriptions end when their buffers are empty. Callbacks that run
-        are cancelled, and none is called again. May be called again, and from inside a callback.
+        are cancelled, and none is called again. May be called again, and from inside a callback, which is not cancelled then.
         """
-        await self._connection.close()
+        return self._connection.close(_current_task())
 
     # Messages
 

@@ -248,11 +248,12 @@ class Connection:
 
     async def request(self, subject: str, data: Any, timeout: float | None, headers: Any) -> Message:
         """Publish a request and return the answer; see ``Client.request``."""
-        self.refuse_elsewhere()
-        check_timeout(timeout)
-        self._refuse_closed()
-        loop, requests, session = self._loop, self._requests, self.session
-        assert loop is not None and requests is not None
+        if not self.publisher.is_here():
+            self.refuse_elsewhere()
+        if timeout is not None:
+            check_timeout(timeout)
+        loop, line, requests, session = self._loop, self._line, self._requests, self.session
+        assert loop is not None and line is not None and requests is not None
         deadline = None if timeout is None else loop.time() + timeout
         try:
             if len(session.outbox) >= HIGH_WATER:
@@ -262,7 +263,7 @@ class Connection:
             token = session.request(subject, data, headers, Request(future))
             if deadline is not None:
                 requests.watch(token, deadline)
-            self._live_line().schedule()
+            line.hurry()
             try:
                 message = await future
             finally:
@@ -294,7 +295,7 @@ class Connection:
         if self._drained is not None:
             await self._wait_for_drain(self._drained, bool(asking) or caller in self._tasks)
         elif self.state is State.CLOSED:
-            await self._close()
+            await self._close(caller)
             if self.session.cause is not None:
                 raise self.session.closed_error()
         else:
@@ -302,14 +303,14 @@ class Connection:
             self.happen(Event.DRAIN)
             failure = ""
             try:
-                await self._drain(asking)
+                await self._drain(asking, caller)
             except BaseException as error:
                 failure = str(error) or type(error).__name__
                 raise
             finally:
                 self._drained.set_result(failure)
 
-    async def _drain(self, asking: dict[Consumer, int]) -> None:
+    async def _drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
         session, interest, requests = self.session, self.interest, self._requests
         assert requests is not None
         try:
@@ -324,7 +325,7 @@ class Connection:
             raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
         finally:
             self.happen(Event.DRAINED)
-            await self._close()
+            await self._close(caller)
 
     async def _wait_for_drain(self, drained: asyncio.Future[str], waits_for_us: bool) -> None:
         """Another call drains: wait for it, unless it waits for us."""
@@ -334,18 +335,22 @@ class Connection:
         if failure:
             raise ConnectionClosedError(f"the connection was closed before it was drained: {failure}")
 
-    async def close(self) -> None:
+    async def close(self, caller: asyncio.Task[Any] | None) -> None:
         """Send what was published, as far as the server takes it, then close and end every wait. May be called again."""
         self.refuse_elsewhere()
         self.happen(Event.CLOSE)
-        await self._close()
+        await self._close(caller)
 
-    async def _close(self) -> None:
-        """See a connection that is CLOSED to its end: what is left goes out, the line is closed, callbacks are stopped."""
+    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
+        """See a connection that is CLOSED to its end: what is left goes out, the line is closed, callbacks are stopped.
+
+        But not those that may be waiting for this: the task that runs it, and the one that asked for it.
+        """
+        spared = {asyncio.current_task(), caller}
         first = self._closed is None
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
-        for task in self._tasks - {asyncio.current_task(), self._reporter.task}:
+        for task in self._tasks - spared - {self._reporter.task}:
             task.cancel()
         if first:
             try:
@@ -355,7 +360,7 @@ class Connection:
                 self._closed.set_result(None)
         else:
             await asyncio.shield(self._closed)
-        tasks = self._tasks - {asyncio.current_task()}
+        tasks = self._tasks - spared
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in stuck:

@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from midge.client.session import HIGH_WATER, Session
 from midge.client.states import Happening, Ponged
@@ -64,6 +64,7 @@ class Line:
         self._loop = loop
         self._link: Link | None = None
         self._heartbeat: Heartbeat | None = None
+        self._is_scheduled = False  # _send is
         self._is_parsing = False
         self._is_paused = False  # reading is, because there is still something to parse
         self._is_done = True  # the chunk is parsed to its end
@@ -80,10 +81,18 @@ class Line:
         self._heartbeat = Heartbeat(self._loop, self.session, interval, max_out, self.schedule, self.lose)
 
     def schedule(self) -> None:
-        """Send at the end of this turn of the event loop."""
-        if not self.session.scheduled:
+        """Send at the end of this turn of the event loop, or of what is being parsed."""
+        if self._is_parsing:
+            self.flush()  # a callback may wait for what comes of it in an event loop of its own
+        elif not self._is_scheduled:
             self._loop.call_soon(self._send)
-            self.session.scheduled = True  # not before: in another thread call_soon may raise
+            self._is_scheduled = self.session.scheduled = True  # not before: in another thread call_soon may raise
+
+    def hurry(self) -> None:
+        """Send now what the first of this turn has to send, who waits for the answer; the others' at the end of the turn."""
+        if not self._is_scheduled:
+            self.flush()
+            self.schedule()
 
     def flush(self) -> None:
         """Send now, as far as the server takes it."""
@@ -146,7 +155,7 @@ class Line:
             self._early.append(bytes(memoryview(chunk)[:size]))
             self._set_paused(True)
             return True
-        return self._parse(lambda: self.session.receive(chunk, size))
+        return self._parse(self.session.receive, chunk, size)
 
     def link_progress(self) -> None:
         if len(self.session.outbox) < LOW_WATER:
@@ -162,16 +171,21 @@ class Line:
     # Private
 
     def _send(self) -> None:
-        self.session.scheduled = False
+        self._is_scheduled = False
+        self.session.scheduled = self._is_parsing
         self.flush()
 
-    def _parse(self, parse: Callable[[], bool]) -> bool:
-        """Parse what came until it is done with, the slice is over, or the outbox is too full. True where it is done with."""
-        self._is_parsing = True
+    def _parse(self, parse: Callable[..., bool], *arguments: Any) -> bool:
+        """Parse what came until it is done with, the slice is over, or the outbox is too full. True where it is done with.
+
+        What callbacks publish is sent at the end, so nothing need be scheduled for it.
+        """
+        session = self.session
+        self._is_parsing = session.scheduled = True
         is_done = False
         try:
             try:
-                is_done = self._parse_slice(parse)
+                is_done = not parse(*arguments) or self._parse_slice()
             finally:
                 self._finish_slice()
         except RemoteProtocolError as error:
@@ -186,16 +200,16 @@ class Line:
             raise
         finally:
             self._is_parsing = False
-        if self._link is not None:
+            session.scheduled = self._is_scheduled
+        if self._link is not None and (not is_done or self._is_paused or self._early or self._cause is not None):
             self._go_on_or_read(is_done)
         return is_done
 
-    def _parse_slice(self, parse: Callable[[], bool]) -> bool:
-        """Parse until nothing is left (True) or this is enough for now (False)."""
+    def _parse_slice(self) -> bool:
+        """Parse more until nothing is left (True) or this is enough for now (False)."""
         session = self.session
         until = 0.0
-        while parse():
-            parse = session.parse
+        while True:
             if session.was_interrupted():
                 return False
             if len(session.outbox) >= HIGH_WATER:
@@ -209,7 +223,8 @@ class Line:
                 until = now + SLICE_SECONDS
             elif now > until:
                 return False
-        return True
+            if not session.parse():
+                return True
 
     def _finish_slice(self) -> None:
         """The rule of the module."""
@@ -251,7 +266,7 @@ class Line:
             self._parse(self.session.parse)
         elif self._early:
             data = bytearray(self._early.popleft())
-            self._parse(lambda: self.session.receive(data, len(data)))
+            self._parse(self.session.receive, data, len(data))
         else:
             self._go_on_or_read(True)
 

@@ -1,15 +1,15 @@
 """What a session and a connection can be, and what can happen to them. The words of the client, each with its one meaning:
 
-    attempt    one try to reach one server: it gives a line (a session and its link) or an error
-    line       one socket while it lasts; a connection outlives its lines
-    refuse     to say no: the server by -ERR, we by raising
-    lose       to be left without a line that was still wanted
-    drain      to finish what was begun, then to close
-    close      what the application asks of a connection, and what is done with a session and a link when they are no longer wanted
-    end        of a subscription or a wait: nothing more will come
-    stop       of a subscription that drains: UNSUB is sent, what the server sent before it still comes
-    cut        of a line: closed without sending what is left
-    take       of messages: to remove from a buffer;  discard: to forget them there
+attempt    one try to reach one server: it gives a line (a session and its link) or an error
+line       one socket while it lasts; a connection outlives its lines
+refuse     to say no: the server by -ERR, we by raising
+lose       to be left without a line that was still wanted
+drain      to finish what was begun, then to close
+close      what the application asks of a connection, and what is done with a session and a link when they are no longer wanted
+end        of a subscription or a wait: nothing more will come
+stop       of a subscription that drains: UNSUB is sent, what the server sent before it still comes
+cut        of a line: closed without sending what is left
+take       of messages: to remove from a buffer;  discard: to forget them there
 """
 
 from __future__ import annotations
