@@ -42,11 +42,12 @@ cdef class Session:
     cpdef str request(self, subject, data, headers, waiter)
     cpdef ping(self)
     cpdef bint receive(self, bytearray chunk, Py_ssize_t stop) except -1
-    @cython.locals(parser=Parser, op=int, left=int)
+    @cython.locals(parser=Parser, publication=Publication, outbox=Outbox, op=int, left=int)
     cpdef bint parse(self) except -1
     cpdef list take_events(self)
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
     cdef _deliver(self, Publication publication)
     cdef Feed _find(self, sid)
-    cdef _call(self, Feed feed, Message message)
+    cdef _note_failure(self, Feed feed, error)
+    cdef _check_result(self, Feed feed, result)
     cdef _handle(self, int op)

@@ -122,7 +122,10 @@ class Session:
         """
         if self.state != _OPEN:
             raise self.closed_error()
-        size = self.encoder.encode(self.outbox, subject, data, reply, headers)
+        if reply is None:
+            size = self.encoder.encode_reply(self.outbox, subject, data, None, headers)
+        else:
+            size = self.encoder.encode(self.outbox, subject, data, reply, headers)
         self.counters.out_msgs += 1
         self.counters.out_bytes += size
         waiting = self.outbox.waiting()
@@ -225,18 +228,20 @@ class Session:
     def parse(self) -> bool:
         """Parse a slice of what was received. True where there is more: call again, and leave the chunk alone until then."""
         parser = self.parser
+        publication = parser.publication
+        outbox = self.outbox
         self._interrupted = False
         left = _SLICE
         while self.state != _CLOSED:
             op = parser.next()
             if op == MSG or op == HMSG:
-                self._deliver(parser.publication)
+                self._deliver(publication)
             elif op == NEED_DATA:
                 return False
             else:
                 self._handle(op)
             left -= 1
-            if left == 0 or self._interrupted or self.outbox.waiting() >= _HIGH_WATER:
+            if left == 0 or self._interrupted or outbox.waiting() >= _HIGH_WATER:
                 return True
         return False
 
@@ -292,32 +297,35 @@ class Session:
         feed.received += 1
         if feed.limit and feed.received >= feed.limit:
             self.end(feed)
-        if feed.callback is not None:
-            self._call(feed, message)
+        if feed.callback is None:
+            if not feed.put(message, size):
+                self._events.append(Slow(feed))
+            if not feed.woken:
+                feed.woken = True
+                self.woken.append(feed)
             return
-        if not feed.put(message, size):
-            self._events.append(Slow(feed))
-        if not feed.woken:
-            feed.woken = True
-            self.woken.append(feed)
+        try:
+            result = feed.callback(message)
+        except BaseException as error:
+            self._note_failure(feed, error)
+            return
+        if result is not None and not isinstance(result, Ready):
+            self._check_result(feed, result)
 
     def _find(self, sid: int) -> Feed | None:
         if self.state == _GREETING:
             self._refuse_unless_greeted()
         return self._feeds.get(sid)
 
-    def _call(self, feed: Feed, message: Message) -> None:
-        try:
-            result = feed.callback(message)  # type: ignore[misc]
-        except (KeyboardInterrupt, SystemExit) as error:
+    def _note_failure(self, feed: Feed, error: BaseException) -> None:
+        """A callback has raised; that keeps nothing from the others, not even where it is a CancelledError."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             self._interrupted = True
             self._events.append(Interrupted(error))
-            return
-        except BaseException as error:  # a CancelledError, too, must not keep the rest of the chunk from the others
+        else:
             self._events.append(Failed(feed, error))
-            return
-        if result is None or isinstance(result, Ready):
-            return
+
+    def _check_result(self, feed: Feed, result: Any) -> None:
         if isinstance(result, Coroutine) and not isinstance(result, Answer):
             result.close()
             self._events.append(Failed(feed, TypeError("a callback that returns a coroutine must be declared with async def")))
