@@ -15,11 +15,11 @@ from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.states import Happening, Opened, Refused
-from midge.errors import MidgeTimeoutError, ServerError
+from midge.errors import AuthorizationError, ConnectAuthorizationError, ConnectError, MidgeTimeoutError, ServerError
 from midge.link import CHUNK_SIZE, Link, SocketLink
 from midge.wire.outbox import Outbox
 
-__all__ = ["Attempt", "InProcessServer", "dial"]
+__all__ = ["Attempt", "InProcessServer", "connect_error", "dial"]
 
 NEXT_ADDRESS_SECONDS = 0.25  # how long the next address of a name waits for this one (RFC 8305's Connection Attempt Delay)
 
@@ -103,6 +103,15 @@ class Attempt:
         self._cause = self.refusal or cause
         if not self._opened.done():
             self._opened.set_exception(self._cause)
+
+
+def connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
+    """Return the error for a client that no server let in, with what the servers refused as its cause."""
+    errors = [error for _, error in refusals]
+    denied = bool(errors) and all(isinstance(error, AuthorizationError) for error in errors)
+    error = ConnectAuthorizationError(refusals) if denied else ConnectError(refusals)
+    error.__cause__ = errors[0] if len(errors) == 1 else BaseExceptionGroup("no server let us in", errors)
+    return error
 
 
 async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:

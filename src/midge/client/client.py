@@ -20,6 +20,7 @@ from midge.client.attempt import InProcessServer
 from midge.client.connection import Connection
 from midge.client.encoder import Payload
 from midge.client.handshake import ServerInfo
+from midge.client.home import Home
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
 from midge.client.room import Beginning
@@ -55,7 +56,7 @@ class Client(Publisher):
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
-        self._connection.publisher = self
+        self._connection.home = Home(self)
 
     # The connection
 

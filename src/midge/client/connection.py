@@ -7,43 +7,34 @@ closed, to send what is left. What outlives a line is its Interest, its Counters
 Waits that end: whoever waits does so in the line (PONGs, room), in ``_requests``, in ``consumers`` or in a subscription, and the step
 ``_end_waits`` ends all of them.
 
-A client belongs to one event loop and its thread. Other threads, and the child after a fork, are refused (``refuse_elsewhere``): a
-forked child must not touch the socket and the selector that it shares with its parent.
+A client belongs to one event loop and its thread: its ``home``, which refuses others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import opcode
-import os
-import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
-from threading import get_ident
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 from midge.client import states
-from midge.client.attempt import Attempt, InProcessServer
+from midge.client.attempt import Attempt, InProcessServer, connect_error
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
+from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
 from midge.client.line import Line
 from midge.client.options import Options, check_timeout
-from midge.client.publisher import Publisher
 from midge.client.refusals import read_refusal
 from midge.client.reporter import Reporter
 from midge.client.requests import Request, Requests
-from midge.client.room import READY, Answer, Elsewhere, Room, Turn
+from midge.client.room import READY, Answer, Room, Turn
 from midge.client.servers import Address, ServerPool
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Consumer, Consumers, Subscription
 from midge.errors import (
-    AuthorizationError,
-    ConnectAuthorizationError,
-    ConnectError,
     ConnectionClosedError,
     ConnectionDrainingError,
     MidgeError,
@@ -61,8 +52,6 @@ log = logging.getLogger("midge.client")
 
 CLOSE_SECONDS = 2.0  # how long ``close`` waits for the kernel to take what was published before, and then for callbacks to end
 NO_RESPONDERS = 503
-
-_connections: WeakSet[Connection] = WeakSet()
 
 
 class Row(NamedTuple):
@@ -83,10 +72,10 @@ class Connection:
 
     Attributes:
         session: the line's; before there is a line, one that refuses everything.
-        publisher: what messages answer through; it is told of the session. Set before ``open``.
+        home: the thread and process that may use it, and the publisher that messages answer through. Set before ``open``.
     """
 
-    publisher: Publisher
+    home: Home
 
     def __init__(self, options: Options, pool: ServerPool, inbox: str, version: str) -> None:
         self.options = options
@@ -104,7 +93,6 @@ class Connection:
         self._attempt: Attempt | None = None
         self._requests: Requests | None = None
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
-        self._is_forked = False
         self._drained: asyncio.Future[str] | None = None
         self._closed: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,11 +124,11 @@ class Connection:
                     return
         finally:
             self._attempt = None
-        raise _connect_error(self._pool.refusals())
+        raise connect_error(self._pool.refusals())
 
     def _new_session(self, server: Address | InProcessServer) -> Session:
         connect = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
-        return Session(connect, self.interest, self._encoder, self.counters, self.publisher)
+        return Session(connect, self.interest, self._encoder, self.counters, self.home.publisher)
 
     def _take_line(self, line: Line, address: str, refusal: ServerError | None) -> None:
         self.address = address
@@ -162,41 +150,6 @@ class Connection:
         line.flush()
         return Turn() if len(self.session.outbox) < HIGH_WATER else Room(self.wait_for_room)
 
-    def publish_elsewhere(self, subject: str, data: Any, reply: str | None, headers: Any) -> Answer:
-        """Publish for who may not do so here: return what publishes when the client's event loop awaits it.
-
-        Raises:
-            ConnectionClosedError: nobody may.
-            RuntimeError: called in a forked process, or in another thread by one who awaits nothing.
-        """
-        if self._loop is None or self._is_forked or _is_thrown_away(sys._getframe(0)):
-            self.refuse_elsewhere()
-        publisher = self.publisher
-
-        async def publish() -> None:
-            self.refuse_elsewhere()
-            await publisher.publish(subject, data, reply=reply, headers=headers)
-
-        return Elsewhere(publish, f"publish({subject!r})")
-
-    def refuse_elsewhere(self) -> None:
-        """Let only the client's own thread and process go on.
-
-        Raises:
-            ConnectionClosedError: the client is not connected yet.
-            RuntimeError: another thread or a forked process called.
-        """
-        if self.publisher.is_here():
-            return
-        if self._is_forked:
-            raise RuntimeError("this client belongs to the process that this one was forked from: connect() again here")
-        if self._loop is None or self.state is State.CONNECTING:
-            raise self.session.closed_error()
-        raise RuntimeError(
-            "this client was called in another thread than its event loop's: use "
-            "asyncio.run_coroutine_threadsafe(nc.publish(...), loop), or a client of that thread's own"
-        )
-
     async def wait_for_room(self) -> None:
         """Return when the outbox is no longer too full.
 
@@ -216,7 +169,7 @@ class Connection:
         Raises:
             ConnectionClosedError: the connection is closed or draining.
         """
-        self.refuse_elsewhere()
+        self.home.check()
         if self.state is State.DRAINING:
             raise ConnectionDrainingError()
         self.session.subscribe(feed)
@@ -224,7 +177,7 @@ class Connection:
 
     def unsubscribe(self, feed: Feed, limit: int = 0) -> None:
         """Unsubscribe a feed, at once or after limit messages in all."""
-        self.refuse_elsewhere()
+        self.home.check()
         self.session.unsubscribe(feed, limit)
         if self._line is not None:
             self._line.take_events()
@@ -237,7 +190,7 @@ class Connection:
             MidgeTimeoutError: it does not answer in time.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        self.refuse_elsewhere()
+        self.home.check()
         check_timeout(timeout)
         number = self.session.ping()
         try:
@@ -248,8 +201,7 @@ class Connection:
 
     async def request(self, subject: str, data: Any, timeout: float | None, headers: Any) -> Message:
         """Publish a request and return the answer; see ``Client.request``."""
-        if not self.publisher.is_here():
-            self.refuse_elsewhere()
+        self.home.check()
         if timeout is not None:
             check_timeout(timeout)
         loop, line, requests, session = self._loop, self._line, self._requests, self.session
@@ -278,7 +230,7 @@ class Connection:
 
     async def drain_subscription(self, subscription: Subscription, asking: dict[Consumer, int]) -> None:
         """End one subscription without losing anything; see ``Subscription.drain``."""
-        self.refuse_elsewhere()
+        self.home.check()
         self._refuse_closed()
         try:
             async with asyncio.timeout(self.options.drain_timeout):
@@ -291,7 +243,7 @@ class Connection:
 
     async def drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
         """Finish what was begun, lose nothing, close; see ``Client.drain``."""
-        self.refuse_elsewhere()
+        self.home.check()
         if self._drained is not None:
             await self._wait_for_drain(self._drained, bool(asking) or caller in self._tasks)
         elif self.state is State.CLOSED:
@@ -337,7 +289,7 @@ class Connection:
 
     async def close(self, caller: asyncio.Task[Any] | None) -> None:
         """Send what was published, as far as the server takes it, then close and end every wait. May be called again."""
-        self.refuse_elsewhere()
+        self.home.check()
         self.happen(Event.CLOSE)
         await self._close(caller)
 
@@ -387,14 +339,9 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def fork(self) -> None:
-        """We are the copy in a forked child: refuse everything from now on, and touch nothing that the parent uses."""
-        self._is_forked = True
-        self.publisher.use_session(self.session, 0)
-
     def is_left_open(self) -> bool:
         """True if nobody has closed it, and it is ours to close."""
-        return self.state in (State.OPEN, State.DRAINING) and not self._is_forked
+        return self.state in (State.OPEN, State.DRAINING) and not self.home.is_forked
 
     # Errors
 
@@ -490,9 +437,8 @@ class Connection:
         line.listener = self
         line.beat(self.options.ping_interval, self.options.max_pings_out)
         self.session = line.session
-        self.publisher.use_session(self.session, get_ident())
+        self.home.enter(self.session)
         self._requests = Requests(self._loop, self.interest.requests)
-        _connections.add(self)
 
     def _cut(self, _: BaseException | None) -> None:
         """Close the line at once."""
@@ -542,35 +488,5 @@ TABLE: dict[tuple[State, Event], Row] = {
 del S, E, C
 
 
-def _connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
-    """Return the error for a client that no server let in, with what the servers refused as its cause."""
-    errors = [error for _, error in refusals]
-    denied = bool(errors) and all(isinstance(error, AuthorizationError) for error in errors)
-    error = ConnectAuthorizationError(refusals) if denied else ConnectError(refusals)
-    error.__cause__ = errors[0] if len(errors) == 1 else BaseExceptionGroup("no server let us in", errors)
-    return error
-
-
 def _raise(error: BaseException) -> None:
     raise error
-
-
-def _is_thrown_away(frame: Any) -> bool:
-    """True if what called the client's method throws away what it returns: then nobody will ever await it."""
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("midge.client.", "midge.message")):
-        frame = frame.f_back
-    if frame is None:
-        return False
-    code, at = frame.f_code.co_code, frame.f_lasti + 2
-    while at < len(code) and code[at] == opcode.opmap["CACHE"]:
-        at += 2
-    return bool(at < len(code) and code[at] == opcode.opmap["POP_TOP"])
-
-
-def _after_fork() -> None:
-    for connection in list(_connections):
-        connection.fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -60,7 +60,7 @@ class Publisher:
             RuntimeError: another thread, or a process forked from the client's, called.
         """
         if get_ident() != self._thread:
-            return self._connection.publish_elsewhere(subject, data, reply, headers)
+            return self._connection.home.publish_from_elsewhere(subject, data, reply, headers)
         waiting = self._session.publish(subject, data, reply, headers)
         if waiting == 0:
             return self._ready

@@ -229,7 +229,7 @@ class Subscription(Feed):
         while not self.waiting():
             if self._end_error is not None:
                 raise self._end_error()
-            self._connection.refuse_elsewhere()
+            self._connection.home.check()
             self._taken = 0
             loop = asyncio.get_running_loop()
             if timeout is not None and deadline is None:
