@@ -32,6 +32,9 @@ TEXTS: dict[MidgeError, str] = {
     errors.ConnectError([("nats://a", OSError("refused")), ("nats://b", TimeoutError())]): (
         "could not connect: nats://a: refused; nats://b: TimeoutError"
     ),
+    errors.ConnectAuthorizationError([("nats://a", errors.AuthorizationError("Authorization Violation"))]): (
+        "could not connect: nats://a: the server said: Authorization Violation"
+    ),
     errors.ConnectionClosedError(): "the connection is closed",
     errors.ConnectionClosedError("the server went away"): "the server went away",
     errors.ConnectionDrainingError(): "the connection is draining",
@@ -71,7 +74,7 @@ def real() -> dict[str, tuple[str, str | None]]:
     for name, value in CLASSES.items():
         ours, *others = value.__bases__
         assert len(others) <= 1
-        assert all(getattr(builtins, other.__name__) is other for other in others)
+        assert all(getattr(builtins, other.__name__, None) is other or CLASSES.get(other.__name__) is other for other in others)
         found[name] = ours.__name__, others[0].__name__ if others else None
     return found
 

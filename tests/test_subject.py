@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midge.errors import InvalidSubjectError, LocalProtocolError
-from midge.subject import check_publish, check_queue, has_wildcard, is_valid, matches
+from midge.subject import check_publish, check_queue, check_subscribe, has_wildcard, is_valid, matches
 
 calm = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
@@ -38,27 +38,30 @@ def naive(pattern: list[str], subject: list[str]) -> bool:
 @pytest.mark.parametrize("subject", LITERALS, ids=repr)
 def test_literals(subject: str) -> None:
     assert is_valid(subject) and not has_wildcard(subject)
-    assert check_publish(subject) == subject.encode()
+    assert check_publish(subject) == check_subscribe(subject) == subject.encode()
 
 
 @pytest.mark.parametrize("subject", PATTERNS, ids=repr)
 def test_patterns(subject: str) -> None:
     assert is_valid(subject) and has_wildcard(subject)
-    assert check_publish(subject) == subject.encode()  # to publish to as well: the server routes it literally
+    assert check_subscribe(subject) == subject.encode()
+    with pytest.raises(InvalidSubjectError, match="it holds a wildcard"):
+        check_publish(subject)
 
 
 @pytest.mark.parametrize("subject", INVALID, ids=repr)
 def test_invalid(subject: str) -> None:
     assert not is_valid(subject)
-    with pytest.raises(InvalidSubjectError) as caught:
-        check_publish(subject)
-    assert caught.value.subject == subject
-    assert isinstance(caught.value, (LocalProtocolError, ValueError))
+    for check in (check_publish, check_subscribe):
+        with pytest.raises(InvalidSubjectError) as caught:
+            check(subject)
+        assert caught.value.subject == subject
+        assert isinstance(caught.value, (LocalProtocolError, ValueError))
 
 
 @pytest.mark.parametrize("subject", [None, b"a", 7, ["a"]], ids=repr)
 def test_not_a_str(subject: object) -> None:
-    for check in (check_publish, check_queue):
+    for check in (check_publish, check_subscribe, check_queue):
         with pytest.raises(InvalidSubjectError, match="not a str"):
             check(subject)  # type: ignore[arg-type]
 
@@ -90,7 +93,7 @@ def test_bytes_that_are_not_utf_8_go_out_as_they_came() -> None:
 @pytest.mark.parametrize("text", ["\ud800", "a.\udfff.b", "\udc00"], ids=ascii)
 def test_a_lone_surrogate_is_an_invalid_name(text: str) -> None:
     """It has no UTF-8, and is none of the escapes that stand for a byte."""
-    for check in (check_publish, check_queue):
+    for check in (check_publish, check_subscribe, check_queue):
         with pytest.raises(InvalidSubjectError):
             check(text)
 
@@ -98,7 +101,7 @@ def test_a_lone_surrogate_is_an_invalid_name(text: str) -> None:
 @calm
 @given(st.text(max_size=20))
 def test_what_is_accepted_can_never_become_protocol(text: str) -> None:
-    for check in (check_publish, check_queue):
+    for check in (check_publish, check_subscribe, check_queue):
         try:
             wire = check(text)
         except InvalidSubjectError:

@@ -1,13 +1,13 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
 
-import logging
-
 from midge._version import VERSION as __version__
-from midge.client.client import Client, Stats, connect
-from midge.client.info import ServerInfo
-from midge.client.subscription import Subscription
+from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.handshake import ServerInfo
+from midge.client.options import ErrorCallback, Options
+from midge.client.subscription import Callback, Subscription
 from midge.errors import (
     AuthorizationError,
+    ConnectAuthorizationError,
     ConnectError,
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -35,10 +35,14 @@ from midge.wire import parser as _parser
 
 __all__ = [
     "AuthorizationError",
+    "Callback",
     "Client",
+    "ConnectAuthorizationError",
     "ConnectError",
+    "Connecting",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "ErrorCallback",
     "Headers",
     "HeadersLike",
     "InvalidHeaderError",
@@ -50,6 +54,7 @@ __all__ = [
     "MidgeTimeoutError",
     "MissingExtraError",
     "NoRespondersError",
+    "Options",
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
@@ -69,5 +74,3 @@ __all__ = [
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")
-
-logging.getLogger("midge").addHandler(logging.NullHandler())

@@ -11,6 +11,7 @@
     │   ├── AuthorizationError (PermissionError)    it closes the connection
     │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
+    │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthorizationError",
+    "ConnectAuthorizationError",
     "ConnectError",
     "ConnectionClosedError",
     "ConnectionDrainingError",
@@ -150,7 +152,10 @@ class PermissionsViolationError(ServerError, PermissionError):
 
 
 class ConnectError(MidgeError, ConnectionError):
-    """No server could be reached, or none let us in. ``attempts`` holds (url, exception) for each that was tried."""
+    """No server could be reached, or none let us in.
+
+    ``attempts`` holds (url, exception) for each that was tried; the ``__cause__`` is the one exception, or a group of several.
+    """
 
     def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
         super().__init__()
@@ -159,6 +164,14 @@ class ConnectError(MidgeError, ConnectionError):
     def __str__(self) -> str:
         tried = "; ".join(f"{url}: {str(error) or error.__class__.__name__}" for url, error in self.attempts)
         return f"could not connect: {tried}" if tried else "could not connect: no server given"
+
+
+class ConnectAuthorizationError(ConnectError, AuthorizationError):
+    """No server accepted our credentials: caught as a ConnectError, and as the AuthorizationError that it came to."""
+
+    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+        AuthorizationError.__init__(self, next((error.text for _, error in attempts if isinstance(error, ServerError)), ""))
+        self.attempts = attempts
 
 
 class ConnectionClosedError(MidgeError, ConnectionError):

@@ -11,7 +11,7 @@ import re
 
 from midge.errors import InvalidSubjectError
 
-__all__ = ["check_publish", "check_queue", "has_wildcard", "is_valid", "matches"]
+__all__ = ["check_publish", "check_queue", "check_subscribe", "has_wildcard", "is_valid", "matches"]
 
 _FORBIDDEN = re.compile(r"[\x00\t\n\f\r ]")
 
@@ -40,9 +40,21 @@ def has_wildcard(subject: str) -> bool:
 
 
 def check_publish(subject: str, what: str = "subject") -> bytes:
-    """Return the subject as it goes on the wire.
+    """Return a subject that a message can be published to, as it goes on the wire.
 
-    A wildcard is accepted, as in nats.go: the server routes it literally, or says so to a pedantic client.
+    A wildcard is refused: a server would take it literally and deliver to nobody who was meant, without a word.
+
+    Raises:
+        InvalidSubjectError: it is not a str, is empty, holds white space, an empty token or a wildcard.
+    """
+    encoded = check_subscribe(subject, what)
+    if has_wildcard(subject):
+        raise InvalidSubjectError(subject, "it holds a wildcard, and a message goes to one subject", what=what)
+    return encoded
+
+
+def check_subscribe(subject: str, what: str = "subject") -> bytes:
+    """Return a subject that may hold wildcards, as it goes on the wire.
 
     Raises:
         InvalidSubjectError: it is not a str, is empty, holds white space or an empty token.

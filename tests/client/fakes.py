@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import midge
-from midge.client.session import Feed, Session
+from midge.client.encoder import PublishEncoder
+from midge.client.interest import Counters, Feed, Interest
+from midge.client.session import Session
 from midge.link import LinkOwner
 from midge.wire.outbox import Outbox
 
@@ -42,7 +44,7 @@ class Publisher:
 
 def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:
     """A session that nobody has spoken to."""
-    return Session(lambda info: b"{}", "_INBOX.me", publisher, limit)
+    return Session(lambda info: b"{}", Interest("_INBOX.me"), PublishEncoder(limit), Counters(), publisher)
 
 
 def open_session(limit: int = 1 << 20, publisher: Any = None, **fields: Any) -> Session:
@@ -59,7 +61,7 @@ def subscribe(
     msgs: int = 0, size: int = 0, old: bool = False,
 ) -> Feed:  # fmt: skip
     """Subscribe a feed, and forget the SUB."""
-    feed = Feed(subject, queue, callback, object())
+    feed = Feed(subject, queue, callback)
     feed.set_limits(msgs, size, old)
     session.subscribe(feed)
     session.data_to_send()
@@ -68,7 +70,7 @@ def subscribe(
 
 def taken(feed: Feed) -> list[bytes]:
     """Take everything from a feed's buffer; return the payloads."""
-    return [feed.take().data for _ in range(len(feed.buffer))]
+    return [feed.take().data for _ in range(feed.waiting())]
 
 
 class Peer:
@@ -188,6 +190,8 @@ class FakeLink:
         self.answers = False  # every PING, and every request with what it carried
         self.blocked = False
         self.closed = False
+        self.paused = False
+        self.waiting: list[bytes] = []  # what the client gets when it reads on
         self.owner: LinkOwner | None = None
 
     def start(self, owner: LinkOwner) -> None:
@@ -217,12 +221,21 @@ class FakeLink:
         """The client gets these bytes in one read."""
         assert self.owner is not None
         data = bytearray(b"".join(pieces))
-        if not self.closed:
-            self.owner.link_received(data, len(data))
+        if self.paused:
+            self.waiting.append(bytes(data))
+        elif not self.closed and self.owner.link_received(data, len(data)):
+            data[:] = b"?" * len(data)  # it may be reused
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.paused = False
+        asyncio.get_running_loop().call_soon(self._come_on)
+
+    def _come_on(self) -> None:
+        while self.waiting and not self.paused:
+            self.come(self.waiting.pop(0))
 
     def close(self) -> None:
         self.closed = True

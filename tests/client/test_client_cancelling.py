@@ -61,10 +61,10 @@ async def test_what_is_cancelled_leaves_nothing_behind(name: str) -> None:
         if not nc.is_closed:
             await nc.flush()
             assert (await nc.request("svc", b"works")).data == b"works"
-            assert "b" not in [feed.subject for feed in nc._session.feeds.values()]
+            assert "b" not in [feed.subject for feed in nc._connection.interest.feeds.values()]
         assert [(await sub.next()).data for _ in range(3)] == [b"0", b"1", b"2"]
         await nc.close()
-        assert asyncio.all_tasks() == {asyncio.current_task()} and link.closed and nc._session.requests == {}
+        assert asyncio.all_tasks() == {asyncio.current_task()} and link.closed and nc._connection.interest.requests == {}
         if was_done:
             assert not task.cancelled() and task.exception() is None
             return

@@ -12,7 +12,7 @@ from fakes import FakeServer, Peer, info, is_waiting, msg, opened, turns
 
 import midge
 from midge.client import connection as connection_module
-from midge.client.connection import HIGH_WATER
+from midge.client.session import HIGH_WATER
 from midge.errors import (
     AuthorizationError,
     ConnectionClosedError,
@@ -71,7 +71,7 @@ class Waits:
         """How each ended; all of them have to be done within a few turns."""
         await turns(10)
         assert not [name for name, task in self.tasks.items() if not task.done()]
-        assert self.worker._delivery.worker is not None and self.worker._delivery.worker.done()
+        assert self.worker._worker is not None and self.worker._worker.done()
         return {name: task.exception() for name, task in self.tasks.items()}
 
 
@@ -546,10 +546,9 @@ async def test_a_drain_delivers_what_is_on_its_way(loop_factory: LoopFactory, to
 
 async def drain_in_one_go(nc: midge.Client, subs: list[midge.Subscription]) -> None:
     """Drain the subscriptions one by one but so that their UNSUBs come before one PING, as the script has it."""
-    feeds = [sub._feed for sub in subs]
-    await nc._connection._wait_for_pong(nc._session.stop(feeds))
-    for sub in subs:
-        await sub._delivery.consumed()
+    connection = nc._connection
+    await connection._line.ponged(nc._session.stop(list(subs)))
+    await connection.consumers.wait({}, lambda: False)
 
 
 async def test_draining_a_subscription() -> None:
@@ -638,7 +637,7 @@ async def test_a_drain_of_a_subscription_whose_callback_was_stopped(lost: bool) 
 
 async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
     nc, link = await opened()
-    steps: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    steps: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(2)]
     handled: list[str] = []
 
     async def callback(message: midge.Message) -> None:
@@ -650,17 +649,11 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
             await steps[1]
             handled.append("loop")
 
-    async def take() -> None:
-        await other.next()
-        await steps[2]
-        await other.next()
-        handled.append("next")
-
     nc.subscribe("a", callback=callback)
-    sub, other = nc.subscribe("a"), nc.subscribe("a")
-    readers, request = [asyncio.ensure_future(wait) for wait in (loop(), take())], asyncio.ensure_future(nc.request("svc"))
+    sub = nc.subscribe("a")
+    reader, request = asyncio.ensure_future(loop()), asyncio.ensure_future(nc.request("svc"))
     await turns()
-    link.come(msg("a", 1), msg("a", 2), msg("a", 3), msg("a", 3))
+    link.come(msg("a", 1), msg("a", 2))
     await turns()
     task = asyncio.ensure_future(nc.drain())
     await turns()
@@ -669,14 +662,14 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
         assert await is_waiting(task)
         step.set_result(None)
     assert await is_waiting(task), "the request is under way"
-    assert sorted(handled) == ["callback", "loop", "next"]
-    (token,) = nc._session.requests
-    link.come(msg(f"{nc._session.feeds[4].subject[:-2]}.{token}", 4, b"answer"))
+    assert sorted(handled) == ["callback", "loop"]
+    (token,) = nc._connection.interest.requests
+    link.come(msg(f"{nc._connection.interest.feeds[3].subject[:-2]}.{token}", 3, b"answer"))
     await turns()
     link.come(b"PONG\r\n")
     await task
     assert (await request).data == b"answer"
-    await asyncio.gather(*readers)
+    await reader
     assert nc.is_closed and link.closed
 
 
@@ -701,7 +694,7 @@ async def test_a_drain_does_not_wait_for_loops_that_were_left() -> None:
     await turns()
     link.come(*(msg("a", 1, b"%d" % i) for i in range(5)))
     await turns()
-    assert sub.pending == 3 and not sub._delivery._iterations
+    assert sub.pending == 3 and not list(nc._connection.consumers._all)
     task = asyncio.ensure_future(nc.drain())
     await turns()
     link.come(b"PONG\r\n")
@@ -1012,3 +1005,109 @@ async def test_info_while_draining_and_closing() -> None:
     link.come(b"PONG\r\n")
     await task
     assert b"PONG\r\n" in link.sent()
+
+
+# Who is waited for
+
+
+async def pong_twice(link: Any) -> None:
+    for _ in range(2):
+        await turns()
+        link.come(b"PONG\r\n")
+
+
+DRAINS: dict[str, Callable[[midge.Client], Awaitable[Any]]] = {
+    "alone": lambda nc: nc.drain(),
+    "as a task": lambda nc: asyncio.create_task(nc.drain()),
+    "within a time": lambda nc: asyncio.wait_for(nc.drain(), 20),
+}
+each_drain = pytest.mark.parametrize("drain", DRAINS.values(), ids=DRAINS)
+
+
+@each_drain
+async def test_a_drain_does_not_wait_for_who_took_single_messages(drain: Callable[[midge.Client], Awaitable[Any]]) -> None:
+    nc, link = await opened(drain_timeout=10)
+    sub, other = nc.subscribe("a"), nc.subscribe("b")
+    link.come(*(msg("a", 1, b"%d" % i) for i in range(3)), msg("b", 2, b"0"), msg("b", 2, b"1"))
+    assert (await sub.next()).data == b"0" and (await anext(other)).data == b"0"
+    ponging = asyncio.ensure_future(pong_twice(link))
+    async with asyncio.timeout(5):
+        await drain(nc)
+    await ponging
+    assert nc.is_closed and [(await sub.next()).data for _ in range(2)] == [b"1", b"2"]
+    assert await collect(other) == [b"1"]
+
+
+@each_drain
+@pytest.mark.parametrize("kind", ["callback", "loop"])
+async def test_a_drain_does_not_wait_for_who_waits_for_it(kind: str, drain: Callable[[midge.Client], Awaitable[Any]]) -> None:
+    nc, link = await opened(drain_timeout=10)
+    got: list[bytes] = []
+
+    async def callback(message: midge.Message) -> None:
+        got.append(message.data)
+        if message.data == b"0":
+            await drain(nc)
+            assert nc.is_closed
+
+    async def loop() -> None:
+        async for message in sub:
+            await callback(message)
+
+    sub = nc.subscribe("a", callback=callback if kind == "callback" else None)
+    task = sub._worker if kind == "callback" else asyncio.ensure_future(loop())
+    assert task is not None
+    await turns()
+    link.come(*(msg("a", 1, b"%d" % i) for i in range(3)))
+    await pong_twice(link)
+    async with asyncio.timeout(5):
+        await task
+    assert got == [b"0", b"1", b"2"] and nc.is_closed
+
+
+async def test_a_drain_that_a_callback_does_not_wait_for_waits_for_it() -> None:
+    """A callback that starts a drain and goes on: what is left for it is delivered while it can still answer."""
+    nc, link = await opened(drain_timeout=10)
+    drains: list[asyncio.Task[None]] = []
+
+    async def callback(message: midge.Message) -> None:
+        if not drains:
+            drains.append(asyncio.create_task(nc.drain()))
+        await asyncio.sleep(0)
+        await message.respond(message.data)
+
+    nc.subscribe("a", callback=callback)
+    link.come(*(msg("a", 1, b"%d" % i, "r") for i in range(9)))
+    await turns()
+    link.come(b"PONG\r\n")
+    await turns(40)
+    link.come(b"PONG\r\n")
+    await drains[0]
+    assert link.sent().count(b"PUB r 1") == 9
+
+
+async def test_closing_ends_a_drain_that_waits_for_a_loop() -> None:
+    nc, link = await opened()
+    never = asyncio.get_running_loop().create_future()
+
+    async def loop(sub: midge.Subscription) -> None:
+        async for _ in sub:
+            await never
+
+    sub, other = nc.subscribe("a"), nc.subscribe("b")
+    tasks = [asyncio.ensure_future(loop(sub)), asyncio.ensure_future(loop(other))]
+    await turns()
+    link.come(msg("a", 1), msg("b", 2))
+    await turns()
+    alone = asyncio.ensure_future(other.drain())
+    await turns()
+    whole = asyncio.ensure_future(nc.drain())
+    await turns()
+    link.come(b"PONG\r\n" * 2)
+    assert await is_waiting(alone) and await is_waiting(whole)
+    await nc.close()
+    for drain in (alone, whole):
+        with pytest.raises(ConnectionClosedError, match="the connection is closed"):
+            await drain
+    for task in tasks:
+        task.cancel()

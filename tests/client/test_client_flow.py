@@ -10,10 +10,10 @@ import pytest
 from fakes import FakeLink, FakeServer, Peer, info, is_waiting, msg, open_session, opened, turns
 
 import midge
-from midge.client.connection import HIGH_WATER, LOW_WATER
-from midge.client.heartbeat import Heartbeat
-from midge.client.requests import Requests
-from midge.client.session import FLUSH_AT, READY
+from midge.client.line import LOW_WATER, Heartbeat
+from midge.client.requests import Request, Requests
+from midge.client.room import READY
+from midge.client.session import FLUSH_AT, HIGH_WATER
 from midge.errors import (
     ConnectionClosedError,
     MaxPayloadError,
@@ -153,7 +153,7 @@ async def test_a_wait_for_room_may_be_cancelled_and_awaited_again() -> None:
     link.take()
     await asyncio.gather(*tasks)
     await room
-    assert nc._connection._progress._waiting == {}
+    assert nc._connection._line.progress._waiting == {}
     await nc.close()
 
 
@@ -397,7 +397,7 @@ async def test_many_requests_get_their_own_answers() -> None:
     inbox = await inbox_of(nc, link)
     link.come(*(msg(f"{inbox}.{i + 1}", 1, b"answer %d" % i) for i in reversed(range(100))))
     assert [(await task).data for task in tasks] == [b"answer %d" % i for i in range(100)]
-    assert nc._session.requests == {}
+    assert nc._connection.interest.requests == {}
     await nc.close()
 
 
@@ -445,28 +445,36 @@ def test_the_timer_of_requests() -> None:
     class Loop(FakeLoop):
         now = 0.0
 
+        def when(self) -> float:
+            return self.delays[-1]
+
         def time(self) -> float:
             return self.now
 
         def call_at(self, when: float, call: Callable[[], None]) -> FakeLoop:
             return self.call_later(when, call)
 
-        def create_future(self) -> asyncio.Future[midge.Message]:
-            return asyncio.Future(loop=real)
-
     real = asyncio.new_event_loop()
     loop = Loop()
-    requests = Requests(loop, open_session())  # type: ignore[arg-type]
-    futures = [requests.add("svc", b"", None, deadline)[1] for deadline in (5.0, 7.0, 3.0, None, 4.0)]
+    under_way: dict[str, Request] = {}
+    requests = Requests(loop, under_way)  # type: ignore[arg-type]
+
+    def add(token: str, deadline: float | None) -> asyncio.Future[midge.Message]:
+        under_way[token] = Request(real.create_future())
+        if deadline is not None:
+            requests.watch(token, deadline)
+        return under_way[token].future
+
+    futures = [add(str(i), deadline) for i, deadline in enumerate((5.0, 7.0, 3.0, None, 4.0))]
     assert loop.delays == [5.0, 3.0], "set anew for an earlier deadline only"
     loop.now = 4.5
     loop.call()
     assert [future.done() for future in futures] == [False, False, True, False, True] and loop.delays[-1] == 5.0
-    futures[0].set_result(midge.Message("x"))
+    del under_way["0"]
     loop.now = 5.0
     loop.call()
-    assert loop.delays[-1] == 7.0
-    requests.add("svc", b"", None, 6.0)
+    assert loop.delays[-1] == 7.0 and not futures[0].done()
+    add("6", 6.0)
     assert loop.delays[-1] == 6.0
     requests.stop()
     assert loop.cancelled
@@ -476,13 +484,27 @@ def test_the_timer_of_requests() -> None:
     real.close()
 
 
+def test_deadlines_of_requests_that_are_done_do_not_pile_up() -> None:
+    real = asyncio.new_event_loop()
+    under_way: dict[str, Request] = {}
+    requests = Requests(real, under_way)
+    for i in range(10_000):
+        under_way[str(i)] = Request(real.create_future())
+        requests.watch(str(i), real.time() + 60)
+        if i > 10:
+            del under_way[str(i - 10)]
+        assert len(requests._deadlines) < 200
+    requests.stop()
+    real.close()
+
+
 async def test_a_cancelled_request_is_forgotten() -> None:
     nc, link = await opened()
     task = asyncio.ensure_future(nc.request("svc"))
     inbox = await inbox_of(nc, link)
     task.cancel()
     await turns()
-    assert task.cancelled() and nc._session.requests == {}
+    assert task.cancelled() and nc._connection.interest.requests == {}
     link.come(msg(f"{inbox}.1", 1, b"late"))
     await nc.close()
 
@@ -503,7 +525,7 @@ async def test_requests_wait_for_room_instead_of_failing() -> None:
     link.takes = False
     tasks = [asyncio.ensure_future(nc.request("svc", bytes(1 << 20))) for _ in range(5)]
     await turns()
-    assert len(nc._session.requests) == 1
+    assert len(nc._connection.interest.requests) == 1
     with pytest.raises(MidgeTimeoutError, match="request on 'svc'"):
         await nc.request("svc", b"", timeout=SOON)
     for done in range(5):
@@ -512,7 +534,7 @@ async def test_requests_wait_for_room_instead_of_failing() -> None:
         await turns()
     link.take()
     inbox = link.sent().split(b" ")[1].removesuffix(b".*").decode()
-    link.come(*(msg(f"{inbox}.{token}", 1, b"y") for token in list(nc._session.requests)))
+    link.come(*(msg(f"{inbox}.{token}", 1, b"y") for token in list(nc._connection.interest.requests)))
     assert [(await task).data for task in tasks] == [b"y"] * 5
     await nc.close()
 
@@ -523,7 +545,7 @@ async def test_a_request_that_cannot_be_sent() -> None:
     for arguments in bad:
         with pytest.raises((ValueError, TypeError)):
             await nc.request(**{"subject": "svc"} | arguments)
-    assert nc._session.requests == {}
+    assert nc._connection.interest.requests == {}
     await nc.close()
 
 
@@ -538,7 +560,7 @@ async def test_the_inbox_refused_fails_requests_at_once() -> None:
         for task in tasks:
             with pytest.raises(PermissionsViolationError, match=inbox):
                 await task
-    assert nc.is_connected and nc._session.feeds == {}
+    assert nc.is_connected and nc._connection.interest.feeds == {}
     await nc.close()
     assert errors == [], "the callers were told"
 

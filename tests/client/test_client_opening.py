@@ -11,7 +11,8 @@ import pytest
 from fakes import FakeInProcessServer, FakeLink, FakeServer, Peer, Script, info, turns
 
 import midge
-from midge.client import connection as connection_module
+from midge.client import attempt as attempt_module
+from midge.client import states
 from midge.client.connection import Connection
 from midge.errors import (
     AuthorizationError,
@@ -155,7 +156,8 @@ async def test_two_cannot_open_the_same_connection() -> None:
 
 async def test_a_connection_that_nobody_awaits_does_nothing() -> None:
     async with FakeServer(good) as server:
-        midge.connect(server.url)
+        with pytest.warns(RuntimeWarning, match="connect.. was never awaited"):
+            midge.connect(server.url)
         await turns()
         assert not server._tasks
 
@@ -326,7 +328,7 @@ async def test_a_socket_that_is_gone_before_it_is_used(monkeypatch: pytest.Monke
         raise OSError("gone already")
 
     async with FakeServer(silent) as server:
-        monkeypatch.setattr(connection_module, "SocketLink", gone)
+        monkeypatch.setattr(attempt_module, "SocketLink", gone)
         (error,) = await fails(server.url, timeout=5)
         assert str(error) == "gone already"
         await server.accepted()
@@ -432,7 +434,7 @@ async def test_the_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setitem(Connection._EVENTS, "informed", bug)
+    monkeypatch.setitem(Connection._HEARD, states.Informed, bug)
     link.come(info())
     assert nc.is_closed and link.closed
     with pytest.raises(ConnectionClosedError) as raised:

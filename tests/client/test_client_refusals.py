@@ -11,6 +11,7 @@ TEXTS: list[tuple[str, type[ServerError], tuple[str | None, str | None, int | No
     (DENIED, PermissionsViolationError, ("a.>", None, None)),
     (f'{DENIED} using queue "q"', PermissionsViolationError, ("a.>", "q", None)),
     (f'{DENIED} (sid "7")', PermissionsViolationError, ("a.>", None, 7)),
+    (f'{DENIED} (sid "123456789012")', PermissionsViolationError, ("a.>", None, 123456789012)),
     (f'{DENIED} using queue "q" (sid "7")', PermissionsViolationError, ("a.>", "q", 7)),
     (DENIED.lower(), PermissionsViolationError, ("a.>", None, None)),
     (f"{DENIED} and more", PermissionsViolationError, ("a.>", None, None)),
@@ -55,4 +56,4 @@ def test_find() -> None:
         (Refusal(error, "a", None, 9), None),
         (Refusal(error), None),
     ):
-        assert refusal.find(session.feeds) is feed
+        assert refusal.find(session.interest) is feed

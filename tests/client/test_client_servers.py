@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from midge.client.auth import connect_line
-from midge.client.info import ServerInfo
+from midge.client.handshake import ServerInfo, connect_line
 from midge.client.options import Options
 from midge.client.servers import Address, parse_servers
 from midge.errors import InvalidSubjectError
@@ -39,7 +38,8 @@ def test_urls(servers: Any, addresses: list[Address]) -> None:
 
 
 BAD_URLS = [
-    "", ",", [], [""], [5], [None], [b"h"], "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h",
+    "", ",", [], [""], [5], [None], [b"h"], "nats:/h:1", "tls:/h", "Nats:/u:p@h",
+    "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h",
     "ws://h", "wss://h", "nats://h/path", "nats://h?x=1", "nats://h#x", "nats://h h", "nats://[::1", "::1", "nats://[x]:1",
 ]  # fmt: skip
 
@@ -50,7 +50,19 @@ def test_bad_urls(servers: Any) -> None:
         parse_servers(servers)
 
 
+@pytest.mark.parametrize("servers", [None, 5, b"h", bytearray(b"h"), object()], ids=repr)
+def test_what_is_no_url(servers: Any) -> None:
+    with pytest.raises(TypeError, match="a URL such as"):
+        parse_servers(servers)
+
+
+def test_a_slash_that_is_missing_is_named() -> None:
+    with pytest.raises(ValueError, match="begins with 'nats:/' instead of 'nats://'"):
+        parse_servers("nats:/localhost:4222")
+
+
 SECRETS = [
+    "nats:/u:hunter2@h",
     "nats://u:hunter2@h:x", "nats://u:hun/ter2@h", "nats://u:hun#ter2@h", "nats://u:hun?ter2@h", "nats://u:hunter2", "nats://u:hun,ter2@h",
     "http://u:hunter2@h", "tls://hunter2@h", "nats://u:hunter2@h/x", "nats://u:hunter2@", "u:hunter2@h h", "nats://u:hunter2\u2100@h",
     "nats://u:hunter2@[::1",
@@ -88,7 +100,21 @@ def test_bad_options(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"name": 5}, {"user": b"u"}, {"token": 1}, {"user": "u", "password": 1}, {"error_callback": 5}], ids=repr
+    "fields",
+    [
+        {"timeout": "5"},
+        {"timeout": True},
+        {"ping_interval": None},
+        {"max_pings_out": 1.5},
+        {"outbound_limit": "1"},
+        {"drain_timeout": b"1"},
+        {"name": 5},
+        {"user": b"u"},
+        {"token": 1},
+        {"user": "u", "password": 1},
+        {"error_callback": 5},
+    ],
+    ids=repr,
 )
 def test_options_of_the_wrong_type(fields: dict[str, Any]) -> None:
     with pytest.raises(TypeError):

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from fakes import Publisher, info, msg, new_session, open_session, subscribe, taken
 
-from midge.client import session as states
-from midge.client.session import FLUSH_AT, READY, SUBJECT_CACHE, Feed, Session
+from midge.client.encoder import SUBJECT_CACHE, PublishEncoder
+from midge.client.interest import Counters, Feed, Interest
+from midge.client.room import READY
+from midge.client.session import FLUSH_AT, HIGH_WATER, SLICE, Session
+from midge.client.states import Ended, Failed, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
 from midge.errors import (
     ConnectionClosedError,
-    ConnectionDrainingError,
     InvalidHeaderError,
     InvalidSubjectError,
     LocalProtocolError,
@@ -23,12 +25,12 @@ from midge.errors import (
 )
 from midge.message import Headers, Message
 
-OPENED = [(states.OPENED, None, None), (states.PONGED, None, None)]
+OPENED = [Opened(), Ponged(1)]
 
 
-def kinds(session: Session) -> list[str]:
+def kinds(session: Session) -> list[type]:
     """The kinds of the events since the last look."""
-    return [kind for kind, _, _ in session.take_events()]
+    return [type(happening) for happening in session.take_events()]
 
 
 def pieces(stream: bytes) -> Iterator[list[bytes]]:
@@ -44,7 +46,7 @@ def pieces(stream: bytes) -> Iterator[list[bytes]]:
 def test_the_client_waits_for_info() -> None:
     session = new_session()
     assert session.data_to_send() == b""
-    assert session.state == states.GREETING
+    assert session.state == SessionState.GREETING
     with pytest.raises(ConnectionClosedError, match="not connected yet"):
         session.publish("a", b"", None, None)
 
@@ -56,13 +58,13 @@ def test_info_is_answered_with_connect_and_ping() -> None:
         said.append(info.server_name)
         return b'{"name":"x"}'
 
-    session = Session(connect, "_INBOX.me", None, 1000)
+    session = Session(connect, Interest("_INBOX.me"), PublishEncoder(1000), Counters(), None)
     session.receive_data(info(server_name="S"))
     assert session.data_to_send() == b'CONNECT {"name":"x"}\r\nPING\r\n'
     assert said == ["S"]
-    assert session.state == states.HANDSHAKE and session.take_events() == []
+    assert session.state == SessionState.HANDSHAKE and session.take_events() == []
     session.receive_data(b"PONG\r\n")
-    assert session.state == states.OPEN and session.take_events() == OPENED
+    assert session.state == SessionState.OPEN and session.take_events() == OPENED
     assert session.data_to_send() == b""
 
 
@@ -122,7 +124,7 @@ def test_info_comes_first(line: bytes) -> None:
 def test_a_refusal_may_come_first() -> None:
     session = new_session()
     session.receive_data(b"-ERR 'no'\r\n" + info() + b"-ERR 'maximum connections exceeded'\r\n")
-    assert session.take_events() == [(states.REFUSED, "no", None), (states.REFUSED, "maximum connections exceeded", None)]
+    assert session.take_events() == [Refused("no"), Refused("maximum connections exceeded")]
 
 
 GARBAGE = [
@@ -152,7 +154,7 @@ def test_a_second_info_is_news() -> None:
     session = open_session()
     session.publish("a", bytes(2000), None, None)
     session.receive_data(info(max_payload=1000, ldm=True))
-    assert session.take_events() == [(states.INFORMED, None, None)]
+    assert session.take_events() == [Informed()]
     assert session.info.ldm
     with pytest.raises(MaxPayloadError):
         session.publish("a", bytes(2000), None, None)
@@ -169,8 +171,8 @@ def test_ping_is_answered() -> None:
 def test_err_is_an_event(line: bytes) -> None:
     session = open_session()
     session.receive_data(line)
-    assert session.take_events() == [(states.REFUSED, "Some Thing", None)]
-    assert session.state == states.OPEN
+    assert session.take_events() == [Refused("Some Thing")]
+    assert session.state == SessionState.OPEN
 
 
 def test_pongs_are_counted() -> None:
@@ -179,7 +181,7 @@ def test_pongs_are_counted() -> None:
     assert [session.ping(), session.ping()] == [2, 3]
     assert session.data_to_send() == b"PING\r\nPING\r\n"
     session.receive_data(b"PONG\r\n")
-    assert session.pongs == 2 and kinds(session) == [states.PONGED]
+    assert session.pongs == 2 and kinds(session) == [Ponged]
 
 
 def test_a_pong_that_nobody_asked_for_answers_no_later_ping() -> None:
@@ -208,7 +210,7 @@ PUBLISHES: list[tuple[tuple[Any, ...], bytes]] = [
     (("a", b"x", None, Headers()), b"PUB a 1\r\nx\r\n"),
     (("a", bytearray(b"xy")), b"PUB a 2\r\nxy\r\n"),
     (("a", memoryview(b"abcd")[::2]), b"PUB a 2\r\nac\r\n"),
-    (("a*b.>c.*", b""), b"PUB a*b.>c.* 0\r\n\r\n"),
+    (("a*b.>c.c*", b""), b"PUB a*b.>c.c* 0\r\n\r\n"),
     (("gr\u00fc\u00dfe", b""), "PUB gr\u00fc\u00dfe 0\r\n\r\n".encode()),
     (("raw\udcff\udcfe", b"", "\udc80"), b"PUB raw\xff\xfe \x80 0\r\n\r\n"),
     (("a", b"", None, {"K": "\udcff"}), b"HPUB a 18 18\r\nNATS/1.0\r\nK: \xff\r\n\r\n\r\n"),
@@ -222,7 +224,7 @@ def test_publish(arguments: tuple[Any, ...], line: bytes) -> None:
         subject, data, reply, headers = (*arguments, None, None)[:4]
         assert session.publish(subject, data, reply, headers) == len(line)
         assert session.data_to_send() == line
-    assert (session.out_msgs, session.out_bytes) == (2, 2 * len(line.split(b"\r\n", 1)[1][:-2]))
+    assert (session.counters.out_msgs, session.counters.out_bytes) == (2, 2 * len(line.split(b"\r\n", 1)[1][:-2]))
 
 
 class Colour(StrEnum):
@@ -238,7 +240,7 @@ def test_a_subject_may_be_of_a_class_of_its_own(subject: Any) -> None:
     session = open_session()
     session.publish(subject, b"", subject, None)
     assert session.data_to_send() == f"PUB {subject.value} {subject.value} 0\r\n\r\n".encode()
-    feed = Feed(subject, subject, None, None)
+    feed = Feed(subject, subject, None)
     session.subscribe(feed)
     assert session.data_to_send() == f"SUB {subject.value} {subject.value} 1\r\n".encode()
     assert (type(feed.subject), feed.subject, type(feed.queue), feed.queue) == (str, subject.value, str, subject.value)
@@ -255,18 +257,18 @@ def test_a_bad_subject_is_refused(name: Any) -> None:
     with pytest.raises(InvalidSubjectError):
         session.request(name, b"", None, None)
     with pytest.raises(InvalidSubjectError):
-        Feed(name, None, None, None)
+        Feed(name, None, None)
     if name:
         with pytest.raises(InvalidSubjectError, match="reply subject"):
             session.publish("a", b"", name, None)
-    assert session.out_msgs == 0 and session.requests == {}
+    assert session.counters.out_msgs == 0 and session.interest.requests == {}
     assert session.data_to_send() in (b"", b"SUB _INBOX.me.* 1\r\n")
 
 
 @pytest.mark.parametrize("queue", ["", "a b", "a\r\n", "\t", 5, b"q", ["q"]], ids=repr)
 def test_a_bad_queue_group_is_refused(queue: Any) -> None:
     with pytest.raises(InvalidSubjectError, match="queue group"):
-        Feed("a", queue, None, None)
+        Feed("a", queue, None)
 
 
 def test_names_that_do_not_fit_in_a_line_are_refused() -> None:
@@ -274,15 +276,15 @@ def test_names_that_do_not_fit_in_a_line_are_refused() -> None:
     session = open_session()
     session.publish("s" * 4000, b"", None, None)
     session.publish("s" * 2000, b"", "r" * 2000, None)
-    session.subscribe(Feed("s" * 2000, "q" * 1999, None, None))
+    session.subscribe(Feed("s" * 2000, "q" * 1999, None))
     assert max(len(line) for line in session.data_to_send().split(b"\r\n")) < 4096
     for subject, reply in (("s" * 4001, None), ("s", "r" * 4000), ("s" * 2000, "r" * 2001)):
         with pytest.raises(InvalidSubjectError, match="do not fit"):
             session.publish(subject, b"", reply, None)
     with pytest.raises(InvalidSubjectError, match="do not fit"):
-        Feed("s" * 2000, "q" * 2000, None, None)
+        Feed("s" * 2000, "q" * 2000, None)
     with pytest.raises(InvalidSubjectError, match="do not fit"):
-        Feed("s" * 4001, None, None, None)
+        Feed("s" * 4001, None, None)
     assert session.data_to_send() == b""
 
 
@@ -291,7 +293,7 @@ def test_a_payload_is_bytes(data: Any) -> None:
     session = open_session()
     with pytest.raises(TypeError, match="a payload is bytes"):
         session.publish("a", data, None, None)
-    assert session.data_to_send() == b"" and session.out_msgs == 0
+    assert session.data_to_send() == b"" and session.counters.out_msgs == 0
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_bad_headers_are_refused(headers: Any) -> None:
     session = open_session()
     with pytest.raises(InvalidHeaderError):
         session.publish("a", b"", None, headers)
-    assert session.data_to_send() == b"" and session.out_msgs == 0
+    assert session.data_to_send() == b"" and session.counters.out_msgs == 0
 
 
 def test_a_server_without_headers() -> None:
@@ -339,12 +341,12 @@ def test_the_outbox_has_a_limit() -> None:
     with pytest.raises(OutboundFullError) as raised:
         session.publish("a", b"x", None, None)
     assert raised.value.limit == 1000 and raised.value.pending > 5000
-    assert (session.out_msgs, session.out_bytes) == (1, 5000)
+    assert (session.counters.out_msgs, session.counters.out_bytes) == (1, 5000)
     session.data_to_send()
     session.publish("a", bytes(900), None, None)
     with pytest.raises(OutboundFullError):
         session.request("a", bytes(200), None, None)
-    assert session.requests == {}
+    assert session.interest.requests == {}
 
 
 def test_many_subjects() -> None:
@@ -361,7 +363,7 @@ def test_many_subjects() -> None:
 
 def test_subscribe() -> None:
     session = open_session()
-    feeds = [Feed("a.*", None, None, None), Feed("b.>", "workers", None, None), Feed("gr\u00fc\u00dfe\udcff", "\udcfe", None, None)]
+    feeds = [Feed("a.*", None, None), Feed("b.>", "workers", None), Feed("gr\u00fc\u00dfe\udcff", "\udcfe", None)]
     for feed in feeds:
         session.subscribe(feed)
     assert session.data_to_send() == b"SUB a.* 1\r\nSUB b.> workers 2\r\nSUB gr\xc3\xbc\xc3\x9fe\xff \xfe 3\r\n"
@@ -375,7 +377,7 @@ def test_unsubscribe() -> None:
     session.receive_data(msg("a", 1, b"kept"))
     session.unsubscribe(feed)
     assert session.data_to_send() == b"UNSUB 1\r\n"
-    assert session.take_events() == [(states.ENDED, feed, None)]
+    assert session.take_events() == [Ended(feed)]
     session.receive_data(msg("a", 1, b"late") + msg("a", 2, b"other"))
     assert (taken(feed), taken(other)) == ([b"kept"], [b"other"])
     session.unsubscribe(feed)
@@ -392,8 +394,8 @@ def test_unsubscribe_after_a_number_of_messages() -> None:
     session.receive_data(msg("a", 1, b"2"))
     assert session.take_events() == []
     session.receive_data(msg("a", 1, b"3") + msg("a", 1, b"4"))
-    assert session.take_events() == [(states.ENDED, feed, None)]
-    assert taken(feed) == [b"1", b"2", b"3"] and session.feeds == {}
+    assert session.take_events() == [Ended(feed)]
+    assert taken(feed) == [b"1", b"2", b"3"] and session.interest.feeds == {}
 
 
 def test_a_limit_that_was_passed_already_forgets_what_came_too_much() -> None:
@@ -403,7 +405,7 @@ def test_a_limit_that_was_passed_already_forgets_what_came_too_much() -> None:
     assert feed.take().data == b"0"
     session.unsubscribe(feed, 3)
     assert session.data_to_send() == b"UNSUB 1\r\n"
-    assert kinds(session) == [states.ENDED]
+    assert kinds(session) == [Ended]
     assert feed.buffered == 2 and taken(feed) == [b"1", b"2"] and feed.buffered == 0
 
 
@@ -451,7 +453,7 @@ def test_a_message() -> None:
     assert fifth.data == b"xyz" and not fifth.headers
     assert (sixth.subject, sixth.data, sixth.headers["k"]) == ("\udcff\udcfe", b"\xff", "\udcfd")
     assert seventh.reply == "\udcfc"
-    assert session.in_msgs == 7 and session.in_bytes == 4 + 28 + 16 + 3 + 19
+    assert session.counters.in_msgs == 7 and session.counters.in_bytes == 4 + 28 + 16 + 3 + 19
     session.publish(sixth.subject, sixth.data, seventh.reply, sixth.headers)
     assert session.data_to_send() == b"HPUB \xff\xfe \xfc 18 19\r\nNATS/1.0\r\nK: \xfd\r\n\r\n\xff\r\n"
 
@@ -489,8 +491,8 @@ def test_messages_may_come_in_any_pieces() -> None:
             session.receive_data(part)
         assert taken(feed) == [b"one", b"two", bytes(50)] and got == [b"called"]
         assert session.data_to_send() == b"PONG\r\n"
-        assert kinds(session) == [states.REFUSED, states.PONGED, states.INFORMED]
-        assert session.in_msgs == 5
+        assert kinds(session) == [Refused, Ponged, Informed]
+        assert session.counters.in_msgs == 5
 
 
 def test_a_feed_is_woken_once_a_chunk() -> None:
@@ -535,21 +537,25 @@ def test_a_callback_that_raises_keeps_nothing_from_the_others(error: BaseExcepti
     failing, feed = subscribe(session, callback=callback), subscribe(session)
     session.receive_data(msg("a", 1) + msg("a", 2, b"1") + msg("a", 1) + msg("a", 2, b"2"))
     assert taken(feed) == [b"1", b"2"]
-    assert session.take_events() == [(states.FAILED, failing, error)] * 2
+    assert session.take_events() == [Failed(failing, error)] * 2
     assert failing.received == 2
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_is_nobodys_error(error: type[BaseException]) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_nobodys_error_and_keeps_nothing_from_the_others(kind: type[BaseException]) -> None:
     session = open_session()
+    error = kind()
 
     def callback(message: Message) -> None:
         raise error
 
     subscribe(session, callback=callback)
-    with pytest.raises(error):
-        session.receive_data(msg("a", 1))
-    assert session.take_events() == []
+    feed = subscribe(session)
+    chunk = bytearray(msg("a", 1) + msg("a", 2, b"1") + b"PING\r\n" + msg("a", 2, b"2"))
+    assert session.receive(chunk, len(chunk)) and session.was_interrupted()
+    assert session.take_events() == [Interrupted(error)] and taken(feed) == []
+    assert not session.parse() and not session.was_interrupted()
+    assert taken(feed) == [b"1", b"2"] and session.data_to_send() == b"PONG\r\n"
 
 
 def test_a_plain_function_that_returns_a_coroutine_is_an_error() -> None:
@@ -560,9 +566,9 @@ def test_a_plain_function_that_returns_a_coroutine_is_an_error() -> None:
 
     feed = subscribe(session, callback=lambda message: work(message))
     session.receive_data(msg("a", 1))
-    ((kind, what, error),) = session.take_events()
-    assert (kind, what) == (states.FAILED, feed)
-    assert isinstance(error, TypeError) and "async def" in str(error)
+    (failed,) = session.take_events()
+    assert isinstance(failed, Failed) and failed.feed is feed
+    assert isinstance(failed.error, TypeError) and "async def" in str(failed.error)
 
 
 def test_a_callback_may_return_what_it_likes() -> None:
@@ -582,7 +588,7 @@ def test_a_callback_may_speak() -> None:
         session.unsubscribe(other)
 
     def subscribe_quietly() -> Feed:
-        feed = Feed("new", None, None, None)
+        feed = Feed("new", None, None)
         session.subscribe(feed)
         return feed
 
@@ -604,7 +610,7 @@ def test_a_callback_may_end_itself() -> None:
 
     feed = subscribe(session, callback=callback)
     session.receive_data(msg("a", 1, b"1") + msg("a", 1, b"2"))
-    assert got == [b"1"] and kinds(session) == [states.ENDED]
+    assert got == [b"1"] and kinds(session) == [Ended]
 
 
 def test_a_callback_may_close() -> None:
@@ -615,6 +621,51 @@ def test_a_callback_may_close() -> None:
     assert taken(feed) == [b"1"] and session.data_to_send() == b""
 
 
+# Slices
+
+
+def test_a_chunk_is_parsed_in_slices() -> None:
+    session = open_session()
+    got: list[bytes] = []
+    subscribe(session, callback=lambda message: got.append(message.data))
+    chunk = bytearray(b"".join(msg("a", 1, b"%d" % i) for i in range(3 * SLICE)) + b"PI")
+    assert session.receive(chunk, len(chunk)) and len(got) == SLICE
+    assert session.parse() and session.parse() and len(got) == 3 * SLICE
+    assert not session.parse()
+    session.receive_data(b"NG\r\n")
+    assert session.data_to_send() == b"PONG\r\n" and got == [b"%d" % i for i in range(3 * SLICE)]
+
+
+def test_no_more_is_parsed_while_the_outbox_is_full() -> None:
+    session = open_session(limit=10 << 20)
+    subscribe(session, callback=lambda message: session.publish("b", bytes(HIGH_WATER), None, None))
+    chunk = bytearray(msg("a", 1) * 3)
+    assert session.receive(chunk, len(chunk)) and session.counters.out_msgs == 1
+    session.data_to_send()
+    assert session.parse() and session.parse()
+    assert not session.parse() and session.counters.out_msgs == 3
+
+
+@pytest.mark.parametrize("sid", [999_999_999, 1_000_000_000, 10**18 - 1])
+def test_a_sid_may_be_long(sid: int) -> None:
+    """A client that lives long subscribes often."""
+    session = open_session()
+    feed = Feed("a", None, None)
+    session.interest.next_sid = sid
+    session.subscribe(feed)
+    assert session.data_to_send() == b"SUB a %d\r\n" % sid
+    session.receive_data(msg("a", sid, b"1") + msg("a", sid, b"2"))
+    assert taken(feed) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("sid", [b"1" * 19, b"1" * 40, b"x", b"-1", b"1x"])
+def test_a_sid_that_is_none_is_nobodys(sid: bytes) -> None:
+    session = open_session()
+    feed = subscribe(session)
+    session.receive_data(b"MSG a %b 0\r\n\r\n" % sid + msg("a", 1, b"next"))
+    assert taken(feed) == [b"next"]
+
+
 # Limits
 
 
@@ -622,11 +673,11 @@ def test_the_new_message_is_dropped() -> None:
     session = open_session()
     feed = subscribe(session, msgs=2)
     session.receive_data(b"".join(msg("a", 1, b"%d" % i) for i in range(5)))
-    assert session.take_events() == [(states.SLOW, feed, None)]
+    assert session.take_events() == [Slow(feed)]
     assert (feed.received, feed.dropped, feed.buffered) == (5, 3, 2)
     assert feed.take().data == b"0"
     session.receive_data(msg("a", 1, b"5") + msg("a", 1, b"6") + msg("a", 1, b"7"))
-    assert session.take_events() == [(states.SLOW, feed, None)], "told again, once a message fitted in between"
+    assert session.take_events() == [Slow(feed)], "told again, once a message fitted in between"
     assert taken(feed) == [b"1", b"5"] and feed.dropped == 5
 
 
@@ -634,7 +685,7 @@ def test_the_oldest_message_is_dropped() -> None:
     session = open_session()
     feed = subscribe(session, msgs=2, old=True)
     session.receive_data(b"".join(msg("a", 1, b"%d" % i) for i in range(5)))
-    assert session.take_events() == [(states.SLOW, feed, None)]
+    assert session.take_events() == [Slow(feed)]
     assert (feed.received, feed.dropped, feed.buffered) == (5, 3, 2)
     assert taken(feed) == [b"3", b"4"]
     session.receive_data(msg("a", 1, b"5"))
@@ -663,7 +714,7 @@ def test_a_message_that_never_fits_does_not_drive_out_the_others() -> None:
     feed = subscribe(session, size=10, old=True)
     session.receive_data(msg("a", 1, b"kept") + msg("a", 1, b"x" * 11))
     assert taken(feed) == [b"kept"] and feed.dropped == 1
-    assert kinds(session) == [states.SLOW]
+    assert kinds(session) == [Slow]
 
 
 def test_bounds_may_change() -> None:
@@ -679,7 +730,7 @@ def test_bounds_may_change() -> None:
 
 def test_taking_from_an_empty_buffer() -> None:
     with pytest.raises(IndexError):
-        Feed("a", None, None, None).take()
+        Feed("a", None, None).take()
 
 
 # Requests
@@ -703,7 +754,7 @@ def test_requests_share_one_subscription() -> None:
     session.request("svc", b"y", {"k": "v"}, two)
     assert session.data_to_send() == b"HPUB svc _INBOX.me.2 18 19\r\nNATS/1.0\r\nk: v\r\n\r\ny\r\n"
     session.receive_data(msg("_INBOX.me.2", 1, b"2") + msg("_INBOX.me.1", 1, b"1"))
-    assert (one.got, two.got) == ([b"1"], [b"2"]) and session.requests == {}
+    assert (one.got, two.got) == ([b"1"], [b"2"]) and session.interest.requests == {}
 
 
 def test_late_second_and_strange_answers_go_nowhere() -> None:
@@ -712,10 +763,10 @@ def test_late_second_and_strange_answers_go_nowhere() -> None:
     token = session.request("svc", b"", None, one)
     session.receive_data(msg("_INBOX.me.1", 1, b"1") * 2)
     session.request("svc", b"", None, two)
-    del session.requests["2"]
+    del session.interest.requests["2"]
     session.request("svc", b"", None, one)
     session.receive_data(msg("_INBOX.me.2", 1, b"late") + msg("_INBOX.me.x.y", 1) + msg("_INBOX.me.", 1) + msg("_INBOX.me.99", 1))
-    assert token == "1" and (one.got, two.got) == ([b"1"], []) and list(session.requests) == ["3"]
+    assert token == "1" and (one.got, two.got) == ([b"1"], []) and list(session.interest.requests) == ["3"]
 
 
 def test_an_answer_on_a_rewritten_subject_goes_to_the_only_request() -> None:
@@ -727,7 +778,7 @@ def test_an_answer_on_a_rewritten_subject_goes_to_the_only_request() -> None:
     session.request("svc", b"", None, one)
     session.request("svc", b"", None, two)
     session.receive_data(msg("mapped.reply", 1, b"whose?") + msg("012345678.2", 1, b"of the length of an inbox"))
-    assert len(session.requests) == 2 and two.got == []
+    assert len(session.interest.requests) == 2 and two.got == []
 
 
 def test_a_request_that_cannot_be_sent_is_not_under_way() -> None:
@@ -736,13 +787,13 @@ def test_a_request_that_cannot_be_sent_is_not_under_way() -> None:
         session.request("svc", bytes(11), None, Waiter())
     with pytest.raises(TypeError):
         session.request("svc", "text", None, Waiter())  # type: ignore[arg-type]
-    assert session.requests == {}
+    assert session.interest.requests == {}
 
 
 def test_the_shared_subscription_is_made_again_where_it_was_ended() -> None:
     session = open_session()
     session.request("svc", b"", None, Waiter())
-    session.end(session.feeds[1])
+    session.end(session.interest.feeds[1])
     session.data_to_send()
     waiter = Waiter()
     session.request("svc", b"", None, waiter)
@@ -763,9 +814,9 @@ def test_a_stopped_feed_gets_what_is_on_its_way() -> None:
     session.receive_data(msg("a", 1, b"1") + msg("a", 3, b"c") + msg("a", 2, b"o"))
     assert session.take_events() == []
     session.receive_data(msg("a", 1, b"2") + b"PONG\r\n" + msg("a", 1, b"never"))
-    assert session.take_events() == [(states.ENDED, feed, None), (states.ENDED, callback, None), (states.PONGED, None, None)]
+    assert session.take_events() == [Ended(feed), Ended(callback), Ponged(2)]
     assert (taken(feed), taken(other), called) == ([b"1", b"2"], [b"o"], [b"c"])
-    assert list(session.feeds) == [2]
+    assert list(session.interest.feeds) == [2]
 
 
 def test_an_earlier_pong_does_not_end_a_stopped_feed() -> None:
@@ -775,12 +826,12 @@ def test_an_earlier_pong_does_not_end_a_stopped_feed() -> None:
     session.stop([one])
     session.stop([two])
     session.receive_data(b"PONG\r\n" + msg("a", 1, b"1"))
-    assert kinds(session) == [states.PONGED]
+    assert kinds(session) == [Ponged]
     session.receive_data(b"PONG\r\n" + msg("a", 1, b"never") + msg("a", 2, b"2"))
-    assert kinds(session) == [states.ENDED, states.PONGED]
+    assert kinds(session) == [Ended, Ponged]
     session.receive_data(b"PONG\r\n")
-    assert kinds(session) == [states.ENDED, states.PONGED]
-    assert (taken(one), taken(two), session.feeds) == ([b"1"], [b"2"], {})
+    assert kinds(session) == [Ended, Ponged]
+    assert (taken(one), taken(two), session.interest.feeds) == ([b"1"], [b"2"], {})
 
 
 def test_a_feed_that_has_ended_cannot_be_stopped_but_the_ping_goes_out() -> None:
@@ -792,7 +843,7 @@ def test_a_feed_that_has_ended_cannot_be_stopped_but_the_ping_goes_out() -> None
     session.stop([feed])
     assert session.data_to_send() == b"PING\r\n"
     session.receive_data(b"PONG\r\n")
-    assert kinds(session) == [states.PONGED]
+    assert kinds(session) == [Ponged]
 
 
 def test_a_limit_may_be_reached_while_stopping() -> None:
@@ -801,23 +852,7 @@ def test_a_limit_may_be_reached_while_stopping() -> None:
     session.unsubscribe(feed, 1)
     session.stop([feed])
     session.receive_data(msg("a", 1, b"1") + msg("a", 1, b"2") + b"PONG\r\n")
-    assert taken(feed) == [b"1"] and kinds(session) == [states.ENDED, states.PONGED]
-
-
-def test_draining_refuses_what_is_new_only() -> None:
-    session = open_session()
-    session.drain()
-    with pytest.raises(ConnectionDrainingError):
-        session.subscribe(Feed("a", None, None, None))
-    session.publish("a", b"", None, None)
-    waiter = Waiter()
-    session.request("svc", b"", None, waiter)
-    session.ping()
-    assert session.data_to_send() == b"PUB a 0\r\n\r\nSUB _INBOX.me.* 1\r\nPUB svc _INBOX.me.1 0\r\n\r\nPING\r\n"
-    session.receive_data(msg("_INBOX.me.1", 1, b"yes"))
-    assert waiter.got == [b"yes"]
-    session.drain()
-    assert session.state == states.DRAINING
+    assert taken(feed) == [b"1"] and kinds(session) == [Ended, Ponged]
 
 
 @pytest.mark.parametrize("cause", [None, OSError("reset")])
@@ -829,7 +864,7 @@ def test_closed(cause: BaseException | None) -> None:
     for attempt in (
         lambda: session.publish("a", b"", None, None),
         lambda: session.request("a", b"", None, None),
-        lambda: session.subscribe(Feed("a", None, None, None)),
+        lambda: session.subscribe(Feed("a", None, None)),
         lambda: session.ping(),
         lambda: session.stop([feed]),
     ):
@@ -837,16 +872,8 @@ def test_closed(cause: BaseException | None) -> None:
             attempt()
         assert raised.value.__cause__ is cause and type(raised.value) is ConnectionClosedError
     session.unsubscribe(feed)
-    session.end(feed)
-    session.drain()
     session.receive_data(msg("a", 1) + b"garbage")
-    assert session.state == states.CLOSED and session.data_to_send() == b"" and session.take_events() == []
-
-
-def test_draining_a_closed_session_does_not_open_it() -> None:
-    session = new_session()
-    session.drain()
-    assert session.state == states.GREETING
+    assert session.state == SessionState.CLOSED and session.data_to_send() == b"" and session.take_events() == []
 
 
 def test_the_info_line_of_the_fakes_is_json() -> None:

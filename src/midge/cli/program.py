@@ -7,6 +7,7 @@ its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a t
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import socket
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ class Program(click.Group):
 
 def run(args: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
+    logging.getLogger("midge").addHandler(logging.NullHandler())  # what goes wrong is said once, by a line of ours
     try:
         result = _program.main(list(args), prog_name="midge", standalone_mode=False)
     except click.UsageError as error:

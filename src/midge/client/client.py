@@ -8,18 +8,24 @@ A client belongs to the event loop that it was made in; call it from that loop's
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Generator, Iterable
+import warnings
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from midge._version import VERSION
-from midge.client import session as states
-from midge.client.connection import Connection, InProcessServer
-from midge.client.info import ServerInfo
+from midge.client.attempt import InProcessServer
+from midge.client.connection import Connection
+from midge.client.encoder import Payload
+from midge.client.handshake import ServerInfo
+from midge.client.home import Home
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
-from midge.client.servers import Address, parse_servers
+from midge.client.room import Beginning
+from midge.client.servers import ServerPool, parse_servers
+from midge.client.states import State
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
@@ -29,7 +35,12 @@ __all__ = ["Client", "Connecting", "Stats", "connect"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What went through a client: messages, and bytes of header and payload."""
+    """What went through a client.
+
+    Attributes:
+        in_msgs, in_bytes: messages that came, answers to requests included, and their bytes of header and payload.
+        out_msgs, out_bytes: the same of what was published.
+    """
 
     in_msgs: int
     in_bytes: int
@@ -41,20 +52,16 @@ class Client(Publisher):
     """One connection to a NATS server. Made by ``connect``; ``publish`` is in Publisher, which is compiled."""
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
-        self._servers: list[Address] | InProcessServer
-        if isinstance(servers, InProcessServer):
-            self._servers = servers
-        else:
-            self._servers = parse_servers(servers)
+        pool = ServerPool([servers] if isinstance(servers, InProcessServer) else parse_servers(servers))
         self._options = options
         self._nuid = Nuid()
-        super().__init__(Connection(options, self.new_inbox(), self, VERSION))
+        super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
+        self._connection.home = Home(self)
 
     # The connection
 
     async def _open(self) -> Client:
-        await self._connection.open(self._servers)
-        self.use_session()
+        await self._connection.open()
         return self
 
     async def __aenter__(self) -> Client:
@@ -66,14 +73,19 @@ class Client(Publisher):
         else:
             await self.close()
 
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)  # None where the arguments were refused
+        if connection is not None and connection.is_left_open():
+            warnings.warn(f"unclosed client {self!r}: drain() or close() it, or use async with", ResourceWarning, 2, self)
+
     @property
     def is_connected(self) -> bool:
         """True while messages can be published."""
-        return self._session.state in (states.OPEN, states.DRAINING)
+        return self._connection.state in (State.OPEN, State.DRAINING)
 
     @property
     def is_closed(self) -> bool:
-        return self._session.state == states.CLOSED
+        return self._connection.state is State.CLOSED
 
     @property
     def connected_url(self) -> str:
@@ -93,8 +105,8 @@ class Client(Publisher):
 
     @property
     def stats(self) -> Stats:
-        session = self._session
-        return Stats(session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
+        counters = self._connection.counters
+        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes)
 
     def __repr__(self) -> str:
         return f"<Client {self.connected_url or 'not connected'}{' closed' if self.is_closed else ''}>"
@@ -117,28 +129,33 @@ class Client(Publisher):
         await self._connection.flush(timeout)
         return time.perf_counter() - before
 
-    async def drain(self) -> None:
-        """Close without losing anything.
+    def drain(self) -> Coroutine[Any, Any, None]:
+        """Close without losing anything; to be awaited.
 
         Unsubscribes, delivers what the server had sent by then, waits for the callbacks, for the loops over subscriptions and for
-        the requests under way, sends what they published, and closes. Subscribing is refused meanwhile.
+        the requests under way, sends what they published, and closes. Subscribing is refused meanwhile. A task that takes single
+        messages with ``next`` is not waited for; what it has not taken stays in the buffer and can be read afterwards.
 
-        May be called again, and from inside a callback or loop: that one cannot be waited for, so what is left for it is delivered
-        after the connection has closed. Where a drain is under way that waits for the caller, the call returns at once.
+        May be called again, and from inside a callback or loop: that one is not waited for as long as it has the same message in
+        its hands, so what is left for it is delivered after the connection has closed. Where a drain is under way that waits for
+        the caller, the call returns at once.
 
         Raises:
             MidgeTimeoutError: it took longer than ``drain_timeout``; the connection is closed all the same.
             ConnectionClosedError: the connection was lost, so something may have been, too.
         """
-        await self._connection.drain()
+        connection = self._connection
+        return connection.drain(connection.consumers.asking(), _current_task())
 
-    async def close(self) -> None:
-        """Close. What was published is sent, as far as the server takes it within a moment; what it does not take is reported.
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Close; to be awaited.
+
+        What was published is sent, as far as the server takes it within a moment; what it does not take is reported.
 
         Every wait ends with ConnectionClosedError, and loops over subscriptions end when their buffers are empty. Callbacks that run
-        are cancelled, and none is called again. May be called again, and from inside a callback.
+        are cancelled, and none is called again. May be called again, and from inside a callback, which is not cancelled then.
         """
-        await self._connection.close()
+        return self._connection.close(_current_task())
 
     # Messages
 
@@ -169,8 +186,10 @@ class Client(Publisher):
         """
         return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
 
-    async def request(self, subject: str, data: bytes = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None) -> Message:
-        """Publish a request and return the first answer.
+    def request(
+        self, subject: str, data: Payload = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None
+    ) -> Coroutine[Any, Any, Message]:
+        """Publish a request and return the first answer, when awaited.
 
         Args:
             timeout: seconds to wait; None waits for as long as the connection lasts.
@@ -181,29 +200,37 @@ class Client(Publisher):
             MidgeTimeoutError: no answer came in time.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        return await self._connection.request(subject, data, timeout, headers)
+        return self._connection.request(subject, data, timeout, headers)
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""
         return f"{self._options.inbox_prefix}.{self._nuid.next()}"
 
 
-class Connecting:
+class Connecting(Beginning):
     """What ``connect`` returns: await it for a Client, or enter it as a context that drains at its end."""
 
-    __slots__ = ("_client",)
+    __slots__ = ("_client", "_was_awaited")
 
     def __init__(self, client: Client) -> None:
+        self._was_awaited = False
+        super().__init__()
         self._client = client
 
-    def __await__(self) -> Generator[Any, None, Client]:
-        return self._client._open().__await__()
-
     async def __aenter__(self) -> Client:
-        return await self._client._open()
+        return await self.begin()
 
     async def __aexit__(self, *exception: object) -> None:
         await self._client.__aexit__(*exception)
+
+    def begin(self) -> Coroutine[Any, Any, Client]:
+        """Return the coroutine that connects."""
+        self._was_awaited = True
+        return self._client._open()
+
+    def __del__(self) -> None:
+        if not self._was_awaited:
+            warnings.warn("connect() was never awaited: nothing was connected", RuntimeWarning, 2, self)
 
 
 def connect(
@@ -266,3 +293,10 @@ def connect(
         outbound_limit=outbound_limit,
     )
     return Connecting(Client(servers, options))
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return None

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from midge.errors import InvalidSubjectError
-from midge.subject import check_publish, has_wildcard
+from midge.subject import check_publish
 
-__all__ = ["ErrorCallback", "Options"]
+__all__ = ["ErrorCallback", "Options", "check_timeout"]
 
 ErrorCallback = Callable[[Exception], Awaitable[Any] | None]
 
@@ -51,21 +50,35 @@ class Options:
         for name in ("name", "user", "password", "token"):
             _check_text(name, getattr(self, name))
         check_publish(self.inbox_prefix, "inbox prefix")
-        if has_wildcard(self.inbox_prefix):
-            raise InvalidSubjectError(self.inbox_prefix, "it holds a wildcard", what="inbox prefix")
         if self.error_callback is not None and not callable(self.error_callback):
             raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
-        for name in ("ping_interval", "max_pings_out", "outbound_limit"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} {getattr(self, name)}: expected more than 0")
+        for name in ("max_pings_out", "outbound_limit"):
+            _check_above_zero(name, getattr(self, name), int)
+        _check_above_zero("ping_interval", self.ping_interval, int, float)
         for name in ("timeout", "drain_timeout"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} {value}: expected more than 0, or None for no limit")
+            if getattr(self, name) is not None:
+                _check_above_zero(name, getattr(self, name), int, float)
         if self.token is not None and self.user is not None:
             raise ValueError("a user and a token exclude each other")
         if self.password is not None and self.user is None:
             raise ValueError("a password needs a user")
+
+
+def check_timeout(timeout: object) -> None:
+    """Check a number of seconds to wait, or None.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float))):
+        raise TypeError(f"a timeout is a number of seconds, or None to wait without one, not {timeout!r}")
+
+
+def _check_above_zero(name: str, value: Any, *kinds: type) -> None:
+    if isinstance(value, bool) or type(value) not in kinds:
+        raise TypeError(f"{name} is a {kinds[-1].__name__}, not {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} {value}: expected more than 0")
 
 
 def _check_text(name: str, value: object) -> None:

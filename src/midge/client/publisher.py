@@ -5,10 +5,10 @@ One call from Python into C per publish, and an awaitable that costs next to not
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
-from midge.client.session import READY
+from midge.client.encoder import Payload
+from midge.client.room import READY, Answer
 from midge.message import HeadersLike
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.cpython.pythread import PyThread_get_thread_ident as get_ident
     from cython.cimports.midge.client.session import Session
 else:
+    from threading import get_ident
+
     from midge.client.session import Session
 
 __all__ = ["Publisher"]
@@ -29,18 +32,21 @@ __all__ = ["Publisher"]
 class Publisher:
     """Publishes through a session, and asks the connection to send where the session says so."""
 
-    __slots__ = ("_connection", "_ready", "_session")
+    __slots__ = ("_connection", "_ready", "_session", "_thread")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._ready: Awaitable[None] = READY
+        self._ready: Answer = READY
         self._session: Session = connection.session
+        self._thread = 0
 
-    def publish(self, subject: str, data: bytes = b"", *, reply: str | None = None, headers: HeadersLike | None = None) -> Awaitable[None]:
+    def publish(self, subject: str, data: Payload = b"", *, reply: str | None = None, headers: HeadersLike | None = None) -> Answer:
         """Publish a message. It is queued when the call returns; awaiting holds back a publisher that outruns the server.
 
+        In another thread than the client's, ``asyncio.run_coroutine_threadsafe(nc.publish(...), loop)`` publishes; the bare call raises.
+
         Args:
-            subject: where to.
+            subject: where to; it holds no wildcard.
             data: the payload: bytes, bytearray or memoryview.
             reply: the subject that answers should go to.
             headers: a Headers, a mapping, or pairs.
@@ -51,12 +57,20 @@ class Publisher:
             TypeError: the payload is not bytes.
             OutboundFullError: ``outbound_limit`` bytes wait already, because publishes are not awaited.
             ConnectionClosedError: the connection is closed.
+            RuntimeError: another thread, or a process forked from the client's, called.
         """
+        if get_ident() != self._thread:
+            return self._connection.home.publish_from_elsewhere(subject, data, reply, headers)
         waiting = self._session.publish(subject, data, reply, headers)
         if waiting == 0:
             return self._ready
-        return self._connection.press(waiting)
+        return self._connection.make_room(waiting)
 
-    def use_session(self) -> None:
-        """Take the connection's session, which is a new one for every attempt to connect."""
-        self._session = self._connection.session
+    def use_session(self, session: Session, thread: int) -> None:
+        """Publish through this session from now on, in this thread alone; 0 for none."""
+        self._session = session
+        self._thread = thread
+
+    def is_here(self) -> bool:
+        """True in the thread that may use the client."""
+        return get_ident() == self._thread

@@ -7,10 +7,9 @@ the connection itself where it does not, so a text that we do not know is report
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from midge.client.session import Feed
+from midge.client.interest import Feed, Interest
 from midge.errors import AuthorizationError, PermissionsViolationError, ServerError
 
 __all__ = ["Refusal", "read_refusal"]
@@ -23,7 +22,7 @@ _KINDS: tuple[tuple[str, type[ServerError]], ...] = (
     ("authentication expired", AuthorizationError),  # of a user or of an account
     ("authentication revoked", AuthorizationError),
 )
-_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "(.*?)"(?: using queue "(.*?)")?(?: \(sid "(\d{1,9})"\))?', re.I)
+_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "(.*?)"(?: using queue "(.*?)")?(?: \(sid "(\d{1,18})"\))?', re.I)
 
 
 class Refusal(NamedTuple):
@@ -40,15 +39,11 @@ class Refusal(NamedTuple):
     queue: str | None = None
     sid: int | None = None
 
-    def find(self, feeds: Mapping[int, Feed]) -> Feed | None:
+    def find(self, interest: Interest) -> Feed | None:
         """Return the feed that was refused: that of the sid, else the oldest with the subject and queue group."""
         if self.sid is not None:
-            return feeds.get(self.sid)
-        if self.subject is not None:
-            for feed in feeds.values():
-                if (feed.subject, feed.queue) == (self.subject, self.queue):
-                    return feed
-        return None
+            return interest.feeds.get(self.sid)
+        return None if self.subject is None else interest.find(self.subject, self.queue)
 
 
 def read_refusal(text: str) -> Refusal:

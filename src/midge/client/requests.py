@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from typing import Any
 
-from midge.client.session import Session
 from midge.message import Message
 
 __all__ = ["Request", "Requests"]
 
+SPARE = 64  # deadlines of requests that are done, which are kept beside those under way before all of those are thrown away
+
 
 class Request:
-    """One request under way: a future for its answer, and when it is too late."""
+    """One request under way: a future for its answer."""
 
-    __slots__ = ("deadline", "future")
+    __slots__ = ("future",)
 
-    def __init__(self, future: asyncio.Future[Message], deadline: float | None) -> None:
+    def __init__(self, future: asyncio.Future[Message]) -> None:
         self.future = future
-        self.deadline = deadline
 
     def receive(self, message: Message) -> None:
         """The answer came."""
@@ -33,64 +34,60 @@ class Request:
 
 
 class Requests:
-    """The requests of one session.
+    """The deadlines of the requests under way; most are answered long before theirs.
 
-    The timer is set for the earliest deadline; most requests are answered long before that.
+    They are in a heap, which costs an append where deadlines come in order, as they mostly do. A request that is done leaves its
+    deadline behind, until it has come or those left behind are more than those that matter.
+
+    Args:
+        loop: the running event loop.
+        under_way: the requests by token, an Interest's.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, session: Session) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, under_way: dict[str, Any]) -> None:
         self._loop = loop
-        self._session = session
-        self._deadline = float("inf")
+        self._under_way = under_way
+        self._deadlines: list[tuple[float, str]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._session.requests)
-
-    def add(self, subject: str, data: bytes, headers: Any, deadline: float | None) -> tuple[str, asyncio.Future[Message]]:
-        """Queue a request. Returns its token for ``remove``, and the future that gets the answer, a TimeoutError, or worse."""
-        future: asyncio.Future[Message] = self._loop.create_future()
-        token: str = self._session.request(subject, data, headers, Request(future, deadline))
-        if deadline is not None:
-            self._watch(deadline)
-        return token, future
-
-    def remove(self, token: str) -> None:
-        """Nobody waits for this one any more."""
-        self._session.requests.pop(token, None)
+    def watch(self, token: str, deadline: float) -> None:
+        """Fail the request with a TimeoutError at the deadline, if it is still under way."""
+        deadlines = self._deadlines
+        if len(deadlines) > 2 * len(self._under_way) + SPARE:
+            deadlines[:] = [entry for entry in deadlines if entry[1] in self._under_way]
+            heapify(deadlines)
+        heappush(deadlines, (deadline, token))
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
 
     async def wait(self) -> None:
         """Return when those that are under way now are done."""
-        await asyncio.wait([request.future for request in self._session.requests.values()])
+        await asyncio.wait([request.future for request in self._under_way.values()])
 
     def fail(self, error: Callable[[], Exception]) -> None:
         """No answer will come: each gets an error of its own."""
-        for request in list(self._session.requests.values()):
+        for request in list(self._under_way.values()):
             request.fail(error())
 
     def stop(self) -> None:
-        """Forget the timer."""
+        """Forget the deadlines."""
+        self._deadlines.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._deadline = float("inf")
 
-    def _watch(self, deadline: float) -> None:
-        if deadline < self._deadline:
-            self.stop()
-            self._deadline = deadline
-            self._timer = self._loop.call_at(deadline, self._expire)
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
-        self.stop()
+        self._timer = None
         now = self._loop.time()
-        earliest = float("inf")
-        for request in list(self._session.requests.values()):
-            if request.deadline is None or request.future.done():
-                continue
-            if request.deadline <= now:
+        deadlines = self._deadlines
+        while deadlines and (deadlines[0][0] <= now or deadlines[0][1] not in self._under_way):
+            request = self._under_way.get(heappop(deadlines)[1])
+            if request is not None:
                 request.fail(TimeoutError())
-            elif request.deadline < earliest:
-                earliest = request.deadline
-        if earliest != float("inf"):
-            self._watch(earliest)
+        if deadlines:
+            self._set_timer(deadlines[0][0])

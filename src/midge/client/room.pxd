@@ -1,0 +1,6 @@
+cimport cython
+
+
+@cython.final
+cdef class Ready:
+    cdef object _exhausted

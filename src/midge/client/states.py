@@ -1,0 +1,110 @@
+"""What a session and a connection can be, and what can happen to them. The words of the client, each with its one meaning:
+
+attempt    one try to reach one server: it gives a line (a session and its link) or an error
+line       one socket while it lasts; a connection outlives its lines
+refuse     to say no: the server by -ERR, we by raising
+lose       to be left without a line that was still wanted
+drain      to finish what was begun, then to close
+close      what the application asks of a connection, and what is done with a session and a link when they are no longer wanted
+end        of a subscription or a wait: nothing more will come
+stop       of a subscription that drains: UNSUB is sent, what the server sent before it still comes
+cut        of a line: closed without sending what is left
+take       of messages: to remove from a buffer;  discard: to forget them there
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any
+
+__all__ = [
+    "Ended", "Event", "Failed", "Happening", "Informed", "Interrupted", "Opened", "Ponged", "Refused", "SessionState", "Slow", "State",
+]  # fmt: skip
+
+
+class SessionState(IntEnum):
+    """What a session waits for, in order: INFO, PONG, messages, nothing."""
+
+    GREETING = 0
+    HANDSHAKE = 1
+    OPEN = 2
+    CLOSED = 3
+
+
+class State(Enum):
+    """What a connection is. RECONNECTING, once it is there, stands between OPEN and CLOSED: without a line, but not ended."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What happens to a connection; its table of states says what comes of it."""
+
+    OPENED = "an attempt has succeeded"
+    LOST = "the line is lost"
+    DRAIN = "the application drains"
+    DRAINED = "what was begun is finished, or never will be"
+    CLOSE = "the application closes"
+
+
+# What happens in a session that is not a message. A driver takes these with ``Session.take_events``, in order.
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The server has let us in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ponged:
+    """The PINGs up to this number are answered."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """An INFO came after the first; it is in ``Session.info``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An -ERR came, with this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A feed's callback raised."""
+
+    feed: Any
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A callback raised what is not its own error, but means to end the program: KeyboardInterrupt or SystemExit."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A feed's buffer was full, and a message was dropped, for the first time since one fitted."""
+
+    feed: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more will come for a feed."""
+
+    feed: Any
+
+
+Happening = Opened | Ponged | Informed | Refused | Failed | Interrupted | Slow | Ended
