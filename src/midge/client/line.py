@@ -29,6 +29,7 @@ log = logging.getLogger("midge.client")
 
 LOW_WATER = 1 << 18  # bytes that wait when those who wait for room may go on
 SLICE_SECONDS = 0.005
+HURRIES = 2  # requests that are sent each by itself, until something has come
 
 
 class Listener(Protocol):
@@ -65,6 +66,7 @@ class Line:
         self._link: Link | None = None
         self._heartbeat: Heartbeat | None = None
         self._is_scheduled = False  # _send is
+        self._hurries = 0
         self._is_parsing = False
         self._is_paused = False  # reading is, because there is still something to parse
         self._is_done = True  # the chunk is parsed to its end
@@ -89,9 +91,11 @@ class Line:
             self._is_scheduled = self.session.scheduled = True  # not before: in another thread call_soon may raise
 
     def hurry(self) -> None:
-        """Send now what the first of this turn has to send, who waits for the answer; the others' at the end of the turn."""
-        if not self._is_scheduled:
+        """Send now, for who waits for the answer; where many do at once, at the end of the turn, together."""
+        if self._hurries < HURRIES and not self._is_scheduled:
+            self._hurries += 1
             self.flush()
+        else:
             self.schedule()
 
     def flush(self) -> None:
@@ -151,6 +155,7 @@ class Line:
 
     def link_received(self, chunk: bytearray, size: int) -> bool:
         self.chunks += 1
+        self._hurries = 0
         if self._is_parsing or self._is_paused:
             self._early.append(bytes(memoryview(chunk)[:size]))
             self._set_paused(True)
