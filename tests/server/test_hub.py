@@ -167,9 +167,8 @@ def test_a_queue_group_over_several_patterns_is_weighted_by_members() -> None:
 
 def test_every_member_is_tried_whatever_its_pattern() -> None:
     hub = new_hub()
-    publisher = new_client(
-        hub, b"".join(b"SUB %b q %d\r\n" % (pattern, sid) for sid, pattern in enumerate((b"a.*", b"*.b", b">") * 3)), echo=False
-    )
+    own = b"".join(b"SUB %b q %d\r\n" % (pattern, sid) for sid, pattern in enumerate((b"a.*", b"*.b", b">") * 3))
+    publisher = new_client(hub, own, echo=False)
     member = new_client(hub, b"SUB a.b q 1\r\n")
     publisher.say(pub("a.b") * 100)
     assert received(member) == 100 and publisher.heard() == b""
