@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from midge.server.results import MAX_BUSY, MAX_NEW, Result
 from midge.server.peer import CLIENT, Peer
+from midge.server.results import MAX_BUSY, MAX_NEW, Result
 from midge.server.sublist import Sublist, Subscription
 from midge.server.watch import Watch
 from midge.subject import is_valid, matches

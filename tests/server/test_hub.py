@@ -1,5 +1,6 @@
 """server.hub: who gets what, what is counted, and what happens to those who take too little. No sockets, no clock."""
 
+import gc
 import logging
 from collections import Counter
 from typing import Any
@@ -10,6 +11,7 @@ from hubs import Client, connect_line, new_client, new_hub
 from midge.errors import InvalidSubjectError
 from midge.server.hub import FLUSH_AT, WORK, Hub
 from midge.server.peer import Peer
+from midge.server.results import Result
 from midge.server.session import Session
 from midge.server.sublist import Sink, Subscription
 from midge.wire.publication import Publication
@@ -641,6 +643,21 @@ def test_a_session_that_ends_is_forgotten_by_match_results_in_time() -> None:
         client.session.receive_eof()
     publisher.wait()
     assert hub.account.sublist.count == 0 and hub.account.sublist.cached() < 1000
+
+
+def test_a_room_of_talkers_holds_one_result() -> None:
+    """Each of them has published since the last one came; copies of the members would add up to a quadratic heap."""
+    hub = new_hub()
+    gc.collect()
+    before = sum(type(thing) is Result for thing in gc.get_objects())
+    clients = []
+    for _ in range(300):
+        client = new_client(hub, b"SUB room 1\r\n")
+        client.say(pub("room"))
+        clients.append(client)
+    gc.collect()
+    assert sum(type(thing) is Result for thing in gc.get_objects()) - before <= 2
+    assert received(clients[0]) == 300
 
 
 def test_a_subject_is_bytes() -> None:
