@@ -25,11 +25,20 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from midge.link import READ, WRITE, Watched
 from midge.link.deadlines import Deadlines
-from midge.link.readiness import Chunks
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.link.readiness import Chunks
+else:
+    from midge.link.readiness import Chunks
 
 __all__ = ["Reactor", "SelectorPoll"]
 
@@ -39,8 +48,11 @@ BATCH = 64  # sockets asked for at a time, and deadlines that are served in one 
 SLICE = 0.002  # seconds of one turn for what is queued, and again for ``after``
 SPARE_CHUNKS = 16
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is
-READABLE = READ | TROUBLE
-WRITABLE = WRITE | TROUBLE
+_BATCH = BATCH
+_READ = READ
+_WRITE = WRITE
+_READABLE = READ | TROUBLE
+_WRITABLE = WRITE | TROUBLE
 
 
 class Poll(Protocol):
@@ -117,9 +129,7 @@ class Reactor:
         self._links: dict[int, Watched] = {}
         self._queue: deque[tuple[Any, int]] = deque()  # (link, events), or (deferred call, 0)
         self._events = 0  # how many in the queue are of the first kind
-        chunks = Chunks(SPARE_CHUNKS)
-        self.take_chunk = chunks.take
-        self.give_back = chunks.give_back
+        self._chunks = Chunks(SPARE_CHUNKS)
         self._deadlines = Deadlines()
         self._timer: asyncio.Handle | None = None
         self._timer_due = 0.0
@@ -130,7 +140,7 @@ class Reactor:
     # Readiness
 
     def watch(self, link: Watched, read: bool, write: bool) -> None:
-        wanted = (READ if read else 0) | (WRITE if write else 0)
+        wanted = (_READ if read else 0) | (_WRITE if write else 0)
         if wanted == link.watched or self._closed:
             return
         poll = self._poll or self._open()
@@ -154,6 +164,12 @@ class Reactor:
                 self._poll.unregister(fd)
             except (OSError, KeyError):
                 pass  # somebody else has closed it, and with that it was forgotten
+
+    def take_chunk(self) -> bytearray:
+        return self._chunks.take()
+
+    def give_back(self, chunk: bytearray) -> None:
+        self._chunks.give_back(chunk)
 
     def time(self) -> float:
         return self.loop.time()
@@ -244,9 +260,11 @@ class Reactor:
             try:
                 if events:
                     self._events -= 1
-                    if events & READABLE and what.watched & READ:
+                    watched = what.watched
+                    if events & _READABLE and watched & _READ:
                         what.on_readable()
-                    if events & WRITABLE and what.watched & WRITE:
+                        watched = what.watched
+                    if events & _WRITABLE and watched & _WRITE:
                         what.on_writable()
                 else:
                     what()
@@ -260,7 +278,7 @@ class Reactor:
         if self._poll is None:
             return
         links = self._links
-        for fd, events in self._poll.poll(0, BATCH):
+        for fd, events in self._poll.poll(0, _BATCH):
             if fd in links:
                 self._queue.append((links[fd], events))
                 self._events += 1
@@ -311,7 +329,7 @@ class Reactor:
         """Make the calls that are due, BATCH at most: the timer comes back for the others."""
         now = self.time()
         try:
-            for _ in range(BATCH):
+            for _ in range(_BATCH):
                 call = self._deadlines.pop_due(now)
                 if call is None:
                     return
