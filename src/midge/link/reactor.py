@@ -26,11 +26,20 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from midge.link import READ, WRITE, Watched
 from midge.link.deadlines import Deadlines
-from midge.link.readiness import Chunks
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.link.readiness import Chunks
+else:
+    from midge.link.readiness import Chunks
 
 __all__ = ["Reactor", "SelectorPoll"]
 
@@ -40,8 +49,11 @@ BATCH = 64  # sockets asked for at a time, and deadlines that are served in one 
 SLICE = 0.002  # seconds of one turn for each of the three
 SPARE_CHUNKS = 16
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is
-READABLE = READ | TROUBLE
-WRITABLE = WRITE | TROUBLE
+_BATCH = BATCH
+_READ = READ
+_WRITE = WRITE
+_READABLE = READ | TROUBLE
+_WRITABLE = WRITE | TROUBLE
 
 
 class Poll(Protocol):
@@ -118,9 +130,7 @@ class Reactor:
         self._links: dict[int, Watched] = {}
         self._ready: deque[tuple[Watched, int]] = deque()  # and for what
         self._queue: deque[Callable[[], None]] = deque()
-        chunks = Chunks(SPARE_CHUNKS)
-        self.take_chunk = chunks.take
-        self.give_back = chunks.give_back
+        self._chunks = Chunks(SPARE_CHUNKS)
         self._deadlines = Deadlines()
         self._timer: asyncio.Handle | None = None
         self._timer_due = 0.0
@@ -131,7 +141,7 @@ class Reactor:
     # Readiness
 
     def watch(self, link: Watched, read: bool, write: bool) -> None:
-        wanted = (READ if read else 0) | (WRITE if write else 0)
+        wanted = (_READ if read else 0) | (_WRITE if write else 0)
         if wanted == link.watched or self._closed:
             return
         poll = self._poll or self._open()
@@ -155,6 +165,12 @@ class Reactor:
                 self._poll.unregister(fd)
             except (OSError, KeyError):
                 pass  # somebody else has closed it, and with that it was forgotten
+
+    def take_chunk(self) -> bytearray:
+        return self._chunks.take()
+
+    def give_back(self, chunk: bytearray) -> None:
+        self._chunks.give_back(chunk)
 
     def time(self) -> float:
         return self.loop.time()
@@ -247,9 +263,11 @@ class Reactor:
         while ready:
             link, events = ready.popleft()
             try:
-                if events & READABLE and link.watched & READ:
+                watched = link.watched
+                if events & _READABLE and watched & _READ:
                     link.on_readable()
-                if events & WRITABLE and link.watched & WRITE:
+                    watched = link.watched
+                if events & _WRITABLE and watched & _WRITE:
                     link.on_writable()
             except Exception:  # the safety net: owners have their own, but nobody else must suffer where it fails
                 log.exception("internal error, closing the connection")
@@ -264,7 +282,7 @@ class Reactor:
         if self._poll is None:
             return
         links = self._links
-        for fd, events in self._poll.poll(0, BATCH):
+        for fd, events in self._poll.poll(0, _BATCH):
             if fd in links:
                 self._ready.append((links[fd], events))
 
@@ -319,7 +337,7 @@ class Reactor:
         """Make the calls that are due, BATCH at most: the timer comes back for the others."""
         now = self.time()
         try:
-            for _ in range(BATCH):
+            for _ in range(_BATCH):
                 call = self._deadlines.pop_due(now)
                 if call is None:
                     return

@@ -13,6 +13,7 @@ from midge.link import READ, WRITE, Watched
 __all__ = ["CHUNK_SIZE", "Chunks", "LoopReadiness"]
 
 CHUNK_SIZE = 131072
+_CHUNK_SIZE = CHUNK_SIZE
 
 
 class Chunks:
@@ -30,11 +31,11 @@ class Chunks:
 
     def take(self) -> bytearray:
         """Lend a buffer; what is in it is anything."""
-        return self._free.pop() if self._free else bytearray(CHUNK_SIZE)
+        return self._free.pop() if self._free else bytearray(_CHUNK_SIZE)
 
     def give_back(self, chunk: bytearray) -> None:
         """Take a buffer back. One of another size is dropped: not every chunk that an owner was given comes from here."""
-        if len(self._free) < self._spare and len(chunk) == CHUNK_SIZE:
+        if len(self._free) < self._spare and len(chunk) == _CHUNK_SIZE:
             self._free.append(chunk)
 
 

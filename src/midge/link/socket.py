@@ -13,11 +13,23 @@ a peer that is fast has its turn like the others.
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from midge.link import READ, LinkOwner, Readiness
-from midge.wire.outbox import Outbox
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.outbox import Outbox
+else:
+    from midge.wire.outbox import Outbox
 
 __all__ = ["SocketLink"]
+
+_READ = READ
 
 
 class SocketLink:
@@ -153,7 +165,7 @@ class SocketLink:
                 self._readiness.give_back(chunk)
         finally:
             self._receiving = False
-            if not self.watched & READ:
+            if not self.watched & _READ:
                 self._watch()
 
     def _send_once(self) -> None:
