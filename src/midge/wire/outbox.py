@@ -28,7 +28,7 @@ else:
 __all__ = ["LARGE_BLOCK", "MAX_VIEWS", "SMALL_BLOCK", "Outbox", "give_back"]
 
 SMALL_BLOCK = 4096  # what a connection that says little gets
-LARGE_BLOCK = 262144
+LARGE_BLOCK = 135168  # two messages of 64 KiB, with their lines
 MAX_VIEWS = 16  # blocks that are sent at once
 _SMALL = SMALL_BLOCK
 _LARGE = LARGE_BLOCK
