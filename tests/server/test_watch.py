@@ -148,6 +148,23 @@ def test_what_a_callback_raises_comes_out_and_the_others_are_told_by_the_next() 
     assert told == [True] and not subjects.unsettled
 
 
+def test_a_failure_after_a_callback_that_changed_something_is_not_forgotten() -> None:
+    subjects, told = Sublist(), []
+
+    def fail(interested: bool) -> None:
+        subscribe(subjects, b"b")
+        raise OSError("a bug")
+
+    subjects.watch(b"a", fail)
+    subjects.watch(b"a", told.append)
+    subjects.watch(b"b", lambda interested: told.append(("b", interested)))
+    with pytest.raises(OSError):
+        subscribe(subjects, b"a")
+    assert subjects.unsettled and told == []
+    subjects.settle()
+    assert not subjects.unsettled and sorted(told, key=str) == [("b", True), True]
+
+
 def test_a_storm_costs_one_entry() -> None:
     subjects, told = Sublist(), []
     subjects.watch(b"a", told.append)

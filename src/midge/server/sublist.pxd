@@ -70,7 +70,14 @@ cdef class Sublist:
     cdef _changed(self, Subscription sub, list tokens)
 
 
+@cython.locals(token=bytes, left=Py_ssize_t)
 cdef bint _is_pattern(list tokens) except -1
+
+@cython.locals(token=bytes)
+cdef bint _has_empty_token(list tokens) except -1
+
+@cython.locals(token=bytes)
+cdef bint _has_wildcard(list tokens) except -1
 
 cdef Node _child(Node node, bytes token)
 
@@ -91,9 +98,7 @@ cdef _dissolve(Node node, list nodes)
 cdef bint _has_interest(Node node, bytes queue) except -1
 
 @cython.locals(count=Py_ssize_t)
-cdef bint _has_one_child_only(Node node) except -1
-
-cdef bint _is_empty(Node node) except -1
+cdef Py_ssize_t _needs(Node node) except -1
 
 @cython.locals(group=Group)
 cdef _join(Node node, Subscription sub)
@@ -106,5 +111,5 @@ cdef _collect(Node root, list tokens, Result result)
 
 cdef _add(Node node, Result result, list grouped)
 
-@cython.locals(node=Node, group=Group, queue=bytes, found=dict, groups=list)
+@cython.locals(node=Node, group=Group, queue=bytes, found=dict)
 cdef list _by_name(list nodes)

@@ -167,7 +167,7 @@ class Sublist:
             child = _child(node, token)
             if child is None:
                 return False
-            if not _has_one_child_only(node):
+            if _needs(node) != 1:
                 last = node
                 last_at = at
             node = child
@@ -178,7 +178,7 @@ class Sublist:
         self.count -= 1
         self.removes += 1
         if not _has_interest(node, sub.queue):
-            if _is_empty(node):
+            if _needs(node) == 0:
                 _prune(last, tokens, last_at)
             self._changed(sub, tokens)
         return True
@@ -212,10 +212,10 @@ class Sublist:
         As with nats-server's notifications, only subscriptions to exactly this subject count, not others that match it: plain ones,
         or with a queue those in that group. The first state is in ``interested`` of what is returned; cancel that to end it.
 
-        A callback is called by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0, and
-        never within another callback. It may subscribe, unsubscribe, match, watch and cancel; what that changes is told after it
-        returns. It is told of the state there is then: changes that cancel each other out meanwhile are not. What it raises comes
-        out of that insert, remove or settle, which is done all the same; watches not told by then are told by the next.
+        A callback is called by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0 nor within
+        another callback. It may subscribe, unsubscribe, match, watch and cancel; what that changes is told after it returns. It hears
+        of the state there is then: changes that cancel each other out meanwhile are not told. What it raises comes out of the call,
+        which is done all the same; watches not told by then are told by the next.
 
         Raises:
             ValueError: no subscription could have that subject.
@@ -242,8 +242,12 @@ class Sublist:
             return
         while self._crowded:
             self._close_holes(self._crowded.pop())
-        if self._watches is not None:
-            self._watches.tell(self.has_interest)
+        try:
+            if self._watches is not None:
+                self._watches.tell(self.has_interest)
+        except BaseException:
+            self.unsettled = True  # a callback may have settled what is left now
+            raise
         self.unsettled = False
 
     def cached(self) -> int:
@@ -263,8 +267,6 @@ class Sublist:
         self._root = Node()
         while nodes:
             _dissolve(nodes.pop(), nodes)
-
-    # What changes
 
     def _leave(self, node: Node, sub: Subscription) -> bool:
         """Take a plain subscription out of a node. False where it is not there."""
@@ -311,7 +313,7 @@ class Sublist:
         first = tokens[0]
         if first == _STAR or first == _REST:
             self._results.end_all()
-        elif _STAR in tokens or _REST in tokens:
+        elif _has_wildcard(tokens):
             self._results.end_era(first)
         else:
             self._results.forget(sub.subject)
@@ -320,11 +322,30 @@ class Sublist:
             self.settle()
 
 
+# Tokens: loops, because ``in`` compares bytes as any objects, several times slower than C does
+
+
 def _is_pattern(tokens: list[bytes]) -> bool:
-    return b"" not in tokens and (_REST not in tokens or tokens.index(_REST) == len(tokens) - 1)
+    left = len(tokens)
+    for token in tokens:
+        left -= 1
+        if not token or (left and token == _REST):
+            return False
+    return True
 
 
-# Nodes
+def _has_empty_token(tokens: list[bytes]) -> bool:
+    for token in tokens:
+        if not token:
+            return True
+    return False
+
+
+def _has_wildcard(tokens: list[bytes]) -> bool:
+    for token in tokens:
+        if token == _STAR or token == _REST:
+            return True
+    return False
 
 
 def _child(node: Node, token: bytes) -> Node | None:
@@ -393,11 +414,8 @@ def _dissolve(node: Node, nodes: list[Node]) -> None:
     for sub in members:
         if sub is not None:
             sub._at = -1
-    if node.children is not None:
-        nodes.extend(node.children.values())
-    for child in (node.star, node.rest):
-        if child is not None:
-            nodes.append(child)
+    below = [node.star, node.rest, *(node.children or {}).values()]
+    nodes += [child for child in below if child is not None]
     node.one = node.plain = node.groups = node.children = node.star = node.rest = None
 
 
@@ -408,18 +426,10 @@ def _has_interest(node: Node, queue: bytes | None) -> bool:
     return node.groups is not None and queue in node.groups
 
 
-def _has_one_child_only(node: Node) -> bool:
-    """True if one child is all there is."""
-    if node.one is not None or node.plain is not None or node.groups is not None:
-        return False
-    count = 0 if node.children is None else len(node.children)
-    return count + (node.star is not None) + (node.rest is not None) == 1
-
-
-def _is_empty(node: Node) -> bool:
-    if node.one is not None or node.plain is not None or node.groups is not None:
-        return False
-    return node.children is None and node.star is None and node.rest is None
+def _needs(node: Node) -> int:
+    """Return how much needs a node: its children, and two for subscriptions. So nothing is 0, and one child alone is 1."""
+    count = (node.star is not None) + (node.rest is not None) + (0 if node.children is None else len(node.children))
+    return count if node.one is None and node.plain is None and node.groups is None else count + 2
 
 
 def _join(node: Node, sub: Subscription) -> None:
@@ -462,12 +472,9 @@ def _leave_group(node: Node, sub: Subscription) -> bool:
     return True
 
 
-# Matching
-
-
 def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
     """Add what matches the tokens below the root. A stack and not recursion: a hostile subject has thousands of tokens."""
-    if b"" in tokens:
+    if _has_empty_token(tokens):
         return
     count = len(tokens)
     grouped: list[Node] = []
@@ -495,6 +502,7 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
 
 
 def _add(node: Node, result: Result, grouped: list[Node]) -> None:
+    """Add a node where a pattern ends that matches."""
     if node.one is not None or node.plain is not None:
         result.nodes.append(node)
     if node.groups is not None:
@@ -507,9 +515,5 @@ def _by_name(nodes: list[Node]) -> list[list[Group]]:
     for node in nodes:
         assert node.groups is not None
         for queue, group in node.groups.items():
-            groups = found.get(queue)
-            if groups is None:
-                found[queue] = [group]
-            else:
-                groups.append(group)
+            found.setdefault(queue, []).append(group)
     return list(found.values())
