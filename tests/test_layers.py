@@ -35,7 +35,7 @@ SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
     "server.results server.session server.sublist server.trace server.watch"
 )
-SERVER_DRIVERS = "server.connection server.inspection server.listener server.turns"
+SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),

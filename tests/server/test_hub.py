@@ -10,10 +10,10 @@ from hubs import Client, connect_line, new_client, new_hub
 
 from midge.errors import InvalidSubjectError
 from midge.server.hub import FLUSH_AT, WORK, Hub
-from midge.server.peer import Peer
+from midge.server.peer import Peer, Sink
 from midge.server.results import Result
 from midge.server.session import Session
-from midge.server.sublist import Sink, Subscription
+from midge.server.sublist import Subscription
 from midge.wire.publication import Publication
 
 

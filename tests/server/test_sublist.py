@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from midge.server import sublist as module
-from midge.server.peer import CLIENT, Peer
+from midge.server.peer import CLIENT, Peer, Sink
 from midge.server.results import Result
-from midge.server.sublist import Group, Node, Sink, Sublist, Subscription
+from midge.server.sublist import Group, Node, Sublist, Subscription
 
 EMPTY = 1  # nodes of an empty sublist: its root
 

@@ -16,9 +16,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.sublist import Sink, Sublist, Subscription
+    from cython.cimports.midge.server.peer import Sink
+    from cython.cimports.midge.server.sublist import Sublist, Subscription
 else:
-    from midge.server.sublist import Sink, Sublist, Subscription
+    from midge.server.peer import Sink
+    from midge.server.sublist import Sublist, Subscription
 
 __all__ = ["GLOBAL_ACCOUNT", "Account"]
 

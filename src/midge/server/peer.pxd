@@ -13,3 +13,7 @@ cdef class Peer:
     cdef public Peer stalled_by
     cdef public object last
     cdef readonly long long in_msgs, in_bytes, out_msgs, out_bytes
+
+
+cdef class Sink:
+    pass

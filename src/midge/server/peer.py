@@ -1,4 +1,6 @@
-"""Peer: what routing needs to know of a receiver. A client's Session is one; another server's connection will be.
+"""The two ends that a subscription can have: a Peer, which has a connection, or a Sink of the server's own.
+
+A Peer is what routing needs to know of a receiver. A client's Session is one; another server's connection will be.
 
 It is the state that the message path reads and writes and nothing else, so that routing does not care who is at the other end. The
 driver of the connection is ``transport``: an object with a ``flush`` that sends what ``outbox`` holds, never raises and never
@@ -19,7 +21,7 @@ if cython.compiled:
 else:
     from midge.wire.outbox import Outbox
 
-__all__ = ["CLIENT", "Peer"]
+__all__ = ["CLIENT", "Peer", "Sink"]
 
 CLIENT = "Client"
 
@@ -73,4 +75,20 @@ class Peer:
 
     def log_delivery(self, sub: Any, publication: Any) -> None:
         """Trace a message on its way to it."""
+        raise NotImplementedError
+
+
+class Sink:
+    """What the server itself listens with: streams, services, tests. A class and not any callable, so that routing never guesses."""
+
+    __slots__ = ()
+
+    def deliver(self, subscription: Any, publication: Any, producer: Peer | None) -> None:
+        """Take a message. The publication is valid during the call only; ``Hub.emit`` may be called, ``Hub.route`` may not.
+
+        Args:
+            subscription: the Subscription that it comes by.
+            publication: the Publication.
+            producer: who sent it, None for the server itself.
+        """
         raise NotImplementedError

@@ -13,7 +13,6 @@ disturb it, from any thread: for tests (``inspection``). A process that was fork
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 import socket
@@ -31,6 +30,7 @@ from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
 from midge.server import inspection
 from midge.server.connection import Connection
+from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.listener import Listener, open_sockets
@@ -45,7 +45,6 @@ log = logging.getLogger("midge.server")
 
 STOP_SECONDS = 2.0  # how long a stopping server waits for clients to take what is on its way to them
 EVERYBODY = 1 << 62
-_SERVER_PREFIX = 13 << 3  # the nkey prefix "N"
 T = TypeVar("T")
 
 
@@ -155,11 +154,11 @@ class Server:
 
     def _open(self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket]) -> None:
         """Let clients in through these sockets."""
-        hub = Hub(self.options, _server_id(), int.from_bytes(os.urandom(8), "big"))
+        hub = Hub(self.options, server_id(), seed())
         reactor = Reactor(loop)
-        factory = partial(SocketLink, reactor, self.options.write_deadline)
+        link = partial(SocketLink, reactor, self.options.write_deadline)
         try:
-            self._listeners = [Listener(reactor, sock, factory, self._adopt_socket) for sock in sockets]
+            self._listeners = [Listener(reactor, sock, link, self._adopt_socket) for sock in sockets]
         except NotImplementedError:
             for sock in sockets:
                 sock.close()
@@ -408,15 +407,9 @@ class Server:
             ServerStartError: the server is not running.
         """
         self._check_process()
-        server_loop = self._loop
-        if server_loop is None:
-            raise ServerStartError("the server is not running")
         mine, other = MemoryLink.pair(LoopReadiness(loop), self._running().reactor)
         mine.carry(outbox)
-        try:
-            server_loop.call_soon_threadsafe(self._adopt_memory, other)
-        except RuntimeError as error:
-            raise ServerStartError("the server's event loop is closed") from error
+        self._tell(partial(self._adopt_memory, other))
         return mine
 
     def _adopt_memory(self, link: MemoryLink) -> None:
@@ -424,7 +417,7 @@ class Server:
         if turns is None or self._stopping is not None or self._is_refused():
             link.close()
             return
-        session = turns.hub.connect("pipe", turns.time(), _jitter())
+        session = turns.hub.connect("pipe", turns.time(), jitter())
         link.carry(session.outbox)
         self._adopt(Connection(turns, session, link, self._on_closed))
         turns.reactor.schedule()
@@ -434,7 +427,7 @@ class Server:
         if self._is_refused():
             sock.close()
             return
-        session = turns.hub.connect(address, turns.time(), _jitter())
+        session = turns.hub.connect(address, turns.time(), jitter())
         try:
             link = factory(sock, session.outbox)
         except OSError:  # gone already: the socket options cannot be set
@@ -500,19 +493,3 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
-
-
-def _jitter() -> float:
-    """Return a random number from 0 to 1, to spread what connections that come together do later."""
-    return os.urandom(1)[0] / 255
-
-
-def _server_id() -> str:
-    """Return a random public nkey of a server: prefix, 32 bytes, CRC-16/XMODEM, in base 32."""
-    raw = bytes([_SERVER_PREFIX]) + os.urandom(32)
-    crc = 0
-    for byte in raw:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return base64.b32encode(raw + crc.to_bytes(2, "little")).decode().rstrip("=")

@@ -1,12 +1,8 @@
 cimport cython
-from midge.server.peer cimport Peer
+from midge.server.peer cimport Peer, Sink
 from midge.server.results cimport Result, Results
 
 cdef bytes _STAR, _REST
-
-
-cdef class Sink:
-    pass
 
 
 @cython.final

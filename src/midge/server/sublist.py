@@ -26,35 +26,22 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.server.peer import Peer
+    from cython.cimports.midge.server.peer import Peer, Sink
     from cython.cimports.midge.server.results import Result, Results
-    from cython.cimports.midge.wire.publication import Publication
 else:
-    from midge.server.peer import Peer
+    from midge.server.peer import Peer, Sink
     from midge.server.results import Result, Results
-    from midge.wire.publication import Publication
 
-__all__ = ["Group", "Node", "Sink", "Sublist", "Subscription"]
+__all__ = ["Group", "Node", "Sublist", "Subscription"]
 
 _STAR, _REST = b"*", b">"
-
-
-class Sink:
-    """What the server itself listens with: streams, services, tests. A class and not any callable, so that routing never guesses."""
-
-    __slots__ = ()
-
-    def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
-        """Take a message. The publication is valid during the call only; ``Hub.emit`` may be called, ``Hub.route`` may not."""
-        raise NotImplementedError
 
 
 class Subscription:
     """One subscription of one client, or of the server itself. It has one of two ends.
 
     Attributes:
-        peer: who gets the messages, or None.
-        sink: what takes them where there is no peer.
+        peer, sink: who or what gets the messages; the other is None.
         subject: the pattern.
         queue: the queue group, or None.
         sid: the subscription's id, chosen by the client.
@@ -65,13 +52,9 @@ class Subscription:
     __slots__ = ("_at", "delivered", "limit", "peer", "queue", "sid", "sink", "subject")
 
     def __init__(self, end: Peer | Sink, subject: bytes, queue: bytes | None, sid: bytes) -> None:
-        if isinstance(end, Peer):
-            self.peer: Peer | None = end
-            self.sink: Sink | None = None
-        elif isinstance(end, Sink):
-            self.peer = None
-            self.sink = end
-        else:
+        self.peer = end if isinstance(end, Peer) else None
+        self.sink = end if isinstance(end, Sink) else None
+        if self.peer is None and self.sink is None:
             raise TypeError(f"a subscription ends in a Peer or a Sink, not a {type(end).__name__}")
         self.subject = subject
         self.queue = queue
