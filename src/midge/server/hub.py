@@ -247,6 +247,10 @@ class Hub:
             if cached:
                 producer.last = None if result.stale else result  # type: ignore[union-attr]
         self._work -= _WORK_PUBLISH
+        if len(result.nodes) == 1 and not result.groups:  # most messages: nobody else to reach, so no place to lose meanwhile
+            node: Node = result.nodes[0]
+            if node.one is not None and not node.one.limit:
+                return self._deliver(producer, node.one, publication)
         sublist.routing += 1
         try:
             return self._fan_out(producer, result, publication)
@@ -328,9 +332,9 @@ class Hub:
             self.dirty.append(target)
         if target.tracing:
             target.log_delivery(sub, publication)
-        if out.waiting() > self.flush_at:
+        if out.before + out.fill - out.start > self.flush_at:
             self.send_early(target)
-            if producer is not None and out.waiting() > self.stall_at:
+            if producer is not None and out.before + out.fill - out.start > self.stall_at:
                 producer.stalled_by = target
         return True
 
