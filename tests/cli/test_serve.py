@@ -125,7 +125,7 @@ def test_an_address_that_is_not_ours(midge: Run) -> None:
         (["-p", "abc"], "invalid value \"abc\" for flag -p: parse error. Try 'midge serve --help'."),
         (["-m", "8222"], "flag -m is not supported yet by midge"),
         (["foo"], 'unrecognized command: "foo"'),
-        (["-p", "70000"], "port 70000: expected 1 to 65535, or 0 or -1 for a free one"),
+        (["-p", "70000"], "port 70000: expected 1 to 65535, or -1 for a free one"),
         (["-l", "missing/log"], "error opening file: open missing/log: no such file or directory"),
     ],
 )

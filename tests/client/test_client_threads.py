@@ -280,3 +280,44 @@ async def test_an_unclosed_client_says_so_by_name() -> None:
         await nc.close()
         del nc
         gc.collect()
+
+
+def test_another_event_loop_of_the_same_thread() -> None:
+    """The trap of test fixtures with loops of different scopes: nothing is lost without a word, and nothing hangs."""
+    with midge.Server(port=0) as server:
+        home, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+        async def open_client() -> tuple[midge.Client, midge.Subscription]:
+            nc = await midge.connect(server.url)
+            return nc, await nc.subscribe("a")
+
+        nc, sub = home.run_until_complete(open_client())
+        uses = [nc.flush, nc.close, nc.drain, sub.next, lambda: nc.publish("a"), lambda: nc.request("a"), lambda: nc.subscribe("b")]
+        for use in uses:
+
+            async def try_it() -> None:
+                await use()
+
+            with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                other.run_until_complete(asyncio.wait_for(try_it(), 5.0))
+        nc.publish("a", b"while none runs")
+        assert home.run_until_complete(sub.next(timeout=5.0)).data == b"while none runs"
+        home.run_until_complete(nc.close())
+        with pytest.raises(midge.ConnectionClosedError):
+            nc.publish("a")
+        for loop in (home, other):
+            loop.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_the_loop_is_closed() -> None:
+    with midge.Server(port=0) as server:
+        home = asyncio.new_event_loop()
+
+        async def open_client() -> midge.Client:
+            return await midge.connect(server.url)
+
+        nc = home.run_until_complete(open_client())
+        home.close()
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            nc.publish("a")

@@ -8,6 +8,7 @@ Everything else is a click program (``program``), imported only when it is asked
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -19,9 +20,24 @@ INTERRUPTED = 130
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code."""
     try:
-        return _run(list(sys.argv[1:] if args is None else args))
+        code = _run(list(sys.argv[1:] if args is None else args))
     except KeyboardInterrupt:  # before the command itself has begun, and can say how it ends
         return INTERRUPTED
+    except BrokenPipeError:
+        return _cannot_write("")
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _cannot_write("" if isinstance(error, BrokenPipeError) else f"midge: cannot write: {error.strerror}")
+    return code
+
+
+def _cannot_write(text: str) -> int:
+    """Nobody reads what was printed, or there is no room for it: say so, and see that it is not tried again when the process ends."""
+    sys.stdout = open(os.devnull, "w")
+    if text:
+        print(text, file=sys.stderr)
+    return 1
 
 
 def _run(words: list[str]) -> int:

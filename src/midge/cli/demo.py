@@ -33,7 +33,7 @@ _ORDERS = ("orders.eu.new", "orders.us.new", "orders.eu.paid", "invoices.eu.new"
 _MATCHING = _ORDERS[:2]
 _JOBS = 60
 _WORKERS = 3
-_SPEED_MSGS = 100_000 if midge.compiled else 10_000
+COUNT = 100_000 if midge.compiled else 10_000
 _BESIDE = "nats-py on this path took 10 times as long: docs/performance.md"
 
 
@@ -158,17 +158,17 @@ class Demo:
             nonlocal seen, ordered
             ordered = ordered and message.data == b"%d" % seen
             seen += 1
-            if seen == _SPEED_MSGS:
+            if seen == COUNT:
                 last.set()
 
         await nc.subscribe("speed", callback=count)
         before = time.perf_counter()
-        for number in range(_SPEED_MSGS):  # shown
+        for number in range(COUNT):  # shown
             await nc.publish("speed", b"%d" % number)  # shown
         await last.wait()
         took = time.perf_counter() - before
-        rate = _SPEED_MSGS / took
-        self.check(ordered, f"{_SPEED_MSGS:,} to the server and back, in order, in {took:.2f} s: {rate:,.0f} a second")
+        rate = COUNT / took
+        self.check(ordered, f"{COUNT:,} to the server and back, in order, in {took:.2f} s: {rate:,.0f} a second")
 
 
 @click.command("demo", short_help="Show what NATS does, and check it.")

@@ -51,7 +51,7 @@ _SIGNALS = {
 USAGE = """
 Usage: midge serve [options]
 
-Server ServerOptions:
+Server Options:
     -a, --addr, --net <host>         Bind to host address (default: 0.0.0.0)
     -p, --port <port>                Use port for clients (default: 4222; -1 takes a free one)
     -n, --name
@@ -59,7 +59,7 @@ Server ServerOptions:
     -P, --pid <file>                 File to store PID
         --ports_file_dir <dir>       Creates a ports file in the specified directory (nats-server_<pid>.ports)
 
-Logging ServerOptions:
+Logging Options:
     -l, --log <file>                 File to redirect log output (SIGUSR1 opens it anew)
     -T, --logtime                    Timestamp log entries (default: true)
         --logtime_utc                Timestamps in UTC instead of local timezone (default: false)
@@ -68,12 +68,12 @@ Logging ServerOptions:
     -VV                              The same: there is no system account to trace
     -DV, -DVV                        Debug and trace
 
-Authorization ServerOptions:
+Authorization Options:
         --user <user>                User required for connections
         --pass <password>            Password required for connections
         --auth <token>               Authorization token required for connections
 
-Common ServerOptions:
+Common Options:
     -h, --help                       Show this message
     -v, --version                    Show version
 """
@@ -146,13 +146,16 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     name = str(values.get("name", ""))
     if " " in name:
         raise ValueError("server name cannot contain spaces")
+    port = int(values.get("port") or _DEFAULT_PORT)
+    if not -1 <= port <= 65535:
+        raise ValueError(f"port {port}: expected 1 to 65535, or -1 for a free one")
     options = ServerOptions(
         host=str(values.get("host") or _DEFAULT_HOST),
-        port=int(values.get("port") or _DEFAULT_PORT),
+        port=port,
         name=name,
-        user=_text(values.get("user")),
-        password=_text(values.get("password")),
-        token=_text(values.get("token")),
+        user=_secret(values, "user", "--user"),
+        password=_secret(values, "password", "--pass"),
+        token=_secret(values, "token", "--auth"),
     )
     return Settings(
         options,
@@ -166,9 +169,16 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     )
 
 
-def _text(value: object) -> str | None:
-    """Return a value, or None where it is missing or empty: nats-server takes an empty one for none."""
-    return str(value) if value else None
+def _secret(values: dict[str, bool | int | str], name: str, flag: str) -> str | None:
+    """Return what clients must present, None where the flag was not given.
+
+    Raises:
+        ValueError: it is empty. nats-server takes that for none, and lets everybody in where a variable was not set.
+    """
+    value = values.get(name)
+    if value == "":
+        raise ValueError(f"{flag} is empty, which would let everybody in: leave it out if that is meant")
+    return None if value is None else str(value)
 
 
 async def _run(settings: Settings, handler: logging.Handler) -> int:

@@ -1,4 +1,4 @@
-"""Home: the one thread and process that a client may be used in.
+"""Home: the one event loop, thread and process that a client may be used in.
 
 Another thread is refused, but may hand a publish to the client's event loop: ``run_coroutine_threadsafe(nc.publish(...), loop)``. The
 child after a fork is refused everything: it must not touch the socket and the selector that it shares with its parent.
@@ -6,6 +6,7 @@ child after a fork is refused everything: it must not touch the socket and the s
 
 from __future__ import annotations
 
+import asyncio
 import opcode
 import os
 import sys
@@ -36,11 +37,11 @@ class Home:
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
         self.is_forked = False
-        self._is_entered = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def enter(self, session: Session) -> None:
-        """The client publishes through this session from now on, in this thread."""
-        self._is_entered = True
+        """The client publishes through this session from now on, in this thread and in the event loop that runs."""
+        self._loop = asyncio.get_running_loop()
         self.publisher.use_session(session, get_ident())
         _homes.add(self)
 
@@ -54,18 +55,29 @@ class Home:
 
         Raises:
             ConnectionClosedError: the client is not connected yet.
-            RuntimeError: another thread or a forked process called.
+            RuntimeError: another thread, another event loop or a forked process called.
         """
         if self.publisher.is_here():
+            self.check_loop()
             return
         if self.is_forked:
             raise RuntimeError("this client belongs to the process that this one was forked from: connect() again here")
-        if not self._is_entered:
+        if self._loop is None:
             raise ConnectionClosedError("not connected yet")
         raise RuntimeError(
-            "this client was called in another thread than its event loop's: use "
-            "asyncio.run_coroutine_threadsafe(nc.publish(...), loop), or a client of that thread's own"
+            "this client was called in another thread than its event loop's: hand a coroutine to its loop, as in "
+            "asyncio.run_coroutine_threadsafe(nc.publish(...), loop), or connect() in this thread"
         )
+
+    def check_loop(self) -> None:
+        """Let only the client's own event loop go on, or who calls while none runs; the thread is the right one.
+
+        Raises:
+            RuntimeError: another event loop runs, or the client's is closed.
+        """
+        running = asyncio._get_running_loop()
+        if self._loop is not None and (self._loop.is_closed() or (running is not self._loop and running is not None)):
+            raise RuntimeError("this client belongs to another event loop, the one that it was connected in: connect() again in this one")
 
     def publish_from_elsewhere(self, subject: str, data: Any, reply: str | None, headers: Any) -> Answer:
         """Publish for who may not do so here: return what publishes when the client's event loop awaits it.
@@ -74,7 +86,7 @@ class Home:
             ConnectionClosedError: the client is not connected yet.
             RuntimeError: called in a forked process, or in another thread by one who awaits nothing.
         """
-        if not self._is_entered or self.is_forked or _is_thrown_away(sys._getframe(0)):
+        if self._loop is None or self.is_forked or _is_thrown_away(sys._getframe(0)):
             self.check()
 
         async def publish() -> None:

@@ -57,10 +57,12 @@ class Publisher:
             TypeError: the payload is not bytes.
             OutboundFullError: ``outbound_limit`` bytes wait already, because publishes are not awaited.
             ConnectionClosedError: the connection is closed.
-            RuntimeError: another thread, or a process forked from the client's, called.
+            RuntimeError: another thread, another event loop, or a process forked from the client's, called.
         """
         if get_ident() != self._thread:
             return self._connection.home.publish_from_elsewhere(subject, data, reply, headers)
+        if not self._session.scheduled:  # the first of its turn: that another event loop runs is found here
+            self._connection.home.check_loop()
         waiting = self._session.publish(subject, data, reply, headers)
         if waiting == 0:
             return self._ready

@@ -39,7 +39,7 @@ if cython.compiled:
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
-    from cython.cimports.midge.server.sublist import Group, Subscription
+    from cython.cimports.midge.server.sublist import Group, Node, Subscription
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
@@ -48,7 +48,7 @@ else:
     from midge.server.peer import Peer
     from midge.server.results import Result
     from midge.server.session import Session
-    from midge.server.sublist import Group, Subscription
+    from midge.server.sublist import Group, Node, Subscription
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
