@@ -10,7 +10,8 @@ A turn is bounded. ``receive`` stops after a budget of work, or when its client 
 and ``dirty``, those who got a message. ``flush_urgent`` and ``flush_some`` send; an outbox of 64 KiB is sent at once.
 
 Backpressure is nats-server's: a publisher that overfills another client's outbox (three quarters of max_pending) is marked
-``stalled_by`` that client, and is not read from for a moment; a client that exceeds max_pending all the same is a slow consumer.
+``stalled_by`` that client, and is not heard for a moment, unless it is ``hurried``: that was long enough for one read. A client that
+exceeds max_pending all the same is a slow consumer.
 """
 
 from __future__ import annotations
@@ -206,6 +207,7 @@ class Hub:
         if session.closing is not None:
             return True
         session.last_active = now
+        session.hurried = False
         session.parser.receive(chunk, stop)
         return self.proceed(session, now)
 
@@ -330,7 +332,7 @@ class Hub:
             target.log_delivery(sub, publication)
         if out.waiting() > self.flush_at:
             self.send_early(target)
-            if producer is not None and out.waiting() > self.stall_at:
+            if producer is not None and not producer.hurried and out.waiting() > self.stall_at:
                 producer.stalled_by = target
         return True
 
