@@ -164,9 +164,12 @@ class Server:
         factory = partial(SocketLink, reactor, self.options.write_deadline)
         try:
             self._listeners = [Listener(reactor, sock, factory, self._adopt_socket) for sock in sockets]
-        except NotImplementedError:
+        except (NotImplementedError, OSError) as error:
+            reactor.close()
             for sock in sockets:
                 sock.close()
+            if isinstance(error, OSError):  # no descriptor left for the epoll
+                raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
             raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
         if sockets:
             self.port = sockets[0].getsockname()[1]
@@ -496,7 +499,7 @@ class Server:
                 connection.abort(SERVER_SHUTDOWN)
         self._connections.clear()
         if self._turns is not None:
-            self._turns.hub.flush()
+            self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
             self._turns.reactor.close()
             self._turns = None
         for future in self._waiting:
