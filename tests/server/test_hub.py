@@ -265,6 +265,16 @@ def test_a_turn_ends_after_a_budget_of_what_lines_hold(line: bytes) -> None:
     assert not client.session.receive_data(b"".join(line % number for number in range(10)), 0.0)
 
 
+def test_a_step_ends_after_a_budget_of_what_the_server_itself_has_to_say() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"".join(b"SUB a %d\r\n" % number for number in range(1000)))
+    for _ in range(100):
+        hub.emit(hub.account, b"a", b"", b"", b"x")
+    assert hub.flush_some(100) and client.session.out_msgs <= WORK + 1000
+    hub.flush()
+    assert client.session.out_msgs == 100_000
+
+
 def test_what_was_held_back_for_long_enough_goes_on() -> None:
     hub = new_hub(max_pending=400_000, max_payload=10_000)
     publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
@@ -426,14 +436,15 @@ def test_hooks_hear_who_comes_subscribes_and_goes() -> None:
 
 @pytest.mark.parametrize("others", [0, 1, 5])
 def test_a_sink_that_subscribes_anew_is_delivered_to_once(others: int) -> None:
+    class Again(Notes):
+        def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
+            super().deliver(subscription, publication, producer)
+            hub.account.unsubscribe(subscription)
+            if len(self.notes) < 100:
+                hub.account.subscribe(self, b"a")
+
     hub = new_hub()
-
-    def again(subscription: Subscription, *_: object) -> None:
-        hub.account.unsubscribe(subscription)
-        assert len(sink.notes) < 100
-        hub.account.subscribe(sink, b"a")
-
-    sink = Notes(again)
+    sink = Again()
     hub.account.subscribe(sink, b"a")
     subscribers = [new_client(hub, b"SUB a 1\r\n") for _ in range(others)]
     new_client(hub).say(pub("a"))

@@ -454,13 +454,16 @@ class Hub:
     def flush_some(self, count: int) -> bool:
         """Do some of what ``flush`` does: route so many messages at most, then send for as many. True while there is more.
 
-        Everybody has a turn before somebody gets their second.
+        Routing ends after a budget of work. Everybody has a turn before somebody gets their second.
         """
         self.flush_urgent()
+        self._work = _WORK
         for _ in range(min(count, len(self._emitted))):
             account, publication = self._emitted.popleft()
             self._emitted_size -= publication.end
             self.route(account, publication, None)
+            if self._work < 0:
+                break
         while count > 0:
             if not self._sending:
                 if not self.dirty:
