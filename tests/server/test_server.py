@@ -654,6 +654,27 @@ def test_an_interrupt_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert client.sync() == b""
 
 
+def test_a_server_that_is_started_again_while_somebody_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads stop it; one starts it anew before the other notices that it has ended."""
+    server = Server(port=0)
+    server.start_thread()
+    old = server._thread
+    assert old is not None
+    join = old.join
+
+    def join_late(timeout: float | None = None) -> None:
+        join(timeout)
+        if server._thread is old:
+            server._thread = None
+            server.start_thread()
+
+    monkeypatch.setattr(old, "join", join_late)
+    server.stop_thread()
+    assert server.is_running and len(threads()) == 1
+    server.stop_thread()
+    assert threads() == [] and not server.is_running
+
+
 def test_starting_without_a_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_poll() -> None:
         raise OSError(errno.EMFILE, "Too many open files")

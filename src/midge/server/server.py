@@ -258,7 +258,8 @@ class Server:
             if not self._leave.done():
                 self._leave.set_result(None)
             thread.join()
-        self._thread = None
+        if self._thread is thread:  # and not one that was started meanwhile
+            self._thread = None
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
