@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -98,8 +99,8 @@ def test_what_was_sent_arrives_even_if_the_senders_loop_is_closed_meanwhile(loop
     call(loops[1], start(two))
     call(loops[1], act(two.link.pause_reading))
     call(loops[0], start(one))
-    for at in range(0, len(data), 100_000):
-        call(loops[0], act(one.send, data[at : at + 100_000]))
+    for at in range(0, len(data), 250_000):
+        call(loops[0], act(one.send, data[at : at + 250_000]))
     call(loops[0], act(one.link.close))
     end(loops[0])
     call(loops[1], act(two.link.resume_reading))
@@ -237,6 +238,66 @@ def test_abandoning_tells_nobody() -> None:
         await settle()
         assert two.received == one.received == b"" and one.lost == two.lost == []
         two.close()
+        one.close()
+
+    run_in(asyncio.new_event_loop, main())
+
+
+class ByHand(LoopReadiness):
+    """Turns are made by hand, also inside of one another."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.new_event_loop())
+        self.loop.close()
+        self.calls: deque[Callable[[], None]] = deque()
+
+    def defer(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def run(self) -> None:
+        while self.calls:
+            self.calls.popleft()()
+
+
+def test_what_comes_while_the_owner_is_busy_waits() -> None:
+    """It may run the event loop inside our call, and has not done with the piece."""
+    readiness = ByHand()
+    one, two = memory_pair(readiness, readiness)
+    told: list[bytes] = []
+
+    def received(chunk: bytearray, size: int) -> bool:
+        told.append(bytes(chunk[:size]))
+        if told == [b"one"]:
+            one.send(b"three")
+            readiness.run()
+            told.append(b"end of one")
+        return True
+
+    two.link_received = received  # type: ignore[method-assign]
+    for owner in (one, two):
+        owner.link.start(owner)
+    for piece in (b"one", b"two"):
+        one.send(piece)
+    readiness.run()
+    assert told == [b"one", b"end of one", b"two", b"three"]
+    one.close()
+    two.close()
+
+
+def test_a_peer_that_closes_frees_who_waits_for_it_even_if_that_one_reads_nothing() -> None:
+    async def main() -> None:
+        one, two = joined_memory()
+        two.link.pause_reading()
+        one.send(pattern(2 * UNDER_WAY))
+        one.link.pause_reading()
+        await settle()
+        assert one.link.blocked and not one.progress
+        two.close()
+        await settle()
+        assert not one.link.blocked and one.progress and one.lost == []
+        one.link.resume_reading()
+        await settle()
+        assert one.lost == [None]
         one.close()
 
     run_in(asyncio.new_event_loop, main())

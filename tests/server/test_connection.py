@@ -159,6 +159,16 @@ def test_a_fast_publisher_is_held_back_for_a_subscriber_that_keeps_reading() -> 
         assert subscriber.sync() == b"" and ask(server, lambda: server.hub.slow_consumers) == 0
 
 
+def test_a_publisher_is_held_back_once_for_each_read_and_not_for_each_message() -> None:
+    """A subscriber that reads next to nothing must not slow it down to a hundred messages a second for ever."""
+    payload, count = b"x" * 16, 200_000
+    with Server(port=0, max_pending=2 << 20, write_deadline=1e6) as server, Raw(server, receive_buffer=SMALL) as slow:
+        slow.sync(b"SUB a 1\r\n")
+        with Raw(server) as publisher:
+            Publishing(publisher, payload, count).finish()
+        assert ask(server, lambda: server.hub.slow_consumers) == 1
+
+
 def test_a_publisher_is_let_go_when_the_slow_one_catches_up_or_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stall that never ends by itself, only that can let it go."""
     monkeypatch.setattr(module, "STALL_SECONDS", 1e6)

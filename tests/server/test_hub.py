@@ -1,6 +1,7 @@
 """server.hub: who gets what, what is counted, and what happens to those who take too little. No sockets, no clock."""
 
 import gc
+import itertools
 import logging
 from collections import Counter
 from typing import Any
@@ -230,6 +231,65 @@ def test_a_turn_ends_after_a_budget_of_anything_else(line: bytes) -> None:
     assert not client.session.receive_data(line * 1000, 0.0)
 
 
+@pytest.mark.parametrize("queue", [b"", b"g "], ids=["plain", "queue"])
+def test_a_turn_ends_after_a_budget_of_deliveries_that_do_not_happen(queue: bytes) -> None:
+    hub = new_hub()
+    publisher = new_client(hub, b"".join(b"SUB a %b%d\r\n" % (queue, number) for number in range(1000)), echo=False)
+    assert not publisher.session.receive_data(pub("a") * 1000, 0.0)
+    assert publisher.session.in_msgs <= WORK // 1000 + 1
+
+
+def test_a_turn_ends_after_a_budget_of_looking_for_who_has_no_responders() -> None:
+    hub = new_hub()
+    new_client(hub, b"".join(b"SUB r %d\r\n" % number for number in range(1000)))
+    publisher = new_client(hub, headers=True, no_responders=True)
+    assert not publisher.session.receive_data(pub("nobody", b"", "r") * 1000, 0.0)
+    assert publisher.session.in_msgs <= WORK // 1000 + 1
+
+
+def test_a_turn_ends_after_a_budget_of_searching() -> None:
+    """Patterns that lead nowhere: each subject that was not asked for before is looked for in all of them."""
+    hub = new_hub()
+    patterns = (".".join(tokens) for tokens in itertools.product("a*", repeat=10))
+    new_client(hub, b"".join(b"SUB %b.x %d\r\n" % (pattern.encode(), number) for number, pattern in enumerate(patterns)))
+    publisher = new_client(hub)
+    assert not publisher.session.receive_data(b"".join(pub("a." * 10 + str(number)) for number in range(1000)), 0.0)
+    assert publisher.session.in_msgs <= WORK // 1024 + 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"SUB %d" + b".a" * 2000 + b" 1\r\n", b'CONNECT {"%d":[' + b"0," * 2000 + b"0]}\r\n"], ids=["SUB", "CONNECT"]
+)
+def test_a_turn_ends_after_a_budget_of_what_lines_hold(line: bytes) -> None:
+    client = new_client(new_hub())
+    assert not client.session.receive_data(b"".join(line % number for number in range(10)), 0.0)
+
+
+def test_a_step_ends_after_a_budget_of_what_the_server_itself_has_to_say() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"".join(b"SUB a %d\r\n" % number for number in range(1000)))
+    for _ in range(100):
+        hub.emit(hub.account, b"a", b"", b"", b"x")
+    assert hub.flush_some(100) and client.session.out_msgs <= WORK + 1000
+    hub.flush()
+    assert client.session.out_msgs == 100_000
+
+
+def test_what_was_held_back_for_long_enough_goes_on() -> None:
+    hub = new_hub(max_pending=400_000, max_payload=10_000)
+    publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    slow.takes = False
+    fill(hub, publisher, slow, 300_000)
+    publisher.session.stalled_by = None
+    publisher.session.receive_data(pub("a") * 100, 0.0)
+    assert publisher.session.stalled_by is slow.session and publisher.session.in_msgs < 400
+    publisher.session.stalled_by = None
+    publisher.session.hurried = True
+    assert hub.proceed(publisher.session, 0.0) and publisher.session.stalled_by is None
+    publisher.session.receive_data(pub("a") * 100, 0.0)
+    assert publisher.session.stalled_by is slow.session, "the next read is another matter"
+
+
 def test_a_publisher_that_is_to_be_held_back_stops_in_the_middle_of_its_chunk() -> None:
     hub = new_hub(max_pending=400_000, max_payload=10_000)
     publisher, slow = new_client(hub), new_client(hub, b"SUB a 1\r\n")
@@ -372,6 +432,23 @@ def test_hooks_hear_who_comes_subscribes_and_goes() -> None:
     client.say(b"SUB a 1\r\nSUB a..b 2\r\nCONNECT {}\r\nFOO\r\n")
     mute.session.receive_eof()
     assert events == [("connected", 1), ("subscribed", 1, b"a"), ("closed", 1, "Protocol Violation"), ("closed", 2, "Client Closed")]
+
+
+@pytest.mark.parametrize("others", [0, 1, 5])
+def test_a_sink_that_subscribes_anew_is_delivered_to_once(others: int) -> None:
+    class Again(Notes):
+        def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
+            super().deliver(subscription, publication, producer)
+            hub.account.unsubscribe(subscription)
+            if len(self.notes) < 100:
+                hub.account.subscribe(self, b"a")
+
+    hub = new_hub()
+    sink = Again()
+    hub.account.subscribe(sink, b"a")
+    subscribers = [new_client(hub, b"SUB a 1\r\n") for _ in range(others)]
+    new_client(hub).say(pub("a"))
+    assert len(sink.notes) == 1 and all(received(subscriber) == 1 for subscriber in subscribers)
 
 
 # Auto-unsubscribe

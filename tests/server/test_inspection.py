@@ -4,14 +4,16 @@ import asyncio
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from raw import Raw
+from raw import Raw, until
 
 import midge
 from midge.errors import ServerStartError
+from midge.server import inspection
 from midge.server import session as session_module
 from midge.server.server import Server
 
@@ -98,6 +100,66 @@ def test_waiting_for_subscriptions_of_a_server_in_a_thread_from_a_coroutine() ->
 
     with Server(port=0) as server:
         asyncio.run(main(server))
+
+
+def test_waiting_for_thousands_does_not_count_all_of_them_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def matches(pattern: str, subject: str) -> bool:
+        nonlocal looks
+        looks += 1
+        return pattern == subject
+
+    monkeypatch.setattr(inspection, "matches", matches)
+    count = 1000
+    with Server(port=0) as server, Raw(server) as client, ThreadPoolExecutor(1) as pool:
+        client.sync(b"SUB a x\r\n")
+        waiting = pool.submit(server.wait_for_subscription, "a", count, timeout=30.0)
+        until(server, lambda: server.hub.on_subscribed)
+        client.sync(b"UNSUB x\r\n" + b"".join(b"SUB a %d\r\n" % number for number in range(count - 1)))
+        assert not waiting.done()
+        client.sync(b"SUB a y\r\n")
+        waiting.result(30)
+    assert looks < 10 * count
+
+
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_who_waits_for_a_subscription_hears_that_the_server_was_stopped(timeout: float | None) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with Server(port=0) as server:
+            waiting = pool.submit(server.wait_for_subscription, "a", timeout=timeout)
+            until(server, lambda: server.hub.on_subscribed)
+        with pytest.raises(ServerStartError, match="was stopped"):
+            waiting.result(30)
+
+
+def test_a_server_that_is_stopped_while_it_tells_takes_nothing_back() -> None:
+    """What was found is returned, and not that there is nobody left who needs to know that nobody waits any more."""
+
+    class Stopping(Server):
+        def _tell(self, call: Callable[[], None]) -> asyncio.AbstractEventLoop:
+            if call.__name__.startswith("forget"):
+                self.stop_thread()
+            return super()._tell(call)
+
+    with Stopping(port=0) as server, Raw(server) as client:
+        client.sync(b"SUB a 1\r\n")
+        server.wait_for_subscription("a", timeout=30.0)
+        assert not server.is_running
+    with Stopping(port=0) as server, pytest.raises(midge.MidgeTimeoutError):
+        server.wait_for_subscription("a", timeout=0.01)
+
+
+def test_asking_a_server_whose_event_loop_does_not_run() -> None:
+    """In the loop's own thread the answer would never come."""
+    loop = asyncio.new_event_loop()
+    server = Server(port=0)
+    loop.run_until_complete(server.start())
+    for ask_it in (server.counters, server.clients, lambda: server.wait_for_subscription("a")):
+        with pytest.raises(ServerStartError, match="does not run"):
+            ask_it()
+    loop.run_until_complete(server.stop())
+    loop.close()
 
 
 @pytest.mark.parametrize("by", ["number", "name"])

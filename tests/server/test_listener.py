@@ -174,3 +174,25 @@ def test_a_forked_process_keeps_neither_port_nor_connections_and_cannot_use_the_
                 os.waitpid(child, 0)
     finally:
         server.stop_thread()
+
+
+def test_a_bug_of_ours_costs_one_client_its_connection_and_nobody_the_port(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Server(port=0) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(server_module, "Connection", None)
+            with socket.create_connection((server.host, server.port), timeout=30) as client:
+                assert client.recv(100) == b""
+        with Raw(server) as client:
+            assert client.sync() == b""
+    assert caplog.text.count("internal error") == 1
+
+
+def test_closing_a_listener_twice() -> None:
+    async def main() -> None:
+        async with Server(port=0) as server:
+            server._listeners[0].close()
+            server._listeners[0].close()
+
+    asyncio.run(main())

@@ -1,6 +1,7 @@
 """server.server: the life of an embedded server, in the caller's event loop and in a thread of its own."""
 
 import asyncio
+import errno
 import gc
 import inspect
 import logging
@@ -23,12 +24,16 @@ from raw import Raw, ask, until
 
 import midge
 from midge.errors import ServerStartError
+from midge.link import reactor as reactor_module
 from midge.server import server as module
 from midge.server import session as session_module
-from midge.server.hub import NATS_VERSION
+from midge.server.hub import NATS_VERSION, Hub
 from midge.server.options import ServerOptions
+from midge.server.peer import Peer
 from midge.server.server import Server
+from midge.server.sublist import Sink, Subscription
 from midge.wire.outbox import Outbox
+from midge.wire.publication import Publication
 
 SOON = 0.05  # in place of STOP_SECONDS, where a test knows that nobody is going to take what waits
 
@@ -562,6 +567,7 @@ def test_clients_whose_loop_ends_without_a_word() -> None:
             other.sync(b"PUB a 0\r\n\r\n")
             until(server, lambda: len(server._connections) == 1)
             assert ask(server, lambda: len(server.hub.sessions)) == 1
+    gc.collect()  # what was forgotten warns here, and not in another test
 
 
 # The log
@@ -647,6 +653,61 @@ def test_an_interrupt_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads() == [] and not server.is_running
     with server, Raw(server) as client:
         assert client.sync() == b""
+
+
+def test_a_server_that_is_started_again_while_somebody_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads stop it; one starts it anew before the other notices that it has ended."""
+    server = Server(port=0)
+    server.start_thread()
+    old = server._thread
+    assert old is not None
+    join = old.join
+
+    def join_late(timeout: float | None = None) -> None:
+        join(timeout)
+        if server._thread is old:
+            server._thread = None
+            server.start_thread()
+
+    monkeypatch.setattr(old, "join", join_late)
+    server.stop_thread()
+    assert server.is_running and len(threads()) == 1
+    server.stop_thread()
+    assert threads() == [] and not server.is_running
+
+
+def test_starting_without_a_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_poll() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server = Server(port=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(reactor_module, "open_poll", no_poll)
+        with pytest.raises(ServerStartError, match="Too many open files"), server:
+            raise AssertionError("unreachable")
+    gc.collect()  # a socket that is still open would warn
+    with server, Raw(server) as client:
+        assert client.sync() == b""
+
+
+def test_sinks_that_answer_each_other_for_ever_do_not_keep_a_server_from_stopping() -> None:
+    class Answering(Sink):
+        def __init__(self, hub: Hub, subject: bytes) -> None:
+            self.hub = hub
+            self.subject = subject
+
+        def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
+            self.hub.emit(self.hub.account, self.subject, b"", b"", b"again")
+
+    def begin() -> None:
+        hub = server.hub
+        hub.account.subscribe(Answering(hub, b"b"), b"a")
+        hub.account.subscribe(Answering(hub, b"a"), b"b")
+
+    with Server(port=0) as server, Raw(server) as client:
+        ask(server, begin)
+        assert client.sync(b"PUB a 0\r\n\r\n") == b""
+    assert threads() == []
 
 
 FEW_DESCRIPTORS = """

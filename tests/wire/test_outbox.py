@@ -228,3 +228,16 @@ def test_free_blocks_are_kept_within_bounds(a_thousand: list[Outbox]) -> None:
         if not free or free[-1] is not out.buf:
             break
     assert sum(map(len, free)) <= 64 * LARGE_BLOCK < 9 << 20
+
+
+def test_an_outbox_whose_blocks_are_taken_goes_back_to_small_ones() -> None:
+    out = Outbox()
+    for size in (LARGE_BLOCK, LARGE_BLOCK, 16):
+        out.write(b"x" * size)
+    sizes = []
+    for _ in range(3):
+        while len(out):
+            out.take()
+        out.write(b"x" * 16)
+        sizes.append(out.size)
+    assert sizes == [LARGE_BLOCK, SMALL_BLOCK, SMALL_BLOCK]

@@ -26,8 +26,8 @@ class MemoryLink:
     """One of two ends. ``pair`` makes both; each needs its outbox before it is started."""
 
     __slots__ = (
-        "_arrived", "_closed", "_outbox", "_owner", "_paused", "_peer", "_readiness", "_relieved", "_scheduled", "_under_way",
-        "blocked", "error",
+        "_arrived", "_closed", "_outbox", "_owner", "_paused", "_peer", "_readiness", "_receiving", "_relieved", "_scheduled",
+        "_under_way", "blocked", "error",
     )  # fmt: skip
 
     def __init__(self, readiness: Readiness) -> None:
@@ -38,6 +38,7 @@ class MemoryLink:
         self._arrived: deque[tuple[bytearray, int] | None] = deque()  # None: the peer has closed
         self._under_way = 0
         self._paused = False
+        self._receiving = False  # the owner is busy; it may run the event loop inside our call, and must not be told the next piece
         self._relieved = False
         self._scheduled = False
         self._closed = False
@@ -68,7 +69,6 @@ class MemoryLink:
             piece, size = outbox.take()
             self._under_way += len(piece)
             if not self._tell(self._peer, self._peer._arrive, (piece, size)):
-                self._peer = None
                 self._arrive(None)  # the peer's loop is gone: after what came before, that is the end
 
     def pause_reading(self) -> None:
@@ -102,6 +102,9 @@ class MemoryLink:
     def _arrive(self, piece: tuple[bytearray, int] | None) -> None:
         """The peer has sent a piece, or closed."""
         if not self._closed:
+            if piece is None:
+                self._peer = None  # it takes nothing any more: whoever waits for that, must not
+                self._relieved = self.blocked
             self._arrived.append(piece)
             self._schedule()
 
@@ -117,7 +120,7 @@ class MemoryLink:
     def _schedule(self) -> None:
         if self._scheduled or self._owner is None:
             return
-        if self._relieved or (self._arrived and not self._paused):
+        if self._relieved or (self._arrived and not self._paused and not self._receiving):
             self._scheduled = True
             self._readiness.defer(self._turn)
 
@@ -127,7 +130,7 @@ class MemoryLink:
         try:
             if self._relieved:
                 self._go_on()
-            if self._arrived and not self._paused and self._owner is not None:
+            if self._arrived and not self._paused and not self._receiving and self._owner is not None:
                 self._hand_over(self._owner)
         finally:
             self._schedule()
@@ -148,8 +151,12 @@ class MemoryLink:
         piece, size = arrived
         if self._peer is not None:
             self._tell(self._peer, self._peer._depart, len(piece))
-        if owner.link_received(piece, size):
-            give_back(piece)
+        self._receiving = True
+        try:
+            if owner.link_received(piece, size):
+                give_back(piece)
+        finally:
+            self._receiving = False
 
     def _shut(self) -> MemoryLink | None:
         """Close this end; return the peer, if it has not been told."""

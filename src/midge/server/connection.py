@@ -33,14 +33,17 @@ log = logging.getLogger("midge.server")
 class Connection:
     """One client. ``on_closed`` is called once, when the link is closed."""
 
-    __slots__ = ("_chunk", "_closed", "_deadline", "_held_back", "_lingers", "_on_closed", "_stall", "_turns", "link", "session")
+    __slots__ = (
+        "_chunk", "_closed", "_deadline", "_held_back", "_lingers", "_on_closed", "_patience", "_stall", "_turns", "link", "session",
+    )  # fmt: skip
 
     def __init__(self, turns: Turns, session: Session, link: Link, on_closed: Callable[[Connection], None]) -> None:
         self._turns = turns
         self._on_closed = on_closed
         self._deadline: float | None = None
         self._held_back: set[Connection] | None = None  # the publishers that are stalled for the sake of this client
-        self._stall: tuple[Connection, asyncio.TimerHandle] | None = None  # for whose sake this one is, and until when
+        self._stall: tuple[Connection, asyncio.TimerHandle, float] | None = None  # for whose sake this one is, until when, since when
+        self._patience = STALL_SECONDS  # how long this one may yet be stalled for what was read last
         self._chunk: bytearray | None = None  # what the session has not done with yet
         self._lingers = False
         self._closed = False
@@ -106,6 +109,7 @@ class Connection:
 
     def _receive(self, chunk: bytearray, size: int) -> bool:
         turns = self._turns
+        self._patience = STALL_SECONDS
         if turns.delay:
             self._keep(chunk)
             turns.reactor.loop.call_later(turns.delay, self._guard, self._receive_late, chunk, size)
@@ -204,20 +208,28 @@ class Connection:
     # Holding publishers back
 
     def _stall_for(self, slow: Peer) -> None:
-        """Do not go on until the slow client has caught up, for STALL_SECONDS at most."""
+        """Do not go on until the slow client has caught up; for STALL_SECONDS at most, all that one read causes taken together."""
         other = slow.transport
         if slow.closing is not None or other is self or not isinstance(other, Connection):
+            self.session.hurried = True
             return
         if other._held_back is None:
             other._held_back = set()
         other._held_back.add(self)
         self.link.pause_reading()
-        self._stall = other, self._turns.reactor.loop.call_later(STALL_SECONDS, self._guard, self._end_stall)
+        timer = self._turns.reactor.loop.call_later(self._patience, self._guard, self._run_out)
+        self._stall = other, timer, self._turns.time()
+
+    def _run_out(self) -> None:
+        """The slow client has not caught up in time."""
+        self.session.hurried = True
+        self._end_stall()
 
     def _end_stall(self) -> None:
         if self._stall is not None:
-            other, timer = self._stall
+            other, timer, since = self._stall
             timer.cancel()
+            self._patience = max(0.0, self._patience - (self._turns.time() - since))
             if other._held_back is not None:
                 other._held_back.discard(self)
             self._stall = None

@@ -8,7 +8,7 @@ from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
-cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH
+cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH
 cdef unsigned long long _MULTIPLIER, _MASK
 
 
@@ -43,7 +43,8 @@ cdef class Hub:
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int)
     cdef _publish(self, Session session, Publication publication, int op)
-    @cython.locals(node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint)
+    @cython.locals(
+        node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, plain=list, at=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t)
     cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
@@ -54,8 +55,10 @@ cdef class Hub:
     cdef Py_ssize_t _choose(self, Py_ssize_t count) except -1
     @cython.locals(first=int, subject=bytes, reply=bytes)
     cdef bint _is_reserved(self, Session session, Publication publication) except -1
-    @cython.locals(account=Account, sub=Subscription)
+    @cython.locals(account=Account, sublist=Sublist, sub=Subscription)
     cdef _say_no_responders(self, Session session, Publication publication)
+    @cython.locals(node=Node, sub=Subscription)
+    cdef Subscription _own(self, Result result, Session session)
     cpdef bint has_more(self) except -1
     @cython.locals(peer=Peer)
     cpdef flush_urgent(self)
@@ -64,9 +67,6 @@ cdef class Hub:
     @cython.locals(out=Outbox)
     cpdef send_early(self, Peer peer)
 
-
-@cython.locals(node=Node, sub=Subscription)
-cdef Subscription _own(Result result, Session session)
 
 cdef bint _is_literal(bytes subject) except -1
 

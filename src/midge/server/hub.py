@@ -10,7 +10,8 @@ A turn is bounded. ``receive`` stops after a budget of work, or when its client 
 and ``dirty``, those who got a message. ``flush_urgent`` and ``flush_some`` send; an outbox of 64 KiB is sent at once.
 
 Backpressure is nats-server's: a publisher that overfills another client's outbox (three quarters of max_pending) is marked
-``stalled_by`` that client, and is not read from for a moment; a client that exceeds max_pending all the same is a slow consumer.
+``stalled_by`` that client, and is not heard for a moment, unless it is ``hurried``: that was long enough for one read. A client that
+exceeds max_pending all the same is a slow consumer.
 """
 
 from __future__ import annotations
@@ -60,9 +61,11 @@ FLUSH_AT = 65536
 WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
 _WORK = WORK
 _WORK_CONTROL = 64  # what else costs as much as how many deliveries: an operation that is no publish,
+_WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of tokens,
 _WORK_SEND = 256  # sending a long outbox,
 _WORK_SHIFT = 9  # 512 bytes of a message,
-_WORK_PUBLISH = 2  # and finding out who gets it
+_WORK_PUBLISH = 2  # and finding out who gets it,
+_WORK_SEARCH = 2  # with each node of the sublist that is looked at
 _SHARED = 256  # CONNECT lines that are remembered for all who say the same
 _MULTIPLIER = 2685821657736338717
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -206,6 +209,7 @@ class Hub:
         if session.closing is not None:
             return True
         session.last_active = now
+        session.hurried = False
         session.parser.receive(chunk, stop)
         return self.proceed(session, now)
 
@@ -221,7 +225,7 @@ class Hub:
                 elif op == NEED_DATA:
                     return True
                 else:
-                    self._work -= _WORK_CONTROL
+                    self._work -= _WORK_CONTROL + _WORK_LINE * (parser.line_end - parser.line_start)
                     session.handle(op, now)
                 if self._work < 0 or session.stalled_by is not None:
                     return session.closing is not None
@@ -244,6 +248,7 @@ class Hub:
             or not result.is_fresh()
         ):
             result = sublist.match(cut(publication.buf, publication.subject_start, publication.subject_end))
+            self._work -= _WORK_SEARCH * sublist.searched
             if cached:
                 producer.last = None if result.stale else result  # type: ignore[union-attr]
         self._work -= _WORK_PUBLISH
@@ -298,7 +303,9 @@ class Hub:
                 if self._deliver(producer, sub, publication):
                     delivered = True
             elif node.plain is not None:
-                for member in node.plain:
+                plain = node.plain
+                for at in range(len(plain)):  # and no further: a sink may subscribe anew each time it is delivered to
+                    member = plain[at]
                     if member is not None and self._deliver(producer, member, publication):
                         delivered = True
         for groups in all_groups:
@@ -312,6 +319,7 @@ class Hub:
         if target is None:
             return self._deliver_to_sink(producer, sub, publication)
         if target.closing is not None or (target is producer and not target.echo):
+            self._work -= 1
             return False
         sub.delivered += 1
         if sub.limit and sub.delivered >= sub.limit:
@@ -334,7 +342,7 @@ class Hub:
             target.log_delivery(sub, publication)
         if out.before + out.fill - out.start > self.flush_at:
             self.send_early(target)
-            if producer is not None and out.before + out.fill - out.start > self.stall_at:
+            if producer is not None and not producer.hurried and out.before + out.fill - out.start > self.stall_at:
                 producer.stalled_by = target
         return True
 
@@ -407,10 +415,26 @@ class Hub:
         """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
         reply = publication.reply()
         account: Account = session.account
-        sub = _own(account.sublist.match_uncached(reply), session)
+        sublist = account.sublist
+        sub = self._own(sublist.match_uncached(reply), session)
+        self._work -= _WORK_CONTROL + _WORK_SEARCH * sublist.searched
         if sub is not None:
             header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % publication.subject()
             session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
+
+    def _own(self, result: Result, session: Session) -> Subscription | None:
+        """Return a subscription of the session among those that match, if it has one that is in no group."""
+        sub: Subscription | None
+        for node in result.nodes:
+            sub = node.one
+            if sub is not None and sub.peer is session:
+                return sub
+            if node.plain is not None:
+                self._work -= len(node.plain)
+                for sub in node.plain:
+                    if sub is not None and sub.peer is session:
+                        return sub
+        return None
 
     # Sending
 
@@ -434,13 +458,16 @@ class Hub:
     def flush_some(self, count: int) -> bool:
         """Do some of what ``flush`` does: route so many messages at most, then send for as many. True while there is more.
 
-        Everybody has a turn before somebody gets their second.
+        Routing ends after a budget of work. Everybody has a turn before somebody gets their second.
         """
         self.flush_urgent()
+        self._work = _WORK
         for _ in range(min(count, len(self._emitted))):
             account, publication = self._emitted.popleft()
             self._emitted_size -= publication.end
             self.route(account, publication, None)
+            if self._work < 0:
+                break
         while count > 0:
             if not self._sending:
                 if not self.dirty:
@@ -464,19 +491,6 @@ class Hub:
         out = peer.outbox
         if peer.closing is None and out.waiting() > self._max_pending:
             peer.overflow()
-
-
-def _own(result: Result, session: Session) -> Subscription | None:
-    """Return a subscription of the session among those that match, if it has one that is in no group."""
-    sub: Subscription | None
-    for node in result.nodes:
-        sub = node.one
-        if sub is not None and sub.peer is session:
-            return sub
-        for sub in node.plain or ():
-            if sub is not None and sub.peer is session:
-                return sub
-    return None
 
 
 def _is_literal(subject: bytes) -> bool:

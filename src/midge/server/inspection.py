@@ -109,14 +109,21 @@ def subscribed(hub: Hub, subject: str, count: int) -> tuple[Future[None], Callab
     """
     future: Future[None] = Future()
 
+    missing = 0  # subscriptions that must come before it is worth while to count again: no more are there than came
+
     def look() -> None:
+        nonlocal missing
         found = sum(matches(_text(sub.subject), subject) for session in hub.sessions.values() for sub in session.subs.values())
-        if found >= count and not future.done():
+        missing = count - found
+        if missing <= 0 and not future.done():
             future.set_result(None)
 
     def notice(_session: Session, sub: Subscription) -> None:
+        nonlocal missing
         if matches(_text(sub.subject), subject):
-            look()
+            missing -= 1
+            if missing <= 0 and not future.done():
+                look()
 
     def forget() -> None:
         if notice in hub.on_subscribed:

@@ -115,6 +115,8 @@ class Listener:
 
     def close(self) -> None:
         """Free the port, also where a forked process has a copy of the socket."""
+        if self._sock.fileno() < 0:
+            return
         self._readiness.cancel(self._listen)
         self._readiness.forget(self)
         try:
@@ -137,7 +139,11 @@ class Listener:
                 return
             self._pause = SHORTEST_PAUSE
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            self._adopt(sock, f"{host}:{address[1]}", self._factory)
+            try:
+                self._adopt(sock, f"{host}:{address[1]}", self._factory)
+            except Exception:  # the safety net: a bug of ours costs this client its connection, and not everybody the port
+                log.exception("internal error, closing the connection")
+                sock.close()
 
     def on_writable(self) -> None:
         raise AssertionError("nobody writes to a listening socket")

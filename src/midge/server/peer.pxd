@@ -8,7 +8,7 @@ cdef class Peer:
     cdef readonly Outbox outbox
     cdef public object transport
     cdef readonly str closing
-    cdef public bint dirty, urgent, blocked, tracing
+    cdef public bint dirty, urgent, blocked, hurried, tracing
     cdef readonly bint echo, headers
     cdef public Peer stalled_by
     cdef public object last

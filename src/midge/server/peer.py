@@ -42,13 +42,14 @@ class Peer:
         headers: it understands headers.
         tracing: what it says and hears is logged.
         stalled_by: the slow receiver for whose sake it should not be read from for a moment.
+        hurried: it has been held back for as long as one read may be: what is left of that read goes on for nobody's sake.
         last: the result of its last match.
         in_msgs, in_bytes, out_msgs, out_bytes: what it has published and got.
     """
 
     __slots__ = (
-        "account", "blocked", "cid", "closing", "dirty", "echo", "headers", "in_bytes", "in_msgs", "kind", "last", "out_bytes", "out_msgs",
-        "outbox", "stalled_by", "tracing", "transport", "urgent",
+        "account", "blocked", "cid", "closing", "dirty", "echo", "headers", "hurried", "in_bytes", "in_msgs", "kind", "last", "out_bytes",
+        "out_msgs", "outbox", "stalled_by", "tracing", "transport", "urgent",
     )  # fmt: skip
 
     def __init__(self, cid: int, kind: str, account: Any) -> None:
@@ -58,7 +59,7 @@ class Peer:
         self.outbox = Outbox()
         self.transport: Any = None
         self.closing: str | None = None
-        self.dirty = self.urgent = self.blocked = self.tracing = False
+        self.dirty = self.urgent = self.blocked = self.hurried = self.tracing = False
         self.echo = True
         self.headers = False
         self.stalled_by: Peer | None = None

@@ -19,6 +19,8 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -44,6 +46,7 @@ __all__ = ["Server"]
 log = logging.getLogger("midge.server")
 
 STOP_SECONDS = 2.0  # how long a stopping server waits for clients to take what is on its way to them
+ANSWER_SECONDS = 0.1  # how often those who wait for the server's thread see whether it still runs
 EVERYBODY = 1 << 62
 T = TypeVar("T")
 
@@ -106,6 +109,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._connections: set[Connection] = set()
         self._refusals = 0
+        self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
         self._starting = False
         self._stopping: asyncio.Future[None] | None = None
         self._all_closed: asyncio.Future[None] | None = None
@@ -159,9 +163,12 @@ class Server:
         link = partial(SocketLink, reactor, self.options.write_deadline)
         try:
             self._listeners = [Listener(reactor, sock, link, self._adopt_socket) for sock in sockets]
-        except NotImplementedError:
+        except (NotImplementedError, OSError) as error:
+            reactor.close()
             for sock in sockets:
                 sock.close()
+            if isinstance(error, OSError):  # no descriptor left for the epoll
+                raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
             raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
         if sockets:
             self.port = sockets[0].getsockname()[1]
@@ -250,7 +257,8 @@ class Server:
             if not self._leave.done():
                 self._leave.set_result(None)
             thread.join()
-        self._thread = None
+        if self._thread is thread:  # and not one that was started meanwhile
+            self._thread = None
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -303,23 +311,35 @@ class Server:
         """
         if self._is_here():
             raise RuntimeError("this would hold up the server's own event loop: use `await server.subscribed(...)`")
-        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count))
+        future, forget = self._ask(lambda turns: self._wait_for(turns, subject, count))
         try:
             future.result(timeout)
         except TimeoutError:
             raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
         finally:
-            self._tell(forget)
+            with suppress(ServerStartError):  # stopped meanwhile
+                self._tell(forget)
 
     async def subscribed(self, subject: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
         """The same for a coroutine, in the server's loop or another."""
-        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count))
+        future, forget = self._ask(lambda turns: self._wait_for(turns, subject, count))
         try:
             await asyncio.wait_for(asyncio.wrap_future(future), timeout)
         except TimeoutError:
             raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
         finally:
-            self._tell(forget)
+            with suppress(ServerStartError):  # stopped meanwhile
+                self._tell(forget)
+
+    def _wait_for(self, turns: Turns, subject: str, count: int) -> tuple[Future[None], Callable[[], None]]:
+        future, forget = inspection.subscribed(turns.hub, subject, count)
+        self._waiting.add(future)
+
+        def forget_both() -> None:
+            self._waiting.discard(future)
+            forget()
+
+        return future, forget_both
 
     def disconnect(self, client: int | str) -> int:
         """Close the connection of this number, or all connections of this name. Return how many there were."""
@@ -369,11 +389,15 @@ class Server:
             except BaseException as error:
                 answer.set_exception(error)
 
-        self._tell(call)
+        loop = self._tell(call)
+        while not answer.done():
+            wait_for([answer], ANSWER_SECONDS)
+            if not answer.done() and not loop.is_running():
+                raise ServerStartError("the server's event loop does not run")
         return answer.result()
 
-    def _tell(self, call: Callable[[], None]) -> None:
-        """Call it in the server's own thread, soon."""
+    def _tell(self, call: Callable[[], None]) -> asyncio.AbstractEventLoop:
+        """Call it in the server's own thread, soon; return the event loop there."""
         loop = self._loop
         if loop is None:
             raise ServerStartError("the server is not running")
@@ -381,6 +405,7 @@ class Server:
             loop.call_soon_threadsafe(call)
         except RuntimeError as error:
             raise ServerStartError("the server's event loop is closed") from error
+        return loop
 
     def _is_here(self) -> bool:
         """True in the server's own event loop."""
@@ -468,9 +493,13 @@ class Server:
                 connection.abort(SERVER_SHUTDOWN)
         self._connections.clear()
         if self._turns is not None:
-            self._turns.hub.flush()
+            self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
             self._turns.reactor.close()
             self._turns = None
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(ServerStartError("the server was stopped"))
+        self._waiting.clear()
         self._loop = None
 
     def _announce(self, hub: Hub) -> None:

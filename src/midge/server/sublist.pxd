@@ -42,7 +42,7 @@ cdef class Sublist:
     cdef object _watches
     cdef public Py_ssize_t routing
     cdef readonly bint unsettled
-    cdef readonly Py_ssize_t count
+    cdef readonly Py_ssize_t count, searched
     cdef readonly unsigned long long inserts, removes, matches, hits
 
     @cython.locals(tokens=list, token=bytes, node=Node, child=Node, begins=bint)
@@ -102,8 +102,8 @@ cdef _join(Node node, Subscription sub)
 @cython.locals(group=Group, last=Subscription)
 cdef bint _leave_group(Node node, Subscription sub) except -1
 
-@cython.locals(node=Node, child=Node, grouped=list, later=list, at=Py_ssize_t, count=Py_ssize_t)
-cdef _collect(Node root, list tokens, Result result)
+@cython.locals(node=Node, child=Node, grouped=list, later=list, at=Py_ssize_t, count=Py_ssize_t, searched=Py_ssize_t)
+cdef Py_ssize_t _collect(Node root, list tokens, Result result) except -1
 
 cdef _add(Node node, Result result, list grouped)
 

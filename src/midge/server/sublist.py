@@ -102,12 +102,13 @@ class Sublist:
         routing: how many passes over the members of a result are under way; whoever makes one counts it.
         unsettled: True if there is something to ``settle`` when ``routing`` is 0 again.
         count: subscriptions present.
+        searched: how many nodes the last match went through; 0 where the result was kept.
         inserts, removes, matches, hits: how often each happened; a hit is a match answered from the results that are kept.
     """
 
     __slots__ = (
         "_crowded", "_holes", "_results", "_root", "_watches",
-        "count", "hits", "inserts", "matches", "removes", "routing", "unsettled",
+        "count", "hits", "inserts", "matches", "removes", "routing", "searched", "unsettled",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -118,6 +119,7 @@ class Sublist:
         self._watches: Watches | None = None  # nobody watches
         self.routing = 0
         self.unsettled = False
+        self.searched = 0
         self.count = self.inserts = self.removes = self.matches = self.hits = 0
 
     def insert(self, sub: Subscription) -> bool:
@@ -172,10 +174,11 @@ class Sublist:
         old = self._results.get(subject)
         if old is not None and old.is_fresh():
             self.hits += 1
+            self.searched = 0
             return old
         tokens = subject.split(b".")
         result = Result(subject)
-        _collect(self._root, tokens, result)
+        self.searched = _collect(self._root, tokens, result)
         if old is None:
             self._results.add(result, tokens[0])
         else:
@@ -186,7 +189,7 @@ class Sublist:
         """Return the same as ``match``, for one use: neither looks it up nor keeps it. For subjects that are published to once."""
         self.matches += 1
         result = Result(subject)
-        _collect(self._root, subject.split(b"."), result)
+        self.searched = _collect(self._root, subject.split(b"."), result)
         return result
 
     def watch(self, subject: bytes, callback: Callable[[bool], object], queue: bytes | None = None) -> Watch:
@@ -455,10 +458,14 @@ def _leave_group(node: Node, sub: Subscription) -> bool:
     return True
 
 
-def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
-    """Add what matches the tokens below the root. A stack and not recursion: a hostile subject has thousands of tokens."""
+def _collect(root: Node, tokens: list[bytes], result: Result) -> int:
+    """Add what matches the tokens below the root, and return how many nodes were looked at.
+
+    A stack and not recursion: a hostile subject has thousands of tokens.
+    """
+    searched = 0
     if _has_empty_token(tokens):
-        return
+        return searched
     count = len(tokens)
     grouped: list[Node] = []
     later: list[tuple[Node, int]] = []
@@ -466,6 +473,7 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
     at = 0
     while True:
         while at < count:
+            searched += 1
             if node.rest is not None:
                 _add(node.rest, result, grouped)
             if node.star is not None:
@@ -482,6 +490,7 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> None:
         node, at = later.pop()
     if grouped:
         result.groups = _by_name(grouped)
+    return searched
 
 
 def _add(node: Node, result: Result, grouped: list[Node]) -> None:

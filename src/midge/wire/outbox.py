@@ -162,6 +162,8 @@ class Outbox:
             self._drop_first()
         else:
             block, fill = self.buf, self.fill
+            self._is_busy = self._grew or fill > _SMALL
+            self._grew = False
             self.buf = _NOTHING
             self.fill = self.size = 0
         if start:
