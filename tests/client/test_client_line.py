@@ -198,6 +198,22 @@ async def test_what_comes_inside_a_callback_waits_for_its_end() -> None:
     await nc.close()
 
 
+async def test_nothing_is_parsed_after_an_error_of_the_protocol() -> None:
+    """Not what came meanwhile, either: nobody knows where an operation begins in it."""
+    nc, link = await opened()
+    got: list[bytes] = []
+
+    def callback(message: midge.Message) -> None:
+        got.append(message.data)
+        link.come(msg("a", 1, b"late"))
+
+    nc.subscribe("a", callback=callback)
+    link.come(msg("a", 1, b"1"), b"garbage\r\n")
+    await turns(10)
+    assert got == [b"1"] and nc.is_closed
+    await nc.close()
+
+
 # Room
 
 
