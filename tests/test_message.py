@@ -7,6 +7,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+import time
 import weakref
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -73,6 +74,31 @@ def test_lookup_without_case() -> None:
     assert headers.get("other", None) is None and headers.get("other", 7) == 7
     with pytest.raises(KeyError):
         headers["other"]
+
+
+def test_many_headers_are_looked_up_as_few_are() -> None:
+    few, many = Headers({"a": "1"}), Headers([("a", "1"), *((f"x{i}", str(i)) for i in range(100))])
+    for headers in (few, many):
+        assert headers["A"] == "1" and "b" not in headers and 7 not in headers and headers.get("b") is None
+        headers.add("B", "2")
+        headers.add("b", "3")
+        assert headers["b"] == "2"
+        headers["B"] = "4"
+        assert headers["b"] == "4" and headers.get_all("b") == ["4"]
+        copied = copy.copy(headers)
+        del headers["b"]
+        assert "b" not in headers and copied["b"] == "4"
+        headers.update(a=["5", "6"])
+        assert headers["a"] == "5" and pickle.loads(pickle.dumps(headers))["a"] == "5"
+    assert dict(many)["x99"] == "99" and len(dict(many)) == 101
+
+
+def test_looking_at_very_many_headers_does_not_take_forever() -> None:
+    """Anybody who may publish can send a megabyte of them, and a look at each must not be a look at all for each."""
+    headers = Headers.parse(b"NATS/1.0\r\n" + b"".join(b"%x:1\r\n" % i for i in range(40_000)) + b"\r\n")
+    before = time.process_time()
+    assert len(dict(headers)) == len(list(headers.items())) == 40_000
+    assert time.process_time() - before < 10  # it was minutes
 
 
 def test_setting_replaces_at_the_place_of_the_first() -> None:

@@ -19,6 +19,7 @@ from midge.errors import InvalidHeaderError, LocalProtocolError
 __all__ = ["Headers", "HeadersLike", "Message"]
 
 VERSION = b"NATS/1.0"
+FEW = 16  # pairs that are looked through one by one
 _NAME = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\x00]")
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates, but for the escapes of bytes that are not UTF-8
@@ -46,10 +47,11 @@ class Headers(MutableMapping[str, str]):
         InvalidHeaderError: a name is not an HTTP token, or a value is not a str or holds CR, LF or NUL.
     """
 
-    __slots__ = ("_pairs", "description", "status")
+    __slots__ = ("_firsts", "_pairs", "description", "status")
 
     def __init__(self, headers: HeadersLike | None = None, *, status: int | None = None, description: str = "") -> None:
         self._pairs: list[tuple[str, str]] = []
+        self._firsts: dict[str | None, str] | None = None  # value by folded name, made by a look into many pairs
         self.status = status
         self.description = description
         if headers is None:
@@ -77,6 +79,7 @@ class Headers(MutableMapping[str, str]):
     def __setitem__(self, name: str, value: str) -> None:
         """Replace every value of this name by one, at the place of the first."""
         _check(name, value)
+        self._firsts = None
         folded = name.lower()
         places = [i for i, pair in enumerate(self._pairs) if pair[0].lower() == folded]
         if not places:
@@ -89,6 +92,7 @@ class Headers(MutableMapping[str, str]):
     def __delitem__(self, name: str) -> None:
         if name not in self:
             raise KeyError(name)
+        self._firsts = None
         folded = name.lower()
         self._pairs = [pair for pair in self._pairs if pair[0].lower() != folded]
 
@@ -145,6 +149,7 @@ class Headers(MutableMapping[str, str]):
     def add(self, name: str, value: str) -> None:
         """Append a value, keeping those that the name has."""
         _check(name, value)
+        self._firsts = None
         self._pairs.append((name, value))
 
     def update(self, headers: Any = (), /, **more: str) -> None:
@@ -191,10 +196,20 @@ class Headers(MutableMapping[str, str]):
 
     def _first(self, name: object) -> str | None:
         folded = name.lower() if isinstance(name, str) else None
+        if len(self._pairs) > FEW:
+            return self._find(folded)
         for key, value in self._pairs:
             if key.lower() == folded:
                 return value
         return None
+
+    def _find(self, folded: str | None) -> str | None:
+        """As ``_first``, where there are many pairs: who sends them must not make every look cost as much as all of them."""
+        if self._firsts is None:
+            self._firsts = {}
+            for key, value in self._pairs:
+                self._firsts.setdefault(key.lower(), value)
+        return self._firsts.get(folded)
 
     def _folded(self) -> dict[str, list[str]]:
         values: dict[str, list[str]] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -671,6 +673,35 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
     assert (await request).data == b"answer"
     await reader
     assert nc.is_closed and link.closed
+
+
+async def test_a_drain_of_very_many_that_finish_one_by_one() -> None:
+    """It does not look at all that are left each time one has finished."""
+    nc, link = await opened()
+    count = 3000
+    steps: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(count)]
+    finished: list[int] = []
+
+    async def callback(number: int, message: midge.Message) -> None:
+        await steps[number]
+        finished.append(number)
+
+    for number in range(count):
+        nc.subscribe("a", callback=functools.partial(callback, number))
+    link.come(*(msg("a", sid) for sid in range(1, count + 1)))
+    await turns(100)
+    task = asyncio.ensure_future(nc.drain())
+    await turns()
+    link.come(b"PONG\r\n")
+    before = time.process_time()
+    for step in steps:
+        step.set_result(None)
+        await turns(3)
+    assert time.process_time() - before < 5  # it was a quarter of a minute
+    await turns(10)
+    link.come(b"PONG\r\n")
+    await task
+    assert finished == list(range(count))
 
 
 async def test_a_drain_does_not_wait_for_loops_that_were_left() -> None:

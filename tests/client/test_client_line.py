@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ import midge
 from midge.client.session import HIGH_WATER, SLICE
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """An error of an application's that lets nobody add to it."""
+
+    code: int
 
 
 # Slices
@@ -190,6 +198,22 @@ async def test_what_comes_inside_a_callback_waits_for_its_end() -> None:
     await nc.close()
 
 
+async def test_nothing_is_parsed_after_an_error_of_the_protocol() -> None:
+    """Not what came meanwhile, either: nobody knows where an operation begins in it."""
+    nc, link = await opened()
+    got: list[bytes] = []
+
+    def callback(message: midge.Message) -> None:
+        got.append(message.data)
+        link.come(msg("a", 1, b"late"))
+
+    nc.subscribe("a", callback=callback)
+    link.come(msg("a", 1, b"1"), b"garbage\r\n")
+    await turns(10)
+    assert got == [b"1"] and nc.is_closed
+    await nc.close()
+
+
 # Room
 
 
@@ -284,6 +308,24 @@ async def test_a_callback_that_always_fails_does_not_flood_the_log(caplog: pytes
     await nc.close()
     assert caplog.records[-1].message == "630 more: ValueError (in the callback of the subscription to 'a')"
     assert len(caplog.records) == 11
+
+
+async def test_an_error_that_takes_no_note_is_reported_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[Exception] = []
+    nc, link = await opened(error_callback=errors.append)
+    refused = Refused(7)
+
+    def callback(message: midge.Message) -> None:
+        raise refused
+
+    nc.subscribe("a", callback=callback)
+    sub = nc.subscribe("b")
+    link.come(msg("a", 1), msg("b", 2))
+    await sub.next(1)
+    await turns()
+    assert errors == [refused] and nc.is_connected
+    assert "in the callback of the subscription to 'a'" in caplog.text
+    await nc.close()
 
 
 async def test_counted_errors_are_logged_after_a_while(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,12 @@
 """What -ERR means: every text that nats-server sends to a client, and some that nobody sends."""
 
+import time
+
 import pytest
 from fakes import open_session, subscribe
 
 from midge.client.refusals import Refusal, read_refusal
+from midge.client.states import Refused
 from midge.errors import AuthorizationError, PermissionsViolationError, ServerError
 
 DENIED = 'Permissions Violation for Subscription to "a.>"'
@@ -41,6 +44,23 @@ TEXTS: list[tuple[str, type[ServerError], tuple[str | None, str | None, int | No
 def test_read(text: str, kind: type[ServerError], about: tuple[str | None, str | None, int | None]) -> None:
     refusal = read_refusal(text)
     assert (type(refusal.error), refusal.error.text, refusal[1:]) == (kind, text, about)
+
+
+def test_a_long_text_is_read_in_no_time() -> None:
+    text = 'Permissions Violation for Subscription to "' + '" using queue "' * 6000 + "x"
+    before = time.process_time()
+    assert read_refusal(text).subject == ""
+    assert time.process_time() - before < 2  # it was a minute
+
+
+def test_no_more_of_a_text_is_kept_than_any_server_says() -> None:
+    """A thousand errors may wait for a slow error callback."""
+    session = open_session()
+    longest = 'Permissions Violation for Subscription to "' + "\\x01" * 4000 + '"'
+    session.receive_data(b"-ERR '" + longest.encode() + b"'\r\n-ERR '" + b"x" * 1_000_000 + b"'\r\n")
+    one, other = session.take_events()
+    assert one == Refused(longest)
+    assert isinstance(other, Refused) and len(other.text) < 20_000
 
 
 def test_find() -> None:

@@ -195,10 +195,12 @@ class Line:
                 self._finish_slice()
         except RemoteProtocolError as error:
             self._cause = self._cause or error
+            self._early.clear()  # nobody knows where an operation begins in it
             is_done = True
         except Exception as error:  # the driver's safety net: a bug of ours must not leave a connection that nobody reads
             log.exception("internal error, closing the connection")
             self._cause = self._cause or error
+            self._early.clear()
             is_done = True
         except BaseException as error:  # an interrupt, not in a callback but in our own code: nobody knows how far it got
             self._loop.call_soon(self.lose, ConnectionClosedError(f"interrupted by {type(error).__name__}"))

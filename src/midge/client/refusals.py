@@ -22,7 +22,9 @@ _KINDS: tuple[tuple[str, type[ServerError]], ...] = (
     ("authentication expired", AuthorizationError),  # of a user or of an account
     ("authentication revoked", AuthorizationError),
 )
-_SUBSCRIPTION = re.compile(r'permissions violation for subscription to "(.*?)"(?: using queue "(.*?)")?(?: \(sid "(\d{1,18})"\))?', re.I)
+# A quoted name ends at the first quotation mark that is not escaped: there is nothing to search, however long a hostile text is.
+_NAME = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_SUBSCRIPTION = re.compile(rf'permissions violation for subscription to {_NAME}(?: using queue {_NAME})?(?: \(sid "(\d{{1,18}})"\))?', re.I)
 
 
 class Refusal(NamedTuple):
@@ -50,7 +52,7 @@ def read_refusal(text: str) -> Refusal:
     """Read the text of an -ERR."""
     folded = text.lower()
     kind = next((kind for part, kind in _KINDS if part in folded), ServerError)
-    found = _SUBSCRIPTION.fullmatch(text) or _SUBSCRIPTION.match(text)
+    found = _SUBSCRIPTION.match(text)
     if found is None:
         return Refusal(kind(text))
     return Refusal(kind(text), _unquote(found[1]), _unquote(found[2]), None if found[3] is None else int(found[3]))

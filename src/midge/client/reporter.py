@@ -61,8 +61,7 @@ class Reporter:
             cause, error = error, RuntimeError(f"the callback ended with {type(error).__name__}").with_traceback(error.__traceback__)
             error.__cause__ = cause
         where = f"in the callback of the subscription to {subject!r}"
-        if where not in getattr(error, "__notes__", ()):  # the same error may be raised again and again
-            error.add_note(where)
+        _note(error, where)
         self.report(error, where)
 
     def close(self) -> None:
@@ -115,6 +114,15 @@ class Reporter:
             self._log(RuntimeError(f"the error callback waited for something that was cancelled: {cancelled!r}"), "")
         except Exception as failure:  # an error callback that fails has nobody left to tell but the log
             self._log(failure, "in the error callback")
+
+
+def _note(error: BaseException, where: str) -> None:
+    """Note where an error was raised, unless it is an error of the application's that lets nobody; the log says it in any case."""
+    try:
+        if where not in getattr(error, "__notes__", ()):  # the same error may be raised again and again
+            error.add_note(where)
+    except Exception as refusal:  # a frozen dataclass, for one
+        log.debug("%s takes no note: %r", type(error).__name__, refusal)
 
 
 def is_cancelled() -> bool:

@@ -62,6 +62,7 @@ FLUSH_AT = 65536  # bytes that wait for the end of the loop's turn at most
 HIGH_WATER = 1 << 20  # bytes that may wait before publishing really waits, and before no more is parsed
 SLICE = 64  # operations that are parsed before the driver looks at the clock
 MAX_SERVER_PAYLOAD = 64 << 20  # what a server may send us in one message, whatever max_payload it announced
+MAX_REFUSAL = 1 << 14  # bytes of an -ERR that are kept: it may hold the names of one protocol line, every byte of them escaped
 MAX_SERVER_LINE = 1 << 20  # a MSG line is longer than the PUB line that it comes from, and some servers allow long ones
 
 _GREETING = SessionState.GREETING  # these, declared in the .pxd, cost nothing on the message path
@@ -341,7 +342,7 @@ class Session:
         elif op == PONG:
             self._take_pong()
         elif op == ERR:
-            text = self.parser.line().decode("utf-8", "surrogateescape").strip()
+            text = self.parser.line()[:MAX_REFUSAL].decode("utf-8", "surrogateescape").strip()
             self._events.append(Refused(text.strip("'")))
 
     def _take_pong(self) -> None:

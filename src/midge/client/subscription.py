@@ -397,12 +397,15 @@ class Consumers:
         return {consumer: consumer.taken for consumer in self._all if me is not None and consumer.task is me}
 
     async def wait(self, asking: dict[Consumer, int], is_over: Callable[[], bool], only: Subscription | None = None) -> None:
-        """Return when all have finished, those of one subscription or of all, or when it is over."""
-        while not is_over() and (busy := self._busy(asking, only)):
+        """Return when all have finished, those of one subscription or of all, or when it is over.
+
+        It waits for one after the other: each may finish in a turn of its own, and thousands are not to be looked through each time.
+        """
+        while not is_over() and (busy := self._busy(asking, only)) is not None:
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._changed.append(changed)
             try:
-                await asyncio.wait({changed, *busy}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({changed, busy}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._changed.remove(changed)
 
@@ -418,15 +421,15 @@ class Consumers:
             if not changed.get_loop().is_closed():
                 changed.get_loop().call_soon_threadsafe(self.tell)
 
-    def _busy(self, asking: dict[Consumer, int], only: Subscription | None) -> set[asyncio.Task[Any]]:
-        return {
-            consumer.task
-            for consumer in self._all
-            if consumer.task is not None
-            and not consumer.task.done()
-            and (only is None or consumer.subscription is only)
-            and asking.get(consumer) != consumer.taken
-        }
+    def _busy(self, asking: dict[Consumer, int], only: Subscription | None) -> asyncio.Task[Any] | None:
+        """Return the task of one that is to be waited for."""
+        for consumer in self._all:
+            task = consumer.task
+            if task is None or task.done() or (only is not None and consumer.subscription is not only):
+                continue
+            if asking.get(consumer) != consumer.taken:
+                return task
+        return None
 
 
 def _is_loss(error: MidgeError) -> bool:
