@@ -29,9 +29,9 @@ from midge.server import server as module
 from midge.server import session as session_module
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.options import ServerOptions
-from midge.server.peer import Peer
+from midge.server.peer import Peer, Sink
 from midge.server.server import Server
-from midge.server.sublist import Sink, Subscription
+from midge.server.sublist import Subscription
 from midge.wire.outbox import Outbox
 from midge.wire.publication import Publication
 
