@@ -675,10 +675,10 @@ async def test_a_drain_waits_for_callbacks_loops_and_requests() -> None:
     assert nc.is_closed and link.closed
 
 
-async def test_a_drain_of_very_many_that_finish_one_by_one() -> None:
-    """It does not look at all that are left each time one has finished."""
+@pytest.mark.parametrize(("count", "each"), [(3000, False), (700, True)])
+async def test_a_drain_of_very_many_that_finish_one_by_one(count: int, each: bool) -> None:
+    """Of a client, or of each subscription: nobody looks at all that are left each time one has finished."""
     nc, link = await opened()
-    count = 3000
     steps: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(count)]
     finished: list[int] = []
 
@@ -686,13 +686,12 @@ async def test_a_drain_of_very_many_that_finish_one_by_one() -> None:
         await steps[number]
         finished.append(number)
 
-    for number in range(count):
-        nc.subscribe("a", callback=functools.partial(callback, number))
+    subs = [nc.subscribe("a", callback=functools.partial(callback, number)) for number in range(count)]
     link.come(*(msg("a", sid) for sid in range(1, count + 1)))
     await turns(100)
-    task = asyncio.ensure_future(nc.drain())
+    drains = [asyncio.ensure_future(sub.drain()) for sub in subs] if each else [asyncio.ensure_future(nc.drain())]
     await turns()
-    link.come(b"PONG\r\n")
+    link.come(*[b"PONG\r\n"] * len(drains))
     before = time.process_time()
     for step in steps:
         step.set_result(None)
@@ -700,8 +699,9 @@ async def test_a_drain_of_very_many_that_finish_one_by_one() -> None:
     assert time.process_time() - before < 5  # it was a quarter of a minute
     await turns(10)
     link.come(b"PONG\r\n")
-    await task
+    await asyncio.gather(*drains)
     assert finished == list(range(count))
+    await nc.close()
 
 
 async def test_a_drain_does_not_wait_for_loops_that_were_left() -> None:

@@ -361,7 +361,7 @@ class Consumer:
 
     def __del__(self) -> None:
         """A loop was left. It may be gone in another thread, where the garbage collector happened to run."""
-        self._consumers.tell_from_anywhere()
+        self._consumers.tell_from_anywhere(self.subscription)
 
 
 class Consumers:
@@ -373,7 +373,7 @@ class Consumers:
 
     def __init__(self) -> None:
         self._all: WeakSet[Consumer] = WeakSet()
-        self._changed: list[asyncio.Future[None]] = []
+        self._changed: dict[asyncio.Future[None], Subscription | None] = {}  # who waits, and for the consumers of which subscription
 
     def add(self, consumer: Consumer) -> None:
         """It may begin to take messages."""
@@ -382,7 +382,7 @@ class Consumers:
     def remove(self, consumer: Consumer) -> None:
         """It takes no more."""
         self._all.discard(consumer)
-        self.tell()
+        self._tell_of(consumer.subscription)
 
     def subscriptions(self) -> set[Subscription]:
         """Return the subscriptions that are taken from."""
@@ -403,23 +403,30 @@ class Consumers:
         """
         while not is_over() and (busy := self._busy(asking, only)) is not None:
             changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._changed.append(changed)
+            self._changed[changed] = only
             try:
                 await asyncio.wait({changed, busy}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                self._changed.remove(changed)
+                del self._changed[changed]
 
     def tell(self) -> None:
-        """Somebody has finished, or it is over."""
+        """It is over."""
         for changed in self._changed:
             if not changed.done():
                 changed.set_result(None)
 
-    def tell_from_anywhere(self) -> None:
-        """The same, from any thread."""
+    def tell_from_anywhere(self, subscription: Subscription) -> None:
+        """A consumer of this subscription takes no more; called in any thread."""
         for changed in list(self._changed):
-            if not changed.get_loop().is_closed():
-                changed.get_loop().call_soon_threadsafe(self.tell)
+            if self._changed.get(changed) in (None, subscription) and not changed.get_loop().is_closed():
+                changed.get_loop().call_soon_threadsafe(self._tell_of, subscription)
+                return
+
+    def _tell_of(self, subscription: Subscription) -> None:
+        """A consumer of this subscription takes no more: tell those whom that concerns. Thousands may be drained at once."""
+        for changed, only in self._changed.items():
+            if only in (None, subscription) and not changed.done():
+                changed.set_result(None)
 
     def _busy(self, asking: dict[Consumer, int], only: Subscription | None) -> asyncio.Task[Any] | None:
         """Return the task of one that is to be waited for."""
