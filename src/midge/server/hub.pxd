@@ -44,7 +44,7 @@ cdef class Hub:
     @cython.locals(first=int)
     cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(
-        node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, plain=list, at=Py_ssize_t)
+        node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, left=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t)
     cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1

@@ -303,9 +303,11 @@ class Hub:
                 if self._deliver(producer, sub, publication):
                     delivered = True
             elif node.plain is not None:
-                plain = node.plain
-                for at in range(len(plain)):  # and no further: a sink may subscribe anew each time it is delivered to
-                    member = plain[at]
+                left = len(node.plain)  # and no more: a sink may subscribe anew each time it is delivered to
+                for member in node.plain:
+                    if left == 0:
+                        break
+                    left -= 1
                     if member is not None and self._deliver(producer, member, publication):
                         delivered = True
         for groups in all_groups:
