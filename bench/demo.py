@@ -18,7 +18,7 @@ import nats
 from servers import Server, nats_server
 
 import midge
-from midge.server.server import new_event_loop
+from midge.server.thread import new_event_loop
 
 MSGS = 100_000
 

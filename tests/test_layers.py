@@ -44,7 +44,7 @@ RULES = [
     Rule("link.deadlines"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
-    Rule("client.connection client.attempt client.line", f"link link.* wire.* client.* {BELOW}", pure=False),
+    Rule("client.connection client.attempt client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
@@ -53,7 +53,8 @@ RULES = [
     Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
-    Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", "uvloop", pure=False),
+    Rule("server.thread", "", "uvloop", pure=False),
+    Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
 
@@ -140,7 +141,7 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
-        "client.attempt", "client.line", "server.connection", "server.listener", "server.server", "server.turns",
+        "client.attempt", "client.driver", "server.connection", "server.listener", "server.server", "server.turns",
     }  # fmt: skip
 
 

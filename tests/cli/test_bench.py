@@ -99,7 +99,7 @@ def test_what_is_not_compiled_says_so(capsys: pytest.CaptureFixture[str], monkey
         monkeypatch.setattr(package, "compiled", compiled)
         assert main(["bench", "pub", "--embedded", "--msgs", "1"]) == 0
         assert capsys.readouterr().err == ("" if compiled else f"midge: {NOT_COMPILED}\n")
-        monkeypatch.setattr(demo_module, "_SPEED_MSGS", 10)
+        monkeypatch.setattr(demo_module, "COUNT", 10)
         assert main(["demo"]) == 0
         assert (NOT_COMPILED in capsys.readouterr().out) is not compiled
 
@@ -146,7 +146,7 @@ def test_a_demo_that_does_not_hold_says_which(capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr(demo_module, "_JOBS", 0)  # no job is ever done: the part runs out of patience
     monkeypatch.setattr(demo_module, "_PATIENCE", 1.0)
     monkeypatch.setattr(demo_module, "_MATCHING", ("orders.eu.new",))
-    monkeypatch.setattr(demo_module, "_SPEED_MSGS", 10)
+    monkeypatch.setattr(demo_module, "COUNT", 10)
     assert main(["demo"]) == 1
     out, err = capsys.readouterr()
     assert out.count("✗") == 2 and "2 of the claims did not hold." in out

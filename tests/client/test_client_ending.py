@@ -549,7 +549,7 @@ async def test_a_drain_delivers_what_is_on_its_way(loop_factory: LoopFactory, to
 async def drain_in_one_go(nc: midge.Client, subs: list[midge.Subscription]) -> None:
     """Drain the subscriptions one by one but so that their UNSUBs come before one PING, as the script has it."""
     connection = nc._connection
-    await connection._line.ponged(nc._session.stop(list(subs)))
+    await connection._driver.ponged(nc._session.stop(list(subs)))
     await connection.consumers.wait({}, lambda: False)
 
 

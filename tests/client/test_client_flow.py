@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeLink, FakeServer, Peer, info, is_waiting, msg, open_session, opened, turns
 
 import midge
-from midge.client.line import LOW_WATER, Heartbeat
+from midge.client.driver import LOW_WATER, Heartbeat
 from midge.client.requests import Request, Requests
 from midge.client.room import READY
 from midge.client.session import FLUSH_AT, HIGH_WATER
@@ -153,7 +153,7 @@ async def test_a_wait_for_room_may_be_cancelled_and_awaited_again() -> None:
     link.take()
     await asyncio.gather(*tasks)
     await room
-    assert nc._connection._line.progress._waiting == {}
+    assert nc._connection._driver.progress._waiting == {}
     await nc.close()
 
 

@@ -113,9 +113,9 @@ async def test_a_thread_in_debug_mode_does_not_stop_the_client_from_sending() ->
     """``call_soon`` raises there, and nothing may remember that something was scheduled."""
     asyncio.get_running_loop().set_debug(True)
     nc, link = await opened()
-    line = nc._connection._line
-    assert line is not None
-    assert isinstance(await in_thread(line.schedule), RuntimeError)
+    driver = nc._connection._driver
+    assert driver is not None
+    assert isinstance(await in_thread(driver.schedule), RuntimeError)
     await nc.publish("a")
     await turns()
     assert link.sent() == b"PUB a 0\r\n\r\n"
@@ -269,7 +269,7 @@ async def test_the_other_waits_are_coroutines() -> None:
 
 async def test_an_unclosed_client_says_so_by_name() -> None:
     nc, link = await opened()
-    nc._connection._line.close()  # type: ignore[union-attr]
+    nc._connection._driver.close()  # type: ignore[union-attr]
     del link
     with pytest.warns(ResourceWarning, match="unclosed client <Client nats://in.process:4222>"):
         del nc
@@ -321,3 +321,5 @@ def test_the_loop_is_closed() -> None:
         home.close()
         with pytest.raises(RuntimeError, match="belongs to another event loop"):
             nc.publish("a")
+        del nc
+        gc.collect()  # here, where it may say that it was not closed

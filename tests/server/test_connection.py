@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from raw import PATIENCE, Raw, ask, until
 
-from midge.link import READ
+from midge.link import READ, LinkOwner
 from midge.link.socket import SocketLink
 from midge.server import connection as module
 from midge.server import server as server_module
 from midge.server import session as session_module
+from midge.server import thread as thread_module
 from midge.server.connection import Connection
 from midge.server.hub import Hub
 from midge.server.server import Server
@@ -40,7 +41,7 @@ SMALL = 4096  # for SO_RCVBUF: the kernel takes little on behalf of a client tha
 @pytest.fixture(params=LOOPS, ids=lambda factory: factory.__module__.partition(".")[0], autouse=True)
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop of a server in its own thread. No PING after two seconds comes between what a client hears."""
-    monkeypatch.setattr(server_module, "new_event_loop", request.param)
+    monkeypatch.setattr(thread_module, "new_event_loop", request.param)
     monkeypatch.setattr(session_module, "FIRST_PING", 1e6)
 
 
@@ -441,11 +442,19 @@ def test_a_bug_while_sending_costs_only_that_client(name: str, caplog: pytest.Lo
 
 
 def test_a_bug_while_greeting_costs_only_that_client(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_buggy = False
+
+    class BuggyLink(SocketLink):
+        def start(self, owner: LinkOwner) -> None:
+            if is_buggy:
+                raise ZeroDivisionError("a bug")
+            super().start(owner)
+
+    monkeypatch.setattr(server_module, "SocketLink", BuggyLink)
     with Server(port=0) as server, Raw(server) as other:
-        with monkeypatch.context() as patch:
-            patch.setattr(server_module, "SocketLink", type("BuggyLink", (SocketLink,), {"start": lambda *_: 1 // 0}))
-            with socket.create_connection((server.host, server.port)) as refused:
-                assert refused.recv(4096) == b""
+        is_buggy = True
+        with socket.create_connection((server.host, server.port)) as refused:
+            assert refused.recv(4096) == b""
         assert other.sync() == b"" and ask(server, lambda: len(server.hub.sessions)) == 1
     assert "ZeroDivisionError" in caplog.text
 

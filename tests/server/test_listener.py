@@ -13,6 +13,7 @@ from raw import Raw
 from midge.errors import ServerStartError
 from midge.server import listener as module
 from midge.server import server as server_module
+from midge.server import thread as thread_module
 from midge.server.listener import open_sockets
 from midge.server.server import Server
 
@@ -54,7 +55,7 @@ def test_all_addresses_of_a_name_on_one_port(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_server_is_reached_at_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lambda *_, **__: BOTH)
-        patch.setattr(server_module, "new_event_loop", asyncio.new_event_loop)  # uvloop asks the C library itself
+        patch.setattr(thread_module, "new_event_loop", asyncio.new_event_loop)  # uvloop asks the C library itself
         server = Server(host="some.name", port=0)
         server.start_thread()
     try:

@@ -27,6 +27,7 @@ from midge.errors import ServerStartError
 from midge.link import reactor as reactor_module
 from midge.server import server as module
 from midge.server import session as session_module
+from midge.server import thread as thread_module
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.options import ServerOptions
 from midge.server.peer import Peer, Sink
@@ -203,7 +204,7 @@ def test_an_event_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "new_event_loop", fail)
+        patch.setattr(thread_module, "new_event_loop", fail)
         server = Server(port=0)
         with pytest.raises(OSError, match="Too many open files"):
             server.__enter__()
@@ -264,7 +265,7 @@ def test_what_ends_the_thread_before_its_time_is_raised_where_it_is_stopped(capl
     with pytest.raises(SystemExit, match="enough"), server:
         assert server._loop is not None and server._thread is not None
         server._loop.call_soon_threadsafe(leave)
-        server._thread.join(30)
+        server._thread._thread.join(30)
         assert not server.is_running
         with pytest.raises(ServerStartError, match="not running"):
             server.clients()
@@ -661,7 +662,7 @@ def test_a_server_that_is_started_again_while_somebody_waits_for_its_end(monkeyp
     server.start_thread()
     old = server._thread
     assert old is not None
-    join = old.join
+    join = old._thread.join
 
     def join_late(timeout: float | None = None) -> None:
         join(timeout)
@@ -669,7 +670,7 @@ def test_a_server_that_is_started_again_while_somebody_waits_for_its_end(monkeyp
             server._thread = None
             server.start_thread()
 
-    monkeypatch.setattr(old, "join", join_late)
+    monkeypatch.setattr(old._thread, "join", join_late)
     server.stop_thread()
     assert server.is_running and len(threads()) == 1
     server.stop_thread()

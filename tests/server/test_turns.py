@@ -13,6 +13,7 @@ from hubs import new_client, new_hub
 from raw import Raw, ask, until
 
 from midge.link.socket import SocketLink
+from midge.server import server as server_module
 from midge.server import session as session_module
 from midge.server import turns as module
 from midge.server.connection import Connection
@@ -30,13 +31,13 @@ def no_early_ping(monkeypatch: pytest.MonkeyPatch) -> None:
 def sends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SocketLink]]:
     """The links that have sent, in order."""
     found: list[SocketLink] = []
-    send = SocketLink._send
 
-    def noted(link: SocketLink, views: list[memoryview]) -> int:
-        found.append(link)
-        return send(link, views)
+    class NotedLink(SocketLink):
+        def _send(self, views: list[memoryview]) -> int:
+            found.append(self)
+            return super()._send(views)
 
-    monkeypatch.setattr(SocketLink, "_send", noted)
+    monkeypatch.setattr(server_module, "SocketLink", NotedLink)
     yield found
 
 

@@ -29,7 +29,8 @@ from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
 from midge.server.hub import NATS_VERSION
 from midge.server.options import ServerOptions
-from midge.server.server import Server, new_event_loop
+from midge.server.server import Server
+from midge.server.thread import new_event_loop
 
 __all__ = ["USAGE", "Settings", "serve", "settings_of"]
 

@@ -18,7 +18,8 @@ import click
 import midge
 from midge.client.client import Connecting
 from midge.errors import MidgeError
-from midge.server.server import Server, new_event_loop
+from midge.server.server import Server
+from midge.server.thread import new_event_loop
 
 __all__ = ["Target", "run_async", "target_options"]
 

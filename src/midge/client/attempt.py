@@ -1,6 +1,6 @@
 """One attempt to reach one server: dial, (TLS, once it is there), INFO, CONNECT, PONG, all within one deadline.
 
-It gives a line whose session is open, or an error, and then leaves no socket behind.
+It gives a driver whose session is open, or an error, and then leaves no socket behind.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from typing import Any, Protocol, runtime_checkable
 
-from midge.client.line import Line
+from midge.client.driver import Driver
 from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
@@ -54,12 +54,12 @@ class Attempt:
         self._loop = loop
         self._server = server
         self._timeout = timeout
-        self._line = Line(loop, session, self)
+        self._driver = Driver(loop, session, self)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._cause: BaseException | None = None
 
-    async def run(self) -> Line:
-        """Return a line whose session is open.
+    async def run(self) -> Driver:
+        """Return a driver whose session is open.
 
         Raises:
             OSError: the server cannot be reached.
@@ -67,22 +67,22 @@ class Attempt:
         """
         try:
             async with asyncio.timeout(self._timeout):
-                self._line.start(await self._dial())
+                self._driver.start(await self._dial())
                 await self._opened
             if self._cause is not None:  # opened and lost in the same turn of the loop
                 raise self._cause
         except TimeoutError as error:
-            self._line.close()
+            self._driver.close()
             if str(error):  # the system's, for a socket; ours says nothing of itself
                 raise
             raise self.refusal or MidgeTimeoutError("connecting", self._timeout) from None
         except BaseException:
-            self._line.close()
+            self._driver.close()
             raise
-        return self._line
+        return self._driver
 
     async def _dial(self) -> Link:
-        outbox = self._line.session.outbox
+        outbox = self._driver.session.outbox
         if not isinstance(self._server, Address):
             return self._server.open_link(self._loop, outbox)
         sock = await dial(self._loop, self._server)
@@ -92,16 +92,16 @@ class Attempt:
             sock.close()
             raise
 
-    # What the line says
+    # What the driver says
 
-    def line_heard(self, happening: Happening) -> None:
+    def driver_heard(self, happening: Happening) -> None:
         if type(happening) is Opened and not self._opened.done():
             self._opened.set_result(None)
         elif type(happening) is Refused:
             self.refusal = read_refusal(happening.text).error
 
-    def line_lost(self, cause: BaseException) -> None:
-        self._line.close()
+    def driver_lost(self, cause: BaseException) -> None:
+        self._driver.close()
         self._cause = self.refusal or cause
         if not self._opened.done():
             self._opened.set_exception(self._cause)

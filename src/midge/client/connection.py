@@ -1,10 +1,10 @@
 """A client's connection: what it is, what happens to it, and what comes of that.
 
 TABLE says for every state and event which state follows and what is done, in order; ``happen`` looks it up. A connection ends in one
-of its rows: lost, drained or closed (``states`` has the words). It has a Line while it is open, and for a moment after it was
-closed, to send what is left. What outlives a line is its Interest, its Counters, and the Subscriptions.
+of its rows: lost, drained or closed (``states`` has the words). It has a Driver while it is open, and for a moment after it was
+closed, to send what is left. What outlives a driver is its Interest, its Counters, and the Subscriptions.
 
-Waits that end: whoever waits does so in the line (PONGs, room), in ``_requests``, in ``consumers`` or in a subscription, and the step
+Waits that end: whoever waits does so in the driver (PONGs, room), in ``_requests``, in ``consumers`` or in a subscription, and the step
 ``_end_waits`` ends all of them.
 
 A client belongs to one event loop and its thread: its ``home``, which refuses others.
@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 from midge.client import states
 from midge.client.attempt import Attempt, InProcessServer, connect_error
+from midge.client.driver import Driver
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
-from midge.client.line import Line
 from midge.client.options import Options, check_timeout
 from midge.client.refusals import read_refusal
 from midge.client.reporter import Reporter
@@ -71,7 +71,7 @@ class Connection:
         version: our version, for CONNECT.
 
     Attributes:
-        session: the line's; before there is a line, one that refuses everything.
+        session: the driver's; before there is a driver, one that refuses everything.
         home: the thread and process that may use it, and the publisher that messages answer through. Set before ``open``.
     """
 
@@ -89,7 +89,7 @@ class Connection:
         self._encoder = PublishEncoder(options.outbound_limit)
         self.session = Session(lambda _: b"", self.interest, self._encoder, self.counters, None)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._line: Line | None = None
+        self._driver: Driver | None = None
         self._attempt: Attempt | None = None
         self._requests: Requests | None = None
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
@@ -115,12 +115,12 @@ class Connection:
                 session = self._new_session(server)
                 self._attempt = Attempt(loop, server, session, self.options.timeout)
                 try:
-                    line = await self._attempt.run()
+                    driver = await self._attempt.run()
                 except (OSError, MidgeError) as error:
                     self._pool.note_refusal(server, error)
                 else:
                     self._pool.note_success(server)
-                    self._take_line(line, server.url, self._attempt.refusal)
+                    self._take_driver(driver, server.url, self._attempt.refusal)
                     return
         finally:
             self._attempt = None
@@ -130,24 +130,24 @@ class Connection:
         connect = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
         return Session(connect, self.interest, self._encoder, self.counters, self.home.publisher)
 
-    def _take_line(self, line: Line, address: str, refusal: ServerError | None) -> None:
+    def _take_driver(self, driver: Driver, address: str, refusal: ServerError | None) -> None:
         self.address = address
-        self._line = line
+        self._driver = driver
         self.happen(Event.OPENED)
         if refusal is not None:
-            self._last_refusal = line.chunks, refusal
+            self._last_refusal = driver.chunks, refusal
             self.report(refusal)
 
     # What the application says
 
     def make_room(self, waiting: int) -> Answer:
         """A publish has left ``waiting`` bytes in the outbox: arrange for sending; return what the publisher is to await."""
-        line = self._line
-        assert line is not None
-        line.schedule()
+        driver = self._driver
+        assert driver is not None
+        driver.schedule()
         if waiting < FLUSH_AT:
             return READY
-        line.flush()
+        driver.flush()
         return Turn() if len(self.session.outbox) < HIGH_WATER else Room(self.wait_for_room)
 
     async def wait_for_room(self) -> None:
@@ -156,11 +156,11 @@ class Connection:
         Raises:
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        line = self._line
-        if line is not None:
-            line.flush()
+        driver = self._driver
+        if driver is not None:
+            driver.flush()
             while len(self.session.outbox) >= HIGH_WATER and self.state is not State.CLOSED:
-                await line.progress.wait()
+                await driver.progress.wait()
         self._refuse_closed()
 
     def subscribe(self, feed: Feed) -> None:
@@ -173,15 +173,15 @@ class Connection:
         if self.state is State.DRAINING:
             raise ConnectionDrainingError()
         self.session.subscribe(feed)
-        self._live_line().schedule()
+        self._live_driver().schedule()
 
     def unsubscribe(self, feed: Feed, limit: int = 0) -> None:
         """Unsubscribe a feed, at once or after limit messages in all."""
         self.home.check()
         self.session.unsubscribe(feed, limit)
-        if self._line is not None:
-            self._line.take_events()
-            self._line.schedule()
+        if self._driver is not None:
+            self._driver.take_events()
+            self._driver.schedule()
 
     async def flush(self, timeout: float | None) -> None:
         """Return when the server has answered a PING sent now: it has seen everything before it.
@@ -195,7 +195,7 @@ class Connection:
         number = self.session.ping()
         try:
             async with asyncio.timeout(timeout):
-                await self._live_line().ponged(number)
+                await self._live_driver().ponged(number)
         except TimeoutError:
             raise MidgeTimeoutError("PONG", timeout) from None
 
@@ -204,8 +204,8 @@ class Connection:
         self.home.check()
         if timeout is not None:
             check_timeout(timeout)
-        loop, line, requests, session = self._loop, self._line, self._requests, self.session
-        assert loop is not None and line is not None and requests is not None
+        loop, driver, requests, session = self._loop, self._driver, self._requests, self.session
+        assert loop is not None and driver is not None and requests is not None
         deadline = None if timeout is None else loop.time() + timeout
         try:
             if len(session.outbox) >= HIGH_WATER:
@@ -215,7 +215,7 @@ class Connection:
             token = session.request(subject, data, headers, Request(future))
             if deadline is not None:
                 requests.watch(token, deadline)
-            line.hurry()
+            driver.hurry()
             try:
                 message = await future
             finally:
@@ -235,7 +235,7 @@ class Connection:
         try:
             async with asyncio.timeout(self.options.drain_timeout):
                 if subscription.sid in self.interest.feeds:
-                    await self._live_line().ponged(self.session.stop([subscription]))
+                    await self._live_driver().ponged(self.session.stop([subscription]))
                 await self.consumers.wait(asking, self._is_closed, subscription)
         except TimeoutError:
             raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
@@ -268,11 +268,11 @@ class Connection:
         try:
             async with asyncio.timeout(self.options.drain_timeout):
                 feeds = [feed for feed in interest.feeds.values() if feed is not interest.answers]
-                await self._live_line().ponged(session.stop(feeds))
+                await self._live_driver().ponged(session.stop(feeds))
                 await self.consumers.wait(asking, self._is_closed)
                 while interest.requests:
                     await requests.wait()
-                await self._live_line().ponged(session.ping())
+                await self._live_driver().ponged(session.ping())
         except TimeoutError:
             raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
         finally:
@@ -294,7 +294,7 @@ class Connection:
         await self._close(caller)
 
     async def _close(self, caller: asyncio.Task[Any] | None) -> None:
-        """See a connection that is CLOSED to its end: what is left goes out, the line is closed, callbacks are stopped.
+        """See a connection that is CLOSED to its end: what is left goes out, the driver is closed, callbacks are stopped.
 
         But not those that may be waiting for this: the task that runs it, and the one that asked for it.
         """
@@ -321,10 +321,10 @@ class Connection:
 
     async def _send_what_is_left(self) -> None:
         """Wait until the server has taken what is left, for CLOSE_SECONDS at most."""
-        if self._line is not None:
+        if self._driver is not None:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._line.sent()
+                    await self._driver.sent()
             except TimeoutError:
                 pass
         left = len(self.session.outbox)
@@ -360,19 +360,19 @@ class Connection:
     def _is_closed(self) -> bool:
         return self.state is State.CLOSED
 
-    def _live_line(self) -> Line:
-        """Return the line, for who has just been let through by the session."""
-        assert self._line is not None
-        return self._line
+    def _live_driver(self) -> Driver:
+        """Return the driver, for who has just been let through by the session."""
+        assert self._driver is not None
+        return self._driver
 
-    # What the line says
+    # What the driver says
 
-    def line_heard(self, happening: Happening) -> None:
+    def driver_heard(self, happening: Happening) -> None:
         self._HEARD[type(happening)](self, happening)
 
-    def line_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: BaseException) -> None:
         chunk, refusal = self._last_refusal
-        if refusal is not None and chunk == self._live_line().chunks:  # else the server went on after it, and it is not the reason
+        if refusal is not None and chunk == self._live_driver().chunks:  # else the server went on after it, and it is not the reason
             cause = refusal
         self.happen(Event.LOST, cause)
 
@@ -384,7 +384,7 @@ class Connection:
         """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""
         refusal = read_refusal(refused.text)
         if not isinstance(refusal.error, PermissionsViolationError):
-            self._last_refusal = self._live_line().chunks, refusal.error
+            self._last_refusal = self._live_driver().chunks, refusal.error
         feed = refusal.find(self.interest)
         if feed is None or not self._refuse_feed(feed, refused.text):
             self.report(refusal.error)
@@ -431,19 +431,19 @@ class Connection:
             step(self, cause)
 
     def _begin(self, _: BaseException | None) -> None:
-        """Publish and subscribe through the line that there is now."""
-        assert self._loop is not None and self._line is not None
-        line = self._line
-        line.listener = self
-        line.beat(self.options.ping_interval, self.options.max_pings_out)
-        self.session = line.session
+        """Publish and subscribe through the driver that there is now."""
+        assert self._loop is not None and self._driver is not None
+        driver = self._driver
+        driver.listener = self
+        driver.beat(self.options.ping_interval, self.options.max_pings_out)
+        self.session = driver.session
         self.home.enter(self.session)
         self._requests = Requests(self._loop, self.interest.requests)
 
     def _cut(self, _: BaseException | None) -> None:
-        """Close the line at once."""
-        if self._line is not None:
-            self._line.close()
+        """Close the driver at once."""
+        if self._driver is not None:
+            self._driver.close()
 
     def _forget_what_is_left(self, _: BaseException | None) -> None:
         self.session.outbox.clear()
@@ -460,8 +460,8 @@ class Connection:
         for feed in self.interest.clear():
             if isinstance(feed, Subscription):
                 feed.end(session.closed_error)
-        if self._line is not None:
-            self._line.end_waits(session.closed_error)
+        if self._driver is not None:
+            self._driver.end_waits(session.closed_error)
         if self._requests is not None:
             self._requests.stop()
             self._requests.fail(session.closed_error)

@@ -17,6 +17,7 @@ from weakref import WeakSet
 from midge.client.publisher import Publisher
 from midge.client.room import Answer, Elsewhere
 from midge.client.session import Session
+from midge.client.states import SessionState
 from midge.errors import ConnectionClosedError
 
 __all__ = ["Home"]
@@ -75,6 +76,8 @@ class Home:
         Raises:
             RuntimeError: another event loop runs, or the client's is closed.
         """
+        if self.publisher._session.state == SessionState.CLOSED:  # which is told to whoever asks
+            return
         running = asyncio._get_running_loop()
         if self._loop is not None and (self._loop.is_closed() or (running is not self._loop and running is not None)):
             raise RuntimeError("this client belongs to another event loop, the one that it was connected in: connect() again in this one")

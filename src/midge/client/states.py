@@ -1,14 +1,14 @@
 """What a session and a connection can be, and what can happen to them. The words of the client, each with its one meaning:
 
-attempt    one try to reach one server: it gives a line (a session and its link) or an error
-line       one socket while it lasts; a connection outlives its lines
+attempt    one try to reach one server: it gives a driver (a session and its link) or an error
+driver     what joins a session to its link, for one socket; a connection outlives its drivers
 refuse     to say no: the server by -ERR, we by raising
-lose       to be left without a line that was still wanted
+lose       to be left without a driver that was still wanted
 drain      to finish what was begun, then to close
 close      what the application asks of a connection, and what is done with a session and a link when they are no longer wanted
 end        of a subscription or a wait: nothing more will come
 stop       of a subscription that drains: UNSUB is sent, what the server sent before it still comes
-cut        of a line: closed without sending what is left
+cut        of a driver: its link is closed without sending what is left
 take       of messages: to remove from a buffer;  discard: to forget them there
 """
 
@@ -33,7 +33,7 @@ class SessionState(IntEnum):
 
 
 class State(Enum):
-    """What a connection is. RECONNECTING, once it is there, stands between OPEN and CLOSED: without a line, but not ended."""
+    """What a connection is. RECONNECTING, once it is there, stands between OPEN and CLOSED: without a driver, but not ended."""
 
     CONNECTING = "connecting"
     OPEN = "open"
@@ -45,7 +45,7 @@ class Event(Enum):
     """What happens to a connection; its table of states says what comes of it."""
 
     OPENED = "an attempt has succeeded"
-    LOST = "the line is lost"
+    LOST = "the link is lost"
     DRAIN = "the application drains"
     DRAINED = "what was begun is finished, or never will be"
     CLOSE = "the application closes"

@@ -11,7 +11,8 @@ cdef class Reactor:
     cdef readonly object loop
     cdef public object after
     cdef readonly object _poll
-    cdef object _ready, _queue, _deadlines, _timer
+    cdef object _ready, _queue, _timer
+    cdef readonly object _deadlines
     cdef readonly dict _links
     cdef Chunks _chunks
     cdef double _timer_due

@@ -16,7 +16,6 @@ import asyncio
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -38,6 +37,7 @@ from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.listener import Listener, open_sockets
 from midge.server.options import ServerOptions
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
+from midge.server.thread import ServerThread
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
 
@@ -113,9 +113,7 @@ class Server:
         self._starting = False
         self._stopping: asyncio.Future[None] | None = None
         self._all_closed: asyncio.Future[None] | None = None
-        self._thread: threading.Thread | None = None
-        self._leave: Future[None] = Future()
-        self._failure: BaseException | None = None
+        self._thread: ServerThread | None = None
 
     @property
     def url(self) -> str:
@@ -233,14 +231,9 @@ class Server:
         self._check_process()
         if self._thread is not None or self.is_running:
             raise ServerStartError("the server runs already")
-        ready: Future[None] = Future()
-        self._leave = Future()
-        self._failure = None
-        thread = threading.Thread(target=self._run, args=(ready, self._leave), name=f"midge-server-{self.port}", daemon=True)
-        thread.start()
-        self._thread = thread
+        self._thread = thread = ServerThread(self, f"midge-server-{self.port}")
         try:
-            ready.result()
+            thread.start()
         except BaseException:  # an interrupt of the caller's too: nobody is going to stop it
             self.stop_thread()
             raise
@@ -253,15 +246,12 @@ class Server:
         """
         self._check_process()
         thread = self._thread
-        if thread is not None:
-            if not self._leave.done():
-                self._leave.set_result(None)
-            thread.join()
-        if self._thread is thread:  # and not one that was started meanwhile
-            self._thread = None
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        try:
+            if thread is not None:
+                thread.stop()
+        finally:
+            if self._thread is thread:  # and not one that was started meanwhile
+                self._thread = None
 
     def __enter__(self) -> Server:
         self.start_thread()
@@ -270,24 +260,6 @@ class Server:
     def __exit__(self, *_: object) -> None:
         if self._thread is None or self._process == os.getpid():  # in a forked process the block ends, but the server is the parent's
             self.stop_thread()
-
-    def _run(self, ready: Future[None], leave: Future[None]) -> None:
-        """The thread: an event loop that lives until it is left."""
-
-        async def serve() -> None:
-            async with self:
-                ready.set_result(None)
-                await asyncio.wrap_future(leave)
-
-        try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(serve())
-        except BaseException as error:
-            if not ready.done():
-                ready.set_exception(error)
-                return
-            log.critical("the server's thread has ended: %r", error, exc_info=error)
-            self._failure = error
 
     # Looking into it, and disturbing it
 
@@ -512,13 +484,3 @@ class Server:
             host = f"[{self.host}]" if ":" in self.host else self.host
             log.info("Listening for client connections on %s:%d", host, self.port)
         log.info("Server is ready")
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return uvloop's event loop if it is installed, else asyncio's."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop

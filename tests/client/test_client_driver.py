@@ -1,4 +1,4 @@
-"""A line parses in slices: no chunk keeps the loop or fills the outbox, and nothing that a callback does desynchronises it."""
+"""A driver parses in slices: no chunk keeps the loop or fills the outbox, and nothing that a callback does desynchronises it."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Line: one socket while it lasts. It joins a Session to a Link, to a clock and to the waits that no other socket can end.
+"""Driver: what drives one socket while it lasts. It joins a Session to a Link, to a clock and to the waits that no other socket can end.
 
 Its one rule: after every call into the session, take its events, wake whom it woke, send its outbox. Writes of one turn of the
 event loop are sent together at the end of the turn, or as soon as 64 KiB have gathered; there is no timer in between.
 
 What came is parsed in slices. After SLICE_SECONDS everybody else has a turn of the loop; while the outbox is past its high-water
 mark, nothing is parsed; either way reading pauses until the chunk is done with. A callback that runs an event loop of its own cannot
-make the line parse inside itself: what comes meanwhile waits.
+make the driver parse inside itself: what comes meanwhile waits.
 
-A line tells one *listener*: an Attempt while the connection is being opened, then the Connection.
+A driver tells one *listener*: an Attempt while the connection is being opened, then the Connection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from midge.client.states import Happening, Ponged
 from midge.errors import ConnectionClosedError, RemoteProtocolError
 from midge.link import Link
 
-__all__ = ["Heartbeat", "Line", "Listener", "Pongs", "Progress"]
+__all__ = ["Heartbeat", "Driver", "Listener", "Pongs", "Progress"]
 
 log = logging.getLogger("midge.client")
 
@@ -33,16 +33,16 @@ HURRIES = 2  # requests that are sent each by itself, until something has come
 
 
 class Listener(Protocol):
-    """What a line tells."""
+    """What a driver tells."""
 
-    def line_heard(self, happening: Happening) -> None:
+    def driver_heard(self, happening: Happening) -> None:
         """Something happened that is not a message."""
 
-    def line_lost(self, cause: BaseException) -> None:
-        """The line is lost. The listener must close it."""
+    def driver_lost(self, cause: BaseException) -> None:
+        """The link is lost. The listener must close it."""
 
 
-class Line:
+class Driver:
     """One socket's session and link.
 
     Args:
@@ -71,7 +71,7 @@ class Line:
         self._is_paused = False  # reading is, because there is still something to parse
         self._is_done = True  # the chunk is parsed to its end
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
-        self._cause: BaseException | None = None  # why the line is lost, once the chunk is done with
+        self._cause: BaseException | None = None  # why the link is lost, once the chunk is done with
 
     def start(self, link: Link) -> None:
         """Speak and listen."""
@@ -123,16 +123,16 @@ class Line:
                 if type(happening) is Ponged:
                     self.pongs.reach(happening.number)
                 else:
-                    self.listener.line_heard(happening)
+                    self.listener.driver_heard(happening)
 
     def lose(self, cause: BaseException) -> None:
-        """The line is lost: tell the listener, once what came before is parsed."""
+        """The link is lost: tell the listener, once what came before is parsed."""
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
             self.session.outbox.clear()  # nobody takes it any more, and it must not keep the rest from being parsed
             self._loop.call_soon(self._go_on)
         else:
-            self.listener.line_lost(cause)
+            self.listener.driver_lost(cause)
 
     def end_waits(self, error: Callable[[], Exception]) -> None:
         """No PONG will come, and no room."""
@@ -253,7 +253,7 @@ class Line:
             if len(self.session.outbox) < HIGH_WATER:
                 self._loop.call_soon(self._go_on)  # otherwise when the link gets on
         elif self._cause is not None:
-            self.listener.line_lost(self._cause)
+            self.listener.driver_lost(self._cause)
         else:
             self._set_paused(False)
 
