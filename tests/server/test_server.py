@@ -648,7 +648,7 @@ def test_an_interrupt_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(port=0)
     futures: list[type[Future[None]]] = [Interrupted, Future]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "Future", lambda: futures.pop(0)())
+        patch.setattr(thread_module, "Future", lambda: futures.pop(0)())
         with pytest.raises(KeyboardInterrupt):
             server.__enter__()
     assert threads() == [] and not server.is_running
