@@ -28,6 +28,7 @@ MODULES = [
     "midge.client.session",
     "midge.client.publisher",
     "midge.server.peer",
+    "midge.server.tokens",
     "midge.server.results",
     "midge.server.sublist",
     "midge.server.account",

@@ -33,7 +33,7 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
-    "server.results server.session server.sublist server.trace server.watch"
+    "server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [

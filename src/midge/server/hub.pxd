@@ -66,8 +66,3 @@ cdef class Hub:
     cpdef bint flush_some(self, Py_ssize_t count) except -1
     @cython.locals(out=Outbox)
     cpdef send_early(self, Peer peer)
-
-
-cdef bint _is_literal(bytes subject) except -1
-
-cdef bint _is_gateway(bytes subject) except -1

@@ -41,6 +41,7 @@ if cython.compiled:
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.sublist import Group, Node, Subscription
+    from cython.cimports.midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
@@ -50,6 +51,7 @@ else:
     from midge.server.results import Result
     from midge.server.session import Session
     from midge.server.sublist import Group, Node, Subscription
+    from midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
@@ -283,7 +285,7 @@ class Hub:
         if session.tracing:
             self._work -= _WORK_CONTROL
             trace.log_publish(session, op)
-        if session.pedantic and not _is_literal(publication.subject()):
+        if session.pedantic and not is_literal(publication.subject()):
             session.send_error("Invalid Publish Subject")
         first = publication.buf[publication.subject_start]
         if (first == 36 or first == 95 or publication.reply_end) and self._is_reserved(session, publication):
@@ -397,7 +399,7 @@ class Hub:
         first = publication.buf[publication.subject_start]
         if first == 36 or first == 95:
             subject = publication.subject()
-            if subject.startswith(b"$NRG.") or _is_gateway(subject):
+            if is_reserved(subject):
                 session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
                 session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
                 return True
@@ -407,7 +409,7 @@ class Hub:
         if first != 36 and first != 95:
             return False
         reply = publication.reply()
-        if not (reply.startswith(b"_R_.") or (reply.startswith(b"$JS.ACK.") and len(reply) > 8) or _is_gateway(reply)):
+        if not is_reserved_reply(reply):
             return False
         session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
         session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
@@ -493,14 +495,3 @@ class Hub:
         out = peer.outbox
         if peer.closing is None and out.waiting() > self._max_pending:
             peer.overflow()
-
-
-def _is_literal(subject: bytes) -> bool:
-    """True if no token is empty, ``*`` or ``>``: what a pedantic client may publish to (nats-server's IsValidLiteralSubject)."""
-    tokens = subject.split(b".")
-    return not (b"" in tokens or b"*" in tokens or b">" in tokens)
-
-
-def _is_gateway(subject: bytes) -> bool:
-    """True for the subjects between clusters: a prefix and something behind it, in the old form and the new."""
-    return (subject.startswith(b"_GR_.") and len(subject) > 5) or (subject.startswith(b"$GR.") and len(subject) > 4)

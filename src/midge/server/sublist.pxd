@@ -66,15 +66,6 @@ cdef class Sublist:
     cdef _changed(self, Subscription sub, list tokens)
 
 
-@cython.locals(token=bytes, left=Py_ssize_t)
-cdef bint _is_pattern(list tokens) except -1
-
-@cython.locals(token=bytes)
-cdef bint _has_empty_token(list tokens) except -1
-
-@cython.locals(token=bytes)
-cdef bint _has_wildcard(list tokens) except -1
-
 cdef Node _child(Node node, bytes token)
 
 @cython.locals(child=Node)

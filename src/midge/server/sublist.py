@@ -28,9 +28,11 @@ else:
 if cython.compiled:
     from cython.cimports.midge.server.peer import Peer, Sink
     from cython.cimports.midge.server.results import Result, Results
+    from cython.cimports.midge.server.tokens import has_empty_token, has_wildcard, is_pattern
 else:
     from midge.server.peer import Peer, Sink
     from midge.server.results import Result, Results
+    from midge.server.tokens import has_empty_token, has_wildcard, is_pattern
 
 __all__ = ["Group", "Node", "Sublist", "Subscription"]
 
@@ -126,7 +128,7 @@ class Sublist:
         """Add a subscription. False where its subject is malformed: an empty token, or a token after ``>``."""
         assert sub._at < 0, "it is in a sublist already"
         tokens = sub.subject.split(b".")
-        if not _is_pattern(tokens):
+        if not is_pattern(tokens):
             return False
         node = self._root
         for token in tokens:
@@ -206,7 +208,7 @@ class Sublist:
         Raises:
             ValueError: no subscription could have that subject.
         """
-        if not _is_pattern(subject.split(b".")):
+        if not is_pattern(subject.split(b".")):
             raise ValueError(f"malformed subject: {subject!r}")
         if self._watches is None:
             self._watches = Watches()
@@ -299,39 +301,13 @@ class Sublist:
         first = tokens[0]
         if first == _STAR or first == _REST:
             self._results.end_all()
-        elif _has_wildcard(tokens):
+        elif has_wildcard(tokens):
             self._results.end_era(first)
         else:
             self._results.forget(sub.subject)
         if self._watches is not None and self._watches.note((sub.subject, sub.queue)):
             self.unsettled = True
             self.settle()
-
-
-# Tokens: loops, because ``in`` compares bytes as any objects, several times slower than C does
-
-
-def _is_pattern(tokens: list[bytes]) -> bool:
-    left = len(tokens)
-    for token in tokens:
-        left -= 1
-        if not token or (left and token == _REST):
-            return False
-    return True
-
-
-def _has_empty_token(tokens: list[bytes]) -> bool:
-    for token in tokens:
-        if not token:
-            return True
-    return False
-
-
-def _has_wildcard(tokens: list[bytes]) -> bool:
-    for token in tokens:
-        if token == _STAR or token == _REST:
-            return True
-    return False
 
 
 def _child(node: Node, token: bytes) -> Node | None:
@@ -464,7 +440,7 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> int:
     A stack and not recursion: a hostile subject has thousands of tokens.
     """
     searched = 0
-    if _has_empty_token(tokens):
+    if has_empty_token(tokens):
         return searched
     count = len(tokens)
     grouped: list[Node] = []
