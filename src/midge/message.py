@@ -61,6 +61,8 @@ class Headers(MutableMapping[str, str]):
             if status is None:
                 self.status, self.description = headers.status, headers.description
             return
+        if isinstance(headers, (str, bytes)):
+            raise TypeError(f"headers are a mapping or pairs of name and value, not {type(headers).__name__}")
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             if isinstance(value, str):
                 self.add(name, value)
@@ -289,7 +291,7 @@ class Message:
         """The inline status that a server sent, such as 503 (no responders), or None."""
         return None if self._block is None and self._headers is None else self.headers.status
 
-    def respond(self, data: bytes = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
+    def respond(self, data: bytes | bytearray | memoryview = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
         """Publish an answer to the reply subject; sent without awaiting too, awaiting only holds back a fast publisher.
 
         Raises:

@@ -68,7 +68,7 @@ async def test_connect(loop_factory: LoopFactory) -> None:
         url = server.url.replace("//", "//u:hunter2@")
         nc = await midge.connect(url, name="me", echo=False)
         assert nc.is_connected and not nc.is_closed
-        assert nc.connected_url == server.url and repr(nc) == f"<Client {server.url}>"
+        assert nc.connected_url == server.url and repr(nc) == f"<Client 'me' {server.url}>"
         assert (nc.server_info.server_name, nc.max_payload, nc.server_info.client_id) == ("S", 1000, 7)
         assert nc.stats == midge.Stats(0, 0, 0, 0)
         assert await nc.rtt() > 0

@@ -751,3 +751,18 @@ def test_the_parts_of_a_message_can_come_one_byte_at_a_time() -> None:
     for byte in message:
         slow.say(bytes([byte]))
     assert subscriber.heard() == b"HMSG a.b 1 r 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
+
+
+def test_a_hook_that_fails_costs_nobody_anything(caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub()
+    told: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    for hooks in (hub.on_connected, hub.on_subscribed, hub.on_closed):
+        hooks += [fail, lambda *_: told.append("told")]
+    client = new_client(hub, b"SUB a 1\r\nSUB b 2\r\n")
+    client.session.receive_eof()
+    assert told == ["told"] * 4 and hub.sessions == {} and hub.account.sublist.count == 0
+    assert caplog.text.count("ZeroDivisionError: a bug") == 4

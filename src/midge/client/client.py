@@ -109,7 +109,8 @@ class Client(Publisher):
         return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes)
 
     def __repr__(self) -> str:
-        return f"<Client {self.connected_url or 'not connected'}{' closed' if self.is_closed else ''}>"
+        name = "" if self._options.name is None else f"{self._options.name!r} "
+        return f"<Client {name}{self.connected_url or 'not connected'}{' closed' if self.is_closed else ''}>"
 
     async def flush(self, timeout: float | None = 10.0) -> None:
         """Return when the server has seen everything that was published and subscribed before.

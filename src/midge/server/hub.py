@@ -167,17 +167,21 @@ class Hub:
 
     def opened(self, session: Session) -> None:
         """The session's first CONNECT was accepted."""
-        for hook in self.on_connected:
-            hook(session)
+        self.tell(self.on_connected, session)
 
     def remove(self, session: Session, reason: str) -> None:
         """Take out a session that has begun to close."""
-        if self.sessions.pop(session.cid, None) is None:
-            return
-        account: Account = session.account
-        account.remove(session)
-        for hook in self.on_closed:
-            hook(session, reason)
+        if self.sessions.pop(session.cid, None) is not None:
+            session.account.remove(session)
+            self.tell(self.on_closed, session, reason)
+
+    def tell(self, hooks: list[Callable[..., None]], *what: object) -> None:
+        """Call hooks. The safety net: what one raises is logged, and whoever came, went or subscribed is none the worse for it."""
+        for hook in hooks:
+            try:
+                hook(*what)
+            except Exception:
+                log.exception("internal error in a hook")
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""

@@ -117,7 +117,9 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect, such as ``nats://127.0.0.1:4222``."""
+        """Where clients connect, such as ``nats://127.0.0.1:4222``. Where no port is open it is no address: ``pipe://`` and the name."""
+        if not self._listen:
+            return f"pipe://{self.options.name or 'midge'}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"nats://{ {'': '127.0.0.1', '0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{self.port}"
 

@@ -376,8 +376,8 @@ class Session(Peer):
         if not account.sublist.insert(sub):
             return False
         self.subs[sub.sid] = sub
-        for hook in self.hub.on_subscribed:
-            hook(self, sub)
+        if self.hub.on_subscribed:
+            self.hub.tell(self.hub.on_subscribed, self, sub)
         return True
 
     def _unsubscribe(self) -> None:
