@@ -71,7 +71,6 @@ _WORK_SEARCH = 2  # with each node of the sublist that is looked at
 _SHARED = 256  # CONNECT lines that are remembered for all who say the same
 _MULTIPLIER = 2685821657736338717
 _MASK = 0xFFFFFFFFFFFFFFFF
-_EVERYBODY = 1 << 30
 
 log = logging.getLogger("midge.server")
 
@@ -452,7 +451,7 @@ class Hub:
 
     def flush(self) -> None:
         """Route what was emitted and let everybody send. Who must not take too long uses ``flush_some``."""
-        while self.flush_some(_EVERYBODY):
+        while self.flush_some(1 << 30):
             pass
 
     def flush_urgent(self) -> None:
