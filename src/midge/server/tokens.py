@@ -22,6 +22,7 @@ def is_pattern(tokens: list[bytes]) -> bool:
 
 
 def has_empty_token(tokens: list[bytes]) -> bool:
+    """True if nothing stands between two dots, or before the first or behind the last."""
     for token in tokens:
         if not token:
             return True
@@ -29,6 +30,7 @@ def has_empty_token(tokens: list[bytes]) -> bool:
 
 
 def has_wildcard(tokens: list[bytes]) -> bool:
+    """True if some whole token is ``*`` or ``>``."""
     for token in tokens:
         if token == _STAR or token == _REST:
             return True
