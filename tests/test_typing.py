@@ -24,7 +24,10 @@ def mistakes() -> set[int]:
 
 def run(*args: str, directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a checker from a directory that has no configuration."""
-    env = os.environ | {"MYPYPATH": str(SOURCE), "PYTHONPATH": str(SOURCE)}
+    elsewhere = (
+        {} if SOURCE.name == "site-packages" else {"MYPYPATH": str(SOURCE), "PYTHONPATH": str(SOURCE)}
+    )  # it is found there by itself
+    env = {name: value for name, value in os.environ.items() if name != "MYPYPATH"} | elsewhere
     return subprocess.run([sys.executable, "-m", *args], cwd=directory, env=env, capture_output=True, text=True)
 
 
