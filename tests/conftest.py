@@ -7,6 +7,7 @@ coroutine that was never awaited, a socket that was never closed. A test that ta
 import asyncio
 import gc
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -15,6 +16,10 @@ from typing import Any
 import pytest
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+# A job in the background of a script inherits that interrupts are ignored, and what the tests start would inherit it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def eager_event_loop() -> asyncio.AbstractEventLoop:
