@@ -44,16 +44,23 @@ class Publisher:
 
 def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:
     """A session that nobody has spoken to."""
-    return Session(lambda info: b"{}", Interest("_INBOX.me"), PublishEncoder(limit), Counters(), publisher)
+    return Session(Interest("_INBOX.me"), PublishEncoder(limit), Counters(), publisher)
 
 
 def open_session(limit: int = 1 << 20, publisher: Any = None, **fields: Any) -> Session:
     """A session that is open and has nothing to send; the fields go into its INFO."""
     session = new_session(limit, publisher)
-    session.receive_data(info(**fields) + b"PONG\r\n")
+    open_up(session, **fields)
+    return session
+
+
+def open_up(session: Session, **fields: Any) -> None:
+    """Let the server let a session in, and forget what was said; the fields go into the INFO."""
+    session.receive_data(info(**fields))
+    session.say_connect(b"{}")
+    session.receive_data(b"PONG\r\n")
     session.data_to_send()
     session.take_events()
-    return session
 
 
 def subscribe(
@@ -268,11 +275,18 @@ class FakeInProcessServer:
 async def opened(**options: Any) -> tuple[midge.Client, FakeLink]:
     """A client and the link that it is connected by; nothing is left to send."""
     server = FakeInProcessServer()
-    server.ready.add_done_callback(lambda ready: ready.result().come(info(), b"PONG\r\n"))
+    server.ready.add_done_callback(lambda ready: let_in(ready.result()))
     nc = await midge.connect(server, **options)
     link = server.ready.result()
+    link.answers = False
     link.sent()
     return nc, link
+
+
+def let_in(link: FakeLink) -> None:
+    """Say INFO, and answer the PING behind CONNECT."""
+    link.answers = True
+    link.come(info())
 
 
 async def is_waiting(task: asyncio.Future[Any]) -> bool:

@@ -11,8 +11,8 @@ import pytest
 from fakes import FakeServer, Peer, turns
 
 import midge
-from midge.client import attempt
-from midge.client.attempt import dial
+from midge.client import dial as dial_module
+from midge.client.dial import dial
 from midge.client.servers import Address
 from midge.errors import AuthorizationError, ConnectAuthorizationError, ConnectError
 
@@ -55,7 +55,7 @@ async def test_an_address_that_hangs_costs_a_moment_only(monkeypatch: pytest.Mon
 
 
 async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "NEXT_ADDRESS_SECONDS", 1000)
+    monkeypatch.setattr(dial_module, "NEXT_ADDRESS_SECONDS", 1000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = listener.getsockname()[1]
     async with FakeServer(good) as server:
@@ -65,7 +65,7 @@ async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyP
 
 
 async def test_dialling_that_is_cancelled_or_in_vain_keeps_nothing(monkeypatch: pytest.MonkeyPatch, hanging: int) -> None:
-    monkeypatch.setattr(attempt, "NEXT_ADDRESS_SECONDS", 0.001)
+    monkeypatch.setattr(dial_module, "NEXT_ADDRESS_SECONDS", 0.001)
     resolve_to(monkeypatch, hanging, hanging)
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(dial(loop, Address("my.host", 1)))
@@ -82,7 +82,7 @@ async def test_dialling_that_is_cancelled_or_in_vain_keeps_nothing(monkeypatch: 
 
 async def test_two_that_answer_at_once_leave_one_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the loser has connected is closed; an unclosed socket fails the test."""
-    monkeypatch.setattr(attempt, "NEXT_ADDRESS_SECONDS", 0)
+    monkeypatch.setattr(dial_module, "NEXT_ADDRESS_SECONDS", 0)
     async with FakeServer(Peer.end) as one, FakeServer(Peer.end) as two:
         resolve_to(monkeypatch, one.port, two.port)
         sock = await dial(asyncio.get_running_loop(), Address("my.host", 1))
@@ -94,7 +94,7 @@ async def test_two_that_answer_at_once_leave_one_socket(monkeypatch: pytest.Monk
 def test_the_families_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found: list[Any] = [(six, 0, 0, 1), (six, 0, 0, 2), (six, 0, 0, 3), (four, 0, 0, 4)]
-    assert [target[3] for target in attempt._interleave(found)] == [1, 4, 2, 3]
+    assert [target[3] for target in dial_module._interleave(found)] == [1, 4, 2, 3]
 
 
 # What is raised

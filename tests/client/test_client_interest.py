@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fakes import info, msg, open_session, subscribe, taken
+from fakes import msg, open_session, open_up, subscribe, taken
 
 from midge.client.encoder import PublishEncoder
 from midge.client.interest import Counters
@@ -23,9 +23,8 @@ class Waiter:
 
 def followed_by(session: Session) -> Session:
     """A session of the same interest, open, with a server that knows nothing."""
-    after = Session(lambda said: b"{}", session.interest, PublishEncoder(1 << 20), Counters(), None)
-    after.receive_data(info() + b"PONG\r\n")
-    after.data_to_send()
+    after = Session(session.interest, PublishEncoder(1 << 20), Counters(), None)
+    open_up(after)
     return after
 
 

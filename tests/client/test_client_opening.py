@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes import FakeInProcessServer, FakeLink, FakeServer, Peer, Script, info, turns
+from fakes import FakeInProcessServer, FakeServer, Peer, Script, info, let_in, turns
 
 import midge
 from midge.client import attempt as attempt_module
@@ -288,9 +288,10 @@ async def test_a_server_that_requires_tls_gets_no_password() -> None:
 
 async def test_a_refusal_that_does_not_keep_us_out_is_reported() -> None:
     async def script(peer: Peer) -> None:
-        peer.send(info(), b"-ERR 'Odd'\r\nPONG\r\n")
+        peer.send(info())
         await peer.line()
         await peer.line()
+        peer.send(b"-ERR 'Odd'\r\nPONG\r\n")
         await peer.serve()
 
     errors: list[Exception] = []
@@ -303,16 +304,15 @@ async def test_a_refusal_that_does_not_keep_us_out_is_reported() -> None:
 async def test_open_and_lost_in_the_same_turn() -> None:
     errors: list[Exception] = []
     server = FakeInProcessServer()
-
-    def come(ready: asyncio.Future[FakeLink]) -> None:
-        link = ready.result()
-        link.come(info(), b"PONG\r\n")
-        assert link.owner is not None
-        link.owner.link_lost(None)
-
-    server.ready.add_done_callback(come)
+    task = asyncio.ensure_future(midge.connect(server, error_callback=errors.append))
+    link = await server.ready
+    link.come(info())
+    await turns()
+    assert link.sent().endswith(b"PING\r\n") and link.owner is not None
+    link.come(b"PONG\r\n")
+    link.owner.link_lost(None)
     with pytest.raises(ConnectError, match="the server closed the connection") as raised:
-        await midge.connect(server, error_callback=errors.append)
+        await task
     assert isinstance(raised.value.attempts[0][1], ConnectionClosedError)
     assert server.ready.result().closed and errors == []
 
@@ -335,7 +335,7 @@ async def test_a_socket_that_is_gone_before_it_is_used(monkeypatch: pytest.Monke
 
 
 BAD_ARGUMENTS: list[dict[str, Any]] = [
-    {"servers": "tls://h"}, {"servers": []}, {"servers": 5}, {"timeout": 0}, {"inbox_prefix": "*"}, {"user": "u", "token": "t"},
+    {"servers": "http://h"}, {"servers": []}, {"servers": 5}, {"timeout": 0}, {"inbox_prefix": "*"}, {"user": "u", "token": "t"},
     {"error_callback": "x"}, {"name": 5},
 ]  # fmt: skip
 
@@ -406,7 +406,7 @@ async def test_every_turn_of_a_connect_can_be_cancelled() -> None:
     """Cancelled after any number of turns, connecting leaves nothing behind; uncancelled, it succeeds."""
     for count in range(40):
         server = FakeInProcessServer()
-        server.ready.add_done_callback(lambda ready: ready.result().come(info(), b"PONG\r\n"))
+        server.ready.add_done_callback(lambda ready: let_in(ready.result()))
         task = asyncio.ensure_future(midge.connect(server))
         await turns(count)
         task.cancel()
@@ -428,7 +428,7 @@ async def test_the_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeInProcessServer()
     task = asyncio.ensure_future(midge.connect(server, error_callback=errors.append))
     link = await server.ready
-    link.come(info(), b"PONG\r\n")
+    let_in(link)
     nc = await task
 
     def bug(*_: object) -> None:

@@ -28,6 +28,10 @@ URLS = [
     ("a, nats://b:1 ,c", [Address("a", 4222), Address("b", 1), Address("c", 4222)]),
     (["a,b", "nats://c"], [Address("a", 4222), Address("b", 4222), Address("c", 4222)]),
     (("a",), [Address("a", 4222)]),
+    ("tls://h", [Address("h", 4222, scheme="tls")]),
+    ("ws://h, WSS://u:p@h", [Address("h", 80, scheme="ws"), Address("h", 443, "u", "p", scheme="wss")]),
+    ("wss://[::1]:1/a/b", [Address("::1", 1, scheme="wss", path="/a/b")]),
+    ("ws://h/", [Address("h", 80, scheme="ws")]),
 ]
 
 
@@ -39,8 +43,8 @@ def test_urls(servers: Any, addresses: list[Address]) -> None:
 
 BAD_URLS = [
     "", ",", [], [""], [5], [None], [b"h"], "nats:/h:1", "tls:/h", "Nats:/u:p@h",
-    "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h",
-    "ws://h", "wss://h", "nats://h/path", "nats://h?x=1", "nats://h#x", "nats://h h", "nats://[::1", "::1", "nats://[x]:1",
+    "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h/x",
+    "ws://h,nats://g", "wss://h?x", "nats://h/path", "nats://h?x=1", "nats://h#x", "nats://h h", "nats://[::1", "::1", "nats://[x]:1",
 ]  # fmt: skip
 
 
@@ -64,7 +68,7 @@ def test_a_slash_that_is_missing_is_named() -> None:
 SECRETS = [
     "nats:/u:hunter2@h",
     "nats://u:hunter2@h:x", "nats://u:hun/ter2@h", "nats://u:hun#ter2@h", "nats://u:hun?ter2@h", "nats://u:hunter2", "nats://u:hun,ter2@h",
-    "http://u:hunter2@h", "tls://hunter2@h", "nats://u:hunter2@h/x", "nats://u:hunter2@", "u:hunter2@h h", "nats://u:hunter2\u2100@h",
+    "http://u:hunter2@h", "ftp://hunter2@h", "nats://u:hunter2@h/x", "nats://u:hunter2@", "u:hunter2@h h", "nats://u:hunter2\u2100@h",
     "nats://u:hunter2@[::1",
 ]  # fmt: skip
 

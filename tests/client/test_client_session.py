@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fakes import Publisher, info, msg, new_session, open_session, subscribe, taken
 
-from midge.client.encoder import SUBJECT_CACHE, PublishEncoder
-from midge.client.interest import Counters, Feed, Interest
+from midge.client.encoder import SUBJECT_CACHE
+from midge.client.interest import Feed
 from midge.client.room import READY
 from midge.client.session import FLUSH_AT, HIGH_WATER, SLICE, Session
-from midge.client.states import Ended, Failed, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
+from midge.client.states import Ended, Failed, Greeted, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
 from midge.errors import (
     ConnectionClosedError,
     InvalidHeaderError,
@@ -52,16 +52,11 @@ def test_the_client_waits_for_info() -> None:
 
 
 def test_info_is_answered_with_connect_and_ping() -> None:
-    said: list[str] = []
-
-    def connect(info: Any) -> bytes:
-        said.append(info.server_name)
-        return b'{"name":"x"}'
-
-    session = Session(connect, Interest("_INBOX.me"), PublishEncoder(1000), Counters(), None)
+    session = new_session()
     session.receive_data(info(server_name="S"))
+    assert session.take_events() == [Greeted()] and session.info.server_name == "S" and session.data_to_send() == b""
+    session.say_connect(b'{"name":"x"}')
     assert session.data_to_send() == b'CONNECT {"name":"x"}\r\nPING\r\n'
-    assert said == ["S"]
     assert session.state == SessionState.HANDSHAKE and session.take_events() == []
     session.receive_data(b"PONG\r\n")
     assert session.state == SessionState.OPEN and session.take_events() == OPENED
@@ -69,9 +64,13 @@ def test_info_is_answered_with_connect_and_ping() -> None:
 
 
 def test_the_handshake_may_come_in_any_pieces() -> None:
-    for parts in pieces(info() + b"+OK\r\nPONG\r\nPING\r\n"):
+    for parts in pieces(info() + b"+OK\r\nPING\r\n"):
         session = new_session()
         for part in parts:
+            session.receive_data(part)
+        assert session.data_to_send() == b"PONG\r\n" and session.take_events() == [Greeted()]
+        session.say_connect(b"{}")
+        for part in pieces(b"+OK\r\nPONG\r\nPING\r\n").__next__():
             session.receive_data(part)
         assert session.data_to_send() == b"CONNECT {}\r\nPING\r\nPONG\r\n"
         assert session.take_events() == OPENED
@@ -106,13 +105,6 @@ def test_bad_info(line: bytes) -> None:
         open_session().receive_data(line)
 
 
-def test_a_server_that_requires_tls_is_refused_before_anything_is_sent() -> None:
-    session = new_session()
-    with pytest.raises(RemoteProtocolError, match="requires TLS"):
-        session.receive_data(info(tls_required=True))
-    assert session.data_to_send() == b""
-
-
 @pytest.mark.parametrize("line", [b"PING\r\n", b"PONG\r\n", b"+OK\r\n", msg("a", 1)])
 def test_info_comes_first(line: bytes) -> None:
     session = new_session()
@@ -124,7 +116,7 @@ def test_info_comes_first(line: bytes) -> None:
 def test_a_refusal_may_come_first() -> None:
     session = new_session()
     session.receive_data(b"-ERR 'no'\r\n" + info() + b"-ERR 'maximum connections exceeded'\r\n")
-    assert session.take_events() == [Refused("no"), Refused("maximum connections exceeded")]
+    assert session.take_events() == [Refused("no"), Greeted(), Refused("maximum connections exceeded")]
 
 
 GARBAGE = [

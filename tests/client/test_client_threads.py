@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from fakes import FakeInProcessServer, FakeServer, Peer, info, opened, turns
+from fakes import FakeInProcessServer, FakeServer, Peer, let_in, opened, turns
 
 import midge
 from midge.client.room import READY
@@ -229,7 +229,7 @@ def test_an_awaitable_that_is_thrown_at_raises() -> None:
 async def test_what_connect_returns_is_a_coroutine_to_everybody() -> None:
     def connect() -> Any:
         server = FakeInProcessServer()
-        server.ready.add_done_callback(lambda ready: ready.result().come(info(), b"PONG\r\n"))
+        server.ready.add_done_callback(lambda ready: let_in(ready.result()))
         return midge.connect(server)
 
     await (await asyncio.create_task(connect())).close()

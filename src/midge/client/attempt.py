@@ -1,4 +1,4 @@
-"""One attempt to reach one server: dial, (TLS, once it is there), INFO, CONNECT, PONG, all within one deadline.
+"""One attempt to reach one server: dial, INFO, TLS, credentials, CONNECT, PONG, all within one deadline.
 
 It gives a driver whose session is open, or an error, and then leaves no socket behind.
 """
@@ -6,24 +6,31 @@ It gives a driver whose session is open, or an error, and then leaves no socket 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections import deque
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
+from midge.client.dial import dial
 from midge.client.driver import Driver
+from midge.client.handshake import ServerInfo
 from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
-from midge.client.states import Happening, Opened, Refused
-from midge.errors import AuthorizationError, ConnectAuthorizationError, ConnectError, MidgeTimeoutError, ServerError
+from midge.client.states import Greeted, Happening, Opened, Refused
+from midge.errors import (
+    AuthorizationError,
+    ConnectAuthorizationError,
+    ConnectError,
+    LocalProtocolError,
+    MidgeTimeoutError,
+    RemoteProtocolError,
+    ServerError,
+)
 from midge.link import Link
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
 from midge.wire.outbox import Outbox
 
-__all__ = ["Attempt", "InProcessServer", "connect_error", "dial"]
-
-NEXT_ADDRESS_SECONDS = 0.25  # how long the next address of a name waits for this one (RFC 8305's Connection Attempt Delay)
+__all__ = ["Attempt", "InProcessServer", "connect_error"]
 
 
 @runtime_checkable
@@ -43,18 +50,25 @@ class Attempt:
         loop: the running event loop.
         server: what to connect to.
         session: a new session; the attempt opens it.
+        connect_line: makes the JSON of CONNECT from what the server said of itself.
         timeout: seconds for everything.
 
     Attributes:
         refusal: what the server said in an -ERR that has not kept us out, if it did.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, timeout: float | None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session,
+        connect_line: Callable[[ServerInfo], bytes], timeout: float | None,
+    ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
         self._server = server
+        self._session = session
+        self._connect_line = connect_line
         self._timeout = timeout
         self._driver = Driver(loop, session, self)
+        self._greeted: asyncio.Future[None] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
         self._cause: BaseException | None = None
 
@@ -68,6 +82,10 @@ class Attempt:
         try:
             async with asyncio.timeout(self._timeout):
                 self._driver.start(await self._dial())
+                await self._greeted
+                self._secure()
+                self._session.say_connect(self._connect_line(self._session.info))
+                self._driver.schedule()
                 await self._opened
             if self._cause is not None:  # opened and lost in the same turn of the loop
                 raise self._cause
@@ -82,9 +100,11 @@ class Attempt:
         return self._driver
 
     async def _dial(self) -> Link:
-        outbox = self._driver.session.outbox
+        outbox = self._session.outbox
         if not isinstance(self._server, Address):
             return self._server.open_link(self._loop, outbox)
+        if self._server.scheme != "nats":
+            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats://")
         sock = await dial(self._loop, self._server)
         try:
             return SocketLink(LoopReadiness(self._loop), None, sock, outbox)
@@ -92,10 +112,17 @@ class Attempt:
             sock.close()
             raise
 
+    def _secure(self) -> None:
+        """Encrypt the link where the server asks for it."""
+        if self._session.info.tls_required:
+            raise RemoteProtocolError("the server requires TLS, which is not supported yet")
+
     # What the driver says
 
     def driver_heard(self, happening: Happening) -> None:
-        if type(happening) is Opened and not self._opened.done():
+        if type(happening) is Greeted and not self._greeted.done():
+            self._greeted.set_result(None)
+        elif type(happening) is Opened and not self._opened.done():
             self._opened.set_result(None)
         elif type(happening) is Refused:
             self.refusal = read_refusal(happening.text).error
@@ -103,8 +130,10 @@ class Attempt:
     def driver_lost(self, cause: BaseException) -> None:
         self._driver.close()
         self._cause = self.refusal or cause
-        if not self._opened.done():
-            self._opened.set_exception(self._cause)
+        for step in (self._greeted, self._opened):  # one of them is awaited
+            if not step.done():
+                step.set_exception(self._cause)
+                step.exception()  # nobody need take it: what is awaited raises it
 
 
 def connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
@@ -114,78 +143,3 @@ def connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
     error = ConnectAuthorizationError(refusals) if denied else ConnectError(refusals)
     error.__cause__ = errors[0] if len(errors) == 1 else BaseExceptionGroup("no server let us in", errors)
     return error
-
-
-async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    """Return a connected, non-blocking TCP socket.
-
-    Each address that the host name has is tried, the families taking turns. The next is tried when the one before has failed or has
-    been silent for a moment, and the first that answers is taken ("happy eyeballs", RFC 8305).
-
-    Raises:
-        OSError: none of them can be reached; it is the last one's error.
-    """
-    targets = _interleave(await _resolve(loop, address))
-    if len(targets) == 1:
-        return await _connect(loop, *targets[0])
-    problem: OSError | None = None
-    tasks: set[asyncio.Task[socket.socket]] = set()
-    try:
-        while targets or tasks:
-            if targets:
-                tasks.add(asyncio.ensure_future(_connect(loop, *targets.popleft())))
-            done, tasks = await asyncio.wait(tasks, timeout=NEXT_ADDRESS_SECONDS if targets else None, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                try:
-                    sock = task.result()
-                except OSError as error:
-                    problem = error
-                else:
-                    tasks |= done - {task}
-                    return sock
-    finally:
-        for task in tasks:
-            task.add_done_callback(_close_loser)
-            task.cancel()
-    raise problem or OSError(f"{address.host} has no address")
-
-
-def _close_loser(task: asyncio.Task[socket.socket]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
-
-
-async def _connect(loop: asyncio.AbstractEventLoop, family: int, kind: int, protocol: int, target: Any) -> socket.socket:
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        await loop.sock_connect(sock, target)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[tuple[int, int, int, Any]]:
-    try:
-        try:  # what is an address already needs no thread to be looked up in
-            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        except socket.gaierror:
-            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label that is empty or too long; it is not an OSError
-        raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
-    return [(family, kind, protocol, target) for family, kind, protocol, _, target in found]
-
-
-def _interleave(found: list[tuple[int, int, int, Any]]) -> deque[tuple[int, int, int, Any]]:
-    """Let the families take turns, in the order in which the resolver prefers them: one that is broken costs one delay, not many."""
-    families: dict[int, deque[tuple[int, int, int, Any]]] = {}
-    for target in found:
-        families.setdefault(target[0], deque()).append(target)
-    order: deque[tuple[int, int, int, Any]] = deque()
-    while families:
-        for family in list(families):
-            order.append(families[family].popleft())
-            if not families[family]:
-                del families[family]
-    return order

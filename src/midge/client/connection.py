@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from midge.client import states
-from midge.client.attempt import Attempt, InProcessServer, connect_error
+from midge.client.attempt import Attempt, connect_error
 from midge.client.driver import Driver
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
@@ -87,7 +87,7 @@ class Connection:
         self._pool = pool
         self._version = version
         self._encoder = PublishEncoder(options.outbound_limit)
-        self.session = Session(lambda _: b"", self.interest, self._encoder, self.counters, None)
+        self.session = Session(self.interest, self._encoder, self.counters, None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._attempt: Attempt | None = None
@@ -112,8 +112,9 @@ class Connection:
         loop = self._loop = asyncio.get_running_loop()
         try:
             for server in self._pool.candidates():
-                session = self._new_session(server)
-                self._attempt = Attempt(loop, server, session, self.options.timeout)
+                session = Session(self.interest, self._encoder, self.counters, self.home.publisher)
+                line = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
+                self._attempt = Attempt(loop, server, session, line, self.options.timeout)
                 try:
                     driver = await self._attempt.run()
                 except (OSError, MidgeError) as error:
@@ -125,10 +126,6 @@ class Connection:
         finally:
             self._attempt = None
         raise connect_error(self._pool.refusals())
-
-    def _new_session(self, server: Address | InProcessServer) -> Session:
-        connect = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
-        return Session(connect, self.interest, self._encoder, self.counters, self.home.publisher)
 
     def _take_driver(self, driver: Driver, address: str, refusal: ServerError | None) -> None:
         self.address = address

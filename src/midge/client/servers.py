@@ -11,28 +11,52 @@ from urllib.parse import unquote, urlsplit
 __all__ = ["DEFAULT_PORT", "Address", "ServerPool", "parse_servers"]
 
 DEFAULT_PORT = 4222
-_LATER = ("tls", "ws", "wss")
+DEFAULT_PORTS = {"nats": DEFAULT_PORT, "tls": DEFAULT_PORT, "ws": 80, "wss": 443}
+WEBSOCKET_SCHEMES = ("ws", "wss")
 _ONE_SLASH = re.compile(r"[a-z]+:/(?!/)", re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One server. Credentials of the URL win over the options'."""
+    """One server.
+
+    Attributes:
+        host, port: where it is.
+        user, password, token: credentials of the URL; they win over the options'.
+        scheme: "nats", "tls", "ws" or "wss".
+        path: what follows the port, for a WebSocket only.
+        server_name: the name that its certificate must hold, where that is not ``host``: a server that was discovered by its IP address
+            is known by the name of the one that told of it.
+        discovered: another server told of it; the application did not.
+    """
 
     host: str
     port: int
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    scheme: str = "nats"
+    path: str = ""
+    server_name: str | None = None
+    discovered: bool = False
 
     @property
     def url(self) -> str:
         """Where it is, without credentials."""
         return str(self)
 
+    @property
+    def is_websocket(self) -> bool:
+        return self.scheme in WEBSOCKET_SCHEMES
+
+    @property
+    def wants_tls(self) -> bool:
+        """True if the URL asks for TLS; a server that has none must not be spoken to."""
+        return self.scheme in ("tls", "wss")
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"nats://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
 
 class ServerPool:
@@ -67,7 +91,7 @@ def parse_servers(servers: str | Iterable[str]) -> list[Address]:
     """Parse one URL, several separated by commas, or a list of such.
 
     Raises:
-        ValueError: a URL makes no sense, there is none, or its scheme is not supported.
+        ValueError: a URL makes no sense, there is none, or some are WebSockets and some are not.
         TypeError: no URL, nor a list of such.
     """
     if not isinstance(servers, Iterable) or isinstance(servers, (bytes, bytearray)):
@@ -76,6 +100,8 @@ def parse_servers(servers: str | Iterable[str]) -> list[Address]:
     addresses = [_parse(url.strip()) for text in texts for url in _split(text)]
     if not addresses:
         raise ValueError("no server given")
+    if len({address.is_websocket for address in addresses}) > 1:
+        raise ValueError("servers: either all are WebSockets (ws://, wss://) or none is")
     return addresses
 
 
@@ -95,25 +121,24 @@ def _parse(url: str) -> Address:
         host = parts.hostname
     except ValueError:  # its text may hold the whole URL, and so a password
         raise ValueError(f"bad server URL {_redact(url)!r}: it is not a URL") from None
-    if parts.scheme in _LATER:
-        raise ValueError(f"server URL {_redact(url)!r}: {parts.scheme}:// is not supported yet, only nats://")
-    if parts.scheme != "nats":
-        raise ValueError(f"server URL {_redact(url)!r}: unknown scheme {parts.scheme!r}, expected nats://")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise ValueError(f"server URL {_redact(url)!r}: unknown scheme {parts.scheme!r}, expected nats://, tls://, ws:// or wss://")
     if not host or any(character.isspace() for character in host):
         raise ValueError(f"bad server URL {_redact(url)!r}: it names no host")
     try:
-        port = DEFAULT_PORT if parts.port is None else parts.port
+        port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     except ValueError:  # its text names what stands for the port: part of a password, where that holds a slash or a comma
         reason = "what follows the host is no port from 0 to 65535 (not shown, as it may be part of a password)"
         raise ValueError(f"bad server URL {_redact(url)!r}: {reason}") from None
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
+    path = parts.path if parts.scheme in WEBSOCKET_SCHEMES and parts.path != "/" else ""
+    if (parts.path not in ("", "/") and not path) or parts.query or parts.fragment:
         raise ValueError(f"bad server URL {_redact(url)!r}: nothing may follow the port")
-    if not parts.username and not parts.password:
-        return Address(host, port)
-    user = unquote(parts.username or "")
-    if parts.password is None:
-        return Address(host, port, token=user)
-    return Address(host, port, user=user, password=unquote(parts.password))
+    user = password = token = None
+    if parts.password or (parts.username and parts.password is not None):
+        user, password = unquote(parts.username or ""), unquote(parts.password)
+    elif parts.username:
+        token = unquote(parts.username)
+    return Address(host, port, user, password, token, parts.scheme, path)
 
 
 def _redact(url: str) -> str:

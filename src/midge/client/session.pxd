@@ -12,7 +12,6 @@ cdef int _GREETING, _HANDSHAKE, _OPEN, _CLOSED, _SLICE
 
 @cython.final
 cdef class Session:
-    cdef object _connect
     cdef object _publisher
     cdef dict _feeds
     cdef list _events

@@ -2,9 +2,9 @@
 
 Theory of operation
 -------------------
-The server speaks first: INFO. The session answers CONNECT and PING; the PONG makes it *open*. Then publishes and subscriptions
-go straight into ``outbox``, and what arrives goes to the feeds of ``interest``: to a plain function at once, or into the feed's
-bounded buffer.
+The server speaks first: INFO, and the session says ``Greeted``. Whoever opens it may then secure the link and ask for credentials, and
+has it ``say_connect``, with a PING behind; the PONG makes it *open*. Then publishes and subscriptions go straight into ``outbox``, and
+what arrives goes to the feeds of ``interest``: to a plain function at once, or into the feed's bounded buffer.
 
 What the driver must do: after every call send ``outbox``; ``receive`` parses a slice of what came and says whether there is more, then
 ``parse`` until there is not; after each also ``take_events()``, what happened that is not a message, in order, and wake the
@@ -22,12 +22,12 @@ what makes draining lossless.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from midge.client.handshake import ServerInfo, read_info
 from midge.client.room import Answer
-from midge.client.states import Ended, Failed, Happening, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
+from midge.client.states import Ended, Failed, Greeted, Happening, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
 from midge.errors import ConnectionClosedError, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ class Session:
     """One socket's state.
 
     Args:
-        connect: makes the JSON of the CONNECT line from what the server said of itself.
         interest: who wants messages and answers.
         encoder: checks and writes publishes; it is told what the server takes.
         counters: counts messages.
@@ -86,14 +85,11 @@ class Session:
     """
 
     __slots__ = (
-        "_connect", "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping",
+        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping",
         "cause", "counters", "encoder", "info", "interest", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
-    def __init__(
-        self, connect: Callable[[ServerInfo], bytes], interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any
-    ) -> None:
-        self._connect = connect
+    def __init__(self, interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any) -> None:
         self._publisher = publisher
         self._feeds = interest.feeds
         self._events: list[Happening] = []
@@ -111,6 +107,11 @@ class Session:
         self.woken: list[Feed] = []
         self.scheduled = False
         self.pings = self.pongs = 0
+
+    def say_connect(self, line: bytes) -> None:
+        """Answer the server's INFO with CONNECT, whose JSON this is, and a PING."""
+        put_line(self.outbox, b"CONNECT " + line)
+        self.ping()
 
     # What the application says
 
@@ -364,11 +365,8 @@ class Session:
         if self.state != _GREETING:
             self._events.append(Informed())
             return
-        if self.info.tls_required:
-            raise RemoteProtocolError("the server requires TLS, which is not supported yet")
         self.state = _HANDSHAKE
-        put_line(self.outbox, b"CONNECT " + self._connect(self.info))
-        self.ping()
+        self._events.append(Greeted())
 
     def _refuse_unless_greeted(self) -> None:
         if self.state == _GREETING:

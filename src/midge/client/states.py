@@ -19,7 +19,8 @@ from enum import Enum, IntEnum
 from typing import Any
 
 __all__ = [
-    "Ended", "Event", "Failed", "Happening", "Informed", "Interrupted", "Opened", "Ponged", "Refused", "SessionState", "Slow", "State",
+    "Ended", "Event", "Failed", "Greeted", "Happening", "Informed", "Interrupted", "Opened", "Ponged", "Refused", "SessionState", "Slow",
+    "State",
 ]  # fmt: skip
 
 
@@ -52,6 +53,11 @@ class Event(Enum):
 
 
 # What happens in a session that is not a message. A driver takes these with ``Session.take_events``, in order.
+
+
+@dataclass(frozen=True, slots=True)
+class Greeted:
+    """The first INFO came; it is in ``Session.info``, and the server waits for CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +113,4 @@ class Ended:
     feed: Any
 
 
-Happening = Opened | Ponged | Informed | Refused | Failed | Interrupted | Slow | Ended
+Happening = Greeted | Opened | Ponged | Informed | Refused | Failed | Interrupted | Slow | Ended
