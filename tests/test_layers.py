@@ -29,7 +29,8 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = (
-    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options client.refusals"
+    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
+    "client.refusals client.tls_config"
 )
 SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
