@@ -23,6 +23,7 @@ MODULES = [
     "midge.link.readiness",
     "midge.link.reactor",
     "midge.link.socket",
+    "midge.link.tls",
     "midge.client.room",
     "midge.client.encoder",
     "midge.client.interest",
