@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject message nuid model"
+BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options client.refusals"
 )
@@ -40,6 +40,7 @@ RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("model", "errors", "msgspec"),
+    Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link.deadlines"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
