@@ -190,7 +190,7 @@ def test_one_changed_character_is_noticed(prefix: Prefix, raw: bytes, place: int
 
 def test_a_seed_is_checked_for_what_it_is() -> None:
     assert check_seed(SEED) is check_seed(SEED, Prefix.USER) is Prefix.USER
-    with pytest.raises(NkeyError, match="it is the account's, not the user's"):
+    with pytest.raises(NkeyError, match="it is of type account, not user"):
         check_seed(KeyPair.create(Prefix.ACCOUNT).seed(), Prefix.USER)
 
 

@@ -23,7 +23,7 @@ from midge.errors import MissingPackageError, NkeyError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 
-__all__ = ["KeyPair", "Prefix", "check_seed", "decode_public", "find_jwt", "find_seed"]
+__all__ = ["KeyPair", "Prefix", "check_public", "check_seed", "decode_public", "find_jwt", "find_seed", "wipe"]
 
 Text = str | bytes | bytearray
 
@@ -155,7 +155,7 @@ class KeyPair:
     def wipe(self) -> None:
         """Overwrite the seed; it can only verify from now on."""
         if self._seed is not None:
-            self._seed[:] = bytes(len(self._seed))
+            wipe(self._seed)
             self._seed = None
 
     def __enter__(self) -> KeyPair:
@@ -189,6 +189,17 @@ def decode_public(public_key: Text) -> tuple[Prefix, bytes]:
     return Prefix(raw[0]), bytes(raw[1:])
 
 
+def check_public(public_key: Text, expected: Prefix) -> None:
+    """Check that a public key is one for what is expected.
+
+    Raises:
+        NkeyError: it is not.
+    """
+    prefix, _ = decode_public(public_key)
+    if prefix is not expected:
+        raise NkeyError("nkey public key", f"it is of type {prefix}, not {expected}")
+
+
 def check_seed(seed: Text, expected: Prefix | None = None) -> Prefix:
     """Return what a seed is for, without computing anything.
 
@@ -196,10 +207,15 @@ def check_seed(seed: Text, expected: Prefix | None = None) -> Prefix:
         NkeyError: it is not a seed, or not one for what is expected.
     """
     prefix, raw = _decode_seed(seed)
-    raw[:] = bytes(len(raw))
+    wipe(raw)
     if expected is not None and prefix is not expected:
-        raise NkeyError("nkey seed", f"it is the {prefix}'s, not the {expected}'s")
+        raise NkeyError("nkey seed", f"it is of type {prefix}, not {expected}")
     return prefix
+
+
+def wipe(secret: bytearray) -> None:
+    """Overwrite a secret that is no longer needed."""
+    secret[:] = bytes(len(secret))
 
 
 def find_seed(content: Text) -> bytearray:
@@ -209,13 +225,16 @@ def find_seed(content: Text) -> bytearray:
         NkeyError: there is none. What it finds need not be a good one.
     """
     text = _to_bytes("nkey seed", content)
-    marked = _between(text, b"SEED")
-    if marked is not None:
-        return marked
-    bare = None if _MARKER.search(text) else _BARE_SEED.search(text)
-    if bare is None:
-        raise NkeyError("nkey seed", "there is none between its BEGIN and END, or in a line of its own")
-    return text[bare.start(1) : bare.end(1)]
+    try:
+        marked = _between(text, b"SEED")
+        if marked is not None:
+            return marked
+        bare = None if _MARKER.search(text) else _BARE_SEED.search(text)
+        if bare is None:
+            raise NkeyError("nkey seed", "there is none between its BEGIN and END, or in a line of its own")
+        return text[bare.start(1) : bare.end(1)]
+    finally:
+        wipe(text)
 
 
 def find_jwt(content: Text) -> str:
@@ -259,10 +278,22 @@ def _decode_seed(seed: Text) -> tuple[Prefix, bytearray]:
 def _decode(what: str, text: Text, size: int) -> bytearray:
     """Return what a text encodes, without its checksum; nothing of the text goes into an error."""
     encoded = _to_bytes(what, text)
-    size += _CHECKSUM_SIZE
-    expected = -(-size * 8 // 5)
-    if len(encoded) != expected:
-        raise NkeyError(what, f"it has {len(encoded)} characters, not {expected}")
+    try:
+        size += _CHECKSUM_SIZE
+        expected = -(-size * 8 // 5)
+        if len(encoded) != expected:
+            raise NkeyError(what, f"it has {len(encoded)} characters, not {expected}")
+        raw = _from_base32(what, encoded)
+    finally:
+        wipe(encoded)
+    if _checksum(raw[:-_CHECKSUM_SIZE]) != int.from_bytes(raw[-_CHECKSUM_SIZE:], "little"):
+        wipe(raw)
+        raise NkeyError(what, "its checksum is wrong: a character was changed or lost")
+    del raw[-_CHECKSUM_SIZE:]
+    return raw
+
+
+def _from_base32(what: str, encoded: bytearray) -> bytearray:
     raw = bytearray()
     bits = held = 0
     for character in encoded:
@@ -277,9 +308,6 @@ def _decode(what: str, text: Text, size: int) -> bytearray:
             bits &= (1 << held) - 1
     if bits:
         raise NkeyError(what, "its last character is not as an encoder writes it")
-    if _checksum(raw[:-_CHECKSUM_SIZE]) != int.from_bytes(raw[-_CHECKSUM_SIZE:], "little"):
-        raise NkeyError(what, "its checksum is wrong: a character was changed or lost")
-    del raw[-_CHECKSUM_SIZE:]
     return raw
 
 
