@@ -29,7 +29,8 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
-    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options client.refusals client.secrets"
+    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
+    "client.refusals client.secrets"
 )
 SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "

@@ -22,7 +22,7 @@ from typing import Any
 
 from midge.client.handshake import ServerInfo
 from midge.client.options import Options
-from midge.client.secrets import shown, text_problem, to_path
+from midge.client.secrets import shown, text_problem, to_content, to_path
 from midge.client.servers import Address
 from midge.errors import CredentialsError, NkeyError
 from midge.nkeys import KeyPair, Prefix, check_public, check_seed, find_jwt, find_seed, wipe
@@ -221,9 +221,7 @@ async def _load(name: str, source: Any) -> Secret:
     path = to_path(name, held.value)
     if path is not None:
         return await asyncio.to_thread(_read, name, path)
-    if isinstance(held.value, str):
-        held.value = held.value.encode("utf-8", "surrogatepass")
-    return Secret(bytearray(held.value))
+    return Secret(to_content(held.value))
 
 
 def _read(name: str, path: str) -> Secret:
@@ -233,19 +231,23 @@ def _read(name: str, path: str) -> Secret:
         CredentialsError: it cannot be read, or is no file of credentials.
     """
     origin = f"{shown(path)}: "
+    content = bytearray(MAX_FILE + 1)
+    reason = ""
     try:
         with open(os.path.expanduser(path), "rb", buffering=0, opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise CredentialsError(name, f"{origin}it is not a regular file")
-            content = bytearray(MAX_FILE + 1)
-            size = file.readinto(content)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
-        raise CredentialsError(name, f"{origin}{reason}") from None  # the error itself names the path, whatever it is
-    if size > MAX_FILE:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                del content[file.readinto(content) :]
+            else:
+                reason = "it is not a regular file"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    except ValueError:
+        reason = "it is not a path"  # a NUL
+    if len(content) > MAX_FILE:
+        reason = reason or f"it is larger than {MAX_FILE} bytes"
+    if reason:  # not raised from the error, which names the path, whatever it is
         wipe(content)
-        raise CredentialsError(name, f"{origin}it is larger than {MAX_FILE} bytes")
-    del content[size:]
+        raise CredentialsError(name, f"{origin}{reason}")
     return Secret(content, origin)
 
 

@@ -16,7 +16,7 @@ from midge.nkeys import Prefix, check_seed, find_jwt, find_seed, wipe
 
 __all__ = [
     "FileSource", "SignCallback", "TextSource", "UserSource",
-    "check_file_source", "check_text_source", "shown", "text_problem", "to_path",
+    "check_file_source", "check_text_source", "shown", "text_problem", "to_content", "to_path",
 ]  # fmt: skip
 
 TextSource = str | Callable[[], str | Awaitable[str]]
@@ -80,6 +80,11 @@ def to_path(name: str, value: str | bytes | os.PathLike[str]) -> str | None:
         return value
     is_seed = text.startswith("S") and len(text) >= _SHORTEST_SEED and not re.search(r"[/\\.~]", text)
     return None if is_seed else value
+
+
+def to_content(value: Any) -> bytearray:
+    """Return a content that is no path, as bytes to be wiped."""
+    return bytearray(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value)
 
 
 def shown(path: str) -> str:
