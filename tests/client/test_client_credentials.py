@@ -45,7 +45,7 @@ CREDS = creds()
 
 async def answer(*, info: ServerInfo = INFO, url: str | None = None, **options: Any) -> dict[str, str]:
     address = None if url is None else parse_servers(url)[0]
-    return dict(await Credentials(Options(**options)).answer(info, address))
+    return dict(await Credentials(Options(**options), "1").answer(info, address))
 
 
 async def refused(**options: Any) -> CredentialsError:
@@ -150,7 +150,7 @@ async def test_everything_is_asked_for_at_each_attempt(tmp_path: Path) -> None:
     path = tmp_path / "me.creds"
     path.write_text(creds())
     tokens = iter(["one", "two"])
-    from_file, from_callback = Credentials(Options(creds=path)), Credentials(Options(token=lambda: next(tokens)))
+    from_file, from_callback = Credentials(Options(creds=path), "1"), Credentials(Options(token=lambda: next(tokens)), "1")
     assert (await from_file.answer(INFO, None))["jwt"] == JWT
     assert await from_callback.answer(INFO, None) == {"auth_token": "one"}
     path.write_text(creds("eyJ.a.b", OTHER))
@@ -169,8 +169,8 @@ async def test_what_fails_once_is_asked_for_again(tmp_path: Path) -> None:
         return result
 
     for credentials, repair in (
-        (Credentials(Options(creds=path)), lambda: path.write_text(creds())),
-        (Credentials(Options(token=token)), int),
+        (Credentials(Options(creds=path), "1"), lambda: path.write_text(creds())),
+        (Credentials(Options(token=token), "1"), int),
     ):
         with pytest.raises(CredentialsError):
             await credentials.answer(INFO, None)
@@ -315,14 +315,14 @@ async def test_a_cancelled_callback_is_an_error_and_a_cancelled_attempt_is_cance
         raise AssertionError
 
     started = asyncio.Event()
-    task = asyncio.ensure_future(Credentials(Options(token=slow)).answer(INFO, None))
+    task = asyncio.ensure_future(Credentials(Options(token=slow), "1").answer(INFO, None))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await Credentials(Options(token=slow)).answer(INFO, None)
+            await Credentials(Options(token=slow), "1").answer(INFO, None)
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
@@ -419,7 +419,8 @@ def test_a_bad_public_key_is_refused_at_once() -> None:
 
 # Secrets
 
-SECRETS = ["hunter2", KEY.seed(), JWT]
+PASSWORD = "hunter2"
+SECRETS = [PASSWORD, KEY.seed(), JWT]
 
 
 def check_hidden(*texts: str) -> None:
@@ -430,12 +431,12 @@ def check_hidden(*texts: str) -> None:
 
 
 ALL_OPTIONS: list[dict[str, Any]] = [
-    {"user": "u", "password": "hunter2"},
-    {"token": "hunter2"},
+    {"user": "u", "password": PASSWORD},
+    {"token": PASSWORD},
     {"nkey_seed": KEY.seed()},
     {"nkey_seed": KEY.seed().encode()},
     {"creds": creds()},
-    {"creds": creds().encode(), "token": "hunter2"},
+    {"creds": creds().encode(), "token": PASSWORD},
     {"jwt": JWT, "nkey_seed": KEY.seed()},
 ]
 
@@ -443,23 +444,21 @@ ALL_OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", ALL_OPTIONS)
 async def test_what_holds_a_secret_does_not_show_it(options: dict[str, Any]) -> None:
     made = Options(**options)
-    credentials = Credentials(made)
-    fields = await credentials.answer(INFO, Address("host", 4222, "u", "hunter2"))
+    credentials = Credentials(made, "1")
+    fields = await credentials.answer(INFO, Address("host", 4222, "u", PASSWORD))
     assert fields and type(fields) is Fields
-    connecting = midge.connect(**options)
-    check_hidden(*(f"{one!r} {one!s}" for one in (made, credentials, fields, connecting, Address("h", 1, token="hunter2"))))
-    await connecting._client.close()
-    connecting._was_awaited = True
+    client = midge.Client(f"nats://u:{PASSWORD}@h", made)
+    check_hidden(*(f"{one!r} {one!s}" for one in (made, credentials, fields, client, Address("h", 1, token=PASSWORD))))
 
 
 FAILING: dict[str, tuple[dict[str, Any], str]] = {
     "later": ({"creds": creds(), "token": lambda: None}, ""),
-    "sign": ({"user": "u", "password": "hunter2", "jwt": JWT, "sign": lambda nonce: 1 / 0}, ""),
-    "seed": ({"token": "hunter2", "jwt": JWT, "nkey_seed": lambda: KEY.seed()[:-1] + "A"}, ""),
+    "sign": ({"user": "u", "password": PASSWORD, "jwt": JWT, "sign": lambda nonce: 1 / 0}, ""),
+    "seed": ({"token": PASSWORD, "jwt": JWT, "nkey_seed": lambda: KEY.seed()[:-1] + "A"}, ""),
     "creds": ({"creds": lambda: creds().replace("SEED", "SED")}, ""),
-    "user": ({"user": lambda: ("hunter2", 7)}, ""),
-    "token": ({"token": lambda: b"hunter2"}, ""),
-    "signature": ({"token": "hunter2", "jwt": JWT, "sign": lambda nonce: KEY.sign(nonce)[1:]}, ""),
+    "user": ({"user": lambda: (PASSWORD, 7)}, ""),
+    "token": ({"token": lambda: PASSWORD.encode()}, ""),
+    "signature": ({"token": PASSWORD, "jwt": JWT, "sign": lambda nonce: KEY.sign(nonce)[1:]}, ""),
     "no nonce": ({"nkey_seed": KEY.seed()}, "no nonce"),
 }  # fmt: skip
 
@@ -470,7 +469,7 @@ async def test_no_local_variable_of_a_traceback_shows_a_secret(name: str, caplog
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     options, server = FAILING[name]
-    credentials = Credentials(Options(**options))
+    credentials = Credentials(Options(**options), "1")
     info = ServerInfo() if server else INFO
     error: BaseException | None = None
     try:

@@ -20,7 +20,7 @@ import os
 import stat
 from typing import Any
 
-from midge.client.handshake import ServerInfo
+from midge.client.handshake import ServerInfo, connect_line
 from midge.client.options import Options
 from midge.client.secrets import shown, text_problem, to_content, to_path
 from midge.client.servers import Address
@@ -60,12 +60,18 @@ class Credentials:
 
     Args:
         options: the client's options, which hold them or say where they come from.
+        version: our version, for CONNECT.
     """
 
-    __slots__ = ("_options",)
+    __slots__ = ("_options", "_version")
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, version: str) -> None:
         self._options = options
+        self._version = version
+
+    async def connect_line(self, address: Address | None, info: ServerInfo) -> bytes:
+        """Return the JSON of CONNECT for this server. Raises what ``answer`` raises."""
+        return connect_line(self._options, address, self._version, info, await self.answer(info, address))
 
     async def answer(self, info: ServerInfo, address: Address | None) -> Fields:
         """Return the fields of CONNECT that say who we are, for a server that has said this in its INFO.
