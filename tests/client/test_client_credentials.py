@@ -8,18 +8,19 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import FakeServer, Peer, Script, info, turns
 
 import midge
 from midge.client.credentials import MAX_FILE, Credentials, Fields
 from midge.client.handshake import ServerInfo
 from midge.client.options import Options
 from midge.client.servers import Address, parse_servers
-from midge.errors import CredentialsError, MissingPackageError, NkeyError
+from midge.errors import ConnectError, CredentialsError, MidgeTimeoutError, MissingPackageError, NkeyError
 from midge.nkeys import KeyPair, Prefix
 
 KEY = KeyPair.create()
@@ -509,3 +510,207 @@ async def test_a_file_is_wiped_when_it_was_read(tmp_path: Path, monkeypatch: pyt
     path.write_text(creds().replace("JWT", "JET"))
     await refused(creds=path)
     assert [any(one) for one in held] == [False] * 3
+
+
+# In an attempt
+
+
+def greets(said: list[dict[str, Any]], **fields: Any) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.greet(**fields)
+        said.append(peer.connect)
+        await peer.serve()
+
+    return script
+
+
+async def test_an_attempt_says_who_we_are(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    said: list[dict[str, Any]] = []
+
+    async def jwt() -> str:
+        return await asyncio.to_thread(lambda: JWT)
+
+    async with FakeServer(greets(said, nonce=NONCE)) as server, midge.connect(server.url, jwt=jwt, sign=KEY.sign, token="t"):
+        pass
+    wanted = {"jwt": JWT, "sig": signature(), "auth_token": "t"}
+    assert {name: said[0].get(name) for name in (*wanted, "user", "pass", "nkey")} == wanted | dict.fromkeys(("user", "pass", "nkey"))
+
+
+async def test_nothing_is_sent_before_the_callback_has_answered() -> None:
+    asked = asyncio.Event()
+    answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def token() -> str:
+        asked.set()
+        return await answered
+
+    async def script(peer: Peer) -> None:
+        peer.send(info())
+        await asked.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await peer.reader.read(1)
+        answered.set_result("t")
+        assert b'"auth_token":"t"' in await peer.line()
+        await peer.expect(b"PING")
+        peer.send(b"PONG\r\n")
+        await peer.serve()
+
+    async with FakeServer(script) as server, midge.connect(server.url, token=token) as nc:
+        assert nc.is_connected
+
+
+async def test_a_callback_has_the_time_of_its_attempt() -> None:
+    ended: list[str] = []
+
+    async def token() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+        raise AssertionError
+
+    async def script(peer: Peer) -> None:
+        peer.send(info())
+        assert await peer.line() == b""
+
+    async with FakeServer(script) as server:
+        with pytest.raises(ConnectError) as raised:
+            await midge.connect([server.url, server.url], token=token, timeout=0.05)
+    assert [type(error) for _, error in raised.value.attempts] == [MidgeTimeoutError] * 2 and ended == ["cancelled"] * 2
+
+
+async def test_what_a_callback_raises_is_the_error_of_its_attempt() -> None:
+    said: list[dict[str, Any]] = []
+    results = iter([LookupError("sealed"), "one", "two"])
+
+    def token() -> str:
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def silent(peer: Peer) -> None:
+        peer.send(info())
+        assert await peer.line() == b""
+
+    async with FakeServer(silent, greets(said)) as server:
+        connecting = midge.connect(server.url, token=token)
+        with pytest.raises(ConnectError, match=r"token: its callback raised LookupError$") as raised:
+            await connecting
+        assert isinstance(raised.value.__cause__, CredentialsError) and isinstance(raised.value.__cause__.__cause__, LookupError)
+        async with await connecting:
+            pass
+    assert [connect["auth_token"] for connect in said] == ["one"]
+
+
+async def test_each_server_is_told_anew() -> None:
+    said: list[dict[str, Any]] = []
+    tokens = iter(["one", "two"])
+
+    async def locked(peer: Peer) -> None:
+        peer.send(info())
+        said.append({"auth_token": (await peer.line()).partition(b'auth_token":"')[2][:3].decode()})
+        peer.send(b"-ERR 'Authorization Violation'\r\n")
+        peer.close()
+
+    async with FakeServer(locked) as first, FakeServer(greets(said)) as second:
+        async with midge.connect([first.url, second.url], token=lambda: next(tokens)) as nc:
+            assert nc.connected_url == second.url
+    assert [connect["auth_token"] for connect in said] == ["one", "two"]
+
+
+async def test_a_server_that_leaves_while_the_callback_is_under_way() -> None:
+    gone = asyncio.Event()
+
+    async def token() -> str:
+        await gone.wait()
+        await turns(20)
+        return "t"
+
+    async def script(peer: Peer) -> None:
+        peer.send(info(), b"-ERR 'Authentication Timeout'\r\n")
+        peer.close()
+        await peer.writer.wait_closed()
+        gone.set()
+
+    async with FakeServer(script) as server:
+        with pytest.raises(ConnectError, match="Authentication Timeout"):
+            await midge.connect(server.url, token=token)
+
+
+@pytest.mark.parametrize("text", ["User Authentication Expired", "User Authentication Revoked", "Account Authentication Expired"])
+@pytest.mark.skipif("max_reconnects" not in Options.__dataclass_fields__, reason="connections are not made again yet")
+async def test_credentials_that_end_are_asked_for_again(text: str) -> None:
+    said: list[dict[str, Any]] = []
+    tokens = iter(["one", "two", "three"])
+
+    async def ends(peer: Peer) -> None:
+        await peer.greet()
+        said.append(peer.connect)
+        peer.send(b"-ERR '" + text.encode() + b"'\r\n")
+        peer.close()
+
+    async with FakeServer(ends, ends, greets(said)) as server:
+        nc = await midge.connect(server.url, token=lambda: next(tokens), reconnect_wait=0.01)
+        while len(said) < 3:
+            await asyncio.sleep(0.01)
+        await nc.close()
+    assert [connect["auth_token"] for connect in said] == ["one", "two", "three"]
+
+
+# Nowhere in what anybody prints
+
+
+def seen_in(error: BaseException | None) -> Iterator[str]:
+    """An error as printed, and every local variable of midge's frames, also of its causes."""
+    while error is not None:
+        yield f"{error} {error!r}"
+        ours = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_globals["__name__"].startswith("midge")]
+        yield from traceback.StackSummary.extract(ours, capture_locals=True).format()
+        for inner in getattr(error, "exceptions", ()):
+            yield from seen_in(inner)
+        error = error.__cause__
+
+
+LOGINS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    ({"user": "u", "password": PASSWORD}, "", {"user": "u", "password": PASSWORD}),
+    ({"token": PASSWORD}, "", {"token": PASSWORD}),
+    ({"token": PASSWORD}, PASSWORD + "@", {}),
+    ({"user": "u", "password": PASSWORD}, f"u:{PASSWORD}@", {}),
+    ({"token": "another"}, "", {"user": lambda: ("u", PASSWORD)}),
+    ({"token": "another"}, f"u:{PASSWORD}@", {}),
+    ({"token": "another"}, "", {"creds": CREDS, "token": lambda: PASSWORD}),
+    ({"token": "another"}, "", {"jwt": JWT, "sign": KEY.sign, "user": "u", "password": PASSWORD}),
+    ({"user": "u", "password": "another"}, "", {"token": PASSWORD}),
+]
+
+
+@pytest.mark.parametrize(("server_options", "user_info", "options"), LOGINS)
+@pytest.mark.parametrize("max_control_line", [4096, 100])
+async def test_no_line_of_any_log_shows_a_secret(
+    server_options: dict[str, Any], user_info: str, options: dict[str, Any], max_control_line: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything at the lowest level: the client's log, the trace of our own server, asyncio's; and every error with its frames."""
+    caplog.set_level(1)
+    caplog.set_level(1, "midge.server")
+    caplog.set_level(1, "midge.client")
+    asyncio.get_running_loop().set_debug(True)
+    seen: list[str] = []
+    async with midge.Server(port=0, max_control_line=max_control_line, **server_options) as server:
+        connecting = midge.connect(
+            server.url.replace("//", f"//{user_info}"), error_callback=lambda error: seen.extend(seen_in(error)), **options
+        )
+        try:
+            nc = await connecting
+            await nc.publish("a", b"x")
+            await nc.flush()
+            seen += [repr(nc), repr(nc._connection.options), repr(nc._connection._pool.candidates()), repr(server.clients())]
+            await nc.drain()
+        except ConnectError as error:
+            seen += seen_in(error)
+            for _, refusal in error.attempts:
+                seen += seen_in(refusal)
+        seen += [repr(server), repr(server.options), repr(server.counters())]
+    assert ("<<- [CONNECT " if max_control_line > 1000 else "maximum control line exceeded") in caplog.text
+    check_hidden(caplog.text, *seen)
