@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from midge.client.secrets import FileSource, SignCallback, TextSource, UserSource, check_file_source, check_text_source, text_problem
+from midge.client.secrets import (
+    CREDENTIALS,
+    FileSource,
+    SignCallback,
+    TextSource,
+    UserSource,
+    check_file_source,
+    check_text_source,
+    check_together,
+    text_problem,
+)
 from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 
@@ -65,6 +75,10 @@ class Options:
             check_text_source(name, getattr(self, name))
         for name in ("nkey_seed", "creds"):
             check_file_source(name, getattr(self, name))
+        if isinstance(self.nkey, str):
+            check_public(self.nkey, Prefix.USER)
+        if self.sign is not None and not callable(self.sign):
+            raise TypeError(f"sign is a function or a coroutine function, not {type(self.sign).__name__}")
         check_publish(self.inbox_prefix, "inbox prefix")
         if self.error_callback is not None and not callable(self.error_callback):
             raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
@@ -74,30 +88,7 @@ class Options:
         for name in ("timeout", "drain_timeout"):
             if getattr(self, name) is not None:
                 _check_above_zero(name, getattr(self, name), int, float)
-        self._check_credentials()
-
-    def _check_credentials(self) -> None:
-        """Refuse what cannot go together. A JWT may come with a user or a token: an authorization service may want both (ADR-26)."""
-        given = {name for name in ("user", "token", "nkey_seed", "nkey", "creds", "jwt", "sign") if getattr(self, name) is not None}
-        for first, second in _EXCLUSIVE:
-            if {first, second} <= given:
-                raise ValueError(f"{first} and {second} exclude each other")
-        if "jwt" not in given and given & {"nkey_seed", "nkey"} and given & {"user", "token"}:
-            raise ValueError("an nkey excludes user and token")
-        if self.password is not None and self.user is None:
-            raise ValueError("a password needs a user")
-        if "nkey" in given and "sign" not in given:
-            raise ValueError("nkey is public and needs sign; with the seed, give nkey_seed alone")
-        if "sign" in given and not given & {"nkey", "jwt"}:
-            raise ValueError("sign needs nkey or jwt: whose signature it is")
-        if self.sign is not None and not callable(self.sign):
-            raise TypeError(f"sign is a function or a coroutine function, not {type(self.sign).__name__}")
-        if isinstance(self.nkey, str):
-            check_public(self.nkey, Prefix.USER)
-
-
-_EXCLUSIVE = (("user", "token"), ("creds", "jwt"), ("creds", "nkey_seed"), ("creds", "nkey"), ("creds", "sign"), ("jwt", "nkey"),
-              ("nkey_seed", "nkey"), ("nkey_seed", "sign"))  # fmt: skip
+        check_together({name for name in CREDENTIALS if getattr(self, name) is not None})
 
 
 def check_timeout(timeout: object) -> None:

@@ -1,4 +1,4 @@
-"""What an option for credentials may hold, and how a text, a path and the content of a file are told apart.
+"""What an option for credentials may hold, which go together, and how a text, a path and the content of a file are told apart.
 
 A text may be a secret even where it was meant as a path: a mistyped seed, a JWT without its seed. So a path is shown in an error only
 where it cannot be one. Seeds are base32 and a creds file has several lines; neither can be the name of a file that somebody means.
@@ -15,8 +15,8 @@ from midge.errors import CredentialsError, NkeyError
 from midge.nkeys import Prefix, check_seed, find_jwt, find_seed, wipe
 
 __all__ = [
-    "FileSource", "SignCallback", "TextSource", "UserSource",
-    "check_file_source", "check_text_source", "shown", "text_problem", "to_content", "to_path",
+    "CREDENTIALS", "FileSource", "SignCallback", "TextSource", "UserSource",
+    "check_file_source", "check_text_source", "check_together", "shown", "text_problem", "to_content", "to_path",
 ]  # fmt: skip
 
 TextSource = str | Callable[[], str | Awaitable[str]]
@@ -24,6 +24,9 @@ UserSource = str | Callable[[], str | tuple[str, str] | Awaitable[str | tuple[st
 FileSource = str | bytes | os.PathLike[str] | Callable[[], str | bytes | os.PathLike[str] | Awaitable[str | bytes | os.PathLike[str]]]
 SignCallback = Callable[[bytes], bytes | Awaitable[bytes]]
 
+CREDENTIALS = ("user", "password", "token", "nkey_seed", "nkey", "creds", "jwt", "sign")
+_EXCLUSIVE = (("user", "token"), ("creds", "jwt"), ("creds", "nkey_seed"), ("creds", "nkey"), ("creds", "sign"), ("jwt", "nkey"),
+              ("nkey_seed", "nkey"), ("nkey_seed", "sign"))  # fmt: skip
 _SHORTEST_SEED = 40  # characters of what is a seed, though perhaps a wrong one, and not a name
 _SECRET_LOOKING = re.compile(r"[A-Z2-7]{16}|(?i:[A-Z0-9]{40})|eyJ")
 
@@ -59,6 +62,27 @@ def check_file_source(name: str, value: object) -> None:
         problem = _content_problem(name, value)
         if problem:
             raise CredentialsError(name, problem)
+
+
+def check_together(given: set[str]) -> None:
+    """Refuse what cannot go together, of the names in CREDENTIALS.
+
+    A JWT may come with a user or a token: an authorization service may want both (ADR-26). It is signed for, or else a bearer's.
+
+    Raises:
+        ValueError: two exclude each other, or one needs another.
+    """
+    for first, second in _EXCLUSIVE:
+        if {first, second} <= given:
+            raise ValueError(f"{first} and {second} exclude each other")
+    if "jwt" not in given and given & {"nkey_seed", "nkey"} and given & {"user", "token"}:
+        raise ValueError("an nkey and a user or token exclude each other")
+    if "password" in given and "user" not in given:
+        raise ValueError("a password needs a user")
+    if "nkey" in given and "sign" not in given:
+        raise ValueError("nkey is public and needs sign; with the seed, give nkey_seed alone")
+    if "sign" in given and not given & {"nkey", "jwt"}:
+        raise ValueError("sign needs nkey or jwt: whose signature it is")
 
 
 def to_path(name: str, value: str | bytes | os.PathLike[str]) -> str | None:
