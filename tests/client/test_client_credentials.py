@@ -576,8 +576,8 @@ async def test_a_callback_has_the_time_of_its_attempt() -> None:
 
     async with FakeServer(script) as server:
         with pytest.raises(ConnectError) as raised:
-            await midge.connect([server.url, server.url], token=token, timeout=0.05)
-    assert [type(error) for _, error in raised.value.attempts] == [MidgeTimeoutError] * 2 and ended == ["cancelled"] * 2
+            await midge.connect(server.url, token=token, timeout=0.5)
+    assert [type(error) for _, error in raised.value.attempts] == [MidgeTimeoutError] and ended == ["cancelled"]
 
 
 async def test_what_a_callback_raises_is_the_error_of_its_attempt() -> None:
