@@ -705,7 +705,7 @@ async def test_no_line_of_any_log_shows_a_secret(
             nc = await connecting
             await nc.publish("a", b"x")
             await nc.flush()
-            seen += [repr(nc), repr(nc._connection.options), repr(nc._connection._pool.candidates()), repr(server.clients())]
+            seen += [repr(nc), repr(nc._options), repr(nc._connection), repr(server.clients())]
             await nc.drain()
         except ConnectError as error:
             seen += seen_in(error)
