@@ -714,3 +714,32 @@ async def test_no_line_of_any_log_shows_a_secret(
         seen += [repr(server), repr(server.options), repr(server.counters())]
     assert ("<<- [CONNECT " if max_control_line > 1000 else "maximum control line exceeded") in caplog.text
     check_hidden(caplog.text, *seen)
+
+
+@pytest.mark.skipif("max_reconnects" not in Options.__dataclass_fields__, reason="connections are not made again yet")
+async def test_connecting_again_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """Refused once in between, by what its callback raises: that is logged, too, and what it had is not."""
+    caplog.set_level(1)
+    caplog.set_level(1, "midge.server")
+    caplog.set_level(1, "midge.client")
+    seen: list[str] = []
+    results = iter([PASSWORD, None, PASSWORD])
+    async with midge.Server(port=0, user="u", password=PASSWORD) as server:
+        nc = await midge.connect(
+            server.url, user="u", password=lambda: next(results), jwt=JWT, sign=KEY.sign, name="victim",
+            reconnect_wait=0.01, error_callback=lambda error: seen.extend(seen_in(error)),
+        )  # fmt: skip
+        await nc.subscribe("a", callback=lambda message: message.respond(b"back"))
+        await nc.flush()
+        server.disconnect("victim")
+        async with midge.connect(server.url, user="u", password=PASSWORD) as other:
+            while True:
+                try:
+                    assert (await other.request("a", timeout=5)).data == b"back"
+                    break
+                except midge.NoRespondersError:
+                    await asyncio.sleep(0.01)
+        await nc.drain()
+    assert next(results, "asked three times") == "asked three times"
+    assert seen
+    check_hidden(caplog.text, *seen)
