@@ -396,6 +396,7 @@ class Connection:
             self.emit(events.Reconnected(self.address, self.search.attempts, self.search.seconds()))
             log.info("connected again to %s", self.address)
         else:
+            self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
         self._learn()
