@@ -22,6 +22,8 @@ MODULES = [
     "midge.link.readiness",
     "midge.link.reactor",
     "midge.link.socket",
+    "midge.link.framing",
+    "midge.link.websocket",
     "midge.client.room",
     "midge.client.encoder",
     "midge.client.interest",

@@ -12,6 +12,7 @@
     │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
+    ├── UpgradeError (ConnectionError)              a server, or a proxy before it, did not open the WebSocket
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
@@ -50,6 +51,7 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "SubscriptionClosedError",
+    "UpgradeError",
 ]
 
 
@@ -172,6 +174,24 @@ class ConnectAuthorizationError(ConnectError, AuthorizationError):
     def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
         AuthorizationError.__init__(self, next((error.text for _, error in attempts if isinstance(error, ServerError)), ""))
         self.attempts = attempts
+
+
+class UpgradeError(MidgeError, ConnectionError):
+    """The WebSocket was not opened.
+
+    ``status`` is the HTTP status of the answer (401 and 403 come from a proxy that wants to know who asks, 404 means another path, 503 no
+    server behind it), None where there was no answer, or none of HTTP. ``reason`` is its text, or what is wrong with the answer.
+    """
+
+    def __init__(self, status: int | None, reason: str) -> None:
+        super().__init__()
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.status is None:
+            return f"no WebSocket: {self.reason}"
+        return f"no WebSocket: the answer was HTTP {self.status} {self.reason}".rstrip()
 
 
 class ConnectionClosedError(MidgeError, ConnectionError):
