@@ -16,6 +16,7 @@ from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.states import Greeted, Happening, Opened, Refused
+from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     AuthorizationError,
     ConnectAuthorizationError,
@@ -50,6 +51,7 @@ class Attempt:
         loop: the running event loop.
         server: what to connect to.
         session: a new session; the attempt opens it.
+        websocket: what to ask for where the server is reached by a WebSocket.
         connect_line: makes the JSON of CONNECT from what the server said of itself.
         timeout: seconds for everything.
 
@@ -58,13 +60,14 @@ class Attempt:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session,
+        self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, websocket: WebSocketRequest | None,
         connect_line: Callable[[ServerInfo], bytes], timeout: float | None,
     ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
         self._server = server
         self._session = session
+        self._websocket = websocket
         self._connect_line = connect_line
         self._timeout = timeout
         self._driver = Driver(loop, session, self)
@@ -103,11 +106,16 @@ class Attempt:
         outbox = self._session.outbox
         if not isinstance(self._server, Address):
             return self._server.open_link(self._loop, outbox)
-        if self._server.scheme != "nats":
-            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats://")
+        if self._server.wants_tls:
+            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats:// and ws://")
+        upgrade = None if self._websocket is None else await self._websocket.upgrade(secure=False)  # while no server waits for us
+        readiness = LoopReadiness(self._loop)
         sock = await dial(self._loop, self._server)
         try:
-            return SocketLink(LoopReadiness(self._loop), None, sock, outbox)
+            if self._websocket is None or upgrade is None:
+                return SocketLink(readiness, None, sock, outbox)
+            inner = Outbox()
+            return self._websocket.link(readiness, outbox, SocketLink(readiness, None, sock, inner), inner, upgrade)
         except OSError:  # gone already: the socket's options cannot be set
             sock.close()
             raise

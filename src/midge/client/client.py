@@ -27,6 +27,8 @@ from midge.client.room import Beginning
 from midge.client.servers import ServerPool, parse_servers
 from midge.client.states import State
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
+from midge.client.websocket import check_options
+from midge.client.ws_options import HeadersSource
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
 
@@ -52,7 +54,9 @@ class Client(Publisher):
     """One connection to a NATS server. Made by ``connect``; ``publish`` is in Publisher, which is compiled."""
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
-        pool = ServerPool([servers] if isinstance(servers, InProcessServer) else parse_servers(servers))
+        addresses = [] if isinstance(servers, InProcessServer) else parse_servers(servers)
+        check_options(options, addresses)
+        pool = ServerPool(addresses or [servers])
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
@@ -249,6 +253,9 @@ def connect(
     pedantic: bool = False,
     inbox_prefix: str = "_INBOX",
     error_callback: ErrorCallback | None = None,
+    ws_headers: HeadersSource | None = None,
+    ws_compression: bool = False,
+    ws_proxy_path: str | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
 ) -> Connecting:
@@ -257,6 +264,7 @@ def connect(
     Args:
         servers: a URL, several separated by commas or in a list (tried in this order), or a ``Server`` of this process, which
             is reached without a socket. A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
+            ``ws://host:port/path`` is a WebSocket; either all servers are or none is.
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a URL win.
         timeout: seconds for connecting to one server, handshake included.
@@ -268,12 +276,17 @@ def connect(
         error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
             connection. A plain function or a coroutine function, called with one error after the other; it may use the client.
             Errors are logged in any case.
+        ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a function (plain or
+            async) that gives either, called at every attempt.
+        ws_compression: offer the server to deflate what goes over a WebSocket, both ways.
+        ws_proxy_path: the path of every such request, in place of the URLs' own: a proxy's, for instance.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
 
     Raises:
         ValueError: an argument makes no sense.
         TypeError: an argument is of the wrong type.
+        MissingExtraError: a server is a WebSocket and the package for those is not installed.
         ConnectError: when awaited: no server could be reached, or none let us in. It may be awaited again then.
         RuntimeError: when awaited after it has succeeded.
     """
@@ -290,6 +303,9 @@ def connect(
         pedantic=pedantic,
         inbox_prefix=inbox_prefix,
         error_callback=error_callback,
+        ws_headers=ws_headers,
+        ws_compression=ws_compression,
+        ws_proxy_path=ws_proxy_path,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
     )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from midge.client.ws_options import HeadersSource, check_path, check_source
 from midge.subject import check_publish
 
 __all__ = ["ErrorCallback", "Options", "check_timeout"]
@@ -27,6 +28,10 @@ class Options:
         verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
         inbox_prefix: what reply subjects begin with.
         error_callback: is told what has no caller; a plain function or a coroutine function. Without one, errors are logged.
+        ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a callback that gives
+            either, a plain function or a coroutine function, called at every attempt.
+        ws_compression: offer the server to deflate what is sent on a WebSocket, both ways.
+        ws_proxy_path: the path of every such request, in place of those in URLs; servers that others told of have none.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
     """
@@ -43,6 +48,9 @@ class Options:
     pedantic: bool = False
     inbox_prefix: str = "_INBOX"
     error_callback: ErrorCallback | None = None
+    ws_headers: HeadersSource | None = field(default=None, repr=False)
+    ws_compression: bool = False
+    ws_proxy_path: str | None = None
     drain_timeout: float | None = 30.0
     outbound_limit: int = 64 << 20
 
@@ -52,6 +60,8 @@ class Options:
         check_publish(self.inbox_prefix, "inbox prefix")
         if self.error_callback is not None and not callable(self.error_callback):
             raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
+        check_source(self.ws_headers)
+        check_path(self.ws_proxy_path)
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)
