@@ -27,6 +27,7 @@ from midge.errors import (
     ServerStartError,
     SlowConsumerError,
     SubscriptionClosedError,
+    UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
 from midge.server.options import ServerOptions
@@ -68,6 +69,7 @@ __all__ = [
     "Stats",
     "Subscription",
     "SubscriptionClosedError",
+    "UpgradeError",
     "__version__",
     "compiled",
     "connect",

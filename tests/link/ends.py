@@ -11,6 +11,8 @@ from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
+from midge.link.upgrade import ClientUpgrade, ServerUpgrade, Upgrade
+from midge.link.websocket import WebSocketLink
 from midge.wire.outbox import Outbox
 
 try:
@@ -108,9 +110,15 @@ class Owner:
             self.readiness.close()
 
 
+async def ready(*owners: Owner) -> None:
+    """Wait until what is sent now is on its way at once: over a WebSocket, for the upgrade."""
+    for owner in owners:
+        await owner.until(lambda: not (isinstance(owner.link, WebSocketLink) and owner.link.blocked))
+
+
 async def settle() -> None:
-    """Let the loop do what is ready, for as many turns as one piece needs to go there and be acknowledged."""
-    for _ in range(20):
+    """Let the loop do what is ready, for as many turns as a handshake or a piece needs to go there and be acknowledged."""
+    for _ in range(40):
         await asyncio.sleep(0)
 
 
@@ -154,6 +162,29 @@ def joined_sockets(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         owners.append(socket_end(new(asyncio.get_running_loop()), sock, write_deadline))
     return started(*owners)
+
+
+def upgrades(compress: bool) -> tuple[ClientUpgrade, ServerUpgrade]:
+    return ClientUpgrade("localhost", 80, False, "/", (), compress), ServerUpgrade(compress)
+
+
+def websocket_end(readiness: Readiness, inner: Link, inner_outbox: Outbox, upgrade: Upgrade) -> Owner:
+    outbox = Outbox()
+    return Owner(WebSocketLink(readiness, outbox, inner, inner_outbox, upgrade), outbox, readiness)
+
+
+def joined_websockets(
+    new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness, compress: bool = False, memory: bool = False
+) -> tuple[Owner, ...]:
+    """Two started ends of a WebSocket, over sockets or in memory; their upgrade is yet to come. The first is the client's."""
+    one, two = new(asyncio.get_running_loop()), new(asyncio.get_running_loop())
+    if memory:
+        inner = memory_pair(one, two)
+    else:
+        near, far = socket.socketpair()
+        inner = socket_end(one, near), socket_end(two, far)
+    ends = [websocket_end(end.readiness, end.link, end.outbox, upgrade) for end, upgrade in zip(inner, upgrades(compress))]
+    return started(*ends)
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

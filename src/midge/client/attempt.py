@@ -115,7 +115,7 @@ class Attempt:
             if self._websocket is None or upgrade is None:
                 return SocketLink(readiness, None, sock, outbox)
             inner = Outbox()
-            return self._websocket.link(readiness, outbox, SocketLink(readiness, None, sock, inner), inner, upgrade)
+            return self._websocket.link(readiness, self._session, SocketLink(readiness, None, sock, inner), inner, upgrade)
         except OSError:  # gone already: the socket's options cannot be set
             sock.close()
             raise

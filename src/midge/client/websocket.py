@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from midge.client.options import Options
 from midge.client.servers import Address
+from midge.client.session import Session
 from midge.client.ws_options import read_headers
 from midge.errors import MissingExtraError, UpgradeError
 from midge.link import Link, Readiness
@@ -69,9 +70,9 @@ class WebSocketRequest:
             raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
         return _load()[0](host, address.port, secure, path, headers, options.ws_compression)
 
-    def link(self, readiness: Readiness, outbox: Outbox, inner: Link, inner_outbox: Outbox, upgrade: ClientUpgrade) -> Link:
-        """Return the link over another one."""
-        return _load()[1](readiness, outbox, inner, inner_outbox, upgrade)
+    def link(self, readiness: Readiness, session: Session, inner: Link, inner_outbox: Outbox, upgrade: ClientUpgrade) -> Link:
+        """Return the link over another one, for the session."""
+        return _load()[1](readiness, session.outbox, inner, inner_outbox, upgrade, lambda: session.info.max_payload)
 
     async def _headers(self) -> list[tuple[str, str]]:
         headers: object = self._options.ws_headers

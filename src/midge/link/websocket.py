@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.errors import ConnectionClosedError, RemoteProtocolError, UpgradeError
@@ -46,10 +47,12 @@ FRAME = LARGE_BLOCK - MAX_HEAD  # what one frame holds at most: then it fits int
 MAX_FRAMES = 16  # frames that are sent at once
 PIECE = 131072  # what is inflated at once
 SLICE = 1 << 20  # what is handed over in one turn
+WORTHWHILE = 4096  # where a peer inflates less than this, more than that is not deflated
 NORMAL, GOING_AWAY, NO_STATUS, BAD_DATA = 1000, 1001, 1005, 1007
 _FRAME = FRAME
 _MAX_FRAMES = MAX_FRAMES
 _SMALLEST = SMALLEST
+_WORTHWHILE = WORTHWHILE
 _NOTHING, _CONTROL = NOTHING, CONTROL
 _BINARY, _DEFLATED, _PING, _PONG, _CLOSE = BINARY, DEFLATED, PING, PONG, CLOSE
 
@@ -74,15 +77,20 @@ class WebSocketLink:
         inner: what carries the frames; not started yet.
         inner_outbox: what the inner link sends; nobody else writes to it.
         upgrade: how this becomes a WebSocket, and which side this is.
+        inflatable: tells how many bytes a deflated message may hold for the peer to inflate it (nats-server: its max_payload); None where
+            any size will do. It is asked for each message.
     """
 
     __slots__ = (
-        "_closed", "_deflated", "_end", "_ended", "_going", "_head", "_inflater", "_inner", "_inner_outbox", "_inside", "_is_told",
-        "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong", "_reader", "_readiness", "_scheduled", "_silent",
-        "_upgrade", "_window_bits", "blocked", "error",
+        "_closed", "_deflated", "_end", "_ended", "_going", "_head", "_inflatable", "_inflater", "_inner", "_inner_outbox", "_inside",
+        "_is_told", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong", "_reader", "_readiness", "_rest",
+        "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
     )  # fmt: skip
 
-    def __init__(self, readiness: Readiness, outbox: Outbox, inner: Link, inner_outbox: Outbox, upgrade: Upgrade) -> None:
+    def __init__(
+        self, readiness: Readiness, outbox: Outbox, inner: Link, inner_outbox: Outbox, upgrade: Upgrade,
+        inflatable: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
         self._readiness = readiness
         self._outbox = outbox
         self._inner = inner
@@ -91,8 +99,10 @@ class WebSocketLink:
         self._masks = upgrade.masks
         self._owner: LinkOwner | None = None
         self._reader = FrameReader(not upgrade.masks, False)
+        self._inflatable = inflatable
         self._window_bits = 0  # for what we deflate; 0 where nothing is
         self._inflater: Inflater | None = None
+        self._rest: bytearray | None = None  # what came with the end of the upgrade, for an owner that has paused
         self._pieces: deque[Piece] = deque()
         self._going = False  # pieces are being handed over
         self._scheduled = False  # they will be, in a later turn
@@ -123,7 +133,8 @@ class WebSocketLink:
 
     def pause_reading(self) -> None:
         self._paused = True
-        self._inner.pause_reading()
+        if self._upgrade is None:
+            self._inner.pause_reading()
 
     def resume_reading(self) -> None:
         if self._paused:
@@ -171,8 +182,7 @@ class WebSocketLink:
             return
         self.error = error
         self.blocked = False
-        self._pieces.clear()
-        self._inflater = None
+        self._forget_pieces()
         if self._is_told:  # the owner knows that nothing comes, but may wait for the rest to be sent
             self.link_progress()
         else:
@@ -202,8 +212,8 @@ class WebSocketLink:
         self._inside = self._head = self._inner_outbox.waiting()
         self._send()
         if used < size:
-            rest = chunk[used:size]
-            self._take_apart(rest, len(rest))
+            self._rest = chunk[used:size]
+        self._go_on()
         if self._owner is not None:
             self._owner.link_progress()
 
@@ -254,6 +264,9 @@ class WebSocketLink:
         self._scheduled = False
         if self._going:  # the owner runs the event loop inside our call
             return
+        if self._rest is not None and not self._paused:
+            rest, self._rest = self._rest, None
+            self._take_apart(rest, len(rest))
         self._going = True
         left = SLICE
         try:
@@ -268,7 +281,7 @@ class WebSocketLink:
         self._tell_end()
 
     def _has_pieces(self) -> bool:
-        return len(self._pieces) > 0 or (self._inflater is not None and self._inflater.has_more)
+        return self._rest is not None or len(self._pieces) > 0 or (self._inflater is not None and self._inflater.has_more)
 
     def _next_data(self) -> bytearray:
         """Return what the first piece holds, or a part of it; nothing where it cannot be inflated, which is the end."""
@@ -282,10 +295,14 @@ class WebSocketLink:
                 inflater.feed(bytes(piece.data), piece.ends)
             return bytearray(inflater.read(PIECE) if inflater.has_more else b"")
         except RemoteProtocolError as error:
-            self._pieces.clear()
-            self._inflater = None
+            self._forget_pieces()
             self._fail(error, BAD_DATA)
             return bytearray()
+
+    def _forget_pieces(self) -> None:
+        self._rest = None
+        self._pieces.clear()
+        self._inflater = None
 
     def _settle(self) -> None:
         """Read on, or go on with what was read, in a later turn."""
@@ -296,7 +313,9 @@ class WebSocketLink:
             if not (self._paused or self._scheduled or self._going):
                 self._scheduled = True
                 self._readiness.defer(self._go_on)
-        elif not self._paused:
+        elif self._paused:
+            self._inner.pause_reading()
+        else:
             self._inner.resume_reading()
 
     # Control frames, and the end
@@ -352,8 +371,7 @@ class WebSocketLink:
         self._owner = None
         self._closed = True
         self.blocked = False
-        self._pieces.clear()
-        self._inflater = None
+        self._forget_pieces()
 
     # Sending
 
@@ -404,8 +422,14 @@ class WebSocketLink:
         start = self._outbox.start
         if stop - start > _FRAME:
             stop = start + _FRAME
+        self._deflated = self._window_bits > 0 and stop - start >= _SMALLEST
+        if self._deflated and self._inflatable is not None:
+            largest = self._inflatable()
+            if largest < stop - start:
+                self._deflated = largest >= _WORTHWHILE
+                if self._deflated:
+                    stop = start + largest
         self._payload = stop - start
-        self._deflated = self._window_bits > 0 and self._payload >= _SMALLEST
         if self._deflated:
             data = bytearray(deflate(block[start:stop], self._window_bits))
             put_frame(out, _BINARY | _DEFLATED, data, 0, len(data), self._key())
