@@ -22,6 +22,7 @@ MODULES = [
     "midge.link.readiness",
     "midge.link.reactor",
     "midge.link.socket",
+    "midge.link.tls",
     "midge.link.framing",
     "midge.link.websocket",
     "midge.client.room",

@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
-    "client.refusals client.ws_options"
+    "client.refusals client.tls_config client.ws_options"
 )
 SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
@@ -50,7 +50,7 @@ RULES = [
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule("client.connection client.attempt client.dial client.driver client.websocket", f"link link.* wire.* client.* {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
-    Rule("client.events client.reporter client.requests client.home", f"client.* {BELOW}", pure=False),
+    Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

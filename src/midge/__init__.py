@@ -5,8 +5,10 @@ from midge.client.client import Client, Connecting, Stats, connect
 from midge.client.handshake import ServerInfo
 from midge.client.options import ErrorCallback, Options
 from midge.client.subscription import Callback, Subscription
+from midge.client.tls_config import TLSConfig
 from midge.errors import (
     AuthorizationError,
+    CertificateError,
     ConnectAuthorizationError,
     ConnectError,
     ConnectionClosedError,
@@ -27,6 +29,8 @@ from midge.errors import (
     ServerStartError,
     SlowConsumerError,
     SubscriptionClosedError,
+    TLSError,
+    TLSNotOfferedError,
     UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
@@ -37,6 +41,7 @@ from midge.wire import parser as _parser
 __all__ = [
     "AuthorizationError",
     "Callback",
+    "CertificateError",
     "Client",
     "ConnectAuthorizationError",
     "ConnectError",
@@ -69,6 +74,9 @@ __all__ = [
     "Stats",
     "Subscription",
     "SubscriptionClosedError",
+    "TLSConfig",
+    "TLSError",
+    "TLSNotOfferedError",
     "UpgradeError",
     "__version__",
     "compiled",

@@ -2,15 +2,19 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from certificates import client_context, server_context
 
 from midge.link import Link, Readiness
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
+from midge.link.tls import TlsLink
 from midge.link.upgrade import ClientUpgrade, ServerUpgrade, Upgrade
 from midge.link.websocket import WebSocketLink
 from midge.wire.outbox import Outbox
@@ -111,8 +115,9 @@ class Owner:
 
 
 async def ready(*owners: Owner) -> None:
-    """Wait until what is sent now is on its way at once: over a WebSocket, for the upgrade."""
+    """Wait until what is sent now is on its way at once: over TLS, for the handshake; over a WebSocket, for the upgrade."""
     for owner in owners:
+        await owner.until(lambda: getattr(owner.link, "secured", True))
         await owner.until(lambda: not (isinstance(owner.link, WebSocketLink) and owner.link.blocked))
 
 
@@ -141,6 +146,24 @@ def socket_end(readiness: Readiness, sock: socket.socket, write_deadline: float 
     return Owner(SocketLink(readiness, write_deadline, sock, outbox), outbox, readiness)
 
 
+def tls_end(
+    readiness: Readiness, sock: socket.socket, *, server: bool, context: ssl.SSLContext | None = None, write_deadline: float | None = None,
+    handshake_timeout: float | None = None,
+) -> Owner:  # fmt: skip
+    """One end over TLS; without a context, one that gets on with the other end's."""
+    outbox = Outbox()
+    if server:
+        link = TlsLink(
+            readiness, write_deadline, sock, outbox, context or server_context(), server_side=True, handshake_timeout=handshake_timeout
+        )
+    else:
+        link = TlsLink(
+            readiness, write_deadline, sock, outbox, context or client_context(), server_hostname="localhost",
+            handshake_timeout=handshake_timeout,
+        )  # fmt: skip
+    return Owner(link, outbox, readiness)
+
+
 def started(*owners: Owner) -> tuple[Owner, ...]:
     for owner in owners:
         owner.link.start(owner)
@@ -162,6 +185,13 @@ def joined_sockets(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         owners.append(socket_end(new(asyncio.get_running_loop()), sock, write_deadline))
     return started(*owners)
+
+
+def joined_tls(new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness) -> tuple[Owner, ...]:
+    """Two started ends, over a connected pair of sockets; their handshake is yet to come. The first is the client's."""
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    return started(tls_end(new(loop), near, server=False), tls_end(new(loop), far, server=True))
 
 
 def upgrades(compress: bool) -> tuple[ClientUpgrade, ServerUpgrade]:

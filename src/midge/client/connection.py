@@ -34,6 +34,7 @@ from midge.client.servers import Address, ServerPool
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Consumer, Consumers, Subscription
+from midge.client.tls import Security
 from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
@@ -115,8 +116,9 @@ class Connection:
             for server in self._pool.candidates():
                 session = Session(self.interest, self._encoder, self.counters, self.home.publisher)
                 line = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
+                security = Security(self.options.tls, server if isinstance(server, Address) else None)
                 websocket = WebSocketRequest(self.options, server) if isinstance(server, Address) and server.is_websocket else None
-                self._attempt = Attempt(loop, server, session, websocket, line, self.options.timeout)
+                self._attempt = Attempt(loop, server, session, security, websocket, line, self.options.timeout)
                 try:
                     driver = await self._attempt.run()
                 except (OSError, MidgeError) as error:

@@ -16,7 +16,8 @@ from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.ws_options import read_headers
 from midge.errors import MissingExtraError, UpgradeError
-from midge.link import Link, Readiness
+from midge.link import Link
+from midge.link.readiness import LoopReadiness
 from midge.wire.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def check_options(options: Options, addresses: Iterable[Address]) -> None:
 
     Raises:
         MissingExtraError: the package ``websockets`` is not installed.
-        ValueError: there are options for WebSockets and no server has one.
+        ValueError: there are options for WebSockets and no server has one; or one is to have TLS and not to have it.
     """
     if any(address.is_websocket for address in addresses):
+        if options.tls is False and any(address.wants_tls for address in addresses):
+            raise ValueError("wss:// and tls=False exclude each other")
         _load()
     elif options.ws_headers is not None or options.ws_compression or options.ws_proxy_path is not None:
         raise ValueError("ws_headers, ws_compression and ws_proxy_path are for ws:// and wss:// servers")
@@ -70,9 +73,11 @@ class WebSocketRequest:
             raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
         return _load()[0](host, address.port, secure, path, headers, options.ws_compression)
 
-    def link(self, readiness: Readiness, session: Session, inner: Link, inner_outbox: Outbox, upgrade: ClientUpgrade) -> Link:
+    def link(
+        self, loop: asyncio.AbstractEventLoop, session: Session, inner: Link, inner_outbox: Outbox, upgrade: ClientUpgrade
+    ) -> Link:  # fmt: skip
         """Return the link over another one, for the session."""
-        return _load()[1](readiness, session.outbox, inner, inner_outbox, upgrade, lambda: session.info.max_payload)
+        return _load()[1](LoopReadiness(loop), session.outbox, inner, inner_outbox, upgrade, lambda: session.info.max_payload)
 
     async def _headers(self) -> list[tuple[str, str]]:
         headers: object = self._options.ws_headers
