@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from midge.errors import InvalidSubjectError, LocalProtocolError, MaxPayloadError, OutboundFullError
 from midge.message import Headers
-from midge.subject import check_publish
 
 if TYPE_CHECKING:
     import cython
@@ -18,9 +17,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.subject import check_publish
     from cython.cimports.midge.wire.encoder import put_publish
     from cython.cimports.midge.wire.outbox import Outbox
 else:
+    from midge.subject import check_publish
     from midge.wire.encoder import put_publish
     from midge.wire.outbox import Outbox
 
@@ -31,6 +32,7 @@ Payload = bytes | bytearray | memoryview
 MAX_NAMES = 4000  # bytes of subject and reply, or subject and queue group: a server's control line has 4096 by default
 SUBJECT_CACHE = 1024
 _MAX_NAMES = MAX_NAMES
+_SUBJECT_CACHE = SUBJECT_CACHE
 
 
 class PublishEncoder:
@@ -38,16 +40,18 @@ class PublishEncoder:
 
     Args:
         limit: bytes that may wait in an outbox before a publish is refused.
+        full: what it is refused with.
 
     Attributes:
         max_payload: bytes of header and payload that the server takes.
         has_headers: the server takes headers.
     """
 
-    __slots__ = ("_limit", "_subjects", "has_headers", "max_payload")
+    __slots__ = ("_full", "_limit", "_subjects", "has_headers", "max_payload")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, full: type[OutboundFullError] = OutboundFullError) -> None:
         self._limit = limit
+        self._full = full
         self._subjects: dict[str, bytes] = {}
         self.max_payload = 1 << 20
         self.has_headers = True
@@ -84,15 +88,16 @@ class PublishEncoder:
             raise MaxPayloadError(size, self.max_payload)
         waiting = out.waiting()
         if waiting + size > self._limit and waiting:
-            raise OutboundFullError(waiting, self._limit)
+            raise self._full(waiting, self._limit)
         put_publish(out, encoded, reply, header, data)
         return size
 
     def _encode_subject(self, subject: Any) -> bytes:
         """Check a subject and remember it: most programs use few."""
         encoded = check_publish(subject)
-        check_names(subject, len(encoded), "subject")
-        if len(self._subjects) >= SUBJECT_CACHE:
+        if len(encoded) > _MAX_NAMES:
+            check_names(subject, len(encoded), "subject")
+        if len(self._subjects) >= _SUBJECT_CACHE:
             self._subjects.clear()
         self._subjects[subject] = encoded
         return encoded

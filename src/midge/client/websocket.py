@@ -28,14 +28,15 @@ __all__ = ["WebSocketRequest", "check_options"]
 _PATH_CHARACTERS = "/!$&'()*+,;=:@%-._~"
 
 
-def check_options(options: Options, addresses: Iterable[Address]) -> None:
+def check_options(options: Options, servers: Iterable[object]) -> None:
     """Check that WebSockets can be opened where servers are asked for by them.
 
     Raises:
         MissingExtraError: the package ``websockets`` is not installed.
         ValueError: there are options for WebSockets and no server has one; or one is to have TLS and not to have it.
     """
-    if any(address.is_websocket for address in addresses):
+    addresses = [server for server in servers if isinstance(server, Address) and server.is_websocket]
+    if addresses:
         if options.tls is False and any(address.wants_tls for address in addresses):
             raise ValueError("wss:// and tls=False exclude each other")
         _load()
