@@ -36,6 +36,7 @@ from midge.errors import (
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
+    UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
 from midge.server.options import ServerOptions
@@ -86,6 +87,7 @@ __all__ = [
     "TLSConfig",
     "TLSError",
     "TLSNotOfferedError",
+    "UpgradeError",
     "__version__",
     "compiled",
     "connect",
