@@ -675,7 +675,7 @@ def test_the_new_message_is_dropped() -> None:
 
 def test_the_oldest_message_is_dropped() -> None:
     session = open_session()
-    feed = subscribe(session, msgs=2, old=True)
+    feed = subscribe(session, msgs=2, on_full="drop_old")
     session.receive_data(b"".join(msg("a", 1, b"%d" % i) for i in range(5)))
     assert session.take_events() == [Slow(feed)]
     assert (feed.received, feed.dropped, feed.buffered) == (5, 3, 2)
@@ -695,7 +695,7 @@ def test_bytes_are_bounded() -> None:
 
 def test_as_many_old_messages_go_as_the_new_one_needs() -> None:
     session = open_session()
-    feed = subscribe(session, size=10, old=True)
+    feed = subscribe(session, size=10, on_full="drop_old")
     session.receive_data(msg("a", 1, b"1") * 10 + msg("a", 1, b"x" * 8))
     assert feed.buffered == 10 and taken(feed) == [b"1", b"1", b"x" * 8]
     assert (feed.dropped, feed.received) == (8, 11)
@@ -703,7 +703,7 @@ def test_as_many_old_messages_go_as_the_new_one_needs() -> None:
 
 def test_a_message_that_never_fits_does_not_drive_out_the_others() -> None:
     session = open_session()
-    feed = subscribe(session, size=10, old=True)
+    feed = subscribe(session, size=10, on_full="drop_old")
     session.receive_data(msg("a", 1, b"kept") + msg("a", 1, b"x" * 11))
     assert taken(feed) == [b"kept"] and feed.dropped == 1
     assert kinds(session) == [Slow]
@@ -713,9 +713,9 @@ def test_bounds_may_change() -> None:
     session = open_session()
     feed = subscribe(session, msgs=1)
     session.receive_data(msg("a", 1, b"1") + msg("a", 1, b"2"))
-    feed.set_limits(0, 0, False)
+    feed.set_limits(-1, -1, "drop_new")
     session.receive_data(msg("a", 1, b"3"))
-    feed.set_limits(1, 0, True)
+    feed.set_limits(1, -1, "drop_old")
     session.receive_data(msg("a", 1, b"4"))
     assert taken(feed) == [b"4"] and feed.dropped == 3
 

@@ -55,7 +55,7 @@ def name(message: midge.Message) -> str:
 async def main() -> None:
     async with midge.Server(port=0) as server, midge.connect(server, name="typed", error_callback=on_error) as nc:
         assert_type(nc, midge.Client)
-        sub = await nc.subscribe("a", queue="q", drop="old")
+        sub = await nc.subscribe("a", queue="q", on_full="drop_old")
         assert_type(sub, midge.Subscription)
         await nc.subscribe("b", callback=count)
         await nc.subscribe("math.double", callback=double)
@@ -77,7 +77,7 @@ def wrong(nc: midge.Client, message: midge.Message) -> Iterator[object]:
     """Never called."""
     yield nc.publish("a", "text")  # error
     yield nc.subscribe("a", "queue")  # error
-    yield nc.subscribe("a", drop="newest")  # error
+    yield nc.subscribe("a", on_full="newest")  # error
     yield midge.Message("a", None)  # error
     yield midge.Message(b"a")  # error
     message.data = b""  # error

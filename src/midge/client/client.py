@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from midge._version import VERSION
 from midge.client.attempt import InProcessServer
@@ -21,12 +21,13 @@ from midge.client.connection import Connection
 from midge.client.encoder import Payload
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
+from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, OnFull
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
 from midge.client.room import Beginning
 from midge.client.servers import ServerPool, parse_servers
 from midge.client.states import State
-from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
+from midge.client.subscription import Callback, Subscription
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
 
@@ -168,24 +169,33 @@ class Client(Publisher):
         callback: Callback | None = None,
         pending_msgs: int = DEFAULT_PENDING_MSGS,
         pending_bytes: int = DEFAULT_PENDING_BYTES,
-        drop: Literal["new", "old"] = "new",
+        on_full: OnFull = "drop_new",
+        max_concurrency: int = 1,
     ) -> Subscription:
         """Subscribe. Sent with what is published around it; ``await nc.subscribe(...)`` also waits until the server has it.
 
         Args:
             subject: may hold wildcards.
             queue: the queue group: each message goes to one of its members.
-            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited by one task,
-                message after message. Without one, iterate over the subscription or call its ``next``.
+            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited with one message
+                after the other. Without one, iterate over the subscription or call its ``next``.
             pending_msgs, pending_bytes: how much may wait to be taken; -1 for no bound.
-            drop: what goes when that is full: the "new" message or the "old"est.
+            on_full: what comes of a message that finds that much waiting. "drop_new" drops it, "drop_old" the oldest ones; both report a
+                SlowConsumerError. "error" ends the subscription: SlowConsumerError is raised once what waits has been read. "block"
+                keeps it, and reads nothing more from the server, for any subscription, until half of that much is taken; a server that
+                is kept waiting too long closes the connection. It holds back no wait for the connection itself: while a ``flush``, a
+                request, a confirmation or a drain is under way, reading goes on, and up to 500,000 messages or 64 MiB more may wait;
+                what is beyond that is an "error". A wait for another subscription is no such wait.
+            max_concurrency: how many messages a coroutine function may be working on at a time. With 1 it has done with a message before
+                it gets the next; with more it still gets them in their order, but may be done with them in any.
 
         Raises:
             InvalidSubjectError: the subject or queue group is not valid.
             TypeError: the callback cannot be called, or is a generator function.
+            ValueError: another argument makes no sense.
             ConnectionClosedError: the connection is closed or draining.
         """
-        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
+        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, on_full, max_concurrency)
 
     def request(
         self, subject: str, data: Payload = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None

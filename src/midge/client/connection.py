@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from midge.client import states
 from midge.client.attempt import Attempt, connect_error
+from midge.client.consumers import Consumer, Consumers
 from midge.client.driver import Driver
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
@@ -33,7 +34,7 @@ from midge.client.room import READY, Answer, Room, Turn
 from midge.client.servers import Address, ServerPool
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
-from midge.client.subscription import Consumer, Consumers, Subscription
+from midge.client.subscription import Subscription
 from midge.client.tls import Security
 from midge.errors import (
     ConnectionClosedError,
@@ -181,6 +182,11 @@ class Connection:
         if self._driver is not None:
             self._driver.take_events()
             self._driver.schedule()
+
+    def go_on(self) -> None:
+        """A subscription that held the connection has room again."""
+        if self._driver is not None:
+            self._driver.go_on()
 
     async def flush(self, timeout: float | None) -> None:
         """Return when the server has answered a PING sent now: it has seen everything before it.

@@ -8,8 +8,8 @@ what arrives goes to the feeds of ``interest``: to a plain function at once, or 
 
 What the driver must do: after every call send ``outbox``; ``receive`` parses a slice of what came and says whether there is more, then
 ``parse`` until there is not; after each also ``take_events()``, what happened that is not a message, in order, and wake the
-feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, and where a callback was interrupted: no
-chunk, however large, keeps the event loop from its other work or fills the outbox without bound.
+feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, where a callback was interrupted, and
+where a feed holds the connection: no chunk, however large, keeps the event loop from its other work or fills a buffer without bound.
 
 ``publish`` returns 0 where nothing need be done, because the driver has set ``scheduled`` and little waits.
 
@@ -85,7 +85,7 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping",
+        "_events", "_feeds", "_interrupted", "_last_feed", "_must_stop", "_publisher", "_stopping",
         "cause", "counters", "encoder", "info", "interest", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ class Session:
         self._feeds = interest.feeds
         self._events: list[Happening] = []
         self._last_feed: Feed | None = None
-        self._interrupted = False
+        self._interrupted = self._must_stop = False
         self._stopping: deque[tuple[int, list[Feed]]] = deque()
         self.interest = interest
         self.encoder = encoder
@@ -232,7 +232,7 @@ class Session:
         parser = self.parser
         publication = parser.publication
         outbox = self.outbox
-        self._interrupted = False
+        self._interrupted = self._must_stop = False
         left = _SLICE
         while self.state != _CLOSED:
             op = parser.next()
@@ -243,7 +243,7 @@ class Session:
             else:
                 self._handle(op)
             left -= 1
-            if left == 0 or self._interrupted or outbox.waiting() >= _HIGH_WATER:
+            if left == 0 or self._must_stop or outbox.waiting() >= _HIGH_WATER:
                 return True
         return False
 
@@ -301,7 +301,7 @@ class Session:
             self.end(feed)
         if feed.callback is None:
             if not feed.put(message, size):
-                self._events.append(Slow(feed))
+                self._note_full(feed)
             if not feed.woken:
                 feed.woken = True
                 self.woken.append(feed)
@@ -319,10 +319,20 @@ class Session:
             self._refuse_unless_greeted()
         return self._feeds.get(sid)
 
+    def _note_full(self, feed: Feed) -> None:
+        """The feed's buffer was full: it holds the connection, or dropped the message and may have to end."""
+        if feed.holds and not feed.has_overrun:
+            self.interest.hold(feed)
+            self._must_stop = True
+            return
+        self._events.append(Slow(feed))
+        if feed.has_overrun:
+            self.unsubscribe(feed)
+
     def _note_failure(self, feed: Feed, error: BaseException) -> None:
         """A callback has raised; that keeps nothing from the others, not even where it is a CancelledError."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._interrupted = True
+            self._interrupted = self._must_stop = True
             self._events.append(Interrupted(error))
         else:
             self._events.append(Failed(feed, error))
