@@ -48,6 +48,7 @@ RULES = [
     Rule("client.connection client.attempt client.dial client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

@@ -13,7 +13,7 @@ cdef Py_ssize_t _SURPLUS_MSGS, _SURPLUS_BYTES
 
 
 cdef class Feed:
-    cdef readonly long long sid
+    cdef readonly long long sid  # what the message path reads comes first
     cdef readonly str subject
     cdef readonly str queue
     cdef readonly object callback
@@ -21,14 +21,17 @@ cdef class Feed:
     cdef readonly Py_ssize_t buffered
     cdef Py_ssize_t _max_msgs, _max_bytes
     cdef public long long limit
-    cdef readonly long long received, dropped, discarded
-    cdef readonly bint holds, has_overrun, has_ended
+    cdef readonly long long received, dropped
+    cdef readonly bint holds
+    cdef readonly bint has_ended
     cdef public bint woken
-    cdef int _policy
-    cdef Py_ssize_t _top_msgs, _top_bytes
     cdef bint _slow
     cdef bytes _last_subject
     cdef str _last_text
+    cdef readonly bint has_overrun
+    cdef int _policy
+    cdef readonly long long discarded
+    cdef Py_ssize_t _top_msgs, _top_bytes
 
     cpdef Py_ssize_t waiting(self) except -1
     cpdef note_top(self)
