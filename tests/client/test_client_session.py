@@ -280,12 +280,41 @@ def test_names_that_do_not_fit_in_a_line_are_refused() -> None:
     assert session.data_to_send() == b""
 
 
-@pytest.mark.parametrize("data", ["text", None, 5, [1], {}], ids=repr)
-def test_a_payload_is_bytes(data: Any) -> None:
+@pytest.mark.parametrize("data", [None, 5, [1], {}], ids=repr)
+def test_a_payload_is_bytes_or_text(data: Any) -> None:
     session = open_session()
-    with pytest.raises(TypeError, match="a payload is bytes"):
+    with pytest.raises(TypeError, match="a payload is bytes or str"):
         session.publish("a", data, None, None)
     assert session.data_to_send() == b"" and session.counters.out_msgs == 0
+
+
+class Text(str):
+    """A str of an application's own."""
+
+
+@pytest.mark.parametrize("text", ["", "text", "\0", "gr\u00fc\u00dfe", "\U0001f600", Text("own")], ids=ascii)
+def test_text_goes_out_as_utf_8(text: str) -> None:
+    session = open_session()
+    size = len(text.encode())
+    session.publish("a", text, None, None)
+    assert session.data_to_send() == b"PUB a %d\r\n%b\r\n" % (size, text.encode())
+    assert session.counters.out_bytes == size, "bytes are counted, not characters"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udcff"], ids=ascii)
+def test_text_that_is_half_a_surrogate_pair_is_refused(text: str) -> None:
+    """The escape of a byte that is not UTF-8 is one, too: a payload that was bytes has never been text."""
+    session = open_session()
+    with pytest.raises(LocalProtocolError, match=f"half a surrogate pair at {len(text) // 2}"):
+        session.publish("a", text, None, None)
+    assert session.data_to_send() == b"" and session.counters.out_msgs == 0
+
+
+def test_max_payload_counts_the_bytes_of_text() -> None:
+    session = open_session(max_payload=10)
+    session.publish("a", "\u00e4" * 5, None, None)
+    with pytest.raises(MaxPayloadError):
+        session.publish("a", "\u00e4" * 5 + "x", None, None)
 
 
 @pytest.mark.parametrize(
@@ -778,7 +807,7 @@ def test_a_request_that_cannot_be_sent_is_not_under_way() -> None:
     with pytest.raises(MaxPayloadError):
         session.request("svc", bytes(11), None, Waiter())
     with pytest.raises(TypeError):
-        session.request("svc", "text", None, Waiter())  # type: ignore[arg-type]
+        session.request("svc", 5, None, Waiter())
     assert session.interest.requests == {}
 
 

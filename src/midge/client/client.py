@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from midge.client.home import Home
 from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, OnFull
 from midge.client.options import ErrorCallback, Options
 from midge.client.publisher import Publisher
+from midge.client.replies import Replies, Stop, is_empty
 from midge.client.room import Beginning
 from midge.client.servers import ServerPool, parse_servers
 from midge.client.states import State
@@ -212,6 +213,39 @@ class Client(Publisher):
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
         return self._connection.request(subject, data, timeout, headers)
+
+    def request_many(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        timeout: float | None = 5.0,
+        stall: float | None = None,
+        max_msgs: int | None = None,
+        sentinel: Callable[[Message], bool] | None = is_empty,
+        headers: HeadersLike | None = None,
+    ) -> Replies:
+        """Publish a request that many may answer, and iterate over the replies: ``async for reply in nc.request_many(...)``.
+
+        The loop ends, without an error, at the first of what is given here; without any reply, too. As a block, ``async with
+        nc.request_many(...) as replies``, nothing more is received after the block. They survive a reconnect, but for what was sent
+        while the connection was lost.
+
+        Args:
+            timeout: seconds in all; None for as long as the connection lasts.
+            stall: seconds to wait for another reply after each; the first may take as long as ``timeout``.
+            max_msgs: how many replies are enough.
+            sentinel: is called with each reply as it comes, and says whether it is the end; the loop does not give that one. By
+                default, a reply without a payload is. None for no sentinel.
+
+        Raises:
+            TypeError, ValueError: an argument makes no sense.
+            NoRespondersError: in the loop: nobody is subscribed to the subject.
+            PermissionsViolationError: in the loop: the server does not let us subscribe to our inbox.
+            SlowConsumerError: in the loop, behind what had come: 500,000 replies or 64 MiB waited for it.
+            ConnectionClosedError: in the loop: the connection is closed, or was lost meanwhile.
+        """
+        return Replies(self._connection, subject, data, headers, timeout, Stop(stall, max_msgs, sentinel))
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""

@@ -209,18 +209,15 @@ class Connection:
         self.home.check()
         if timeout is not None:
             check_timeout(timeout)
-        loop, driver, requests, session = self._loop, self._driver, self._requests, self.session
-        assert loop is not None and driver is not None and requests is not None
+        loop = self._loop
+        assert loop is not None
         deadline = None if timeout is None else loop.time() + timeout
         try:
-            if len(session.outbox) >= HIGH_WATER:
+            if len(self.session.outbox) >= HIGH_WATER:
                 async with asyncio.timeout_at(deadline):
                     await self.wait_for_room()
             future: asyncio.Future[Message] = loop.create_future()
-            token = session.request(subject, data, headers, Request(future))
-            if deadline is not None:
-                requests.watch(token, deadline)
-            driver.hurry()
+            token = self.ask(subject, data, headers, Request(future), deadline)
             try:
                 message = await future
             finally:
@@ -230,6 +227,16 @@ class Connection:
         if not message.data and message.status == NO_RESPONDERS:
             raise NoRespondersError(subject)
         return message
+
+    def ask(self, subject: str, data: Any, headers: Any, waiter: Any, deadline: float | None) -> str:
+        """Publish a request whose answers a waiter gets, as long as it wants more and the deadline has not come; return its token."""
+        requests = self._requests
+        assert requests is not None
+        token = self.session.request(subject, data, headers, waiter)
+        if deadline is not None:
+            requests.watch(token, deadline)
+        self._live_driver().hurry()
+        return token
 
     # Draining and closing
 
