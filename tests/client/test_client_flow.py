@@ -202,7 +202,8 @@ async def test_gathered_publishes() -> None:
 async def test_publishing_what_cannot_be_sent() -> None:
     nc, link = await opened()
     bad: list[tuple[tuple[Any, ...], type[Exception]]] = [
-        (("", b""), ValueError), (("a b", b""), ValueError), (("a\r\nPUB x 0\r\n", b""), ValueError), (("a", 5), TypeError), (("a", "\ud800"), ValueError),
+        (("", b""), ValueError), (("a b", b""), ValueError), (("a\r\nPUB x 0\r\n", b""), ValueError), (("a", 5), TypeError),
+        (("a", "\ud800"), ValueError),
         (("a", bytes(1 << 20) + b"x"), MaxPayloadError),
     ]  # fmt: skip
     for arguments, error in bad:
