@@ -250,7 +250,7 @@ async def test_a_consumer_that_waits_for_the_connection_never_hangs(name: str, t
         got.append(int(message.data))
         if got[-1] in (0, 50, 99):
             await turns()
-            assert link.paused or got[-1] == 99
+            assert link.paused or got[-1] > 0
             await WAITS[name](nc, sub)
 
     async def loop() -> None:
