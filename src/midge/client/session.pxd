@@ -16,7 +16,7 @@ cdef class Session:
     cdef dict _feeds
     cdef list _events
     cdef Feed _last_feed
-    cdef bint _interrupted, _must_stop
+    cdef bint _interrupted, _is_full
     cdef object _stopping
     cdef readonly Interest interest
     cdef readonly PublishEncoder encoder

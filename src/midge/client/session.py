@@ -85,7 +85,7 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_last_feed", "_must_stop", "_publisher", "_stopping",
+        "_events", "_feeds", "_interrupted", "_is_full", "_last_feed", "_publisher", "_stopping",
         "cause", "counters", "encoder", "info", "interest", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ class Session:
         self._feeds = interest.feeds
         self._events: list[Happening] = []
         self._last_feed: Feed | None = None
-        self._interrupted = self._must_stop = False
+        self._interrupted = self._is_full = False
         self._stopping: deque[tuple[int, list[Feed]]] = deque()
         self.interest = interest
         self.encoder = encoder
@@ -232,7 +232,7 @@ class Session:
         parser = self.parser
         publication = parser.publication
         outbox = self.outbox
-        self._interrupted = self._must_stop = False
+        self._interrupted = self._is_full = False
         left = _SLICE
         while self.state != _CLOSED:
             op = parser.next()
@@ -243,13 +243,13 @@ class Session:
             else:
                 self._handle(op)
             left -= 1
-            if left == 0 or self._must_stop or outbox.waiting() >= _HIGH_WATER:
+            if left == 0 or self._interrupted or outbox.waiting() >= _HIGH_WATER:
                 return True
         return False
 
     def was_interrupted(self) -> bool:
         """True if the slice ended because a callback was interrupted, or the server has just greeted us."""
-        return self._interrupted
+        return self._interrupted and not self._is_full  # that a feed is full need not be the end of what the driver parses now
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes that are not the driver's reusable buffer, all of them."""
@@ -323,7 +323,7 @@ class Session:
         """The feed's buffer was full: it holds the connection, or dropped the message and may have to end."""
         if feed.holds and not feed.has_overrun:
             self.interest.hold(feed)
-            self._must_stop = True
+            self._interrupted = self._is_full = True
             return
         self._events.append(Slow(feed))
         if feed.has_overrun:
@@ -332,7 +332,7 @@ class Session:
     def _note_failure(self, feed: Feed, error: BaseException) -> None:
         """A callback has raised; that keeps nothing from the others, not even where it is a CancelledError."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            self._interrupted = self._must_stop = True
+            self._interrupted = True
             self._events.append(Interrupted(error))
         else:
             self._events.append(Failed(feed, error))
