@@ -10,7 +10,6 @@ leaves nothing behind: they take their Collector along.
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +47,7 @@ class Replies:
         last: the reply that the sentinel took for the end, which is not among those that the loop gives.
     """
 
-    __slots__ = ("_collector", "_connection", "_has_begun", "_request", "_stop", "_timeout")
+    __slots__ = ("_collector", "_connection", "_request", "_stop", "_timeout")
 
     def __init__(
         self, connection: Connection, subject: str, data: Any, headers: HeadersLike | None, timeout: float | None, stop: Stop
@@ -58,7 +57,6 @@ class Replies:
         self._request = subject, data, headers
         self._timeout = timeout
         self._stop = stop
-        self._has_begun = False
         self._collector: Collector | None = None
 
     @property
@@ -94,7 +92,6 @@ class Replies:
 
     async def _begin(self) -> Collector:
         """Send the request, once there is room."""
-        self._has_begun = True
         connection = self._connection
         connection.home.check()
         subject, data, headers = self._request
@@ -114,8 +111,6 @@ class Replies:
     def __del__(self) -> None:
         if (collector := getattr(self, "_collector", None)) is not None:
             collector.leave()
-        elif not getattr(self, "_has_begun", True):
-            warnings.warn(f"request_many({self._request[0]!r}) was never iterated over: nothing was sent", RuntimeWarning, 2, self)
 
 
 class Stop:
@@ -169,7 +164,7 @@ class Collector:
         self._stop = stop
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self._loop.create_future()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._count = 0
         self._bytes = 0
         self._heard = 0.0  # when the last reply came
@@ -185,8 +180,7 @@ class Collector:
             self._take_in(message)
         except Exception as error:  # the sentinel's, which is raised where its replies are read
             self.fail(error)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
         return not self.future.done()
 
     def fail(self, error: Exception) -> None:
@@ -203,10 +197,13 @@ class Collector:
 
     async def wait(self) -> None:
         """Return when a reply has come, or none will."""
-        waiter = self._waiter
-        if waiter is None or waiter.done():
-            waiter = self._waiter = self._loop.create_future()
-        await asyncio.shield(waiter)  # several may wait for the same
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def take(self) -> Message:
         """Return the oldest reply."""
@@ -222,8 +219,7 @@ class Collector:
             self._timer = None
         if not self.future.done():
             self.future.set_result(None)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
 
     def leave(self) -> None:
         """Nobody is there to take any more. May be called in another thread, where the garbage collector happened to run."""
@@ -254,6 +250,13 @@ class Collector:
             self._heard = self._loop.time()
             if self._timer is None:
                 self._timer = self._loop.call_at(self._heard + stop.stall, self._look)
+
+    def _wake(self) -> None:
+        """Let all who wait look for themselves."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _look(self) -> None:
         """End where nothing came for as long as that."""
