@@ -5,7 +5,8 @@
     │   ├── LocalProtocolError (ValueError)         you asked for something that NATS does not allow
     │   │   ├── InvalidSubjectError                 a subject, reply subject or queue group name
     │   │   ├── InvalidHeaderError                  a header name or value
-    │   │   └── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   │   ├── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   │   └── NkeyError                           a seed, a public key or a creds file that cannot be read
     │   └── RemoteProtocolError (ConnectionError)   the peer did
     ├── ServerError                                 the server said -ERR
     │   ├── AuthorizationError (PermissionError)    it closes the connection
@@ -15,15 +16,19 @@
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
     │   ├── CertificateError                        the peer's certificate is not one that we accept
     │   └── TLSNotOfferedError                      you asked for TLS and the server has none; nothing was sent
+    ├── CredentialsError (ValueError)               our own credentials cannot be used: a file, or what a callback gave
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
+    ├── DisconnectedError (ConnectionError)         the link was lost, and the client connects again: it may be tried again
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
     ├── MidgeTimeoutError (TimeoutError)            nothing came in time
     ├── NoRespondersError (LookupError)             nobody listens on the subject of a request
     ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
+    │   └── ReconnectBufferFullError                more was published than may wait for the client to connect again
     ├── ServerStartError (OSError)                  an embedded server could not start
-    └── MissingExtraError (ImportError)             an optional dependency is not installed
+    ├── MissingExtraError (ImportError)             an optional dependency is not installed
+    └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
 
 Each class holds data; the text is built in ``__str__``. Each is also the built-in exception that fits, so that
 ``except TimeoutError`` does what it says.
@@ -38,6 +43,8 @@ __all__ = [
     "ConnectError",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "CredentialsError",
+    "DisconnectedError",
     "InvalidHeaderError",
     "InvalidSubjectError",
     "LocalProtocolError",
@@ -45,10 +52,13 @@ __all__ = [
     "MidgeError",
     "MidgeTimeoutError",
     "MissingExtraError",
+    "MissingPackageError",
+    "NkeyError",
     "NoRespondersError",
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
+    "ReconnectBufferFullError",
     "RemoteProtocolError",
     "ServerError",
     "ServerStartError",
@@ -124,6 +134,22 @@ class MaxPayloadError(LocalProtocolError):
 
     def __str__(self) -> str:
         return f"header and payload of {self.size} bytes exceed the server's max_payload of {self.limit}"
+
+
+class NkeyError(LocalProtocolError):
+    """An nkey or a creds file that cannot be used. Nothing of what was given is in it: it may be a secret.
+
+    Attributes:
+        what: what it was taken for: "nkey seed", "nkey public key", "JWT", "key pair".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
 
 
 class RemoteProtocolError(ProtocolError, ConnectionError):
@@ -210,6 +236,24 @@ class TLSNotOfferedError(TLSError):
         super().__init__(reason)
 
 
+class CredentialsError(MidgeError, ValueError):
+    """What we were given to log in with cannot be used; nothing was sent. No secret is in its text.
+
+    What a callback or the file system raised is the ``__cause__``.
+
+    Attributes:
+        what: the option that it came from, such as "creds".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
 class ConnectionClosedError(MidgeError, ConnectionError):
     """The connection is closed; where an error closed it, that error is the ``__cause__``."""
 
@@ -226,6 +270,20 @@ class ConnectionDrainingError(ConnectionClosedError):
 
     def __init__(self, reason: str = "the connection is draining") -> None:
         super().__init__(reason)
+
+
+class DisconnectedError(MidgeError, ConnectionError):
+    """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
+
+    What was asked for may have been done or not. It may be asked for again: that waits for the new link.
+    """
+
+    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again") -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class SubscriptionClosedError(MidgeError, LookupError):
@@ -286,6 +344,21 @@ class OutboundFullError(MidgeError, BufferError):
         return f"{self.pending} bytes wait to be sent and the limit is {self.limit}: await each publish"
 
 
+class ReconnectBufferFullError(OutboundFullError):
+    """More was published than may wait for the client to connect again (``reconnect_buffer``).
+
+    Raised, it means that nothing of this publish is kept. Reported, it says how many of the oldest were ``dropped``.
+    """
+
+    def __init__(self, pending: int, limit: int, dropped: int = 0) -> None:
+        super().__init__(pending, limit)
+        self.dropped = dropped
+
+    def __str__(self) -> str:
+        text = f"not connected, {self.pending} bytes wait to be sent and reconnect_buffer is {self.limit}"
+        return f"{text}: the {self.dropped} oldest publishes were dropped" if self.dropped else text
+
+
 class ServerStartError(MidgeError, OSError):
     """The embedded server could not start, mostly because the port is taken."""
 
@@ -307,3 +380,15 @@ class MissingExtraError(MidgeError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.what} needs an extra: pip install 'midge[{self.extra}]'"
+
+
+class MissingPackageError(MidgeError, ImportError):
+    """A package that midge depends on is not installed; it was installed without its dependencies."""
+
+    def __init__(self, package: str, what: str) -> None:
+        super().__init__()
+        self.package = package
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: the package {self.package} is not installed: pip install {self.package}"

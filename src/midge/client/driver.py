@@ -121,7 +121,7 @@ class Driver:
 
     def go_on(self) -> None:
         """Parse on in the next turn of the event loop, if that is possible now."""
-        if self._is_paused and not self._will_go_on and len(self.session.outbox) < HIGH_WATER:
+        if self._is_paused and not self._will_go_on and (len(self.session.outbox) < HIGH_WATER or self._cause is not None):
             self._loop.call_soon(self._go_on)
             self._will_go_on = True
 
@@ -144,7 +144,6 @@ class Driver:
         """The link is lost: tell the listener, once what came before is parsed."""
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
-            self.session.outbox.clear()  # nobody takes it any more, and it must not keep the rest from being parsed
             self._loop.call_soon(self._go_on)  # where it is not paused now, it may be then
         else:
             self.listener.driver_lost(cause)
@@ -236,10 +235,8 @@ class Driver:
                 return False
             if len(session.outbox) >= HIGH_WATER:
                 self.flush()
-                if self._cause is not None:
-                    session.outbox.clear()
-                if len(session.outbox) >= HIGH_WATER:
-                    return False
+                if len(session.outbox) >= HIGH_WATER and self._cause is None:
+                    return False  # once the link is lost nobody takes it any more, and it must not keep the rest from being parsed
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS

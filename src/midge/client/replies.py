@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS
 from midge.client.options import check_timeout
-from midge.client.session import HIGH_WATER
 from midge.errors import MidgeTimeoutError, NoRespondersError, SlowConsumerError
 from midge.message import HeadersLike, Message
 
@@ -96,7 +95,7 @@ class Replies:
         connection.home.check()
         subject, data, headers = self._request
         deadline = None if self._timeout is None else asyncio.get_running_loop().time() + self._timeout
-        if len(connection.session.outbox) >= HIGH_WATER:
+        if connection.is_full():
             try:
                 async with asyncio.timeout_at(deadline):
                     await connection.wait_for_room()
@@ -104,7 +103,7 @@ class Replies:
                 raise MidgeTimeoutError(f"request on {subject!r}", self._timeout) from None
         if self._collector is None:  # nobody else has begun meanwhile
             collector = Collector(subject, connection.interest.requests, self._stop)
-            collector.token = connection.ask(subject, data, headers, collector, deadline)
+            collector.token = connection.exchange.ask(subject, data, headers, collector, deadline)
             self._collector = collector
         return self._collector
 

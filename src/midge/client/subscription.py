@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from midge.client.consumers import TURN_MSGS, Consumer, is_end
+from midge.client.events import SubscriptionEnded
 from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
 from midge.client.reporter import is_cancelled
@@ -208,7 +209,7 @@ class Subscription(Feed):
             MidgeTimeoutError: it took longer than ``drain_timeout``.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        return self._connection.drain_subscription(self, self._connection.consumers.asking())
+        return self._connection.farewell.drain_subscription(self, self._connection.consumers.asking())
 
     async def wait_closed(self) -> None:
         """Return when nothing more will come, and its callback is done with what came. The buffer may still hold messages.
@@ -253,6 +254,8 @@ class Subscription(Feed):
                 pass
             if self._ended is not None and not self._ended.done():
                 self._ended.set_result(None)
+            why = self._end_error()
+            self._connection.emit(SubscriptionEnded(self.subject, self.sid, None if is_end(why) else why))
 
     def refuse(self, error: Callable[[], MidgeError]) -> bool:
         """The server refused the subscription. True if somebody waits for its confirmation, and so is told."""
@@ -350,7 +353,7 @@ class Subscription(Feed):
     async def _confirm(self) -> Subscription:
         self._confirming += 1
         try:
-            await self._connection.flush(self._connection.options.timeout)
+            await self._connection.exchange.confirm(self._connection.options.timeout)
             if self._end_error is not None and isinstance(error := self._end_error(), PermissionError):
                 raise error
         except BaseException:
