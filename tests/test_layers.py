@@ -32,8 +32,8 @@ CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options client.refusals"
 )
 SERVER_CORE = (
-    "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
-    "server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
+    "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [
