@@ -19,9 +19,10 @@ from midge._version import VERSION
 from midge.client.attempt import InProcessServer
 from midge.client.connection import Connection
 from midge.client.encoder import Payload
+from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
-from midge.client.options import ErrorCallback, Options
+from midge.client.options import ErrorCallback, EventCallback, Options
 from midge.client.publisher import Publisher
 from midge.client.room import Beginning
 from midge.client.servers import ServerPool, parse_servers
@@ -107,6 +108,24 @@ class Client(Publisher):
     def stats(self) -> Stats:
         counters = self._connection.counters
         return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The last error that was reported because no caller could be given it; None where there was none."""
+        return self._connection.reporter.last_error
+
+    def events(self) -> EventStream:
+        """Return what happens to the client from now on, for ``async for event in nc.events()``; see ``midge.events``.
+
+        The loop ends after Closed, which is all there is where the client has closed already. Any number may listen. A loop that is
+        slower than the events come loses the oldest beyond 1,024; ``dropped`` of what is returned counts them.
+
+        Raises:
+            ConnectionClosedError: the client was never connected.
+            RuntimeError: called in another thread or event loop than the client's, or in a forked process.
+        """
+        self._connection.home.check()
+        return self._connection.reporter.listen()
 
     def __repr__(self) -> str:
         name = "" if self._options.name is None else f"{self._options.name!r} "
@@ -249,6 +268,7 @@ def connect(
     pedantic: bool = False,
     inbox_prefix: str = "_INBOX",
     error_callback: ErrorCallback | None = None,
+    event_callback: EventCallback | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
 ) -> Connecting:
@@ -268,6 +288,8 @@ def connect(
         error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
             connection. A plain function or a coroutine function, called with one error after the other; it may use the client.
             Errors are logged in any case.
+        event_callback: is told what happens to the client, each a ``midge.events.Event``: a plain function or a coroutine function,
+            called with one event after the other; it may use the client. See also ``Client.events``.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
 
@@ -290,6 +312,7 @@ def connect(
         pedantic=pedantic,
         inbox_prefix=inbox_prefix,
         error_callback=error_callback,
+        event_callback=event_callback,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
     )

@@ -15,18 +15,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
 from midge.client import states
 from midge.client.attempt import Attempt, connect_error
 from midge.client.driver import Driver
+from midge.client import events
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
 from midge.client.options import Options, check_timeout
-from midge.client.refusals import read_refusal
+from midge.client.refusals import Concern, Refusal, read_refusal
 from midge.client.reporter import Reporter
 from midge.client.requests import Request, Requests
 from midge.client.room import READY, Answer, Room, Turn
@@ -34,15 +36,16 @@ from midge.client.servers import Address, ServerPool
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Consumer, Consumers, Subscription
+from midge.client.suspects import Suspects
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
     MidgeError,
     MidgeTimeoutError,
     NoRespondersError,
-    PermissionsViolationError,
     ServerError,
     SlowConsumerError,
+    TooManySubscriptionsError,
 )
 from midge.message import Message
 
@@ -52,6 +55,8 @@ log = logging.getLogger("midge.client")
 
 CLOSE_SECONDS = 2.0  # how long ``close`` waits for the kernel to take what was published before, and then for callbacks to end
 NO_RESPONDERS = 503
+NO_ANSWER = "the server did not answer"  # what keeps a drain from its end
+STILL_AT_WORK = "callbacks or loops were not done"
 
 
 class Row(NamedTuple):
@@ -96,7 +101,8 @@ class Connection:
         self._drained: asyncio.Future[str] | None = None
         self._closed: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reporter = Reporter(options.error_callback, self.run)
+        self.suspects = Suspects(self.interest)
+        self.reporter = Reporter(options.error_callback, options.event_callback, self.run)
 
     # Connecting
 
@@ -229,13 +235,15 @@ class Connection:
         """End one subscription without losing anything; see ``Subscription.drain``."""
         self.home.check()
         self._refuse_closed()
+        unmet = NO_ANSWER
         try:
             async with asyncio.timeout(self.options.drain_timeout):
                 if subscription.sid in self.interest.feeds:
                     await self._live_driver().ponged(self.session.stop([subscription]))
+                unmet = STILL_AT_WORK
                 await self.consumers.wait(asking, self._is_closed, subscription)
         except TimeoutError:
-            raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
+            raise MidgeTimeoutError("drain", self.options.drain_timeout, unmet) from None
         self._refuse_closed()  # its end stops callbacks, which is not what was asked for
 
     async def drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
@@ -262,16 +270,20 @@ class Connection:
     async def _drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
         session, interest, requests = self.session, self.interest, self._requests
         assert requests is not None
+        unmet = NO_ANSWER
         try:
             async with asyncio.timeout(self.options.drain_timeout):
                 feeds = [feed for feed in interest.feeds.values() if feed is not interest.answers]
                 await self._live_driver().ponged(session.stop(feeds))
+                unmet = STILL_AT_WORK
                 await self.consumers.wait(asking, self._is_closed)
+                unmet = "requests were not answered"
                 while interest.requests:
                     await requests.wait()
+                unmet = NO_ANSWER
                 await self._live_driver().ponged(session.ping())
         except TimeoutError:
-            raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
+            raise MidgeTimeoutError("drain", self.options.drain_timeout, unmet) from None
         finally:
             self.happen(Event.DRAINED)
             await self._close(caller)
@@ -299,7 +311,7 @@ class Connection:
         first = self._closed is None
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
-        for task in self._tasks - spared - {self._reporter.task}:
+        for task in self._tasks - spared - self.reporter.tasks:
             task.cancel()
         if first:
             try:
@@ -314,7 +326,7 @@ class Connection:
             _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in stuck:
                 task.cancel()
-        self._reporter.close()
+        self.reporter.close()
 
     async def _send_what_is_left(self) -> None:
         """Wait until the server has taken what is left, for CLOSE_SECONDS at most."""
@@ -331,7 +343,7 @@ class Connection:
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ``close`` will end."""
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
+        task: asyncio.Task[None] = asyncio.ensure_future(coroutine, loop=self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -344,11 +356,15 @@ class Connection:
 
     def report(self, error: Exception, where: str = "") -> None:
         """Tell the error callback, in order and off the read path; log too."""
-        self._reporter.report(error, where)
+        self.reporter.report(error, where)
 
     def report_callback(self, subject: str, error: BaseException) -> None:
         """Report what a subscription's callback raised."""
-        self._reporter.report_callback(subject, error)
+        self.reporter.report_callback(subject, error)
+
+    def emit(self, event: events.Event) -> None:
+        """Tell who listens for events, in order and off the read path."""
+        self.reporter.emit(event)
 
     def _refuse_closed(self) -> None:
         if self.state is State.CLOSED:
@@ -380,10 +396,15 @@ class Connection:
     def _on_refused(self, refused: states.Refused) -> None:
         """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""
         refusal = read_refusal(refused.text)
-        if not isinstance(refusal.error, PermissionsViolationError):
+        if refusal.concern is not Concern.OPERATION:
             self._last_refusal = self._live_driver().chunks, refusal.error
-        feed = refusal.find(self.interest)
-        if feed is None or not self._refuse_feed(feed, refused.text):
+        feeds = self.suspects.find(refusal, refused.first, refused.stop)
+        told = [self._refuse_feed(feed, refusal) for feed in feeds]
+        if True in told:
+            return
+        if any(isinstance(feed, Subscription) for feed in feeds):  # its end is an event
+            self.reporter.report_quietly(refusal.error)
+        else:
             self.report(refusal.error)
 
     def _on_failed(self, failed: states.Failed) -> None:
@@ -395,27 +416,34 @@ class Connection:
         self._loop.call_soon(_raise, interrupted.error)
 
     def _on_slow(self, slow: states.Slow) -> None:
-        self.report(SlowConsumerError(slow.feed.subject, slow.feed.dropped))
+        feed = slow.feed
+        self.reporter.report_quietly(SlowConsumerError(feed.subject, feed.dropped))
+        self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
 
     def _on_ended(self, ended: states.Ended) -> None:
-        if isinstance(ended.feed, Subscription):
-            ended.feed.end()
+        feed = ended.feed
+        if isinstance(feed, Subscription):
+            feed.end()
+            self.emit(events.SubscriptionEnded(feed.subject, feed.sid, feed.end_error()))
 
     _HEARD: dict[type, Callable[[Connection, Any], None]] = {
         states.Informed: _on_informed, states.Refused: _on_refused, states.Failed: _on_failed,
         states.Interrupted: _on_interrupted, states.Slow: _on_slow, states.Ended: _on_ended,
     }  # fmt: skip
 
-    def _refuse_feed(self, feed: Feed, text: str) -> bool:
+    def _refuse_feed(self, feed: Feed, refusal: Refusal) -> bool:
         """End a feed that the server refused. True if a caller is told."""
-        error = partial(PermissionsViolationError, text)
+        error = partial(copy, refusal.error)
         if isinstance(feed, Subscription):
             told = feed.refuse(error)
         else:  # the answers to all requests would have come by it; the next request tries anew
             told = len(self.interest.requests) > 0
             assert self._requests is not None
             self._requests.fail(error)
-        self.session.end(feed)
+        if isinstance(refusal.error, TooManySubscriptionsError):
+            self.session.unsubscribe(feed)  # it may be another one that was refused
+        else:
+            self.session.end(feed)
         return told
 
     # The states

@@ -225,6 +225,7 @@ class Driver:
                     session.outbox.clear()
                 if len(session.outbox) >= HIGH_WATER:
                     return False
+            self.take_events()  # thousands of refusals take longer to handle than to parse
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS

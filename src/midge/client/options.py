@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from midge.client.events import Event
 from midge.subject import check_publish
 
-__all__ = ["ErrorCallback", "Options", "check_timeout"]
+__all__ = ["ErrorCallback", "EventCallback", "Options", "check_timeout"]
 
 ErrorCallback = Callable[[Exception], Awaitable[Any] | None]
+EventCallback = Callable[[Event], Awaitable[Any] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,8 @@ class Options:
         echo: False keeps the server from sending us what we published.
         verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
         inbox_prefix: what reply subjects begin with.
-        error_callback: is told what has no caller; a plain function or a coroutine function. Without one, errors are logged.
+        error_callback: is told what has no caller; a plain function or a coroutine function. Errors are logged in any case.
+        event_callback: is told what happens to the client; a plain function or a coroutine function.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
     """
@@ -43,6 +46,7 @@ class Options:
     pedantic: bool = False
     inbox_prefix: str = "_INBOX"
     error_callback: ErrorCallback | None = None
+    event_callback: EventCallback | None = None
     drain_timeout: float | None = 30.0
     outbound_limit: int = 64 << 20
 
@@ -50,8 +54,9 @@ class Options:
         for name in ("name", "user", "password", "token"):
             _check_text(name, getattr(self, name))
         check_publish(self.inbox_prefix, "inbox prefix")
-        if self.error_callback is not None and not callable(self.error_callback):
-            raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
+        for name in ("error_callback", "event_callback"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name} is a function or a coroutine function, not {type(getattr(self, name)).__name__}")
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)

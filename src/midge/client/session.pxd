@@ -18,6 +18,8 @@ cdef class Session:
     cdef Feed _last_feed
     cdef bint _interrupted
     cdef object _stopping
+    cdef long long _confirmed
+    cdef object _marks
     cdef readonly Interest interest
     cdef readonly PublishEncoder encoder
     cdef readonly Counters counters

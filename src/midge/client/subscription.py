@@ -26,9 +26,9 @@ from weakref import WeakSet
 
 from midge.client.interest import Feed
 from midge.client.options import check_timeout
-from midge.client.reporter import is_cancelled
 from midge.client.room import READY, Answer
-from midge.errors import ConnectionClosedError, LocalProtocolError, MidgeError, MidgeTimeoutError, SubscriptionClosedError
+from midge.client.teller import is_cancelled
+from midge.errors import ConnectionClosedError, LocalProtocolError, MidgeError, MidgeTimeoutError, ServerError, SubscriptionClosedError
 from midge.message import Message
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Subscription(Feed):
 
         Raises:
             PermissionsViolationError: the server refused it.
+            TooManySubscriptionsError: the server refused it, or another one that was sent with it.
             ConnectionClosedError: the connection ended first.
             MidgeTimeoutError: the server does not answer.
         """
@@ -129,7 +130,7 @@ class Subscription(Feed):
 
         Raises:
             ConnectionClosedError: the connection was lost. Where it was closed or drained, the loop just ends.
-            PermissionsViolationError: the server refused the subscription.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
         self._refuse_callback()
         return Consumer(self, self._connection.consumers)
@@ -150,7 +151,7 @@ class Subscription(Feed):
             MidgeTimeoutError: none came in time. It is a TimeoutError.
             SubscriptionClosedError: the subscription has ended and its buffer is empty.
             ConnectionClosedError: the connection is closed, or was lost, and the buffer is empty.
-            PermissionsViolationError: the server refused the subscription.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
         if self.callback is not None or self._worker is not None:
             self._refuse_callback()
@@ -206,6 +207,11 @@ class Subscription(Feed):
         """The server refused the subscription. True if somebody waits for its confirmation, and so is told."""
         self.end(error)
         return self._confirming > 0
+
+    def end_error(self) -> ServerError | None:
+        """Return why the server has ended the subscription, None where it has not."""
+        error = None if self._end_error is None else self._end_error()
+        return error if isinstance(error, ServerError) else None
 
     def discard_work(self) -> None:
         """Keep what waits from the callback; without one it can still be taken."""
@@ -287,15 +293,18 @@ class Subscription(Feed):
 
     async def _confirm(self) -> Subscription:
         self._confirming += 1
+        self._connection.suspects.confirming[self.sid] = self
         try:
             await self._connection.flush(self._connection.options.timeout)
-            if self._end_error is not None and isinstance(error := self._end_error(), PermissionError):
+            if (error := self.end_error()) is not None:
                 raise error
         except BaseException:
             self.unsubscribe()
             raise
         finally:
             self._confirming -= 1
+            if not self._confirming:
+                self._connection.suspects.confirming.pop(self.sid, None)
         return self
 
     def _refuse_callback(self) -> None:
