@@ -1,9 +1,11 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
 
 from midge._version import VERSION as __version__
+from midge.client import events
 from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
-from midge.client.options import ErrorCallback, Options
+from midge.client.options import ErrorCallback, EventCallback, Options
 from midge.client.subscription import Callback, Subscription
 from midge.errors import (
     AuthorizationError,
@@ -15,6 +17,7 @@ from midge.errors import (
     InvalidOperationError,
     InvalidSubjectError,
     LocalProtocolError,
+    MalformedMessageError,
     MaxPayloadError,
     MidgeError,
     MidgeTimeoutError,
@@ -46,12 +49,15 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "ErrorCallback",
+    "EventCallback",
+    "EventStream",
     "Headers",
     "HeadersLike",
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "Message",
     "MidgeError",
@@ -77,6 +83,7 @@ __all__ = [
     "__version__",
     "compiled",
     "connect",
+    "events",
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")

@@ -6,10 +6,11 @@
     │   │   ├── InvalidSubjectError                 a subject, reply subject or queue group name
     │   │   ├── InvalidHeaderError                  a header name or value
     │   │   └── MaxPayloadError                     header and payload exceed the server's max_payload
-    │   └── RemoteProtocolError (ConnectionError)   the peer did
+    │   ├── RemoteProtocolError (ConnectionError)   the peer did
+    │   └── MalformedMessageError (ValueError)      another client did: the headers of a message are malformed
     ├── ServerError                                 the server said -ERR
     │   ├── AuthorizationError (PermissionError)    it does not accept our credentials, and closes the connection
-    │   ├── ServerDisconnectError (ConnectionError) why else it closes the connection
+    │   ├── ServerDisconnectError (ConnectionError)   why else it closes the connection
     │   ├── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     │   ├── TooManySubscriptionsError               it goes on; one or more subscriptions were refused
     │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "MidgeError",
     "MidgeTimeoutError",
@@ -136,6 +138,17 @@ class RemoteProtocolError(ProtocolError, ConnectionError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class MalformedMessageError(ProtocolError, ValueError):
+    """A message has a malformed header block. It was delivered, with what made sense in it; this is only reported."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"a message on {self.subject!r} has malformed headers"
 
 
 class ServerError(MidgeError):

@@ -41,12 +41,16 @@ class Stats:
     Attributes:
         in_msgs, in_bytes: messages that came, answers to requests included, and their bytes of header and payload.
         out_msgs, out_bytes: the same of what was published.
+        dropped: messages of all subscriptions that were dropped because a buffer was full; see also ``Subscription.dropped``.
+        malformed: messages whose header block turned out not to be one when somebody looked at it; see ``Headers.is_malformed``.
     """
 
     in_msgs: int
     in_bytes: int
     out_msgs: int
     out_bytes: int
+    dropped: int
+    malformed: int
 
 
 class Client(Publisher):
@@ -107,7 +111,8 @@ class Client(Publisher):
     @property
     def stats(self) -> Stats:
         counters = self._connection.counters
-        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes)
+        dropped, malformed = self._connection.interest.dropped(), counters.malformed
+        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes, dropped, malformed)
 
     @property
     def last_error(self) -> Exception | None:

@@ -19,10 +19,9 @@ from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
-from midge.client import states
+from midge.client import events, states
 from midge.client.attempt import Attempt, connect_error
 from midge.client.driver import Driver
-from midge.client import events
 from midge.client.encoder import PublishEncoder
 from midge.client.handshake import connect_line
 from midge.client.home import Home
@@ -40,6 +39,7 @@ from midge.client.suspects import Suspects
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
+    MalformedMessageError,
     MidgeError,
     MidgeTimeoutError,
     NoRespondersError,
@@ -362,6 +362,13 @@ class Connection:
         """Report what a subscription's callback raised."""
         self.reporter.report_callback(subject, error)
 
+    def note_malformed(self, subject: str) -> None:
+        """Somebody has found the headers of a message to be malformed: count and report it, from any thread."""
+        if self.home.publisher.is_here():
+            self._on_malformed(subject)
+        elif self.state is not State.CLOSED and not self.home.is_forked and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_malformed, subject)
+
     def emit(self, event: events.Event) -> None:
         """Tell who listens for events, in order and off the read path."""
         self.reporter.emit(event)
@@ -419,6 +426,11 @@ class Connection:
         feed = slow.feed
         self.reporter.report_quietly(SlowConsumerError(feed.subject, feed.dropped))
         self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
+
+    def _on_malformed(self, subject: str) -> None:
+        self.counters.malformed += 1
+        if self.state is not State.CLOSED:  # after which there may be no event loop to report it in
+            self.report(MalformedMessageError(subject))
 
     def _on_ended(self, ended: states.Ended) -> None:
         feed = ended.feed
@@ -491,6 +503,7 @@ class Connection:
             self._requests.stop()
             self._requests.fail(session.closed_error)
         self.consumers.tell()
+        self.emit(events.Closed(None if cause is None else session.closed_error()))
 
     def _report_loss(self, _: BaseException | None) -> None:
         self.report(self.session.closed_error(), self.address)

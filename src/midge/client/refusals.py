@@ -62,7 +62,9 @@ TABLE: tuple[tuple[str, type[ServerError], Concern], ...] = (
 )
 # A quoted name ends at the first quotation mark that is not escaped: there is nothing to search, however long a hostile text is.
 _NAME = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_SUBSCRIPTION = re.compile(rf'permissions violation for subscription to {_NAME}(?: using queue {_NAME})?(?: \(sid "?(\d{{1,18}})"?\))?', re.I)
+_SUBSCRIPTION = re.compile(
+    rf'permissions violation for subscription to {_NAME}(?: using queue {_NAME})?(?: \(sid "?(\d{{1,18}})"?\))?', re.I
+)
 _PUBLISH = re.compile(rf"permissions violation for publish (to|with reply of) {_NAME}", re.I)
 _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)")
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}

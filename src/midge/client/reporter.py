@@ -91,7 +91,9 @@ class Reporter:
         self.report(error, where)
 
     def emit(self, event: Event) -> None:
-        """Tell everybody who listens for events."""
+        """Tell everybody who listens for events; nothing more after Closed."""
+        if self._closed is not None:
+            return
         if isinstance(event, Closed):
             self._closed = event
         if self._events is not None:

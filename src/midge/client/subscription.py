@@ -208,10 +208,10 @@ class Subscription(Feed):
         self.end(error)
         return self._confirming > 0
 
-    def end_error(self) -> ServerError | None:
-        """Return why the server has ended the subscription, None where it has not."""
+    def end_error(self) -> MidgeError | None:
+        """Return why it has ended; None where it has not, or because the application wanted that."""
         error = None if self._end_error is None else self._end_error()
-        return error if isinstance(error, ServerError) else None
+        return None if isinstance(error, SubscriptionClosedError) else error
 
     def discard_work(self) -> None:
         """Keep what waits from the callback; without one it can still be taken."""
@@ -296,7 +296,7 @@ class Subscription(Feed):
         self._connection.suspects.confirming[self.sid] = self
         try:
             await self._connection.flush(self._connection.options.timeout)
-            if (error := self.end_error()) is not None:
+            if isinstance(error := self.end_error(), ServerError):
                 raise error
         except BaseException:
             self.unsubscribe()

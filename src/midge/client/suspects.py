@@ -45,7 +45,11 @@ class Suspects:
         self._timer: asyncio.TimerHandle | None = None
         self._window = 0, 0
         self._surplus = 0  # how many more were ended in the window than the server has refused so far
-        self._forget()
+        self._first = 0  # feeds from this sid on may be in a window: they are the young ones
+        self._indexed = 0  # those below are in the index
+        self._young: dict[Name, list[Feed]] = {}
+        self._old: dict[Name, list[Feed]] = {}
+        self._queues: dict[str, dict[str, None]] = {}  # those of each subject, for texts that name none
 
     def find(self, refusal: Refusal, first: int, stop: int) -> list[Feed]:
         """Return the feeds to end; first and stop are the window."""
@@ -120,9 +124,9 @@ class Suspects:
         return old[0] if old else None
 
     def _forget(self) -> None:
-        self._timer = None
-        self._first = 0  # feeds from this sid on may be in a window: they are the young ones
-        self._indexed = 0  # those below are in the index
-        self._young: dict[Name, list[Feed]] = {}
-        self._old: dict[Name, list[Feed]] = {}
-        self._queues: dict[str, dict[str, None]] = {}  # those of each subject, for texts that name none
+        """Drop the index."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._first = self._indexed = 0
+        self._young, self._old, self._queues = {}, {}, {}

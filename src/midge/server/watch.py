@@ -2,8 +2,8 @@
 
 A key is a subject and a queue name or None. The sublist notes the keys whose interest has changed, and tells when it is done with
 everything else. A watch is told the state there is when its turn comes, and only what it does not know already: so callbacks may
-change subscriptions, nothing recurses, and a storm of changes between two tellings costs one entry per key. A callback that fails is logged and costs nobody else anything: neither the
-other watches nor the client whose subscription it was told of.
+change subscriptions, nothing recurses, and a storm of changes between two tellings costs one entry per key. A callback
+that fails is logged and costs nobody else anything: neither the other watches nor the client whose subscription it was told of.
 """
 
 from __future__ import annotations
