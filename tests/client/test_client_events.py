@@ -251,6 +251,28 @@ async def test_a_callback_may_use_the_client(what: str, callback: str, loop_fact
     await nc.close()
 
 
+async def test_closing_inside_both_callbacks_and_outside() -> None:
+    """None waits for another that waits for it."""
+    ended: list[str] = []
+
+    async def on_error(error: Exception) -> None:
+        await nc.close()
+        ended.append("error")
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, SlowConsumer):
+            await nc.close()
+            ended.append("event")
+
+    nc, link = await opened(error_callback=on_error, event_callback=on_event)
+    nc.subscribe("a", pending_msgs=1)
+    link.come(msg("a", 1), msg("a", 1))
+    await turns()
+    before = time.monotonic()
+    await nc.close()
+    assert time.monotonic() - before < 1 and sorted(ended) == ["error", "event"]
+
+
 async def test_an_event_callback_that_fails_is_reported_and_told_of_the_next(caplog: pytest.LogCaptureFixture) -> None:
     """But not of its own failure: it would fail again."""
     told: list[Event] = []

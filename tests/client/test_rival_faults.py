@@ -41,10 +41,7 @@ async def test_nats_py_one_malformed_message_kills_the_connection_silently(poiso
     await nc.close()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["User Authentication Expired", "maximum connections exceeded", "maximum subscriptions exceeded", "Invalid Publish Subject", "?"],
-)
+@pytest.mark.parametrize("text", ["User Authentication Expired", "maximum connections exceeded", "Invalid Publish Subject", "Brand New"])
 async def test_nats_py_process_err_closes_the_client_for_good_on_anything_it_does_not_know(text: str) -> None:
     nc, link = await opened()
     link.come(b"-ERR '" + text.encode() + b"'\r\n")
@@ -102,9 +99,10 @@ async def test_nats_py_an_error_for_every_dropped_message_and_no_dropped_counter
     stream = nc.events()
     sub = nc.subscribe("a", pending_msgs=1)
     link.come(msg("a", 1) * 100)
-    assert await anext(stream) == SlowConsumer("a", 1, 99)
+    event = await anext(stream)
     await turns()
-    assert len(errors) == 1 and isinstance(errors[0], SlowConsumerError) and errors[0].dropped == 99
+    assert isinstance(event, SlowConsumer) and (event.subject, event.sid) == ("a", 1)
+    assert len(errors) == 1 and isinstance(errors[0], SlowConsumerError) and 1 <= errors[0].dropped == event.dropped <= 99
     assert (sub.received, sub.dropped, nc.stats.dropped) == (100, 99, 99)
     await nc.close()
 

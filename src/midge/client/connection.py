@@ -321,7 +321,8 @@ class Connection:
                 self._closed.set_result(None)
         else:
             await asyncio.shield(self._closed)
-        tasks = self._tasks - spared
+        telling = self.reporter.tasks
+        tasks = self._tasks - spared - (telling if telling & spared else set())  # two of which may close, and wait for each other
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in stuck:

@@ -61,9 +61,9 @@ class Reporter:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def tasks(self) -> set[asyncio.Task[None] | None]:
+    def tasks(self) -> set[asyncio.Task[None]]:
         """Those that call the callbacks."""
-        return {teller.task for teller in (self._errors, self._events) if teller is not None}
+        return {teller.task for teller in (self._errors, self._events) if teller is not None and teller.task is not None}
 
     def report(self, error: Exception, where: str = "") -> None:
         """Log an error, and tell the error callback and who listens for events; ``where`` says what it belongs to."""
