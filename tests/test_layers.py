@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 BELOW = "errors subject message nuid model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
-    "client.refusals client.events"
+    "client.refusals client.events client.tls_config"
 )
 SERVER_CORE = (
     "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
@@ -47,7 +47,8 @@ RULES = [
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule("client.connection client.attempt client.dial client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
-    Rule("client.reporter client.requests client.home client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),
+    Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

@@ -7,8 +7,10 @@ from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
 from midge.client.options import ErrorCallback, EventCallback, Options
 from midge.client.subscription import Callback, Subscription
+from midge.client.tls_config import TLSConfig
 from midge.errors import (
     AuthorizationError,
+    CertificateError,
     ConnectAuthorizationError,
     ConnectError,
     ConnectionClosedError,
@@ -32,6 +34,8 @@ from midge.errors import (
     ServerStartError,
     SlowConsumerError,
     SubscriptionClosedError,
+    TLSError,
+    TLSNotOfferedError,
     TooManySubscriptionsError,
 )
 from midge.message import Headers, HeadersLike, Message
@@ -42,6 +46,7 @@ from midge.wire import parser as _parser
 __all__ = [
     "AuthorizationError",
     "Callback",
+    "CertificateError",
     "Client",
     "ConnectAuthorizationError",
     "ConnectError",
@@ -79,6 +84,9 @@ __all__ = [
     "Stats",
     "Subscription",
     "SubscriptionClosedError",
+    "TLSConfig",
+    "TLSError",
+    "TLSNotOfferedError",
     "TooManySubscriptionsError",
     "__version__",
     "compiled",

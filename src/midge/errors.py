@@ -16,6 +16,9 @@
     │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
+    ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
+    │   ├── CertificateError                        the peer's certificate is not one that we accept
+    │   └── TLSNotOfferedError                      you asked for TLS and the server has none; nothing was sent
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
@@ -34,6 +37,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthorizationError",
+    "CertificateError",
     "ConnectAuthorizationError",
     "ConnectError",
     "ConnectionClosedError",
@@ -57,6 +61,8 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "SubscriptionClosedError",
+    "TLSError",
+    "TLSNotOfferedError",
     "TooManySubscriptionsError",
 ]
 
@@ -218,6 +224,36 @@ class ConnectAuthorizationError(ConnectError, AuthorizationError):
     def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
         AuthorizationError.__init__(self, next((error.text for _, error in attempts if isinstance(error, ServerError)), ""))
         self.attempts = attempts
+
+
+class TLSError(MidgeError, ConnectionError):
+    """TLS could not be agreed on, or was broken; what OpenSSL says is the ``__cause__``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"TLS: {self.reason}"
+
+
+class CertificateError(TLSError):
+    """The peer's certificate is not one that we accept. ``host`` is the name that a server's has to be for."""
+
+    def __init__(self, reason: str, host: str | None = None) -> None:
+        super().__init__(reason)
+        self.host = host
+
+    def __str__(self) -> str:
+        whose = f"the certificate of {self.host}" if self.host else "the peer's certificate"
+        return f"TLS: {whose} is not accepted: {self.reason}"
+
+
+class TLSNotOfferedError(TLSError):
+    """You asked for TLS, and the server has none: nothing was sent to it."""
+
+    def __init__(self, reason: str = "the server does not offer it, and you asked for it: nothing was sent") -> None:
+        super().__init__(reason)
 
 
 class ConnectionClosedError(MidgeError, ConnectionError):

@@ -278,12 +278,15 @@ async def test_a_server_that_requires_tls_gets_no_password() -> None:
 
     async def script(peer: Peer) -> None:
         peer.send(info(tls_required=True))
+        got.append(await peer.reader.read(5))
+        peer.send(b"PING\r\n")
         got.append(await peer.reader.read())
 
     async with FakeServer(script) as server:
         (error,) = await fails(server.url, timeout=5, user="u", password="hunter2")
-        assert isinstance(error, RemoteProtocolError) and "requires TLS" in str(error)
-    assert got == [b""]
+        assert isinstance(error, midge.TLSError) and "not TLS" in str(error)
+    assert got[0][:2] == b"\x16\x03", "a TLS handshake"
+    assert b"hunter2" not in got[1] and b"CONNECT" not in got[1]
 
 
 async def test_a_refusal_that_does_not_keep_us_out_is_reported() -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+from certificates import client_context, server_context
 
 from midge.link import Link, Readiness
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
+from midge.link.tls import TlsLink
 from midge.wire.outbox import Outbox
 
 try:
@@ -108,9 +112,15 @@ class Owner:
             self.readiness.close()
 
 
+async def ready(*owners: Owner) -> None:
+    """Wait until what is sent now is on its way at once: over TLS, for the handshake."""
+    for owner in owners:
+        await owner.until(lambda: getattr(owner.link, "secured", True))
+
+
 async def settle() -> None:
-    """Let the loop do what is ready, for as many turns as one piece needs to go there and be acknowledged."""
-    for _ in range(20):
+    """Let the loop do what is ready, for as many turns as a handshake or a piece needs to go there and be acknowledged."""
+    for _ in range(40):
         await asyncio.sleep(0)
 
 
@@ -131,6 +141,24 @@ def memory_pair(one: Readiness, other: Readiness) -> tuple[Owner, Owner]:
 def socket_end(readiness: Readiness, sock: socket.socket, write_deadline: float | None = None) -> Owner:
     outbox = Outbox()
     return Owner(SocketLink(readiness, write_deadline, sock, outbox), outbox, readiness)
+
+
+def tls_end(
+    readiness: Readiness, sock: socket.socket, *, server: bool, context: ssl.SSLContext | None = None, write_deadline: float | None = None,
+    handshake_timeout: float | None = None,
+) -> Owner:  # fmt: skip
+    """One end over TLS; without a context, one that gets on with the other end's."""
+    outbox = Outbox()
+    if server:
+        link = TlsLink(
+            readiness, write_deadline, sock, outbox, context or server_context(), server_side=True, handshake_timeout=handshake_timeout
+        )
+    else:
+        link = TlsLink(
+            readiness, write_deadline, sock, outbox, context or client_context(), server_hostname="localhost",
+            handshake_timeout=handshake_timeout,
+        )  # fmt: skip
+    return Owner(link, outbox, readiness)
 
 
 def started(*owners: Owner) -> tuple[Owner, ...]:
@@ -154,6 +182,13 @@ def joined_sockets(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         owners.append(socket_end(new(asyncio.get_running_loop()), sock, write_deadline))
     return started(*owners)
+
+
+def joined_tls(new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness) -> tuple[Owner, ...]:
+    """Two started ends, over a connected pair of sockets; their handshake is yet to come. The first is the client's."""
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    return started(tls_end(new(loop), near, server=False), tls_end(new(loop), far, server=True))
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from ends import LOOPS, Owner, joined_memory, joined_sockets, loop_name, pattern, run_in, settle
+from ends import LOOPS, Owner, joined_memory, joined_sockets, joined_tls, loop_name, pattern, ready, run_in, settle
 
 from midge.link.memory import UNDER_WAY
 from midge.link.reactor import Reactor
@@ -22,6 +22,8 @@ JOINED: dict[str, Joined] = {
     "sockets": joined_sockets,
     "memory-reactor": partial(joined_memory, Reactor),
     "sockets-reactor": partial(joined_sockets, Reactor),
+    "tls": joined_tls,
+    "tls-reactor": partial(joined_tls, Reactor),
 }
 
 
@@ -147,6 +149,7 @@ def test_what_was_sent_before_the_close_arrives_then_the_end(joined: Joined, run
         for first in (0, 1):
             owners = joined()
             closing, hearing = owners[first], owners[1 - first]
+            await ready(*owners)
             closing.send(b"last words")
             close(closing)
             await hearing.until(lambda: hearing.lost)
@@ -161,6 +164,7 @@ def test_what_was_sent_before_the_close_arrives_then_the_end(joined: Joined, run
 def test_the_end_is_heard_of_also_by_a_reader_that_paused(joined: Joined, run: Run) -> None:
     async def main() -> None:
         one, two = joined()
+        await ready(one, two)
         two.link.pause_reading()
         one.send(b"x")
         close(one)

@@ -406,7 +406,9 @@ for new in (LoopReadiness, Reactor):
 
 
 def run_forking(body: str) -> None:
-    script = FORKING.format(path=[os.path.dirname(__file__)], body=textwrap.indent(textwrap.dedent(body), "    "))
+    script = FORKING.format(
+        path=[os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))], body=textwrap.indent(textwrap.dedent(body), "    ")
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
 

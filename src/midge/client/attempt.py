@@ -6,6 +6,8 @@ It gives a driver whose session is open, or an error, and then leaves no socket 
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +18,7 @@ from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.states import Greeted, Happening, Opened, Refused
+from midge.client.tls import Security
 from midge.errors import (
     AuthorizationError,
     ConnectAuthorizationError,
@@ -24,10 +27,12 @@ from midge.errors import (
     MidgeTimeoutError,
     RemoteProtocolError,
     ServerError,
+    TLSError,
 )
 from midge.link import Link
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
+from midge.link.tls import TlsLink
 from midge.wire.outbox import Outbox
 
 __all__ = ["Attempt", "InProcessServer", "connect_error"]
@@ -50,6 +55,7 @@ class Attempt:
         loop: the running event loop.
         server: what to connect to.
         session: a new session; the attempt opens it.
+        security: what TLS there is to be.
         connect_line: makes the JSON of CONNECT from what the server said of itself.
         timeout: seconds for everything.
 
@@ -58,13 +64,16 @@ class Attempt:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session,
+        self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, security: Security,
         connect_line: Callable[[ServerInfo], bytes], timeout: float | None,
     ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
         self._server = server
         self._session = session
+        self._security = security
+        self._context: ssl.SSLContext | None = None
+        self._plain: SocketLink | None = None  # what may still have to be encrypted
         self._connect_line = connect_line
         self._timeout = timeout
         self._driver = Driver(loop, session, self)
@@ -83,7 +92,7 @@ class Attempt:
             async with asyncio.timeout(self._timeout):
                 self._driver.start(await self._dial())
                 await self._greeted
-                self._secure()
+                await self._secure()
                 self._session.say_connect(self._connect_line(self._session.info))
                 self._driver.schedule()
                 await self._opened
@@ -103,19 +112,48 @@ class Attempt:
         outbox = self._session.outbox
         if not isinstance(self._server, Address):
             return self._server.open_link(self._loop, outbox)
-        if self._server.scheme != "nats":
-            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats://")
+        if self._server.is_websocket:
+            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats:// and tls://")
+        if self._security.is_wanted:
+            self._context = await self._security.context()  # while the server does not wait for us yet
         sock = await dial(self._loop, self._server)
         try:
-            return SocketLink(LoopReadiness(self._loop), None, sock, outbox)
-        except OSError:  # gone already: the socket's options cannot be set
+            if self._context is not None and self._security.comes_first:
+                return self._encrypted(sock, self._context)
+            self._plain = SocketLink(LoopReadiness(self._loop), None, sock, outbox)
+        except (OSError, TLSError):  # gone already: the socket's options cannot be set
             sock.close()
             raise
+        return self._plain
 
-    def _secure(self) -> None:
-        """Encrypt the link where the server asks for it."""
-        if self._session.info.tls_required:
-            raise RemoteProtocolError("the server requires TLS, which is not supported yet")
+    async def _secure(self) -> None:
+        """Encrypt the link, unless it is encrypted or need not be."""
+        plain = self._plain
+        if plain is None and self._context is not None:
+            return
+        if not self._security.is_needed(self._session.info) or plain is None:
+            return
+        if self._session.parser.has_more():
+            raise RemoteProtocolError("more than INFO came before TLS: who has sent that can be anybody")
+        sock = plain.detach()  # before anything is awaited: nothing more is read that is not encrypted
+        try:
+            context = self._context or await self._security.context()
+            link = self._encrypted(sock, context)
+        except BaseException:
+            sock.close()
+            raise
+        self._driver.start(link)
+        while not link.secured and self._cause is None:
+            await self._driver.progress.wait()
+        if self._cause is not None:
+            raise self._cause
+
+    def _encrypted(self, sock: socket.socket, context: ssl.SSLContext) -> TlsLink:
+        name = self._security.server_name
+        try:
+            return TlsLink(LoopReadiness(self._loop), None, sock, self._session.outbox, context, server_hostname=name)
+        except ValueError as error:  # a name that no certificate can be for
+            raise TLSError(f"{name}: {error}") from error
 
     # What the driver says
 

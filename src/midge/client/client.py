@@ -265,6 +265,7 @@ def connect(
     user: str | None = None,
     password: str | None = None,
     token: str | None = None,
+    tls: Any = None,
     timeout: float | None = 5.0,
     ping_interval: float = 120.0,
     max_pings_out: int = 2,
@@ -284,7 +285,10 @@ def connect(
             is reached without a socket. A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a URL win.
-        timeout: seconds for connecting to one server, handshake included.
+        tls: True, or a ``TLSConfig`` with certificates, names and rules, or an ``ssl.SSLContext``, or a function (plain or async) that
+            makes one for each attempt: TLS or nothing. Without it TLS is used where the server or its URL (``tls://``) asks for it;
+            False forbids it.
+        timeout: seconds for connecting to one server, TLS and handshake included.
         ping_interval: seconds between two PINGs to the server.
         max_pings_out: unanswered PINGs before the connection counts as lost.
         echo: False keeps the server from sending us what we published.
@@ -309,6 +313,7 @@ def connect(
         user=user,
         password=password,
         token=token,
+        tls=tls,
         timeout=timeout,
         ping_interval=ping_interval,
         max_pings_out=max_pings_out,

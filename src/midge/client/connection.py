@@ -36,6 +36,7 @@ from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Consumer, Consumers, Subscription
 from midge.client.suspects import Suspects
+from midge.client.tls import Security
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -120,7 +121,8 @@ class Connection:
             for server in self._pool.candidates():
                 session = Session(self.interest, self._encoder, self.counters, self.home.publisher)
                 line = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
-                self._attempt = Attempt(loop, server, session, line, self.options.timeout)
+                security = Security(self.options.tls, server if isinstance(server, Address) else None)
+                self._attempt = Attempt(loop, server, session, security, line, self.options.timeout)
                 try:
                     driver = await self._attempt.run()
                 except (OSError, MidgeError) as error:

@@ -1,7 +1,7 @@
 cimport cython
 from midge.wire.outbox cimport Outbox
 
-cdef Py_ssize_t _MAX_NAMES
+cdef Py_ssize_t _MAX_NAMES, _SUBJECT_CACHE
 
 
 @cython.final
@@ -14,4 +14,5 @@ cdef class PublishEncoder:
     cpdef Py_ssize_t encode(self, Outbox out, subject, data, reply, headers) except -1
     @cython.locals(encoded=bytes, header=bytes, size=Py_ssize_t, waiting=Py_ssize_t)
     cpdef Py_ssize_t encode_reply(self, Outbox out, subject, data, bytes reply, headers) except -1
+    @cython.locals(encoded=bytes)
     cdef bytes _encode_subject(self, subject)

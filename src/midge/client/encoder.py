@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from midge.errors import InvalidSubjectError, LocalProtocolError, MaxPayloadError, OutboundFullError
 from midge.message import Headers
-from midge.subject import check_publish
 
 if TYPE_CHECKING:
     import cython
@@ -18,9 +17,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.subject import check_publish
     from cython.cimports.midge.wire.encoder import put_publish
     from cython.cimports.midge.wire.outbox import Outbox
 else:
+    from midge.subject import check_publish
     from midge.wire.encoder import put_publish
     from midge.wire.outbox import Outbox
 
@@ -31,6 +32,7 @@ Payload = bytes | bytearray | memoryview
 MAX_NAMES = 4000  # bytes of subject and reply, or subject and queue group: a server's control line has 4096 by default
 SUBJECT_CACHE = 1024
 _MAX_NAMES = MAX_NAMES
+_SUBJECT_CACHE = SUBJECT_CACHE
 
 
 class PublishEncoder:
@@ -91,8 +93,9 @@ class PublishEncoder:
     def _encode_subject(self, subject: Any) -> bytes:
         """Check a subject and remember it: most programs use few."""
         encoded = check_publish(subject)
-        check_names(subject, len(encoded), "subject")
-        if len(self._subjects) >= SUBJECT_CACHE:
+        if len(encoded) > _MAX_NAMES:
+            check_names(subject, len(encoded), "subject")
+        if len(self._subjects) >= _SUBJECT_CACHE:
             self._subjects.clear()
         self._subjects[subject] = encoded
         return encoded

@@ -8,6 +8,7 @@ import msgspec
 
 from midge.client.options import Options
 from midge.client.servers import Address
+from midge.client.tls_config import read_tls
 from midge.errors import RemoteProtocolError
 
 __all__ = ["ServerInfo", "connect_line", "read_info"]
@@ -82,7 +83,7 @@ def connect_line(options: Options, address: Address | None, version: str, info: 
     fields: dict[str, object] = {
         "verbose": options.verbose,
         "pedantic": options.pedantic,
-        "tls_required": False,
+        "tls_required": bool(read_tls(options.tls)) or (address is not None and address.wants_tls) or info.tls_required,
         "lang": LANGUAGE,
         "version": version,
         "protocol": 1,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midge.client.events import Event
+from midge.client.tls_config import read_tls
 from midge.subject import check_publish
 
 __all__ = ["ErrorCallback", "EventCallback", "Options", "check_timeout"]
@@ -22,7 +23,8 @@ class Options:
     Attributes:
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a server's URL win.
-        timeout: seconds for connecting to one server: TCP, INFO, CONNECT and PONG together (ADR-40).
+        tls: whether and how to use TLS; see ``tls_config``. None: where the server or its URL asks for it.
+        timeout: seconds for connecting to one server: TCP, INFO, TLS, CONNECT and PONG together (ADR-40).
         ping_interval: seconds between two PINGs to the server.
         max_pings_out: unanswered PINGs before the connection counts as lost.
         echo: False keeps the server from sending us what we published.
@@ -38,6 +40,7 @@ class Options:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    tls: Any = None
     timeout: float | None = 5.0
     ping_interval: float = 120.0
     max_pings_out: int = 2
@@ -53,6 +56,7 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("name", "user", "password", "token"):
             _check_text(name, getattr(self, name))
+        read_tls(self.tls)
         check_publish(self.inbox_prefix, "inbox prefix")
         for name in ("error_callback", "event_callback"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):

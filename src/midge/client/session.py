@@ -251,7 +251,7 @@ class Session:
         return False
 
     def was_interrupted(self) -> bool:
-        """True if the slice ended because a callback was interrupted."""
+        """True if the slice ended because a callback was interrupted, or the server has just greeted us."""
         return self._interrupted
 
     def receive_data(self, data: bytes) -> None:
@@ -372,6 +372,7 @@ class Session:
             return
         self.state = _HANDSHAKE
         self._events.append(Greeted())
+        self._interrupted = True  # what follows waits until it is decided how the connection goes on
 
     def _refuse_unless_greeted(self) -> None:
         if self.state == _GREETING:

@@ -2,6 +2,7 @@
 
     socket.py     a TCP socket, by readiness            readiness.py  readiness by the event loop itself, for a client's one link
     memory.py     two ends in one process               reactor.py    readiness, turns and deadlines for a server's thousands
+    tls.py        TLS over a TCP socket
 
 A link sends what is in its outbox and hands what it reads to its *owner*. Sending never waits: what the peer does not take stays in
 the outbox, and the link is *blocked* until the peer takes more. The rules:
@@ -39,7 +40,10 @@ class LinkOwner(Protocol):
         """
 
     def link_progress(self) -> None:
-        """The link had been blocked, and some of the outbox was sent; or it broke after its end had been told (``error``)."""
+        """The link had been blocked, and some of the outbox was sent; or it broke after its end had been told (``error``).
+
+        A link over TLS is blocked until its handshake is done, and says so once it is, also when nothing waits to be sent.
+        """
 
     def link_stuck(self) -> None:
         """The link has been blocked without progress for as long as its write deadline allows. Said once for each time it is blocked."""

@@ -21,6 +21,7 @@ cdef class SocketLink:
     cpdef resume_reading(self)
     cpdef close(self)
     cpdef abandon(self)
+    cpdef detach(self)
     @cython.locals(chunk=bytearray, size=Py_ssize_t)
     cpdef on_readable(self)
     @cython.locals(before=Py_ssize_t, left=Py_ssize_t)

@@ -7,7 +7,7 @@ a peer that is fast has its turn like the others.
     paused, ended   not watched for READ        blocked    watched for WRITE, and for the write deadline
     closed          watched for nothing         error      closed as well; the owner is told in a later turn
 
-``_recv`` and ``_send`` are all that knows how bytes get into the socket and out of it.
+``_recv`` and ``_send`` are all that knows how bytes get into the socket and out of it: TlsLink has others.
 """
 
 from __future__ import annotations
@@ -104,6 +104,20 @@ class SocketLink:
         self.blocked = False
         self.watched = 0
         self._sock.close()
+
+    def detach(self) -> socket.socket:
+        """Let go of the socket, for a link of another kind: it stays open, is the caller's, and nothing is told of it any more.
+
+        Raises:
+            OSError: the link is closed.
+        """
+        if self._closed:
+            raise self.error or OSError("the link is closed")
+        assert not self.blocked, "what waits to be sent belongs to this link"
+        self._owner = None
+        self._closed = True
+        self._readiness.forget(self)
+        return self._sock
 
     # What the readiness says
 

@@ -185,6 +185,12 @@ class Parser:
             self._put_aside()
         return op
 
+    def has_more(self) -> bool:
+        """True if something is left of what was received: whole operations, or the beginning of one."""
+        if self._aside is not None:
+            return True
+        return self._pos < self._stop if self.buf is self._chunk else self._chunk_pos < self._chunk_stop
+
     def line(self) -> bytes:
         """Return the argument of the operation."""
         return cut(self.buf, self.line_start, self.line_end)
