@@ -25,6 +25,9 @@ TEXTS: dict[MidgeError, str] = {
     errors.RemoteProtocolError("parser ERROR", "Unknown Protocol Operation"): "parser ERROR",
     errors.MalformedMessageError("a\udcff"): "a message on 'a\\udcff' has malformed headers",
     errors.ServerError("no"): "the server said: no",
+    errors.TLSError("wrong version number"): "TLS: wrong version number",
+    errors.CertificateError("it is expired", "h"): "TLS: the certificate of h is not accepted: it is expired",
+    errors.TLSNotOfferedError(): "TLS: the server does not offer it, and you asked for it: nothing was sent",
     errors.AuthorizationError("Authorization Violation"): "the server said: Authorization Violation",
     errors.PermissionsViolationError('Permissions Violation for Publish to "a"'): (
         'the server said: Permissions Violation for Publish to "a"'
@@ -50,6 +53,9 @@ TEXTS: dict[MidgeError, str] = {
     errors.SlowConsumerError("a", 1): "slow consumer on 'a': 1 message dropped so far",
     errors.OutboundFullError(11, 10): "11 bytes wait to be sent and the limit is 10: await each publish",
     errors.ServerStartError("port 4222 is taken"): "port 4222 is taken",
+    errors.NkeyError("nkey seed", "it has 3 characters, not 58"): "nkey seed: it has 3 characters, not 58",
+    errors.CredentialsError("token", "its callback raised KeyError"): "token: its callback raised KeyError",
+    errors.MissingPackageError("cryptography", "nkeys"): "nkeys: the package cryptography is not installed: pip install cryptography",
     errors.MissingExtraError("cli", "midge serve"): "midge serve needs an extra: pip install 'midge[cli]'",
 }
 each_error = pytest.mark.parametrize("error", TEXTS, ids=lambda error: error.__class__.__name__)

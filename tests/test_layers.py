@@ -27,10 +27,10 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject message nuid model"
+BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
-    "client.refusals client.events client.tls_config"
+    "client.refusals client.events client.tls_config client.secrets"
 )
 SERVER_CORE = (
     "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
@@ -41,11 +41,13 @@ RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("model", "errors", "msgspec"),
+    Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link.deadlines"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule("client.connection client.attempt client.dial client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
+    Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),

@@ -5,7 +5,8 @@
     │   ├── LocalProtocolError (ValueError)         you asked for something that NATS does not allow
     │   │   ├── InvalidSubjectError                 a subject, reply subject or queue group name
     │   │   ├── InvalidHeaderError                  a header name or value
-    │   │   └── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   │   ├── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   │   └── NkeyError                           a seed, a public key or a creds file that cannot be read
     │   ├── RemoteProtocolError (ConnectionError)   the peer did
     │   └── MalformedMessageError (ValueError)      another client did: the headers of a message are malformed
     ├── ServerError                                 the server said -ERR
@@ -19,6 +20,7 @@
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
     │   ├── CertificateError                        the peer's certificate is not one that we accept
     │   └── TLSNotOfferedError                      you asked for TLS and the server has none; nothing was sent
+    ├── CredentialsError (ValueError)               our own credentials cannot be used: a file, or what a callback gave
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
@@ -27,7 +29,8 @@
     ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
     ├── ServerStartError (OSError)                  an embedded server could not start
-    └── MissingExtraError (ImportError)             an optional dependency is not installed
+    ├── MissingExtraError (ImportError)             an optional dependency is not installed
+    └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
 
 Each class holds data; the text is built in ``__str__``. Each is also the built-in exception that fits, so that
 ``except TimeoutError`` does what it says.
@@ -42,6 +45,7 @@ __all__ = [
     "ConnectError",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "CredentialsError",
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
@@ -51,6 +55,8 @@ __all__ = [
     "MidgeError",
     "MidgeTimeoutError",
     "MissingExtraError",
+    "MissingPackageError",
+    "NkeyError",
     "NoRespondersError",
     "OutboundFullError",
     "PermissionsViolationError",
@@ -132,6 +138,22 @@ class MaxPayloadError(LocalProtocolError):
 
     def __str__(self) -> str:
         return f"header and payload of {self.size} bytes exceed the server's max_payload of {self.limit}"
+
+
+class NkeyError(LocalProtocolError):
+    """An nkey or a creds file that cannot be used. Nothing of what was given is in it: it may be a secret.
+
+    Attributes:
+        what: what it was taken for: "nkey seed", "nkey public key", "JWT", "key pair".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
 
 
 class RemoteProtocolError(ProtocolError, ConnectionError):
@@ -256,6 +278,24 @@ class TLSNotOfferedError(TLSError):
         super().__init__(reason)
 
 
+class CredentialsError(MidgeError, ValueError):
+    """What we were given to log in with cannot be used; nothing was sent. No secret is in its text.
+
+    What a callback or the file system raised is the ``__cause__``.
+
+    Attributes:
+        what: the option that it came from, such as "creds".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
 class ConnectionClosedError(MidgeError, ConnectionError):
     """The connection is closed; where an error closed it, that error is the ``__cause__``."""
 
@@ -360,3 +400,15 @@ class MissingExtraError(MidgeError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.what} needs an extra: pip install 'midge[{self.extra}]'"
+
+
+class MissingPackageError(MidgeError, ImportError):
+    """A package that midge depends on is not installed; it was installed without its dependencies."""
+
+    def __init__(self, package: str, what: str) -> None:
+        super().__init__()
+        self.package = package
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: the package {self.package} is not installed: pip install {self.package}"

@@ -30,7 +30,7 @@ Hear = Callable[[str, Callable[[], Any]], list[Message]]
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An embedded server, which commands find in their environment."""
-    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN"):
+    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NATS_URL", server)
     return server
@@ -377,7 +377,7 @@ def test_one_byte(midge: Run, server: str) -> None:
     assert midge("pub", "foo", "x", "--count", "2000", NATS_URL=server).stdout == b'Published 2,000 messages, 2,000 bytes, to "foo"\n'
 
 
-@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench"])
+@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench", "nkey"])
 def test_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main([*([name] if name else []), "--help"]) == 0
     out, err = capsys.readouterr()

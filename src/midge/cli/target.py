@@ -1,7 +1,7 @@
 """The server that a command talks to: the options every such command has, and the connection they make.
 
 The environment variables are those of the ``nats`` command. A password or a token belongs there rather than on the command line,
-which other users of the machine can read.
+which other users of the machine can read; a seed or a JWT belongs into a file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -26,6 +27,7 @@ __all__ = ["Target", "run_async", "target_options"]
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
+_FILE = click.Path(path_type=Path)  # that it can be read is found out at each attempt
 
 
 class Seconds(click.FloatRange):
@@ -46,6 +48,8 @@ class Target:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    creds: Path | None = None
+    nkey: Path | None = None
     timeout: float = DEFAULT_TIMEOUT
     errors: list[Exception] = field(default_factory=list)
 
@@ -66,6 +70,8 @@ class Target:
                 user=self.user,
                 password=self.password,
                 token=self.token,
+                creds=self.creds,
+                nkey_seed=self.nkey,
                 timeout=self.timeout,
                 error_callback=report,
             )
@@ -82,8 +88,9 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the options of a Target, and the Target as its first argument."""
 
     @wraps(command)
-    def wrapper(*args: Any, server: str, user: str | None, password: str | None, token: str | None, timeout: float, **kwargs: Any) -> T:
-        return command(Target(server, user, password, token, timeout), *args, **kwargs)
+    def wrapper(*args: Any, **kwargs: Any) -> T:
+        given = {name: kwargs.pop(name) for name in ("server", "user", "password", "token", "creds", "nkey", "timeout")}
+        return command(Target(**given), *args, **kwargs)
 
     options = [
         click.option(
@@ -92,6 +99,8 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--user", envvar="NATS_USER", help="The user's name. [env: NATS_USER]"),
         click.option("--password", envvar="NATS_PASSWORD", help="The user's password. [env: NATS_PASSWORD]"),
         click.option("--token", envvar="NATS_TOKEN", help="An authorization token. [env: NATS_TOKEN]"),
+        click.option("--creds", metavar="FILE", type=_FILE, envvar="NATS_CREDS", help="A creds file: JWT and seed. [env: NATS_CREDS]"),
+        click.option("--nkey", metavar="FILE", type=_FILE, envvar="NATS_NKEY", help="A file with a user's nkey seed. [env: NATS_NKEY]"),
         click.option(
             "--timeout",
             metavar="SECONDS",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 from midge.client.dial import dial
@@ -56,7 +56,7 @@ class Attempt:
         server: what to connect to.
         session: a new session; the attempt opens it.
         security: what TLS there is to be.
-        connect_line: makes the JSON of CONNECT from what the server said of itself.
+        connect_line: makes the JSON of CONNECT from what the server said of itself; it may ask the application for credentials.
         timeout: seconds for everything.
 
     Attributes:
@@ -65,7 +65,7 @@ class Attempt:
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, security: Security,
-        connect_line: Callable[[ServerInfo], bytes], timeout: float | None,
+        connect_line: Callable[[ServerInfo], Awaitable[bytes]], timeout: float | None,
     ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
@@ -93,7 +93,7 @@ class Attempt:
                 self._driver.start(await self._dial())
                 await self._greeted
                 await self._secure()
-                self._session.say_connect(self._connect_line(self._session.info))
+                self._session.say_connect(await self._connect_line(self._session.info))
                 self._driver.schedule()
                 await self._opened
             if self._cause is not None:  # opened and lost in the same turn of the loop

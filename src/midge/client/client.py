@@ -25,6 +25,7 @@ from midge.client.home import Home
 from midge.client.options import ErrorCallback, EventCallback, Options
 from midge.client.publisher import Publisher
 from midge.client.room import Beginning
+from midge.client.secrets import FileSource, SignCallback, TextSource, UserSource
 from midge.client.servers import ServerPool, parse_servers
 from midge.client.states import State
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
@@ -262,9 +263,14 @@ def connect(
     servers: str | Iterable[str] | InProcessServer = "nats://127.0.0.1:4222",
     *,
     name: str | None = None,
-    user: str | None = None,
-    password: str | None = None,
-    token: str | None = None,
+    user: UserSource | None = None,
+    password: TextSource | None = None,
+    token: TextSource | None = None,
+    nkey_seed: FileSource | None = None,
+    nkey: TextSource | None = None,
+    creds: FileSource | None = None,
+    jwt: TextSource | None = None,
+    sign: SignCallback | None = None,
     tls: Any = None,
     timeout: float | None = 5.0,
     ping_interval: float = 120.0,
@@ -284,7 +290,13 @@ def connect(
         servers: a URL, several separated by commas or in a list (tried in this order), or a ``Server`` of this process, which
             is reached without a socket. A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
         name: the client's name, for the server's monitoring.
-        user, password, token: credentials; those in a URL win.
+        user, password, token: credentials; those in a URL win. Each may be a callback: a plain function, which must not block, or a
+            coroutine function, called at every attempt to connect. One for the user may return (user, password).
+        nkey_seed: a user's nkey seed, or the path of a file that holds one, or a callback that returns either.
+        nkey: a user's public nkey, or a callback, where ``sign`` signs.
+        creds: the path of a creds file, read again at every attempt; or its content, or a callback that returns either.
+        jwt: a user's JWT, or a callback; ``sign`` or ``nkey_seed`` signs, unless it is a bearer's, which nobody signs for.
+        sign: a callback that gets the server's nonce, bytes, and returns an Ed25519 signature's 64 bytes.
         tls: True, or a ``TLSConfig`` with certificates, names and rules, or an ``ssl.SSLContext``, or a function (plain or async) that
             makes one for each attempt: TLS or nothing. Without it TLS is used where the server or its URL (``tls://``) asks for it;
             False forbids it.
@@ -314,6 +326,11 @@ def connect(
         password=password,
         token=token,
         tls=tls,
+        nkey_seed=nkey_seed,
+        nkey=nkey,
+        creds=creds,
+        jwt=jwt,
+        sign=sign,
         timeout=timeout,
         ping_interval=ping_interval,
         max_pings_out=max_pings_out,

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from midge.client import events, states
 from midge.client.attempt import Attempt, connect_error
+from midge.client.credentials import Credentials
 from midge.client.driver import Driver
 from midge.client.encoder import PublishEncoder
-from midge.client.handshake import connect_line
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
 from midge.client.options import Options, check_timeout
@@ -91,7 +91,7 @@ class Connection:
         self.counters = Counters()
         self.consumers = Consumers()
         self._pool = pool
-        self._version = version
+        self._credentials = Credentials(options, version)
         self._encoder = PublishEncoder(options.outbound_limit)
         self.session = Session(self.interest, self._encoder, self.counters, None)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,7 +120,7 @@ class Connection:
         try:
             for server in self._pool.candidates():
                 session = Session(self.interest, self._encoder, self.counters, self.home.publisher)
-                line = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
+                line = partial(self._credentials.connect_line, server if isinstance(server, Address) else None)
                 security = Security(self.options.tls, server if isinstance(server, Address) else None)
                 self._attempt = Attempt(loop, server, session, security, line, self.options.timeout)
                 try:

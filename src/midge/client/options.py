@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midge.client.events import Event
+from midge.client.secrets import (
+    CREDENTIALS,
+    FileSource,
+    SignCallback,
+    TextSource,
+    UserSource,
+    check_file_source,
+    check_text_source,
+    check_together,
+    text_problem,
+)
 from midge.client.tls_config import read_tls
+from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 
 __all__ = ["ErrorCallback", "EventCallback", "Options", "check_timeout"]
@@ -22,7 +34,13 @@ class Options:
 
     Attributes:
         name: the client's name, for the server's monitoring.
-        user, password, token: credentials; those in a server's URL win.
+        user, password, token: credentials; those in a server's URL win. Each is a text, or a callback that gives one, a plain
+            function or a coroutine function, called at every attempt; a callback for the user may give (user, password).
+        nkey_seed: a user's nkey seed, or the path of a file with one, or a callback that gives either.
+        nkey: a user's public nkey, or a callback that gives it; ``sign`` signs for it.
+        creds: the path of a creds file, which is read at every attempt; or its content, or a callback that gives either.
+        jwt: a user's JWT, or a callback that gives it; ``sign`` or ``nkey_seed`` sign for it, unless it is a bearer's.
+        sign: called with the server's nonce at every attempt, returns the signature's 64 bytes; plain or a coroutine function.
         tls: whether and how to use TLS; see ``tls_config``. None: where the server or its URL asks for it.
         timeout: seconds for connecting to one server: TCP, INFO, TLS, CONNECT and PONG together (ADR-40).
         ping_interval: seconds between two PINGs to the server.
@@ -37,9 +55,14 @@ class Options:
     """
 
     name: str | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    user: UserSource | None = None
+    password: TextSource | None = field(default=None, repr=False)
+    token: TextSource | None = field(default=None, repr=False)
+    nkey_seed: FileSource | None = field(default=None, repr=False)
+    nkey: TextSource | None = None
+    creds: FileSource | None = field(default=None, repr=False)
+    jwt: TextSource | None = field(default=None, repr=False)
+    sign: SignCallback | None = field(default=None, repr=False)
     tls: Any = None
     timeout: float | None = 5.0
     ping_interval: float = 120.0
@@ -54,9 +77,16 @@ class Options:
     outbound_limit: int = 64 << 20
 
     def __post_init__(self) -> None:
-        for name in ("name", "user", "password", "token"):
-            _check_text(name, getattr(self, name))
         read_tls(self.tls)
+        _check_text("name", self.name)
+        for name in ("user", "password", "token", "nkey", "jwt"):
+            check_text_source(name, getattr(self, name))
+        for name in ("nkey_seed", "creds"):
+            check_file_source(name, getattr(self, name))
+        if isinstance(self.nkey, str):
+            check_public(self.nkey, Prefix.USER)
+        if self.sign is not None and not callable(self.sign):
+            raise TypeError(f"sign is a function or a coroutine function, not {type(self.sign).__name__}")
         check_publish(self.inbox_prefix, "inbox prefix")
         for name in ("error_callback", "event_callback"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
@@ -67,10 +97,7 @@ class Options:
         for name in ("timeout", "drain_timeout"):
             if getattr(self, name) is not None:
                 _check_above_zero(name, getattr(self, name), int, float)
-        if self.token is not None and self.user is not None:
-            raise ValueError("a user and a token exclude each other")
-        if self.password is not None and self.user is None:
-            raise ValueError("a password needs a user")
+        check_together({name for name in CREDENTIALS if getattr(self, name) is not None})
 
 
 def check_timeout(timeout: object) -> None:
@@ -91,8 +118,11 @@ def _check_above_zero(name: str, value: Any, *kinds: type) -> None:
 
 
 def _check_text(name: str, value: object) -> None:
-    """Check what goes into CONNECT; the value itself may be a secret and is not shown."""
-    if value is not None and not isinstance(value, str):
+    """Check what goes into CONNECT."""
+    if value is None:
+        return
+    if not isinstance(value, str):
         raise TypeError(f"{name} is a str, not {type(value).__name__}")
-    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"{name} holds a lone surrogate, which is not text")
+    problem = text_problem(value)
+    if problem:
+        raise ValueError(f"{name} {problem}")
