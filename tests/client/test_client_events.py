@@ -33,7 +33,6 @@ from midge.client.events import (
 )  # fmt: skip
 from midge.errors import ConnectionClosedError, PermissionsViolationError, SlowConsumerError
 
-ONCE = {"max_reconnects": 0} if hasattr(midge.Options, "max_reconnects") else {}
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -329,7 +328,7 @@ async def test_closed_is_told_before_close_returns() -> None:
 
 
 async def test_closed_says_why() -> None:
-    nc, link = await opened(**ONCE)
+    nc, link = await opened(max_reconnects=0)
     stream = nc.events()
     assert link.owner is not None
     link.owner.link_lost(ConnectionResetError("cut"))

@@ -26,7 +26,6 @@ from midge.errors import (
 )
 
 Kind = type[ServerError]
-ONCE = {"max_reconnects": 0} if hasattr(midge.Options, "max_reconnects") else {}
 DENIED = 'Permissions Violation for Subscription to "a.>"'
 MAX_SUBS = "maximum subscriptions exceeded"
 
@@ -163,7 +162,7 @@ async def test_no_text_ends_the_connection_or_any_other_subscription(text: str, 
 @pytest.mark.parametrize(("text", "kind", "concern"), ALL)
 async def test_a_server_that_closes_after_it_has_said_why(text: str, kind: Kind, concern: Concern) -> None:
     """What is said of an operation is not why, whatever comes behind it."""
-    nc, link = await opened(**ONCE)
+    nc, link = await opened(max_reconnects=0)
     link.come(err(text))
     assert link.owner is not None
     link.owner.link_lost(None)

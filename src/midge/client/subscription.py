@@ -185,7 +185,7 @@ class Subscription(Feed):
             MidgeTimeoutError: it took longer than ``drain_timeout``.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        return self._connection.drain_subscription(self, self._connection.consumers.asking())
+        return self._connection.farewell.drain_subscription(self, self._connection.consumers.asking())
 
     # For the connection
 
@@ -295,7 +295,7 @@ class Subscription(Feed):
         self._confirming += 1
         self._connection.suspects.confirming[self.sid] = self
         try:
-            await self._connection.flush(self._connection.options.timeout)
+            await self._connection.exchange.confirm(self._connection.options.timeout)
             if isinstance(error := self.end_error(), ServerError):
                 raise error
         except BaseException:
