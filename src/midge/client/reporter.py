@@ -17,7 +17,7 @@ from typing import Any
 from weakref import WeakSet
 
 from midge.client.event_stream import MAX_EVENTS, EventStream
-from midge.client.events import Closed, Disconnected, ErrorOccurred, Event, LameDuck, Reconnected, ReconnectFailed, ServersDiscovered
+from midge.client.events import Closed, ErrorOccurred, Event, LameDuck, Reconnected, ReconnectFailed, ServersDiscovered
 from midge.client.options import ErrorCallback, EventCallback
 from midge.client.teller import Teller
 
@@ -29,9 +29,10 @@ MAX_WAITING = 1024  # errors that wait for a slow callback; it is not told of mo
 MAX_LINES = 10  # log lines about errors of one kind from one place, within
 LOG_SECONDS = 1.0  # this long; then one line says how many more there were
 MAX_KINDS = 256
-# What nobody listens for is logged, so that a program that does not care about events can still be understood; errors are in any case.
+# What nobody listens for is logged, so that a program that does not care about events can still be understood; errors are in any case,
+# a lost connection is among them.
 LEVELS: dict[type[Event], int] = {
-    Disconnected: logging.WARNING, Reconnected: logging.WARNING, ReconnectFailed: logging.WARNING, LameDuck: logging.WARNING,
+    Reconnected: logging.WARNING, ReconnectFailed: logging.WARNING, LameDuck: logging.WARNING,
     ServersDiscovered: logging.INFO,
 }  # fmt: skip
 
@@ -141,7 +142,7 @@ class Reporter:
     def _log_event(self, event: Event, level: int) -> None:
         if self._count(level, event.kind, "", MAX_LINES) <= MAX_LINES:
             said = ((field.name, getattr(event, field.name)) for field in fields(event))
-            log.log(level, "%s: %s", event.kind, ", ".join(f"{name} {value}" for name, value in said))
+            log.log(level, "%s: %s", event.kind.replace("_", " "), ", ".join(f"{name} {value}" for name, value in said))
 
     def _count(self, level: int, kind: str, where: str, lines: int) -> int:
         """Count one more of this kind, of which so many are logged one by one. Returns how many there were lately."""
