@@ -237,6 +237,7 @@ class Driver:
                 self.flush()
                 if len(session.outbox) >= HIGH_WATER and self._cause is None:
                     return False  # once the link is lost nobody takes it any more, and it must not keep the rest from being parsed
+            self.take_events()  # thousands of refusals take longer to handle than to parse
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS

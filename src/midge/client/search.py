@@ -21,8 +21,8 @@ from midge.client.attempt import connect_error
 from midge.client.driver import Driver
 from midge.client.events import ReconnectFailed
 from midge.client.pool import Server, longest_wait
-from midge.client.reporter import is_cancelled
 from midge.client.states import Event
+from midge.client.teller import is_cancelled
 from midge.errors import AuthorizationError, MidgeError, ServerError
 
 if TYPE_CHECKING:
