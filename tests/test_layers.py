@@ -51,7 +51,7 @@ RULES = [
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule(
         "client.connection client.attempt client.backlog client.dial client.driver client.exchange client.farewell client.search "
-        "client.websocket",
+        "client.migration client.websocket",
         f"link link.* wire.* client.* {BELOW}",
         pure=False,
     ),

@@ -31,6 +31,7 @@ from midge.client.farewell import Farewell
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
+from midge.client.migration import Migration
 from midge.client.options import Options
 from midge.client.pool import Server, ServerPool
 from midge.client.refusals import Concern, Refusal, read_refusal
@@ -106,9 +107,11 @@ class Connection:
         self.exchange = Exchange(self)
         self.farewell = Farewell(self)
         self.search = Search(self)
+        self.migration = Migration(self)
         self.backlog: Backlog | None = None
         self._credentials = Credentials(options, version)
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
 
     # Links
@@ -293,12 +296,16 @@ class Connection:
         self.happen(Event.LOST if self.search.is_possible(cause) else Event.GIVEN_UP, cause)
 
     def _on_informed(self, _: states.Informed) -> None:
-        self._learn()
-        if self.session.info.ldm:
-            self.emit(events.LameDuck(self.address))
+        self._read_info()
 
-    def _learn(self) -> None:
-        """Take in the servers that this one tells of."""
+    def _read_info(self) -> None:
+        """Take in what the server says of itself: that it is about to shut down, and which others there are."""
+        driver = self.driver
+        if self.session.info.ldm and driver is not None and self._lame_duck is not driver:
+            self._lame_duck = driver
+            self.emit(events.LameDuck(self.address))
+            if self.options.migrate:
+                self.migration.start(driver)
         server, places = self.pool.current, self.session.info.connect_urls
         if server is None or not isinstance(server.address, Address) or not places:
             return
@@ -426,7 +433,7 @@ class Connection:
             self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
-        self._learn()
+        self._read_info()
 
     def _cut(self, _: BaseException | None) -> None:
         """Close the driver at once."""
@@ -475,6 +482,7 @@ TABLE: dict[tuple[State, Event], Row] = {
     (S.CONNECTING, E.OPENED): Row(S.OPEN, (C._begin,)),
     (S.CONNECTING, E.LOST): Row(S.RECONNECTING, (C._part,)),  # no server was there, and connect() does not wait for one
     (S.CONNECTING, E.CLOSE): Row(S.CLOSED, (C._end_waits,)),
+    (S.OPEN, E.OPENED): Row(S.OPEN, (C._begin,)),  # moved to another server
     (S.OPEN, E.LOST): Row(S.RECONNECTING, (C._part,)),
     (S.OPEN, E.GIVEN_UP): Row(S.CLOSED, _GIVE_UP),
     (S.OPEN, E.DRAIN): Row(S.DRAINING, (C._tell_of_draining,)),

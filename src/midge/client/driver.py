@@ -79,6 +79,11 @@ class Driver:
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
         self._cause: BaseException | None = None  # why the link is lost, once the chunk is done with
 
+    @property
+    def is_open(self) -> bool:
+        """True while there is a link."""
+        return self._link is not None
+
     def start(self, link: Link) -> None:
         """Speak and listen."""
         self._link = link

@@ -89,6 +89,11 @@ class Search:
         """There is a link."""
         self._linked_at = asyncio.get_running_loop().time()
 
+    def note_move(self) -> None:
+        """The next link replaces one that is not lost."""
+        self.attempts = 1
+        self._lost_at = asyncio.get_running_loop().time()
+
     def start(self) -> None:
         """The link is lost: look for another."""
         connection = self._connection

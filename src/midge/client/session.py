@@ -193,6 +193,10 @@ class Session:
         self._stopping.append((number, feeds))
         return number
 
+    def has_stopped(self) -> bool:
+        """True if feeds are stopped and have not ended yet."""
+        return len(self._stopping) > 0
+
     def end_stopped(self) -> None:
         """End the feeds that are stopped, without what was on its way: the link is lost."""
         while self._stopping:
