@@ -37,6 +37,7 @@ from midge.errors import (
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
+    UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
 from midge.server.options import ServerOptions
@@ -88,6 +89,7 @@ __all__ = [
     "TLSConfig",
     "TLSError",
     "TLSNotOfferedError",
+    "UpgradeError",
     "__version__",
     "compiled",
     "connect",

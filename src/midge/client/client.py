@@ -31,6 +31,8 @@ from midge.client.secrets import FileSource, SignCallback, TextSource, UserSourc
 from midge.client.servers import parse_servers
 from midge.client.states import State
 from midge.client.subscription import Callback, Subscription
+from midge.client.websocket import check_options
+from midge.client.ws_options import HeadersSource
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
 
@@ -59,7 +61,7 @@ class Client(Publisher):
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
         shuffle = random.shuffle if options.randomize else None
-        pool = ServerPool(_servers(servers), shuffle, options.max_reconnects, options.ignore_discovered)
+        pool = ServerPool(_servers(servers, options), shuffle, options.max_reconnects, options.ignore_discovered)
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
@@ -127,7 +129,7 @@ class Client(Publisher):
             ValueError, TypeError: as ``connect``.
         """
         self._connection.home.check()
-        self._connection.pool.replace(_servers(servers))
+        self._connection.pool.replace(_servers(servers, self._options))
 
     def reconnect(self) -> Coroutine[Any, Any, None]:
         """Let go of the link to the server, connect again without any wait, and return when that has succeeded; to be awaited.
@@ -345,6 +347,9 @@ def connect(
     pedantic: bool = False,
     inbox_prefix: str = "_INBOX",
     error_callback: ErrorCallback | None = None,
+    ws_headers: HeadersSource | None = None,
+    ws_compression: bool = False,
+    ws_proxy_path: str | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
     randomize: bool = True,
@@ -364,7 +369,8 @@ def connect(
 
     Args:
         servers: a URL, several separated by commas or in a list, or a ``Server`` of this process, which is reached without a socket.
-            A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
+            A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``. ``ws://host:port/path`` and ``wss://``
+            are WebSockets; either all servers are or none is.
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a URL win. Each may be a callback: a plain function, which must not block, or a
             coroutine function, called at every attempt to connect. One for the user may return (user, password).
@@ -385,6 +391,10 @@ def connect(
         error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
             connection. A plain function or a coroutine function, called with one error after the other; it may use the client.
             Errors are logged in any case.
+        ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a function (plain or
+            async) that gives either, called at every attempt.
+        ws_compression: offer the server to deflate what goes over a WebSocket, both ways.
+        ws_proxy_path: the path of every such request, in place of the URLs' own: a proxy's, for instance.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
         randomize: try the servers in an order that is drawn once; False keeps the order given.
@@ -407,6 +417,7 @@ def connect(
     Raises:
         ValueError: an argument makes no sense.
         TypeError: an argument is of the wrong type.
+        MissingExtraError: a server is a WebSocket and the package for those is not installed.
         ConnectError: when awaited: no server could be reached, or none let us in. It may be awaited again then.
         RuntimeError: when awaited after it has succeeded.
     """
@@ -429,6 +440,9 @@ def connect(
         pedantic=pedantic,
         inbox_prefix=inbox_prefix,
         error_callback=error_callback,
+        ws_headers=ws_headers,
+        ws_compression=ws_compression,
+        ws_proxy_path=ws_proxy_path,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
         randomize=randomize,
@@ -447,8 +461,10 @@ def connect(
     return Connecting(Client(servers, options))
 
 
-def _servers(servers: str | Iterable[str] | InProcessServer) -> list[Any]:
-    return [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
+def _servers(servers: str | Iterable[str] | InProcessServer, options: Options) -> list[Any]:
+    found = [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
+    check_options(options, found)
+    return found
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -43,6 +43,7 @@ from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Subscription
 from midge.client.tls import Security
+from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -124,7 +125,9 @@ class Connection:
         address = server.address if isinstance(server.address, Address) else None
         session = Session(self.interest, PublishEncoder(self.options.outbound_limit), self.counters, self.home.publisher)
         line = partial(self._credentials.connect_line, address)
-        return Attempt(self.loop, server.address, session, Security(self.options.tls, address), line, self.options.timeout)
+        security = Security(self.options.tls, address)
+        websocket = WebSocketRequest(self.options, address) if address is not None and address.is_websocket else None
+        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout)
 
     def take_driver(self, driver: Driver, refusal: ServerError | None) -> None:
         """An attempt to reach what is now the pool's current server has succeeded."""
@@ -404,6 +407,7 @@ class Connection:
             self.emit(events.Reconnected(self.address, self.search.attempts, self.search.seconds()))
             log.info("connected again to %s", self.address)
         else:
+            self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
         self._learn()
