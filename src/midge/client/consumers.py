@@ -74,8 +74,8 @@ class Consumers:
     """The workers and loops of one client: those whom a drain waits for.
 
     One that asks for the drain itself is not waited for as long as it has the same message in its hands: it may be waiting for the
-    drain. So what counts is the task that called ``drain``, not the one that runs it (``create_task(nc.drain())``, ``wait_for``). Two that
-    ask at once do not wait for each other either.
+    drain. So what counts is the task that called ``drain``, not the one that runs it (``create_task(nc.drain())``, ``wait_for``). Of those
+    who ask, nobody waits for another, but for who drains the client, of whom there is only one: it waits for who drains a subscription.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class Consumers:
         if asking:
             self.tell()  # those who wait for one of these wait for it no longer
         try:
-            while not is_over() and (busy := self._busy(only)) is not None:
+            while not is_over() and (busy := self._busy(asking, only)) is not None:
                 changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._changed[changed] = only
                 try:
@@ -142,13 +142,14 @@ class Consumers:
             if only in (None, subscription) and not changed.done():
                 changed.set_result(None)
 
-    def _busy(self, only: Subscription | None) -> asyncio.Task[Any] | None:
+    def _busy(self, asking: dict[Consumer, int], only: Subscription | None) -> asyncio.Task[Any] | None:
         """Return the task of one that is to be waited for."""
+        spared = [asking] if only is None else self._asking
         for consumer in self._all:
             task = consumer.task
             if task is None or task.done() or (only is not None and consumer.subscription is not only):
                 continue
-            if not any(asking.get(consumer) == consumer.taken for asking in self._asking):
+            if not any(asking.get(consumer) == consumer.taken for asking in spared):
                 return task
         return None
 
