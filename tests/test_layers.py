@@ -58,6 +58,7 @@ RULES = [
     Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

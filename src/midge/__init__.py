@@ -4,6 +4,7 @@ from midge._version import VERSION as __version__
 from midge.client.client import Client, Connecting, Stats, connect
 from midge.client.handshake import ServerInfo
 from midge.client.options import ErrorCallback, Options
+from midge.client.replies import Replies
 from midge.client.subscription import Callback, Subscription
 from midge.client.tls_config import TLSConfig
 from midge.errors import (
@@ -75,6 +76,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferFullError",
     "RemoteProtocolError",
+    "Replies",
     "Server",
     "ServerError",
     "ServerInfo",

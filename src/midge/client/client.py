@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,14 +21,16 @@ from midge.client.connection import Connection
 from midge.client.encoder import Payload
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
+from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, OnFull
 from midge.client.options import ChooseServer, ErrorCallback, Options, ReconnectDelay
 from midge.client.pool import ServerPool
 from midge.client.publisher import Publisher
+from midge.client.replies import Replies, Stop, is_empty
 from midge.client.room import Beginning
 from midge.client.secrets import FileSource, SignCallback, TextSource, UserSource
 from midge.client.servers import parse_servers
 from midge.client.states import State
-from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
+from midge.client.subscription import Callback, Subscription
 from midge.client.websocket import check_options
 from midge.client.ws_options import HeadersSource
 from midge.message import HeadersLike, Message
@@ -215,24 +217,33 @@ class Client(Publisher):
         callback: Callback | None = None,
         pending_msgs: int = DEFAULT_PENDING_MSGS,
         pending_bytes: int = DEFAULT_PENDING_BYTES,
-        drop: Literal["new", "old"] = "new",
+        on_full: OnFull = "drop_new",
+        max_concurrency: int = 1,
     ) -> Subscription:
         """Subscribe. Sent with what is published around it; ``await nc.subscribe(...)`` also waits until the server has it.
 
         Args:
             subject: may hold wildcards.
             queue: the queue group: each message goes to one of its members.
-            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited by one task,
-                message after message. Without one, iterate over the subscription or call its ``next``.
+            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited with one message
+                after the other. Without one, iterate over the subscription or call its ``next``.
             pending_msgs, pending_bytes: how much may wait to be taken; -1 for no bound.
-            drop: what goes when that is full: the "new" message or the "old"est.
+            on_full: what comes of a message that finds that much waiting. "drop_new" drops it, "drop_old" the oldest ones; both report a
+                SlowConsumerError. "error" ends the subscription: SlowConsumerError is raised once what waits has been read. "block"
+                keeps it, and reads nothing more from the server, for any subscription, until half of that much is taken; a server that
+                is kept waiting too long closes the connection. It holds back no wait for the connection itself: while a ``flush``, a
+                request, a confirmation or a drain is under way, reading goes on, and up to 500,000 messages or 64 MiB more may wait;
+                what is beyond that is an "error". A wait for another subscription is no such wait.
+            max_concurrency: how many messages a coroutine function may be working on at a time. With 1 it has done with a message before
+                it gets the next; with more it still gets them in their order, but may be done with them in any.
 
         Raises:
             InvalidSubjectError: the subject or queue group is not valid.
             TypeError: the callback cannot be called, or is a generator function.
+            ValueError: another argument makes no sense.
             ConnectionClosedError: the connection is closed or draining.
         """
-        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
+        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, on_full, max_concurrency)
 
     def request(
         self, subject: str, data: Payload = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None
@@ -250,6 +261,39 @@ class Client(Publisher):
             ConnectionClosedError: the connection is closed, or was given up meanwhile.
         """
         return self._connection.exchange.request(subject, data, timeout, headers)
+
+    def request_many(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        timeout: float | None = 5.0,
+        stall: float | None = None,
+        max_msgs: int | None = None,
+        sentinel: Callable[[Message], bool] | None = is_empty,
+        headers: HeadersLike | None = None,
+    ) -> Replies:
+        """Publish a request that many may answer, and iterate over the replies: ``async for reply in nc.request_many(...)``.
+
+        The loop ends, without an error, at the first of what is given here; without any reply, too. As a block, ``async with
+        nc.request_many(...) as replies``, nothing more is received after the block. They survive a reconnect, but for what was sent
+        while the connection was lost.
+
+        Args:
+            timeout: seconds in all; None for as long as the connection lasts.
+            stall: seconds to wait for another reply after each; the first may take as long as ``timeout``.
+            max_msgs: how many replies are enough.
+            sentinel: is called with each reply as it comes, and says whether it is the end; the loop does not give that one. By
+                default, a reply without a payload is. None for no sentinel.
+
+        Raises:
+            TypeError, ValueError: an argument makes no sense.
+            NoRespondersError: in the loop: nobody is subscribed to the subject.
+            PermissionsViolationError: in the loop: the server does not let us subscribe to our inbox.
+            SlowConsumerError: in the loop, behind what had come: 500,000 replies or 64 MiB waited for it.
+            ConnectionClosedError: in the loop: the connection is closed, or was lost meanwhile.
+        """
+        return Replies(self._connection, subject, data, headers, timeout, Stop(stall, max_msgs, sentinel))
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""
