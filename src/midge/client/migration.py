@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from midge.client import states
 from midge.client.driver import Driver
 from midge.client.pool import Server
-from midge.client.reporter import is_cancelled
 from midge.client.states import Happening, State
+from midge.client.teller import is_cancelled
 from midge.errors import DisconnectedError, MidgeError
 
 if TYPE_CHECKING:

@@ -128,6 +128,8 @@ class Options:
         self._check_reconnecting()
         check_source(self.ws_headers)
         check_path(self.ws_proxy_path)
+        if not isinstance(self.ws_compression, bool):
+            raise TypeError(f"ws_compression is True or False, not {self.ws_compression!r}")
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)
