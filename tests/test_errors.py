@@ -24,6 +24,11 @@ TEXTS: dict[MidgeError, str] = {
     errors.RemoteProtocolError("message headers not supported"): "message headers not supported",
     errors.RemoteProtocolError("parser ERROR", "Unknown Protocol Operation"): "parser ERROR",
     errors.ServerError("no"): "the server said: no",
+    errors.DisconnectedError(): "not connected: the link was lost, and the client is connecting again",
+    errors.ReconnectBufferFullError(9, 8): "not connected, 9 bytes wait to be sent and reconnect_buffer is 8",
+    errors.ReconnectBufferFullError(9, 8, 2): (
+        "not connected, 9 bytes wait to be sent and reconnect_buffer is 8: the 2 oldest publishes were dropped"
+    ),
     errors.TLSError("wrong version number"): "TLS: wrong version number",
     errors.CertificateError("it is expired", "h"): "TLS: the certificate of h is not accepted: it is expired",
     errors.TLSNotOfferedError(): "TLS: the server does not offer it, and you asked for it: nothing was sent",

@@ -29,8 +29,8 @@ class Rule(NamedTuple):
 
 BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
-    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
-    "client.refusals client.tls_config client.secrets"
+    "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
+    "client.options client.refusals client.tls_config client.secrets"
 )
 SERVER_CORE = (
     "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
@@ -46,7 +46,11 @@ RULES = [
     Rule("link.deadlines"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
-    Rule("client.connection client.attempt client.dial client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
+    Rule(
+        "client.connection client.attempt client.backlog client.dial client.driver client.exchange client.farewell client.search",
+        f"link link.* wire.* client.* {BELOW}",
+        pure=False,
+    ),
     Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),

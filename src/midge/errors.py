@@ -19,11 +19,13 @@
     ├── CredentialsError (ValueError)               our own credentials cannot be used: a file, or what a callback gave
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
+    ├── DisconnectedError (ConnectionError)         the link was lost, and the client connects again: it may be tried again
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
     ├── MidgeTimeoutError (TimeoutError)            nothing came in time
     ├── NoRespondersError (LookupError)             nobody listens on the subject of a request
     ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
+    │   └── ReconnectBufferFullError                more was published than may wait for the client to connect again
     ├── ServerStartError (OSError)                  an embedded server could not start
     ├── MissingExtraError (ImportError)             an optional dependency is not installed
     └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
@@ -42,6 +44,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "CredentialsError",
+    "DisconnectedError",
     "InvalidHeaderError",
     "InvalidSubjectError",
     "LocalProtocolError",
@@ -55,6 +58,7 @@ __all__ = [
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
+    "ReconnectBufferFullError",
     "RemoteProtocolError",
     "ServerError",
     "ServerStartError",
@@ -268,6 +272,20 @@ class ConnectionDrainingError(ConnectionClosedError):
         super().__init__(reason)
 
 
+class DisconnectedError(MidgeError, ConnectionError):
+    """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
+
+    What was asked for may have been done or not. It may be asked for again: that waits for the new link.
+    """
+
+    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again") -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class SubscriptionClosedError(MidgeError, LookupError):
     """The subscription has ended and nothing is left in it."""
 
@@ -324,6 +342,21 @@ class OutboundFullError(MidgeError, BufferError):
 
     def __str__(self) -> str:
         return f"{self.pending} bytes wait to be sent and the limit is {self.limit}: await each publish"
+
+
+class ReconnectBufferFullError(OutboundFullError):
+    """More was published than may wait for the client to connect again (``reconnect_buffer``).
+
+    Raised, it means that nothing of this publish is kept. Reported, it says how many of the oldest were ``dropped``.
+    """
+
+    def __init__(self, pending: int, limit: int, dropped: int = 0) -> None:
+        super().__init__(pending, limit)
+        self.dropped = dropped
+
+    def __str__(self) -> str:
+        text = f"not connected, {self.pending} bytes wait to be sent and reconnect_buffer is {self.limit}"
+        return f"{text}: the {self.dropped} oldest publishes were dropped" if self.dropped else text
 
 
 class ServerStartError(MidgeError, OSError):

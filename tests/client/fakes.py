@@ -272,8 +272,65 @@ class FakeInProcessServer:
         return link
 
 
+class FakeLinks:
+    """A server in this process that is a new FakeLink for each attempt; those that come while it is down are refused."""
+
+    url = "nats://in.process:4222"
+
+    def __init__(self) -> None:
+        self.links: list[FakeLink] = []
+        self.is_down = False
+        self.info: dict[str, Any] = {}
+        self.refused = 0
+        self._came = asyncio.Event()
+
+    def open_link(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> FakeLink:
+        if self.is_down:
+            self.refused += 1
+            self._came.set()
+            raise ConnectionRefusedError("down")
+        link = FakeLink(outbox)
+        self.links.append(link)
+        loop.call_soon(self._let_in, link)
+        return link
+
+    def _let_in(self, link: FakeLink) -> None:
+        link.answers = True
+        link.come(info(**self.info))
+        self._came.set()
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Return when it is so, and a few turns later; it is looked at whenever the client has tried to connect."""
+        async with asyncio.timeout(10):
+            while not is_so():
+                self._came.clear()
+                await self._came.wait()
+        await turns()
+
+    async def link(self, count: int) -> FakeLink:
+        """Return the link of this number, counted from 1, once it is open."""
+        await self.until(lambda: len(self.links) >= count)
+        return self.links[count - 1]
+
+    def lose(self, error: OSError | None = None) -> None:
+        """The client loses its link."""
+        owner = self.links[-1].owner
+        assert owner is not None
+        owner.link_lost(error)
+
+
+async def linked(**options: Any) -> tuple[midge.Client, FakeLinks]:
+    """A client that connects again when its link is lost; nothing is left to send."""
+    server = FakeLinks()
+    nc = await midge.connect(server, **options)
+    server.links[0].answers = False
+    server.links[0].sent()
+    return nc, server
+
+
 async def opened(**options: Any) -> tuple[midge.Client, FakeLink]:
-    """A client and the link that it is connected by; nothing is left to send."""
+    """A client and the link that it is connected by, its only one; nothing is left to send."""
+    options = {"max_reconnects": 0} | options
     server = FakeInProcessServer()
     server.ready.add_done_callback(lambda ready: let_in(ready.result()))
     nc = await midge.connect(server, **options)

@@ -519,7 +519,7 @@ async def test_a_callback_that_ends_its_subscription_is_not_called_again() -> No
     sub = nc.subscribe("a", callback=callback)
     link.come(msg("a", 1, b"1"), msg("a", 1, b"2"), msg("a", 1, b"3"))
     await turns(10)
-    assert got == [b"1"] and sub.pending == 0 and not nc._connection._tasks
+    assert got == [b"1"] and sub.pending == 0 and not nc._connection.tasks
     await nc.close()
 
 
@@ -534,7 +534,7 @@ async def test_a_callback_with_a_limit_gets_all_that_it_allows() -> None:
     await nc.subscribe("a", callback=callback).unsubscribe(limit=3)
     link.come(*(msg("a", 1, b"%d" % i) for i in range(5)))
     await turns(10)
-    assert got == [b"0", b"1", b"2"] and not nc._connection._tasks
+    assert got == [b"0", b"1", b"2"] and not nc._connection.tasks
     await nc.close()
 
 
@@ -651,7 +651,7 @@ async def test_a_refused_callback_subscription_ends_its_worker() -> None:
     await turns()
     link.come(b"-ERR 'Permissions Violation for Subscription to \"secret\"'\r\n")
     await turns()
-    assert sub.is_closed and not nc._connection._tasks
+    assert sub.is_closed and not nc._connection.tasks
     await nc.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeServer, Peer, info, is_waiting, msg, opened, turns
 
 import midge
-from midge.client import connection as connection_module
+from midge.client import farewell as farewell_module
 from midge.client.session import HIGH_WATER
 from midge.errors import (
     AuthorizationError,
@@ -127,7 +127,7 @@ async def test_a_lost_connection_ends_every_wait(
         await lose(peer)
 
     async with FakeServer(script) as server:
-        nc = await midge.connect(server.url, error_callback=errors.append)
+        nc = await midge.connect(server.url, error_callback=errors.append, max_reconnects=0)
         waits = Waits(nc)
         go.set()
         results = await asyncio.gather(*waits.tasks.values(), return_exceptions=True)
@@ -290,7 +290,7 @@ async def test_closing_sends_what_was_published(loop_factory: LoopFactory) -> No
 
 
 async def test_closing_gives_up_on_a_server_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
     errors: list[Exception] = []
     nc, link = await opened(error_callback=errors.append)
     link.takes = False
@@ -384,11 +384,11 @@ async def test_closing_stops_callbacks() -> None:
     link.come(msg("a", 1), msg("a", 1))
     await turns()
     await nc.close()
-    assert log == ["begin", "cancelled"] and not nc._connection._tasks
+    assert log == ["begin", "cancelled"] and not nc._connection.tasks
 
 
 async def test_closing_does_not_wait_for_a_callback_that_will_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
     nc, link = await opened()
     go = asyncio.Event()
     tries = 0
@@ -408,7 +408,7 @@ async def test_closing_does_not_wait_for_a_callback_that_will_not_stop(monkeypat
     assert tries == 1
     go.set()
     await turns()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_closing_inside_a_callback() -> None:
@@ -424,7 +424,7 @@ async def test_closing_inside_a_callback() -> None:
     link.come(msg("a", 1, b"1"), msg("a", 1, b"2"))
     await turns(10)
     assert got == [b"1", b"closed"], "and it is not called again"
-    assert nc.is_closed and not nc._connection._tasks
+    assert nc.is_closed and not nc._connection.tasks
 
 
 async def test_closing_inside_two_callbacks_and_outside() -> None:
@@ -438,7 +438,7 @@ async def test_closing_inside_two_callbacks_and_outside() -> None:
     link.come(msg("a", 1), msg("a", 2))
     await turns(1)
     await nc.close()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_closing_inside_the_error_callback() -> None:
@@ -468,7 +468,7 @@ async def test_errors_are_told_before_closing_is_done() -> None:
 
 
 async def test_an_error_callback_that_hangs_does_not_keep_us_from_closing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
 
     async def on_error(error: Exception) -> None:
         await asyncio.get_running_loop().create_future()
@@ -477,7 +477,7 @@ async def test_an_error_callback_that_hangs_does_not_keep_us_from_closing(monkey
     link.come(b"-ERR 'x'\r\n-ERR 'y'\r\n")
     await nc.close()
     await turns()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_the_garbage_collector_has_nothing_to_say() -> None:
@@ -549,7 +549,7 @@ async def test_a_drain_delivers_what_is_on_its_way(loop_factory: LoopFactory, to
 async def drain_in_one_go(nc: midge.Client, subs: list[midge.Subscription]) -> None:
     """Drain the subscriptions one by one but so that their UNSUBs come before one PING, as the script has it."""
     connection = nc._connection
-    await connection._driver.ponged(nc._session.stop(list(subs)))
+    await connection.driver.ponged(nc._session.stop(list(subs)))
     await connection.consumers.wait({}, lambda: False)
 
 
@@ -904,7 +904,7 @@ async def test_draining_inside_a_callback() -> None:
     link.come(b"PONG\r\n")
     await turns(10)
     assert got == [b"1", b"2", b"3"], "what came for the callback itself is given to it afterwards"
-    assert nc.is_closed and not nc._connection._tasks
+    assert nc.is_closed and not nc._connection.tasks
 
 
 async def test_draining_inside_two_callbacks_and_outside() -> None:
@@ -963,7 +963,7 @@ async def test_draining_a_subscription_inside_its_callback() -> None:
     await turns()
     link.come(msg("a", 1, b"2"), b"PONG\r\n")
     await turns(10)
-    assert got == [b"1", b"2"] and sub.is_closed and not nc._connection._tasks
+    assert got == [b"1", b"2"] and sub.is_closed and not nc._connection.tasks
     await nc.close()
 
 
@@ -994,7 +994,7 @@ async def test_a_block_whose_body_lost_the_connection_says_so() -> None:
 
     async with FakeServer(script) as server:
         with pytest.raises(ConnectionClosedError, match="the connection was lost"):
-            async with midge.connect(server.url) as nc:
+            async with midge.connect(server.url, max_reconnects=0) as nc:
                 with pytest.raises(MidgeError):
                     await nc.subscribe("a").next()
 

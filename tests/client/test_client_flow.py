@@ -153,7 +153,7 @@ async def test_a_wait_for_room_may_be_cancelled_and_awaited_again() -> None:
     link.take()
     await asyncio.gather(*tasks)
     await room
-    assert nc._connection._driver.progress._waiting == {}
+    assert nc._connection.driver.progress._waiting == {}
     await nc.close()
 
 
@@ -345,7 +345,7 @@ async def test_a_server_that_answers_no_ping_is_lost() -> None:
             assert line in (b"PING", b"SUB x 1")
 
     async with FakeServer(script) as server:
-        nc = await midge.connect(server.url, ping_interval=0.01, max_pings_out=3, error_callback=errors.append)
+        nc = await midge.connect(server.url, ping_interval=0.01, max_pings_out=3, error_callback=errors.append, max_reconnects=0)
         with pytest.raises(ConnectionClosedError, match="the server left 3 PINGs unanswered"):
             await nc.subscribe("x").next()
         await nc.close()

@@ -40,7 +40,7 @@ async def silent(peer: Peer) -> None:
 async def fails(*urls: str, timeout: float | None = SOON, **options: Any) -> list[BaseException]:
     """Connect in vain; return what each attempt came to."""
     with pytest.raises(ConnectError) as raised:
-        await midge.connect(urls, timeout=timeout, **options)
+        await midge.connect(urls, timeout=timeout, randomize=False, **options)
     assert [url for url, _ in raised.value.attempts] == list(urls)
     assert str(raised.value).startswith("could not connect: nats://127.0.0.1:")
     return [error for _, error in raised.value.attempts]
@@ -121,7 +121,7 @@ async def test_the_first_server_that_lets_us_in_is_taken(refusing: str) -> None:
 
     async with FakeServer(silent) as mute, FakeServer(locked) as locked_server, FakeServer(good) as server, FakeServer(good) as never:
         urls = f"{refusing},{mute.url}", locked_server.url, f"{server.url}, {never.url}"
-        async with midge.connect(urls, timeout=0.5) as nc:
+        async with midge.connect(urls, timeout=0.5, randomize=False) as nc:
             assert nc.connected_url == server.url
         assert not never._tasks
 
@@ -429,7 +429,7 @@ async def test_the_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug of ours ends the connection; it does not leave one that nobody reads."""
     errors: list[Exception] = []
     server = FakeInProcessServer()
-    task = asyncio.ensure_future(midge.connect(server, error_callback=errors.append))
+    task = asyncio.ensure_future(midge.connect(server, error_callback=errors.append, max_reconnects=0))
     link = await server.ready
     let_in(link)
     nc = await task

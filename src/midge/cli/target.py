@@ -73,6 +73,7 @@ class Target:
                 creds=self.creds,
                 nkey_seed=self.nkey,
                 timeout=self.timeout,
+                max_reconnects=0,
                 error_callback=report,
             )
         except ValueError as error:

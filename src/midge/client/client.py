@@ -9,7 +9,7 @@ A client belongs to the event loop that it was made in; call it from that loop's
 from __future__ import annotations
 
 import asyncio
-import time
+import random
 import warnings
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
@@ -21,11 +21,12 @@ from midge.client.connection import Connection
 from midge.client.encoder import Payload
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
-from midge.client.options import ErrorCallback, Options
+from midge.client.options import ChooseServer, ErrorCallback, Options, ReconnectDelay
+from midge.client.pool import ServerPool
 from midge.client.publisher import Publisher
 from midge.client.room import Beginning
 from midge.client.secrets import FileSource, SignCallback, TextSource, UserSource
-from midge.client.servers import ServerPool, parse_servers
+from midge.client.servers import parse_servers
 from midge.client.states import State
 from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
 from midge.message import HeadersLike, Message
@@ -41,19 +42,22 @@ class Stats:
     Attributes:
         in_msgs, in_bytes: messages that came, answers to requests included, and their bytes of header and payload.
         out_msgs, out_bytes: the same of what was published.
+        reconnects: how often the client was connected again.
     """
 
     in_msgs: int
     in_bytes: int
     out_msgs: int
     out_bytes: int
+    reconnects: int = 0
 
 
 class Client(Publisher):
     """One connection to a NATS server. Made by ``connect``; ``publish`` is in Publisher, which is compiled."""
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
-        pool = ServerPool([servers] if isinstance(servers, InProcessServer) else parse_servers(servers))
+        shuffle = random.shuffle if options.randomize else None
+        pool = ServerPool(_servers(servers), shuffle, options.max_reconnects, options.ignore_discovered)
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
@@ -81,8 +85,19 @@ class Client(Publisher):
 
     @property
     def is_connected(self) -> bool:
-        """True while messages can be published."""
-        return self._connection.state in (State.OPEN, State.DRAINING)
+        """True while there is a link to a server."""
+        return self._connection.driver is not None and self._connection.state is not State.CLOSED
+
+    @property
+    def is_reconnecting(self) -> bool:
+        """True while there is no link to a server, and one is looked for."""
+        return self._connection.state is not State.CONNECTING and self._connection.is_searching()
+
+    @property
+    def status(self) -> str:
+        """What the client is: "connecting", "open", "reconnecting", "draining" or "closed"."""
+        status: str = self._connection.state.value
+        return status
 
     @property
     def is_closed(self) -> bool:
@@ -90,8 +105,37 @@ class Client(Publisher):
 
     @property
     def connected_url(self) -> str:
-        """The server's URL, without credentials."""
+        """The server's URL, without credentials; "" while there is no link to one."""
         return self._connection.address
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The URLs of the servers that may be connected to, without credentials."""
+        return tuple(server.url for server in self._connection.pool.servers())
+
+    @property
+    def discovered_servers(self) -> tuple[str, ...]:
+        """Those of them that other servers have told of."""
+        return tuple(server.url for server in self._connection.pool.servers() if server.is_discovered)
+
+    def set_servers(self, servers: str | Iterable[str] | InProcessServer) -> None:
+        """Connect to these from now on, and to what they tell of; the link that there is stays.
+
+        Raises:
+            ValueError, TypeError: as ``connect``.
+        """
+        self._connection.home.check()
+        self._connection.pool.replace(_servers(servers))
+
+    def reconnect(self) -> Coroutine[Any, Any, None]:
+        """Let go of the link to the server, connect again without any wait, and return when that has succeeded; to be awaited.
+
+        Where no server answers it goes on as after any loss, until the wait is cancelled; the client then goes on by itself.
+
+        Raises:
+            ConnectionClosedError: the client is closed or draining, or no server lets it in any more.
+        """
+        return self._connection.reconnect()
 
     @property
     def server_info(self) -> ServerInfo:
@@ -107,29 +151,29 @@ class Client(Publisher):
     @property
     def stats(self) -> Stats:
         counters = self._connection.counters
-        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes)
+        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes, self._connection.reconnects)
 
     def __repr__(self) -> str:
         name = "" if self._options.name is None else f"{self._options.name!r} "
-        return f"<Client {name}{self.connected_url or 'not connected'}{' closed' if self.is_closed else ''}>"
+        status = " closed" if self.is_closed else " reconnecting" if self.is_reconnecting else ""
+        return f"<Client {name}{self.connected_url or 'not connected'}{status}>"
 
     async def flush(self, timeout: float | None = 10.0) -> None:
-        """Return when the server has seen everything that was published and subscribed before.
+        """Return when the server has seen everything that was published and subscribed before. Between two links, wait for the next.
 
         Args:
             timeout: seconds; None waits for as long as it takes.
 
         Raises:
             MidgeTimeoutError: the server does not answer in time. The connection stays as it is.
-            ConnectionClosedError: the connection is closed, or was lost meanwhile.
+            DisconnectedError: the link was lost meanwhile; nobody knows what the server has seen.
+            ConnectionClosedError: the connection is closed, or was given up meanwhile.
         """
-        await self._connection.flush(timeout)
+        await self._connection.exchange.flush(timeout)
 
     async def rtt(self, timeout: float | None = 10.0) -> float:
         """Return the seconds of one round trip to the server. Raises what ``flush`` raises."""
-        before = time.perf_counter()
-        await self._connection.flush(timeout)
-        return time.perf_counter() - before
+        return await self._connection.exchange.flush(timeout)
 
     def drain(self) -> Coroutine[Any, Any, None]:
         """Close without losing anything; to be awaited.
@@ -144,10 +188,10 @@ class Client(Publisher):
 
         Raises:
             MidgeTimeoutError: it took longer than ``drain_timeout``; the connection is closed all the same.
-            ConnectionClosedError: the connection was lost, so something may have been, too.
+            ConnectionClosedError: the connection was given up, so something may have been lost.
         """
         connection = self._connection
-        return connection.drain(connection.consumers.asking(), _current_task())
+        return connection.farewell.drain(connection.consumers.asking(), _current_task())
 
     def close(self) -> Coroutine[Any, Any, None]:
         """Close; to be awaited.
@@ -157,7 +201,7 @@ class Client(Publisher):
         Every wait ends with ConnectionClosedError, and loops over subscriptions end when their buffers are empty. Callbacks that run
         are cancelled, and none is called again. May be called again, and from inside a callback, which is not cancelled then.
         """
-        return self._connection.close(_current_task())
+        return self._connection.farewell.close(_current_task())
 
     # Messages
 
@@ -200,9 +244,10 @@ class Client(Publisher):
             NoRespondersError: nobody is subscribed to the subject.
             PermissionsViolationError: the server does not let us subscribe to our inbox, so no answer can come.
             MidgeTimeoutError: no answer came in time.
-            ConnectionClosedError: the connection is closed, or was lost meanwhile.
+            DisconnectedError: the link was lost meanwhile, with ``fail_requests``.
+            ConnectionClosedError: the connection is closed, or was given up meanwhile.
         """
-        return self._connection.request(subject, data, timeout, headers)
+        return self._connection.exchange.request(subject, data, timeout, headers)
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""
@@ -258,12 +303,24 @@ def connect(
     error_callback: ErrorCallback | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
+    randomize: bool = True,
+    max_reconnects: int | None = None,
+    reconnect_wait: float = 0.1,
+    reconnect_max_wait: float = 4.0,
+    reconnect_delay: ReconnectDelay | None = None,
+    choose_server: ChooseServer | None = None,
+    retry_on_failed_connect: bool = False,
+    reconnect_buffer: int = 8 << 20,
+    reconnect_buffer_full: Literal["raise", "block", "drop_old"] = "raise",
+    fail_requests: bool = False,
+    ignore_discovered: bool = False,
+    migrate: bool = False,
 ) -> Connecting:
     """Connect to a server: ``nc = await connect(...)``, or ``async with connect(...) as nc``.
 
     Args:
-        servers: a URL, several separated by commas or in a list (tried in this order), or a ``Server`` of this process, which
-            is reached without a socket. A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
+        servers: a URL, several separated by commas or in a list, or a ``Server`` of this process, which is reached without a socket.
+            A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a URL win. Each may be a callback: a plain function, which must not block, or a
             coroutine function, called at every attempt to connect. One for the user may return (user, password).
@@ -286,6 +343,22 @@ def connect(
             Errors are logged in any case.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
+        randomize: try the servers in an order that is drawn once; False keeps the order given.
+        max_reconnects: attempts that may fail, one after the other, before a server is given up; without any left the connection ends.
+            None never gives up; with 0 a lost connection ends at once.
+        reconnect_wait, reconnect_max_wait: after all servers were tried in vain, the client waits for a random time: at first up to
+            ``reconnect_wait`` seconds, later, in steps, up to ``reconnect_max_wait``. The first pass follows the loss at once.
+        reconnect_delay: a function that says how many seconds to wait instead, given how many passes there were.
+        choose_server: a function that says which server to try next, and after how many seconds, as a tuple; given their URLs and
+            what the last server said of itself, or None. The URL may be None: then the choice is ours. Both functions may be coroutine
+            functions; what they raise is reported, and things go on as without them.
+        retry_on_failed_connect: where no server is there, ``connect`` succeeds all the same, and the client goes on trying.
+        reconnect_buffer: bytes of publishes that may wait while the client is not connected; with 0, publishing raises meanwhile.
+        reconnect_buffer_full: what becomes of more than that: it is refused with ReconnectBufferFullError ("raise"), awaiting it waits
+            ("block"), or the oldest go and are reported ("drop_old").
+        fail_requests: requests under way fail with DisconnectedError when the link is lost; else they go on waiting for their answer.
+        ignore_discovered: do not use servers that other servers tell of.
+        migrate: when the server says that it is about to shut down, connect to another before this link is closed.
 
     Raises:
         ValueError: an argument makes no sense.
@@ -314,8 +387,24 @@ def connect(
         error_callback=error_callback,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
+        randomize=randomize,
+        max_reconnects=max_reconnects,
+        reconnect_wait=reconnect_wait,
+        reconnect_max_wait=reconnect_max_wait,
+        reconnect_delay=reconnect_delay,
+        choose_server=choose_server,
+        retry_on_failed_connect=retry_on_failed_connect,
+        reconnect_buffer=reconnect_buffer,
+        reconnect_buffer_full=reconnect_buffer_full,
+        fail_requests=fail_requests,
+        ignore_discovered=ignore_discovered,
+        migrate=migrate,
     )
     return Connecting(Client(servers, options))
+
+
+def _servers(servers: str | Iterable[str] | InProcessServer) -> list[Any]:
+    return [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -129,7 +129,6 @@ class Driver:
         """The link is lost: tell the listener, once what came before is parsed."""
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
-            self.session.outbox.clear()  # nobody takes it any more, and it must not keep the rest from being parsed
             self._loop.call_soon(self._go_on)
         else:
             self.listener.driver_lost(cause)
@@ -221,10 +220,8 @@ class Driver:
                 return False
             if len(session.outbox) >= HIGH_WATER:
                 self.flush()
-                if self._cause is not None:
-                    session.outbox.clear()
-                if len(session.outbox) >= HIGH_WATER:
-                    return False
+                if len(session.outbox) >= HIGH_WATER and self._cause is None:
+                    return False  # once the link is lost nobody takes it any more, and it must not keep the rest from being parsed
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS
@@ -250,7 +247,7 @@ class Driver:
         self._is_done = is_done
         if not is_done or self._early:
             self._set_paused(True)
-            if len(self.session.outbox) < HIGH_WATER:
+            if len(self.session.outbox) < HIGH_WATER or self._cause is not None:
                 self._loop.call_soon(self._go_on)  # otherwise when the link gets on
         elif self._cause is not None:
             self.listener.driver_lost(self._cause)

@@ -7,6 +7,7 @@ cdef Py_ssize_t _MAX_NAMES, _SUBJECT_CACHE
 @cython.final
 cdef class PublishEncoder:
     cdef Py_ssize_t _limit
+    cdef object _full
     cdef dict _subjects
     cdef public Py_ssize_t max_payload
     cdef public bint has_headers

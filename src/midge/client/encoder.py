@@ -40,16 +40,18 @@ class PublishEncoder:
 
     Args:
         limit: bytes that may wait in an outbox before a publish is refused.
+        full: what it is refused with.
 
     Attributes:
         max_payload: bytes of header and payload that the server takes.
         has_headers: the server takes headers.
     """
 
-    __slots__ = ("_limit", "_subjects", "has_headers", "max_payload")
+    __slots__ = ("_full", "_limit", "_subjects", "has_headers", "max_payload")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, full: type[OutboundFullError] = OutboundFullError) -> None:
         self._limit = limit
+        self._full = full
         self._subjects: dict[str, bytes] = {}
         self.max_payload = 1 << 20
         self.has_headers = True
@@ -86,7 +88,7 @@ class PublishEncoder:
             raise MaxPayloadError(size, self.max_payload)
         waiting = out.waiting()
         if waiting + size > self._limit and waiting:
-            raise OutboundFullError(waiting, self._limit)
+            raise self._full(waiting, self._limit)
         put_publish(out, encoded, reply, header, data)
         return size
 

@@ -204,9 +204,17 @@ class Interest:
             put_line(outbox, b"UNSUB %d %d" % (feed.sid, feed.limit - feed.received))
 
     def resubscribe(self, outbox: Outbox) -> None:
-        """Write the lines that subscribe every feed, for a server that knows none of them."""
+        """Write the lines that subscribe every feed, for a server that knows none of them; that of the answers first."""
+        if self.answers is not None:
+            self.subscribe(self.answers, outbox)
         for feed in self.feeds.values():
-            self.subscribe(feed, outbox)
+            if feed is not self.answers:
+                self.subscribe(feed, outbox)
+
+    def unsubscribe(self, outbox: Outbox) -> None:
+        """Write the lines that unsubscribe every feed, for a server that is no longer needed."""
+        for sid in self.feeds:
+            put_line(outbox, b"UNSUB %d" % sid)
 
     # Requests
 
@@ -217,6 +225,11 @@ class Interest:
         self.answers = Feed(f"{self._inbox}.*", None, self.receive)
         self.add(self.answers)
         return self.answers
+
+    def is_request(self, frame: bytes) -> bool:
+        """True if this PUB or HPUB frame is a request: its reply subject is ours."""
+        fields = frame[: frame.index(b"\r")].split(b" ")
+        return len(fields) == (5 if fields[0] == b"HPUB" else 4) and fields[2].startswith(self._inbox_bytes + b".")
 
     def next_token(self) -> str:
         """Return the name of the next request."""

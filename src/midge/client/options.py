@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from midge.client.secrets import (
     CREDENTIALS,
@@ -21,9 +21,11 @@ from midge.client.tls_config import read_tls
 from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 
-__all__ = ["ErrorCallback", "Options", "check_timeout"]
+__all__ = ["ChooseServer", "ErrorCallback", "Options", "ReconnectDelay", "check_timeout"]
 
 ErrorCallback = Callable[[Exception], Awaitable[Any] | None]
+ReconnectDelay = Callable[[int], float | Awaitable[float]]
+ChooseServer = Callable[[list[str], Any], tuple[str | None, float] | Awaitable[tuple[str | None, float]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,18 @@ class Options:
         error_callback: is told what has no caller; a plain function or a coroutine function. Without one, errors are logged.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
+        randomize: try the servers in an order of our own, not in the one given.
+        max_reconnects: attempts that may fail, one after the other, before a server is given up; 0 never connects again, None never gives
+            up.
+        reconnect_wait, reconnect_max_wait: how many seconds pass at most after all servers were tried in vain, at first and at last.
+        reconnect_delay: says how many seconds to wait instead, given how many times all were tried.
+        choose_server: says which server to try next, and after how many seconds, given their URLs and the last INFO.
+        retry_on_failed_connect: connect() succeeds without a server, and the client goes on trying.
+        reconnect_buffer: bytes of publishes that may wait for the client to connect again.
+        reconnect_buffer_full: what is done with more than that.
+        fail_requests: requests under way fail when the link is lost, instead of waiting for the next one.
+        ignore_discovered: do not use servers that other servers tell of.
+        migrate: move to another server before this one, which is about to shut down, closes the connection.
     """
 
     name: str | None = None
@@ -71,6 +85,18 @@ class Options:
     error_callback: ErrorCallback | None = None
     drain_timeout: float | None = 30.0
     outbound_limit: int = 64 << 20
+    randomize: bool = True
+    max_reconnects: int | None = None
+    reconnect_wait: float = 0.1
+    reconnect_max_wait: float = 4.0
+    reconnect_delay: ReconnectDelay | None = None
+    choose_server: ChooseServer | None = None
+    retry_on_failed_connect: bool = False
+    reconnect_buffer: int = 8 << 20
+    reconnect_buffer_full: Literal["raise", "block", "drop_old"] = "raise"
+    fail_requests: bool = False
+    ignore_discovered: bool = False
+    migrate: bool = False
 
     def __post_init__(self) -> None:
         read_tls(self.tls)
@@ -86,6 +112,7 @@ class Options:
         check_publish(self.inbox_prefix, "inbox prefix")
         if self.error_callback is not None and not callable(self.error_callback):
             raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
+        self._check_reconnecting()
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)
@@ -93,6 +120,23 @@ class Options:
             if getattr(self, name) is not None:
                 _check_above_zero(name, getattr(self, name), int, float)
         check_together({name for name in CREDENTIALS if getattr(self, name) is not None})
+
+    def _check_reconnecting(self) -> None:
+        for name in ("reconnect_delay", "choose_server"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name} is a function or a coroutine function, not {type(getattr(self, name)).__name__}")
+        for name in ("max_reconnects", "reconnect_buffer"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | None if name == "max_reconnects" else int):
+                raise TypeError(f"{name} is an int, not {value!r}")
+            if value is not None and value < 0:
+                raise ValueError(f"{name} {value}: expected 0 or more")
+        for name in ("reconnect_wait", "reconnect_max_wait"):
+            _check_above_zero(name, getattr(self, name), int, float)
+        if self.reconnect_max_wait < self.reconnect_wait:
+            raise ValueError(f"reconnect_max_wait {self.reconnect_max_wait} is less than reconnect_wait {self.reconnect_wait}")
+        if self.reconnect_buffer_full not in ("raise", "block", "drop_old"):
+            raise ValueError(f"reconnect_buffer_full={self.reconnect_buffer_full!r}: expected 'raise', 'block' or 'drop_old'")
 
 
 def check_timeout(timeout: object) -> None:

@@ -17,6 +17,7 @@ cdef class Session:
     cdef list _events
     cdef Feed _last_feed
     cdef bint _interrupted
+    cdef readonly bint is_waiting
     cdef object _stopping
     cdef readonly Interest interest
     cdef readonly PublishEncoder encoder
@@ -36,6 +37,8 @@ cdef class Session:
     cpdef unsubscribe(self, Feed feed, long long limit=*)
     @cython.locals(feed=Feed)
     cpdef stop(self, list feeds)
+    @cython.locals(feed=Feed)
+    cpdef end_stopped(self)
     cpdef end(self, Feed feed)
     @cython.locals(interest=Interest, answers=Feed, token=str, size=Py_ssize_t)
     cpdef str request(self, subject, data, headers, waiter)

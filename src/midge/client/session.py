@@ -15,6 +15,9 @@ chunk, however large, keeps the event loop from its other work or fills the outb
 
 PONGs answer PINGs in order, so a flush is a number: it is done when ``pongs`` has reached what ``ping()`` returned.
 
+A session may also be *waiting*: it has no socket, and what is published stays in its outbox, where there is nothing else. It holds what
+is said between two links.
+
 A feed that is *stopped* still gets what the server sent before it had the UNSUB, and ends by itself at the PONG behind it: that is
 what makes draining lossless.
 """
@@ -28,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from midge.client.handshake import ServerInfo, read_info
 from midge.client.room import Answer
 from midge.client.states import Ended, Failed, Greeted, Happening, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
-from midge.errors import ConnectionClosedError, RemoteProtocolError
+from midge.errors import ConnectionClosedError, DisconnectedError, MidgeError, RemoteProtocolError
 
 if TYPE_CHECKING:
     import cython
@@ -85,8 +88,8 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping",
-        "cause", "counters", "encoder", "info", "interest", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
+        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping", "cause", "counters", "encoder", "info", "interest",
+        "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
     def __init__(self, interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any) -> None:
@@ -106,7 +109,15 @@ class Session:
         self.outbox = Outbox()
         self.woken: list[Feed] = []
         self.scheduled = False
+        self.is_waiting = False
         self.pings = self.pongs = 0
+
+    def wait(self, info: ServerInfo, keeps_publishes: bool) -> None:
+        """Wait for another session that has a socket. The info is the last server's; publishes are kept, or refused."""
+        self.info = info
+        self.is_waiting = True
+        if keeps_publishes:
+            self.state = _OPEN
 
     def say_connect(self, line: bytes) -> None:
         """Answer the server's INFO with CONNECT, whose JSON this is, and a PING."""
@@ -139,6 +150,9 @@ class Session:
         Raises:
             ConnectionClosedError: the session is not open.
         """
+        if self.is_waiting and self.state != _CLOSED:
+            self.interest.add(feed)
+            return
         if self.state != _OPEN:
             raise self.closed_error()
         self.interest.add(feed)
@@ -150,23 +164,38 @@ class Session:
             return
         if limit > feed.received:
             feed.limit = limit
-            put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
+            if not self.is_waiting:
+                put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
             return
         if limit:
             feed.discard(limit)
-        put_line(self.outbox, b"UNSUB %d" % feed.sid)
+        if not self.is_waiting:
+            put_line(self.outbox, b"UNSUB %d" % feed.sid)
         self.end(feed)
 
     def stop(self, feeds: list[Feed]) -> int:
-        """Unsubscribe feeds without losing what is on its way: they end when ``pongs`` has reached the number returned."""
+        """Unsubscribe feeds without losing what is on its way: they end when ``pongs`` has reached the number returned.
+
+        They end at once where nothing is on its way to a waiting session; the number is reached already.
+        """
         if self.state == _CLOSED:
             raise self.closed_error()
+        if self.is_waiting:
+            for feed in feeds:
+                self.end(feed)
+            return self.pongs
         for feed in feeds:
             if feed.sid in self._feeds:
                 put_line(self.outbox, b"UNSUB %d" % feed.sid)
         number = self.ping()
         self._stopping.append((number, feeds))
         return number
+
+    def end_stopped(self) -> None:
+        """End the feeds that are stopped, without what was on its way: the link is lost."""
+        while self._stopping:
+            for feed in self._stopping.popleft()[1]:
+                self.end(feed)
 
     def end(self, feed: Feed) -> None:
         """Deliver nothing more to the feed; what its buffer holds stays there."""
@@ -184,7 +213,7 @@ class Session:
             raise self.closed_error()
         interest = self.interest
         answers = interest.make_answers()
-        if answers is not None:
+        if answers is not None and not self.is_waiting:
             interest.subscribe(answers, self.outbox)
         token = interest.next_token()
         size = self.encoder.encode_reply(self.outbox, subject, data, interest.reply_subject(token), headers)
@@ -208,10 +237,10 @@ class Session:
         self._last_feed = None
         self._stopping.clear()
 
-    def closed_error(self) -> ConnectionClosedError:
-        """Return the error for those who come too early or too late."""
+    def closed_error(self) -> MidgeError:
+        """Return the error for those who come too early or too late, or between two links."""
         if self.state != _CLOSED:
-            return ConnectionClosedError("not connected yet")
+            return DisconnectedError() if self.is_waiting else ConnectionClosedError("not connected yet")
         error = ConnectionClosedError("the connection is closed" if self.cause is None else f"the connection was lost: {self.cause}")
         error.__cause__ = self.cause
         return error

@@ -184,7 +184,7 @@ class Subscription(Feed):
             MidgeTimeoutError: it took longer than ``drain_timeout``.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        return self._connection.drain_subscription(self, self._connection.consumers.asking())
+        return self._connection.farewell.drain_subscription(self, self._connection.consumers.asking())
 
     # For the connection
 
@@ -288,7 +288,7 @@ class Subscription(Feed):
     async def _confirm(self) -> Subscription:
         self._confirming += 1
         try:
-            await self._connection.flush(self._connection.options.timeout)
+            await self._connection.exchange.confirm(self._connection.options.timeout)
             if self._end_error is not None and isinstance(error := self._end_error(), PermissionError):
                 raise error
         except BaseException:
