@@ -24,6 +24,8 @@ MODULES = [
     "midge.link.reactor",
     "midge.link.socket",
     "midge.link.tls",
+    "midge.link.framing",
+    "midge.link.websocket",
     "midge.client.room",
     "midge.client.encoder",
     "midge.client.interest",

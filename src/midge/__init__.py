@@ -4,6 +4,7 @@ from midge._version import VERSION as __version__
 from midge.client.client import Client, Connecting, Stats, connect
 from midge.client.handshake import ServerInfo
 from midge.client.options import ErrorCallback, Options
+from midge.client.replies import Replies
 from midge.client.subscription import Callback, Subscription
 from midge.client.tls_config import TLSConfig
 from midge.errors import (
@@ -36,6 +37,7 @@ from midge.errors import (
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
+    UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
 from midge.server.options import ServerOptions
@@ -74,6 +76,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferFullError",
     "RemoteProtocolError",
+    "Replies",
     "Server",
     "ServerError",
     "ServerInfo",
@@ -86,6 +89,7 @@ __all__ = [
     "TLSConfig",
     "TLSError",
     "TLSNotOfferedError",
+    "UpgradeError",
     "__version__",
     "compiled",
     "connect",

@@ -17,6 +17,7 @@
     │   ├── CertificateError                        the peer's certificate is not one that we accept
     │   └── TLSNotOfferedError                      you asked for TLS and the server has none; nothing was sent
     ├── CredentialsError (ValueError)               our own credentials cannot be used: a file, or what a callback gave
+    ├── UpgradeError (ConnectionError)              a server, or a proxy before it, did not open the WebSocket
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── DisconnectedError (ConnectionError)         the link was lost, and the client connects again: it may be tried again
@@ -66,6 +67,7 @@ __all__ = [
     "SubscriptionClosedError",
     "TLSError",
     "TLSNotOfferedError",
+    "UpgradeError",
 ]
 
 
@@ -252,6 +254,24 @@ class CredentialsError(MidgeError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason}"
+
+
+class UpgradeError(MidgeError, ConnectionError):
+    """The WebSocket was not opened.
+
+    ``status`` is the HTTP status of the answer (401 and 403 come from a proxy that wants to know who asks, 404 means another path, 503 no
+    server behind it), None where there was no answer, or none of HTTP. ``reason`` is its text, or what is wrong with the answer.
+    """
+
+    def __init__(self, status: int | None, reason: str) -> None:
+        super().__init__()
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.status is None:
+            return f"no WebSocket: {self.reason}"
+        return f"no WebSocket: the answer was HTTP {self.status} {self.reason}".rstrip()
 
 
 class ConnectionClosedError(MidgeError, ConnectionError):

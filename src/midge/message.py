@@ -291,8 +291,20 @@ class Message:
         """The inline status that a server sent, such as 503 (no responders), or None."""
         return None if self._block is None and self._headers is None else self.headers.status
 
-    def respond(self, data: bytes | bytearray | memoryview = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
+    @property
+    def size(self) -> int:
+        """Bytes of header and payload together, which is what limits count."""
+        if self._block is not None:
+            return len(self._block) + len(self._data)
+        headers = self._headers
+        if headers is None or (not headers and headers.status is None):
+            return len(self._data)
+        return len(headers.encode()) + len(self._data)
+
+    def respond(self, data: bytes | bytearray | memoryview | str = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
         """Publish an answer to the reply subject; sent without awaiting too, awaiting only holds back a fast publisher.
+
+        Takes what the client's ``publish`` takes, and raises what that raises.
 
         Raises:
             LocalProtocolError: the message has no reply subject, or was not delivered by a subscription.

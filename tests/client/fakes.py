@@ -9,7 +9,7 @@ from typing import Any
 
 import midge
 from midge.client.encoder import PublishEncoder
-from midge.client.interest import Counters, Feed, Interest
+from midge.client.interest import Counters, Feed, Interest, OnFull
 from midge.client.session import Session
 from midge.link import LinkOwner
 from midge.wire.outbox import Outbox
@@ -65,11 +65,11 @@ def open_up(session: Session, **fields: Any) -> None:
 
 def subscribe(
     session: Session, subject: str = "a", queue: str | None = None, callback: Callable[[Any], Any] | None = None,
-    msgs: int = 0, size: int = 0, old: bool = False,
+    msgs: int = -1, size: int = -1, on_full: OnFull = "drop_new",
 ) -> Feed:  # fmt: skip
     """Subscribe a feed, and forget the SUB."""
     feed = Feed(subject, queue, callback)
-    feed.set_limits(msgs, size, old)
+    feed.set_limits(msgs, size, on_full)
     session.subscribe(feed)
     session.data_to_send()
     return feed

@@ -73,7 +73,7 @@ class Waits:
         """How each ended; all of them have to be done within a few turns."""
         await turns(10)
         assert not [name for name, task in self.tasks.items() if not task.done()]
-        assert self.worker._worker is not None and self.worker._worker.done()
+        assert self.worker._workers and all(worker.done() for worker in self.worker._workers)
         return {name: task.exception() for name, task in self.tasks.items()}
 
 
@@ -1086,8 +1086,7 @@ async def test_a_drain_does_not_wait_for_who_waits_for_it(kind: str, drain: Call
             await callback(message)
 
     sub = nc.subscribe("a", callback=callback if kind == "callback" else None)
-    task = sub._worker if kind == "callback" else asyncio.ensure_future(loop())
-    assert task is not None
+    task = sub._workers[0] if kind == "callback" else asyncio.ensure_future(loop())
     await turns()
     link.come(*(msg("a", 1, b"%d" % i) for i in range(3)))
     await pong_twice(link)

@@ -202,7 +202,8 @@ async def test_gathered_publishes() -> None:
 async def test_publishing_what_cannot_be_sent() -> None:
     nc, link = await opened()
     bad: list[tuple[tuple[Any, ...], type[Exception]]] = [
-        (("", b""), ValueError), (("a b", b""), ValueError), (("a\r\nPUB x 0\r\n", b""), ValueError), (("a", "text"), TypeError),
+        (("", b""), ValueError), (("a b", b""), ValueError), (("a\r\nPUB x 0\r\n", b""), ValueError), (("a", 5), TypeError),
+        (("a", "\ud800"), ValueError),
         (("a", bytes(1 << 20) + b"x"), MaxPayloadError),
     ]  # fmt: skip
     for arguments, error in bad:
@@ -541,7 +542,7 @@ async def test_requests_wait_for_room_instead_of_failing() -> None:
 
 async def test_a_request_that_cannot_be_sent() -> None:
     nc, link = await opened()
-    bad: list[dict[str, Any]] = [{"subject": "a b"}, {"data": "text"}, {"headers": {"k": "\n"}}, {"data": bytes(2 << 20)}]
+    bad: list[dict[str, Any]] = [{"subject": "a b"}, {"data": 5}, {"data": "\udcff"}, {"headers": {"k": "\n"}}, {"data": bytes(2 << 20)}]
     for arguments in bad:
         with pytest.raises((ValueError, TypeError)):
             await nc.request(**{"subject": "svc"} | arguments)

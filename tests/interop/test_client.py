@@ -385,7 +385,7 @@ async def test_a_worker_that_drains_hands_over_without_a_loss(place: Place) -> N
 async def test_a_slow_consumer_drops_and_says_so(place: Place) -> None:
     errors: list[Exception] = []
     async with place.open() as server, midge.connect(server, error_callback=errors.append) as nc, midge.connect(server) as other:
-        new, old = nc.subscribe("slow", pending_msgs=10), await nc.subscribe("slow", pending_msgs=10, drop="old")
+        new, old = nc.subscribe("slow", pending_msgs=10), await nc.subscribe("slow", pending_msgs=10, on_full="drop_old")
         for i in range(100):
             await other.publish("slow", b"%d" % i)
         await other.flush()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,14 +21,18 @@ from midge.client.connection import Connection
 from midge.client.encoder import Payload
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
+from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, OnFull
 from midge.client.options import ChooseServer, ErrorCallback, Options, ReconnectDelay
 from midge.client.pool import ServerPool
 from midge.client.publisher import Publisher
+from midge.client.replies import Replies, Stop, is_empty
 from midge.client.room import Beginning
 from midge.client.secrets import FileSource, SignCallback, TextSource, UserSource
 from midge.client.servers import parse_servers
 from midge.client.states import State
-from midge.client.subscription import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, Callback, Subscription
+from midge.client.subscription import Callback, Subscription
+from midge.client.websocket import check_options
+from midge.client.ws_options import HeadersSource
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
 
@@ -57,7 +61,7 @@ class Client(Publisher):
 
     def __init__(self, servers: str | Iterable[str] | InProcessServer, options: Options) -> None:
         shuffle = random.shuffle if options.randomize else None
-        pool = ServerPool(_servers(servers), shuffle, options.max_reconnects, options.ignore_discovered)
+        pool = ServerPool(_servers(servers, options), shuffle, options.max_reconnects, options.ignore_discovered)
         self._options = options
         self._nuid = Nuid()
         super().__init__(Connection(options, pool, self.new_inbox(), VERSION))
@@ -125,7 +129,7 @@ class Client(Publisher):
             ValueError, TypeError: as ``connect``.
         """
         self._connection.home.check()
-        self._connection.pool.replace(_servers(servers))
+        self._connection.pool.replace(_servers(servers, self._options))
 
     def reconnect(self) -> Coroutine[Any, Any, None]:
         """Let go of the link to the server, connect again without any wait, and return when that has succeeded; to be awaited.
@@ -213,24 +217,33 @@ class Client(Publisher):
         callback: Callback | None = None,
         pending_msgs: int = DEFAULT_PENDING_MSGS,
         pending_bytes: int = DEFAULT_PENDING_BYTES,
-        drop: Literal["new", "old"] = "new",
+        on_full: OnFull = "drop_new",
+        max_concurrency: int = 1,
     ) -> Subscription:
         """Subscribe. Sent with what is published around it; ``await nc.subscribe(...)`` also waits until the server has it.
 
         Args:
             subject: may hold wildcards.
             queue: the queue group: each message goes to one of its members.
-            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited by one task,
-                message after message. Without one, iterate over the subscription or call its ``next``.
+            callback: a plain function, called with each message as it is parsed; or a coroutine function, awaited with one message
+                after the other. Without one, iterate over the subscription or call its ``next``.
             pending_msgs, pending_bytes: how much may wait to be taken; -1 for no bound.
-            drop: what goes when that is full: the "new" message or the "old"est.
+            on_full: what comes of a message that finds that much waiting. "drop_new" drops it, "drop_old" the oldest ones; both report a
+                SlowConsumerError. "error" ends the subscription: SlowConsumerError is raised once what waits has been read. "block"
+                keeps it, and reads nothing more from the server, for any subscription, until half of that much is taken; a server that
+                is kept waiting too long closes the connection. It holds back no wait for the connection itself: while a ``flush``, a
+                request, a confirmation or a drain is under way, reading goes on, and up to 500,000 messages or 64 MiB more may wait;
+                what is beyond that is an "error". A wait for another subscription is no such wait.
+            max_concurrency: how many messages a coroutine function may be working on at a time. With 1 it has done with a message before
+                it gets the next; with more it still gets them in their order, but may be done with them in any.
 
         Raises:
             InvalidSubjectError: the subject or queue group is not valid.
             TypeError: the callback cannot be called, or is a generator function.
+            ValueError: another argument makes no sense.
             ConnectionClosedError: the connection is closed or draining.
         """
-        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, drop)
+        return Subscription(self._connection, subject, queue, callback, pending_msgs, pending_bytes, on_full, max_concurrency)
 
     def request(
         self, subject: str, data: Payload = b"", *, timeout: float | None = 5.0, headers: HeadersLike | None = None
@@ -248,6 +261,39 @@ class Client(Publisher):
             ConnectionClosedError: the connection is closed, or was given up meanwhile.
         """
         return self._connection.exchange.request(subject, data, timeout, headers)
+
+    def request_many(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        timeout: float | None = 5.0,
+        stall: float | None = None,
+        max_msgs: int | None = None,
+        sentinel: Callable[[Message], bool] | None = is_empty,
+        headers: HeadersLike | None = None,
+    ) -> Replies:
+        """Publish a request that many may answer, and iterate over the replies: ``async for reply in nc.request_many(...)``.
+
+        The loop ends, without an error, at the first of what is given here; without any reply, too. As a block, ``async with
+        nc.request_many(...) as replies``, nothing more is received after the block. They survive a reconnect, but for what was sent
+        while the connection was lost.
+
+        Args:
+            timeout: seconds in all; None for as long as the connection lasts.
+            stall: seconds to wait for another reply after each; the first may take as long as ``timeout``.
+            max_msgs: how many replies are enough.
+            sentinel: is called with each reply as it comes, and says whether it is the end; the loop does not give that one. By
+                default, a reply without a payload is. None for no sentinel.
+
+        Raises:
+            TypeError, ValueError: an argument makes no sense.
+            NoRespondersError: in the loop: nobody is subscribed to the subject.
+            PermissionsViolationError: in the loop: the server does not let us subscribe to our inbox.
+            SlowConsumerError: in the loop, behind what had come: 500,000 replies or 64 MiB waited for it.
+            ConnectionClosedError: in the loop: the connection is closed, or was lost meanwhile.
+        """
+        return Replies(self._connection, subject, data, headers, timeout, Stop(stall, max_msgs, sentinel))
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""
@@ -301,6 +347,9 @@ def connect(
     pedantic: bool = False,
     inbox_prefix: str = "_INBOX",
     error_callback: ErrorCallback | None = None,
+    ws_headers: HeadersSource | None = None,
+    ws_compression: bool = False,
+    ws_proxy_path: str | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
     randomize: bool = True,
@@ -320,7 +369,8 @@ def connect(
 
     Args:
         servers: a URL, several separated by commas or in a list, or a ``Server`` of this process, which is reached without a socket.
-            A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``.
+            A URL may hold credentials: ``nats://user:password@host:4222``, ``nats://token@host``. ``ws://host:port/path`` and ``wss://``
+            are WebSockets; either all servers are or none is.
         name: the client's name, for the server's monitoring.
         user, password, token: credentials; those in a URL win. Each may be a callback: a plain function, which must not block, or a
             coroutine function, called at every attempt to connect. One for the user may return (user, password).
@@ -341,6 +391,10 @@ def connect(
         error_callback: is told what has no caller: refused publishes, callbacks that raised, dropped messages, a lost
             connection. A plain function or a coroutine function, called with one error after the other; it may use the client.
             Errors are logged in any case.
+        ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a function (plain or
+            async) that gives either, called at every attempt.
+        ws_compression: offer the server to deflate what goes over a WebSocket, both ways.
+        ws_proxy_path: the path of every such request, in place of the URLs' own: a proxy's, for instance.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
         randomize: try the servers in an order that is drawn once; False keeps the order given.
@@ -363,6 +417,7 @@ def connect(
     Raises:
         ValueError: an argument makes no sense.
         TypeError: an argument is of the wrong type.
+        MissingExtraError: a server is a WebSocket and the package for those is not installed.
         ConnectError: when awaited: no server could be reached, or none let us in. It may be awaited again then.
         RuntimeError: when awaited after it has succeeded.
     """
@@ -385,6 +440,9 @@ def connect(
         pedantic=pedantic,
         inbox_prefix=inbox_prefix,
         error_callback=error_callback,
+        ws_headers=ws_headers,
+        ws_compression=ws_compression,
+        ws_proxy_path=ws_proxy_path,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
         randomize=randomize,
@@ -403,8 +461,10 @@ def connect(
     return Connecting(Client(servers, options))
 
 
-def _servers(servers: str | Iterable[str] | InProcessServer) -> list[Any]:
-    return [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
+def _servers(servers: str | Iterable[str] | InProcessServer, options: Options) -> list[Any]:
+    found = [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
+    check_options(options, found)
+    return found
 
 
 def _current_task() -> asyncio.Task[Any] | None:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from midge.client import events, states
 from midge.client.attempt import Attempt
 from midge.client.backlog import Backlog
+from midge.client.consumers import Consumers
 from midge.client.credentials import Credentials
 from midge.client.driver import Driver, Progress
 from midge.client.encoder import PublishEncoder
@@ -40,8 +41,9 @@ from midge.client.search import Search
 from midge.client.servers import Address
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
-from midge.client.subscription import Consumers, Subscription
+from midge.client.subscription import Subscription
 from midge.client.tls import Security
+from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -123,7 +125,9 @@ class Connection:
         address = server.address if isinstance(server.address, Address) else None
         session = Session(self.interest, PublishEncoder(self.options.outbound_limit), self.counters, self.home.publisher)
         line = partial(self._credentials.connect_line, address)
-        return Attempt(self.loop, server.address, session, Security(self.options.tls, address), line, self.options.timeout)
+        security = Security(self.options.tls, address)
+        websocket = WebSocketRequest(self.options, address) if address is not None and address.is_websocket else None
+        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout)
 
     def take_driver(self, driver: Driver, refusal: ServerError | None) -> None:
         """An attempt to reach what is now the pool's current server has succeeded."""
@@ -226,6 +230,11 @@ class Connection:
         self.session.unsubscribe(feed, limit)
         self.settle()
 
+    def go_on(self) -> None:
+        """A subscription that held the connection has room again."""
+        if self.driver is not None:
+            self.driver.go_on()
+
     def settle(self) -> None:
         """Take what happened in the session, and have sent what it has to send."""
         if self.driver is not None:
@@ -310,7 +319,9 @@ class Connection:
         self.loop.call_soon(_raise, interrupted.error)
 
     def _on_slow(self, slow: states.Slow) -> None:
-        self.report(SlowConsumerError(slow.feed.subject, slow.feed.dropped))
+        feed = slow.feed
+        self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
+        self.report(SlowConsumerError(feed.subject, feed.dropped))
 
     def _on_ended(self, ended: states.Ended) -> None:
         if isinstance(ended.feed, Subscription):
@@ -396,6 +407,7 @@ class Connection:
             self.emit(events.Reconnected(self.address, self.search.attempts, self.search.seconds()))
             log.info("connected again to %s", self.address)
         else:
+            self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
         self._learn()

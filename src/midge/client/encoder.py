@@ -27,7 +27,7 @@ else:
 
 __all__ = ["Payload", "PublishEncoder", "check_names"]
 
-Payload = bytes | bytearray | memoryview
+Payload = bytes | bytearray | memoryview | str
 
 MAX_NAMES = 4000  # bytes of subject and reply, or subject and queue group: a server's control line has 4096 by default
 SUBJECT_CACHE = 1024
@@ -61,8 +61,8 @@ class PublishEncoder:
 
         Raises:
             InvalidSubjectError, InvalidHeaderError, MaxPayloadError: it cannot be sent as it is.
-            LocalProtocolError: it has headers and the server does not know them.
-            TypeError: the payload is not bytes.
+            LocalProtocolError: it has headers and the server does not know them, or its text is not text.
+            TypeError: the payload is neither bytes nor str.
             OutboundFullError: too much waits in the outbox already.
         """
         if reply is None or reply == "":
@@ -126,9 +126,12 @@ def _header_block(headers: Any, allowed: bool) -> bytes | None:
 
 
 def _payload(data: Any) -> bytes:
-    """Return a payload that is not bytes already."""
+    """Return a payload that is not bytes already; text goes out as UTF-8."""
     if isinstance(data, (bytearray, memoryview, bytes)):
         return bytes(data)
-    if isinstance(data, str):
-        raise TypeError("a payload is bytes, not str: encode it")
-    raise TypeError(f"a payload is bytes, not {type(data).__name__}")
+    if not isinstance(data, str):
+        raise TypeError(f"a payload is bytes or str, not {type(data).__name__}")
+    try:
+        return data.encode()
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"a str goes out as UTF-8, and this payload holds half a surrogate pair at {error.start}") from error

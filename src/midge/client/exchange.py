@@ -73,21 +73,15 @@ class Exchange:
         if timeout is not None:
             check_timeout(timeout)
         connection = self._connection
-        loop, requests = connection.loop, connection.requests
-        assert loop is not None and requests is not None
+        loop = connection.loop
+        assert loop is not None
         deadline = None if timeout is None else loop.time() + timeout
         try:
             if connection.is_full():
                 async with asyncio.timeout_at(deadline):
                     await connection.wait_for_room()
             future: asyncio.Future[Message] = loop.create_future()
-            token = connection.session.request(subject, data, headers, Request(future))
-            if deadline is not None:
-                requests.watch(token, deadline)
-            if connection.driver is not None:
-                connection.driver.hurry()
-            else:
-                connection.make_room(0)
+            token = self.ask(subject, data, headers, Request(future), deadline)
             try:
                 message = await future
             finally:
@@ -97,3 +91,17 @@ class Exchange:
         if not message.data and message.status == NO_RESPONDERS:
             raise NoRespondersError(subject)
         return message
+
+    def ask(self, subject: str, data: Any, headers: Any, waiter: Any, deadline: float | None) -> str:
+        """Publish a request whose answers a waiter gets, as long as it wants more and the deadline has not come; return its token."""
+        connection = self._connection
+        requests = connection.requests
+        assert requests is not None
+        token = connection.session.request(subject, data, headers, waiter)
+        if deadline is not None:
+            requests.watch(token, deadline)
+        if connection.driver is not None:
+            connection.driver.hurry()
+        else:
+            connection.make_room(0)
+        return token

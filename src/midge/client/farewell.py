@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from midge.client.consumers import Consumer
 from midge.client.events import Closed
 from midge.client.interest import Feed
 from midge.client.states import Event, State
-from midge.client.subscription import Consumer, Subscription
+from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError
 
 if TYPE_CHECKING:

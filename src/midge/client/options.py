@@ -18,6 +18,7 @@ from midge.client.secrets import (
     text_problem,
 )
 from midge.client.tls_config import read_tls
+from midge.client.ws_options import HeadersSource, check_path, check_source
 from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 
@@ -49,6 +50,10 @@ class Options:
         verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
         inbox_prefix: what reply subjects begin with.
         error_callback: is told what has no caller; a plain function or a coroutine function. Without one, errors are logged.
+        ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a callback that gives
+            either, a plain function or a coroutine function, called at every attempt.
+        ws_compression: offer the server to deflate what is sent on a WebSocket, both ways.
+        ws_proxy_path: the path of every such request, in place of those in URLs; servers that others told of have none.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
         randomize: try the servers in an order of our own, not in the one given.
@@ -83,6 +88,9 @@ class Options:
     pedantic: bool = False
     inbox_prefix: str = "_INBOX"
     error_callback: ErrorCallback | None = None
+    ws_headers: HeadersSource | None = field(default=None, repr=False)
+    ws_compression: bool = False
+    ws_proxy_path: str | None = None
     drain_timeout: float | None = 30.0
     outbound_limit: int = 64 << 20
     randomize: bool = True
@@ -113,6 +121,8 @@ class Options:
         if self.error_callback is not None and not callable(self.error_callback):
             raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
         self._check_reconnecting()
+        check_source(self.ws_headers)
+        check_path(self.ws_proxy_path)
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import ip_address
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["PATIENT_PASSES", "Server", "ServerPool", "longest_wait"]
 
 PATIENT_PASSES = 10  # passes with the shortest wait: a server that is restarted is back within these
 MAX_DISCOVERED = 256  # a hostile server may name very many
+MAX_NAMED = 1024  # of these the first are looked at
 
 
 class Server:
@@ -106,7 +108,8 @@ class ServerPool:
         What is discovered is reached as its origin is: scheme, credentials, and the name its certificate must hold, where it is
         known by its IP address. No places at all mean that the server does not tell, and nothing is forgotten.
         """
-        named = {(address.host, address.port): address for place in places if (address := _discovered(place, origin)) is not None}
+        addresses = (_discovered(place, origin) for place in islice(places, MAX_NAMED))
+        named = {(address.host, address.port): address for address in addresses if address is not None}
         if not named or self._ignores_discovered:
             return ()
         self._servers = [server for server in self._servers if not self._has_vanished(server, named)]

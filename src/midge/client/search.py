@@ -18,11 +18,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from midge.client.attempt import connect_error
+from midge.client.driver import Driver
 from midge.client.events import ReconnectFailed
 from midge.client.pool import Server, longest_wait
 from midge.client.reporter import is_cancelled
 from midge.client.states import Event
-from midge.errors import AuthorizationError, MidgeError
+from midge.errors import AuthorizationError, MidgeError, ServerError
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection
@@ -62,11 +63,13 @@ class Search:
         connection = self._connection
         try:
             for server in connection.pool.servers():
+                attempt = connection.new_attempt(server)
                 try:
-                    await self._attempt(server)
+                    driver = await attempt.run()
                 except (OSError, MidgeError) as error:
                     self._note_failure(server, error)
                 else:
+                    self._take(server, driver, attempt.refusal)
                     return
         finally:
             self._is_opening = False
@@ -109,12 +112,10 @@ class Search:
 
     # Private
 
-    async def _attempt(self, server: Server) -> None:
-        """Try to reach a server. Raises what ``Attempt.run`` raises."""
-        attempt = self._connection.new_attempt(server)
-        driver = await attempt.run()
+    def _take(self, server: Server, driver: Driver, refusal: ServerError | None) -> None:
+        """An attempt has succeeded. ``refusal`` is what the server said all the same."""
         self._connection.pool.note_success(server)
-        self._connection.take_driver(driver, attempt.refusal)
+        self._connection.take_driver(driver, refusal)
 
     def _note_failure(self, server: Server, error: BaseException) -> bool:
         """An attempt has failed. True if the server has said the same twice: that our credentials are not good."""
@@ -147,8 +148,9 @@ class Search:
         """Try one server. Returns why there is no use in going on, or None."""
         connection = self._connection
         self.attempts += 1
+        attempt = connection.new_attempt(server)
         try:
-            await self._attempt(server)
+            driver = await attempt.run()
         except asyncio.CancelledError as cancelled:
             if is_cancelled():
                 raise
@@ -157,12 +159,14 @@ class Search:
             error = failure
         else:
             self._is_demanded = False
+            self._take(server, driver, attempt.refusal)
             return None
         is_final = self._note_failure(server, error)
         log.info("could not connect again, attempt %d: %s: %s", self.attempts, server.url, error)
         connection.emit(ReconnectFailed(server.url, error, self.attempts))
         if not self._is_demanded:
             connection.pool.count_failure(server)
+        await asyncio.sleep(0)  # a server of this process refuses without a wait, and a delay may be none
         return error if is_final else None
 
     async def _next_server(self) -> Server | None:

@@ -16,7 +16,7 @@ cdef class Session:
     cdef dict _feeds
     cdef list _events
     cdef Feed _last_feed
-    cdef bint _interrupted
+    cdef bint _interrupted, _is_full
     cdef readonly bint is_waiting
     cdef object _stopping
     cdef readonly Interest interest
@@ -50,6 +50,7 @@ cdef class Session:
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
     cdef _deliver(self, Publication publication)
     cdef Feed _find(self, sid)
+    cdef _note_full(self, Feed feed)
     cdef _note_failure(self, Feed feed, error)
     cdef _check_result(self, Feed feed, result)
     cdef _handle(self, int op)

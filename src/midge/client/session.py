@@ -8,8 +8,8 @@ what arrives goes to the feeds of ``interest``: to a plain function at once, or 
 
 What the driver must do: after every call send ``outbox``; ``receive`` parses a slice of what came and says whether there is more, then
 ``parse`` until there is not; after each also ``take_events()``, what happened that is not a message, in order, and wake the
-feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, and where a callback was interrupted: no
-chunk, however large, keeps the event loop from its other work or fills the outbox without bound.
+feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, where a callback was interrupted, and
+where a feed holds the connection: no chunk, however large, keeps the event loop from its other work or fills a buffer without bound.
 
 ``publish`` returns 0 where nothing need be done, because the driver has set ``scheduled`` and little waits.
 
@@ -88,8 +88,8 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping", "cause", "counters", "encoder", "info", "interest",
-        "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
+        "_events", "_feeds", "_interrupted", "_is_full", "_last_feed", "_publisher", "_stopping", "cause", "counters", "encoder", "info",
+        "interest", "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
     def __init__(self, interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any) -> None:
@@ -97,7 +97,7 @@ class Session:
         self._feeds = interest.feeds
         self._events: list[Happening] = []
         self._last_feed: Feed | None = None
-        self._interrupted = False
+        self._interrupted = self._is_full = False
         self._stopping: deque[tuple[int, list[Feed]]] = deque()
         self.interest = interest
         self.encoder = encoder
@@ -261,7 +261,7 @@ class Session:
         parser = self.parser
         publication = parser.publication
         outbox = self.outbox
-        self._interrupted = False
+        self._interrupted = self._is_full = False
         left = _SLICE
         while self.state != _CLOSED:
             op = parser.next()
@@ -278,7 +278,7 @@ class Session:
 
     def was_interrupted(self) -> bool:
         """True if the slice ended because a callback was interrupted, or the server has just greeted us."""
-        return self._interrupted
+        return self._interrupted and not self._is_full  # that a feed is full need not be the end of what the driver parses now
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes that are not the driver's reusable buffer, all of them."""
@@ -330,7 +330,7 @@ class Session:
             self.end(feed)
         if feed.callback is None:
             if not feed.put(message, size):
-                self._events.append(Slow(feed))
+                self._note_full(feed)
             if not feed.woken:
                 feed.woken = True
                 self.woken.append(feed)
@@ -347,6 +347,16 @@ class Session:
         if self.state == _GREETING:
             self._refuse_unless_greeted()
         return self._feeds.get(sid)
+
+    def _note_full(self, feed: Feed) -> None:
+        """The feed's buffer was full: it holds the connection, or dropped the message and may have to end."""
+        if feed.holds and not feed.has_overrun:
+            self.interest.hold(feed)
+            self._interrupted = self._is_full = True
+            return
+        self._events.append(Slow(feed))
+        if feed.has_overrun:
+            self.unsubscribe(feed)
 
     def _note_failure(self, feed: Feed, error: BaseException) -> None:
         """A callback has raised; that keeps nothing from the others, not even where it is a CancelledError."""
