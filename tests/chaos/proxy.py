@@ -181,6 +181,11 @@ class Proxy:
         self._listener = asyncio.ensure_future(self._accept(sock))
         await asyncio.sleep(0)
 
+    @property
+    def is_refusing(self) -> bool:
+        """True if nobody can connect."""
+        return self._listener is None
+
     async def refuse(self) -> None:
         """Refuse whoever connects from now on. Links stay."""
         listener, self._listener = self._listener, None
@@ -263,6 +268,13 @@ class Proxy:
     async def close_links(self) -> None:
         """Close all links, both sides; what is under way is lost."""
         await self._close_links(False)
+
+    async def forget(self) -> None:
+        """Close all links but the last, and forget them."""
+        past, self.links = self.links[:-1], self.links[-1:]
+        for link in past:
+            if not link.task.done():
+                await link.close(False)
 
     async def _close_links(self, reset: bool) -> None:
         for link in self.links:
