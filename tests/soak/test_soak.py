@@ -59,21 +59,21 @@ class Weight:
             resident=int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
         )
 
-    def check(self, before: Weight, rounds: int) -> None:
-        """Compare with the weight of so many rounds ago."""
+    def check(self, before: Weight, rounds: int, slack: int) -> None:
+        """Compare with the weight of so many rounds ago; so many blocks come and go."""
         assert (self.tasks, self.files, self.feeds, self.requests) == (before.tasks, before.files, before.feeds, before.requests)
         assert self.timers <= before.timers + 5
-        assert self.blocks - before.blocks < max(rounds // 2, 400), f"{self.blocks - before.blocks} blocks in {rounds} rounds"
+        assert self.blocks - before.blocks < slack, f"{self.blocks - before.blocks} blocks in {rounds} rounds"
         assert self.resident - before.resident < 8 * MEBIBYTE, f"{(self.resident - before.resident) / MEBIBYTE:.1f} MiB in {rounds} rounds"
 
 
-async def twice(work: Callable[[int], Awaitable[None]], rounds: int, *clients: midge.Client) -> str:
+async def twice(work: Callable[[int], Awaitable[None]], rounds: int, slack: int, *clients: midge.Client) -> str:
     """Do half of the work, weigh, do the other half, weigh again and compare. Return what was found."""
     await work(rounds // 2)
     before = Weight.of(*clients)
     await work(rounds // 2)
     after = Weight.of(*clients)
-    after.check(before, rounds // 2)
+    after.check(before, rounds // 2, slack)
     return (
         f"{rounds} rounds; in the second half {after.blocks - before.blocks:+} blocks, "
         f"{(after.resident - before.resident) / MEBIBYTE:+.1f} MiB; {after.tasks} tasks, {after.files} files, {after.feeds} subscriptions"
@@ -122,12 +122,15 @@ async def test_messages(url: str, figure: Callable[[str], None]) -> None:
                 await one.publish("m", b"", headers={"A": "b"})
                 await until(lambda: looped == called == target)
 
-        figure(await twice(work, MESSAGES // BATCH, one, two))
+        figure(await twice(work, MESSAGES // BATCH, 1000, one, two))
         looping.cancel()
 
 
 async def test_requests(url: str, figure: Callable[[str], None]) -> None:
-    """Answered, refused and timed out; with a subscription that comes and goes beside each batch."""
+    """Answered, refused and timed out; with a subscription that comes and goes beside each batch.
+
+    Deadlines of requests that are done are thrown away some hundred at a time, so memory goes up and down.
+    """
     async with midge.connect(url) as one, midge.connect(url) as two:
         await two.subscribe("svc", callback=lambda message: message.respond(message.data))
         await two.subscribe("silent", callback=lambda message: None)
@@ -147,7 +150,7 @@ async def test_requests(url: str, figure: Callable[[str], None]) -> None:
                 assert outcomes.count("answered") == 90 and outcomes.count("NoRespondersError") == 9
                 await sub.unsubscribe()
 
-        figure(await twice(work, REQUESTS // 100, one, two))
+        figure(await twice(work, REQUESTS // 100, 2500, one, two))
 
 
 async def test_reconnects(url: str, figure: Callable[[str], None]) -> None:
@@ -174,7 +177,7 @@ async def test_reconnects(url: str, figure: Callable[[str], None]) -> None:
                     chronicle.entries.clear()
                     await nc.publish("m", b"x")
                     assert (await patiently(sub.next())).data == b"x"
-                    assert (await patiently(nc.request("svc", b"y"))).data == b"y"
+                    assert (await patiently(nc.request("svc", b"y", timeout=None))).data == b"y"
                     await proxy.forget()
 
-            figure(await twice(work, RECONNECTS, nc, stable))
+            figure(await twice(work, RECONNECTS, 300, nc, stable))
