@@ -12,12 +12,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from midge.client.events import Disconnected, Reconnected
 from nodes import Node
 from proxy import DOWN, UP, Proxy
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs, until
 
 import midge
+from midge.client.events import Disconnected, Reconnected
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError, NoRespondersError
 
 SIZE = 100

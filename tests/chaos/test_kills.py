@@ -18,12 +18,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from midge.client.events import Connected, Disconnected, Reconnected, ReconnectFailed
 from nodes import Node, cluster_nodes, started
 from servers import find_nats_server
 from witness import LONG, PATIENCE, Chronicle, number_of, numbered, patiently, runs, until
 
 import midge
+from midge.client.events import Connected, Disconnected, Reconnected, ReconnectFailed
 from midge.errors import DisconnectedError, MidgeTimeoutError, NoRespondersError
 
 Figure = Callable[[str], None]
@@ -183,10 +183,9 @@ async def test_the_nodes_of_a_cluster_are_killed_in_turn(figure: Figure) -> None
         missing = set(range(first[url], last[url])) - set(subscriber.got) - may_miss[url]
         assert not missing, runs(sorted(missing))
         assert subscriber.chronicle.of(Connected)
-    figure(f"{turn} kills, {publisher.next} messages, {len(publisher.offline)} of them while disconnected; {dict(outcomes)}")
-    figure(
-        f"publisher at a live node after {milliseconds(moved_after)} of a kill; subscriber back {milliseconds(back_after)} after the log line"
-    )
+    figure(f"{turn} kills, {publisher.next} messages, {len(publisher.offline)} of them offline; {dict(outcomes)}")
+    figure(f"publisher at a live node {milliseconds(moved_after)} after a kill")
+    figure(f"subscriber back {milliseconds(back_after)} after the log line")
 
 
 def milliseconds(seconds: list[float]) -> str:

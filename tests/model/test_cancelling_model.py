@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from midge.client.events import Disconnected, Event
 from proxy import DOWN, Proxy
 from witness import Witness, number_of, numbered, patiently, until
 
 import midge
+from midge.client.events import Disconnected, Event
 from midge.errors import MidgeError
 
 EXAMPLES = 2000 if os.environ.get("MIDGE_LONG", "") not in ("", "0") else 60

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from midge.client.events import Reconnected
 from nodes import nats_node
 from proxy import DOWN, Proxy
 from servers import find_nats_server
 from witness import LONG, Chronicle, patiently, until
 
 import midge
+from midge.client.events import Reconnected
 
 MESSAGES = 10_000_000 if LONG else 1_000_000
 REQUESTS = 100_000 if LONG else 10_000
