@@ -18,7 +18,7 @@ from witness import Chronicle, Witness, number_of, numbered, patiently, runs, un
 
 import midge
 from midge.client.events import Disconnected, Reconnected
-from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError, NoRespondersError
+from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError, NoRespondersError, SubscriptionClosedError
 
 SIZE = 100
 PUB = len(b"PUB n 100\r\n") + SIZE + 2
@@ -217,7 +217,7 @@ async def test_ending_returns_in_its_time_however_bad_the_network(node: Node, sw
                 await patiently(nc.drain(), how)
         assert nc.is_closed
         for waiting in (asking, requesting):
-            with pytest.raises((ConnectionClosedError, NoRespondersError)):
+            with pytest.raises((ConnectionClosedError, SubscriptionClosedError, NoRespondersError)):
                 await patiently(waiting)
 
 

@@ -24,9 +24,11 @@ T = TypeVar("T")
 async def patiently(awaitable: Awaitable[T], what: str = "it") -> T:
     """Await something that must not hang."""
     task = asyncio.ensure_future(awaitable)
-    done, _ = await asyncio.wait([task], timeout=PATIENCE)
-    if not done:
+    try:
+        done, _ = await asyncio.wait([task], timeout=PATIENCE)
+    finally:
         task.cancel()
+    if not done:
         await asyncio.wait([task], timeout=PATIENCE)
         raise AssertionError(f"{what} hangs")
     return await task

@@ -45,7 +45,7 @@ class Wait:
 
     async def check(self) -> None:
         """See it to its end, which must be the right one."""
-        await asyncio.wait([self.task], timeout=20)
+        await asyncio.wait([self.task], timeout=10)
         assert self.task.done(), f"{self.name} hangs"
         if self.was_cancelled:
             assert self.task.cancelled(), f"{self.name} was cancelled and ended otherwise: {self.task!r}"
@@ -130,8 +130,9 @@ class World:
             return
 
     def cut(self) -> None:
-        if self.proxy.links and not self.proxy.last.task.done():
-            self.proxy.half_close(DOWN)
+        for link in self.proxy.links:
+            if not link.task.done():
+                link.flows[DOWN].end()
 
     async def finish(self) -> None:
         """Heal the network and see everything to its end."""
