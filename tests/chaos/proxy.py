@@ -7,7 +7,7 @@ refuse, reset, half-close. A call that is awaited has happened when it returns.
         nc = await midge.connect(proxy.url)
         proxy.cut_after(100, UP)          100 bytes more from the client to the server, then the end for both
 
-It works on plain sockets in the test's event loop: one task that accepts, and one for each direction of each link.
+It works on plain sockets in the test's event loop, with a task for each direction of each link.
 """
 
 from __future__ import annotations
@@ -161,51 +161,52 @@ class Proxy:
         self._holes = False
         self._prepare: Callable[[Link], None] | None = None
         self._changed = asyncio.Event()
-        self._listener: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
 
     async def __aenter__(self) -> Proxy:
-        await self.listen()
+        self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.refuse()
+        self.refuse()
         await self.close_links()
 
     # Who may connect
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Accept clients (again)."""
         assert self._listener is None
-        sock = socket.create_server(("127.0.0.1", self.port))
-        sock.setblocking(False)
-        self._listener = asyncio.ensure_future(self._accept(sock))
-        await asyncio.sleep(0)
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     @property
     def is_refusing(self) -> bool:
         """True if nobody can connect."""
         return self._listener is None
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """Refuse whoever connects from now on. Links stay."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
+            asyncio.get_running_loop().remove_reader(listener)
+            listener.close()
 
-    async def _accept(self, listener: socket.socket) -> None:
-        with listener:
-            while True:
-                client, _ = await asyncio.get_running_loop().sock_accept(listener)
-                client.setblocking(False)
-                link = Link(self, client)
-                self.links.append(link)
-                if self._holes:
-                    self._swallow(link)
-                elif self._prepare is not None:
-                    self._prepare(link)
-                    self._prepare = None
-                self._changed.set()
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        client.setblocking(False)
+        link = Link(self, client)
+        self.links.append(link)
+        if self._holes:
+            self._swallow(link)
+        elif self._prepare is not None:
+            self._prepare(link)
+            self._prepare = None
+        self._changed.set()
 
     async def linked(self, count: int) -> None:
         """Return when that many clients have connected in all."""

@@ -52,12 +52,12 @@ async def test_cut_on_the_way_to_the_server(node: Node, cut: int) -> None:
             numbers = count()
             publish(nc, numbers, 20)
             await nc.flush()
-            await proxy.refuse()
+            proxy.refuse()
             proxy.cut_after(cut, UP)
             offline = await publish_until_lost(nc, numbers)
             publish(nc, numbers, 50)
             assert not nc.is_connected
-            await proxy.listen()
+            proxy.listen()
             await chronicle.heard(Reconnected)
             publish(nc, numbers, 20)
             await witness.settle(nc)
@@ -206,7 +206,7 @@ async def test_ending_returns_in_its_time_however_bad_the_network(node: Node, sw
         if swallowed:
             proxy.black_hole()
         else:
-            await proxy.refuse()
+            proxy.refuse()
             await proxy.reset()
             await chronicle.heard(Disconnected)
         nc.publish("n", b"x")
@@ -256,12 +256,12 @@ async def test_requests_across_a_cut(node: Node) -> None:
             assert (await patiently(slow)).data == b"at last"
             with pytest.raises(MidgeTimeoutError):
                 await patiently(lost)
-            await proxy.refuse()
+            proxy.refuse()
             await proxy.reset()
             await chronicle.heard(Disconnected, 2)
             meanwhile = asyncio.gather(*(nc.request("svc", b"%d" % i, timeout=60) for i in range(20)))
             await asyncio.sleep(0)
-            await proxy.listen()
+            proxy.listen()
             assert [reply.data for reply in await patiently(meanwhile)] == [b"%d" % i for i in range(20)]
 
 

@@ -132,10 +132,10 @@ async def test_it_delays() -> None:
 
 async def test_it_refuses_and_listens_again() -> None:
     async with ends() as pair:
-        await pair.proxy.refuse()
+        pair.proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", pair.proxy.port)
-        await pair.proxy.listen()
+        pair.proxy.listen()
         await pair.connect()
         assert len(pair.proxy.links) == 1
 

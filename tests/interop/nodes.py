@@ -22,12 +22,13 @@ from queue import Empty, SimpleQueue
 from servers import START_TIMEOUT, find_nats_server, read_log
 
 PORTS = range(12_000, 32_000)
+DICE = random.SystemRandom()  # a seed that a test has set would give everybody the same port
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, nor is given by chance."""
     while True:
-        port = random.choice(PORTS)
+        port = DICE.choice(PORTS)
         try:
             socket.create_server(("127.0.0.1", port)).close()
         except OSError:

@@ -1,8 +1,8 @@
 """A client whose waits are cancelled at random, while its link is lost and made again: nothing is lost, nothing hangs.
 
-The model is three lists of numbers: what the client published reaches a witness, what was fed to the client is taken from its
+The model is three lists of numbers: what the client published reaches a witness; what was fed to the client is taken from its
 subscription, and both are compared at the end. Links are lost in the way that loses nothing: the server's side ends, and what
-the client has sent by then still arrives. So every accepted publish arrives once and in order, however often it was cancelled.
+the client has sent by then still arrives. So every accepted publish arrives once, however often it was cancelled.
 
 A wait that was cancelled ends as cancelled, and as nothing else; one that was not ends with its result or an error of its own.
 """
@@ -10,7 +10,6 @@ A wait that was cancelled ends as cancelled, and as nothing else; one that was n
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,14 +18,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from proxy import DOWN, Proxy
-from witness import Witness, number_of, numbered, patiently, until
+from proxy import DOWN, UP, Proxy
+from witness import LONG, Witness, number_of, numbered, patiently, until
 
 import midge
 from midge.client.events import Disconnected, Event
 from midge.errors import MidgeError
 
-EXAMPLES = 2000 if os.environ.get("MIDGE_LONG", "") not in ("", "0") else 60
+EXAMPLES = 10_000 if LONG else 300
 LARGE = 60_000  # four of these make a publisher wait
 
 
@@ -88,7 +87,7 @@ class World:
             await asyncio.sleep(0)
 
     async def request(self) -> None:
-        reply = await self.nc.request("svc", b"question", timeout=5)
+        reply = await self.nc.request("svc", b"question", timeout=0.2)  # which it may need, where a link takes the answer along
         assert reply.data == b"question"
 
     async def subscribe(self) -> None:
@@ -112,6 +111,7 @@ class World:
         """Bring the client messages, for certain: its link is up, and it has heard of them when this returns."""
         if self.proxy.is_refusing:
             return
+        self.release()
         await self.up()
         for _ in range(times):
             self.feeder.publish("in", numbered(self.fed))
@@ -130,14 +130,26 @@ class World:
             return
 
     def cut(self) -> None:
+        """The server's side of every link ends; what the client has sent still arrives."""
         for link in self.proxy.links:
             if not link.task.done():
+                link.flows[UP].release()
                 link.flows[DOWN].end()
+
+    def hold(self) -> None:
+        """The server reads nothing for a while, so that who publishes much has to wait."""
+        for link in self.proxy.links:
+            link.flows[UP].hold()
+
+    def release(self) -> None:
+        for link in self.proxy.links:
+            link.flows[UP].release()
 
     async def finish(self) -> None:
         """Heal the network and see everything to its end."""
+        self.release()
         if self.proxy.is_refusing:
-            await self.proxy.listen()
+            self.proxy.listen()
         await self.up()
         for wait in self.waits:
             if wait.name in ("next", "loop"):
@@ -149,7 +161,7 @@ class World:
 
 OPERATIONS: dict[str, Callable[[World], Coroutine[Any, Any, None]]] = {
     "publish": lambda world: world.publish(3, 8),
-    "publish much": lambda world: world.publish(6, LARGE),
+    "publish much": lambda world: world.publish(60, LARGE),
     "flush": lambda world: world.nc.flush(),
     "next": World.next,
     "loop": World.loop,
@@ -157,6 +169,7 @@ OPERATIONS: dict[str, Callable[[World], Coroutine[Any, Any, None]]] = {
     "subscribe": World.subscribe,
     "callback": World.callback,
     "connect": World.connect,
+    "reconnect": lambda world: world.nc.reconnect(),
 }  # fmt: skip
 
 STEPS = st.lists(
@@ -164,7 +177,7 @@ STEPS = st.lists(
         st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 6)),
         st.tuples(st.just("cancel"), st.integers(0, 8)),
         st.tuples(st.just("feed"), st.integers(1, 4)),
-        st.tuples(st.sampled_from(["cut", "cut", "refuse", "listen", "reconnect"]), st.integers(0, 6)),
+        st.tuples(st.sampled_from(["cut", "cut", "hold", "release", "refuse", "listen"]), st.integers(0, 6)),
     ),
     max_size=25,
 )
@@ -200,15 +213,13 @@ async def act(world: World, name: str, amount: int) -> None:
             world.waits[amount % len(world.waits)].cancel()
     elif name == "feed":
         await world.feed(amount)
-    elif name == "cut":
-        world.cut()
     elif name == "refuse":
-        await world.proxy.refuse()
+        world.proxy.refuse()
     elif name == "listen":
         if world.proxy.is_refusing:
-            await world.proxy.listen()
-    elif name == "reconnect":
-        world.waits.append(Wait(name, asyncio.ensure_future(world.nc.reconnect())))
+            world.proxy.listen()
+    else:
+        {"cut": world.cut, "hold": world.hold, "release": world.release}[name]()
     for _ in range(amount):
         await asyncio.sleep(0)
 
@@ -218,14 +229,14 @@ async def end(world: World, how: str, turns: int | None, offline: bool) -> None:
     if not offline:
         await world.publish(3, 8)
     else:
-        await world.proxy.refuse()
+        world.proxy.refuse()
         world.cut()
         await until(lambda: not world.nc.is_connected)
     operation = {"drain": world.nc.drain, "close": world.nc.close, "drain subscription": world.sub.drain}[how]
     wait = Wait(how, asyncio.ensure_future(operation()))
     if offline and turns is None:
         await asyncio.sleep(0)
-        await world.proxy.listen()
+        world.proxy.listen()
     elif turns is not None:
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -235,7 +246,7 @@ async def end(world: World, how: str, turns: int | None, offline: bool) -> None:
     assert world.nc.is_closed and world.nc._connection.interest.requests == {}
 
 
-@pytest.mark.timeout(1800 if EXAMPLES > 60 else 60)
+@pytest.mark.timeout(1800 if LONG else 60)
 @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS, ENDS)
 def test_cancelled_at_random_while_links_are_lost(steps: list[tuple[str, int]], ending: tuple[str, int | None, bool]) -> None:
@@ -264,6 +275,6 @@ def test_cancelled_at_random_while_links_are_lost(steps: list[tuple[str, int]], 
 
 
 def check_arrived(accepted: list[int], got: list[int], lost: int) -> None:
-    """Everything accepted has arrived, in order and once, except what the client said was half sent."""
-    assert got == sorted(set(got))
+    """Everything accepted has arrived, and once, except what the client said was half sent. Two links may overtake each other."""
+    assert len(got) == len(set(got))
     assert len(set(accepted) - set(got)) <= lost, sorted(set(accepted) - set(got))
