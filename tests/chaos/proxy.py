@@ -177,6 +177,7 @@ class Proxy:
         """Accept clients (again)."""
         assert self._listener is None
         self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK)  # what is held fills up soon
         self._listener.setblocking(False)
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
 

@@ -25,7 +25,8 @@ import midge
 from midge.client.events import Disconnected, Event
 from midge.errors import MidgeError
 
-EXAMPLES = 10_000 if LONG else 300
+EXAMPLES = 10_000 if LONG else 200
+READERS = ("next", "loop")
 LARGE = 60_000  # four of these make a publisher wait
 
 
@@ -107,15 +108,26 @@ class World:
 
     # Disturbances
 
-    async def feed(self, times: int) -> None:
-        """Bring the client messages, for certain: its link is up, and it has heard of them when this returns."""
+    async def feed(self, times: int, turns: int | None = None) -> None:
+        """Bring the client messages, for certain: its link is up, and it has heard of them when this returns.
+
+        So many turns after they have come in, while they are being handed over, who waits for them first is cancelled.
+        """
         if self.proxy.is_refusing:
             return
         self.release()
         await self.up()
+        came = self.nc.stats.in_msgs
         for _ in range(times):
             self.feeder.publish("in", numbered(self.fed))
             self.fed += 1
+        if turns is not None:
+            while self.nc.stats.in_msgs == came:
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for wait in [wait for wait in self.waits if wait.name in READERS and not wait.task.done()][:1]:
+                wait.cancel()
         await patiently(self.feeder.flush())
         await patiently(self.nc.flush())
 
@@ -152,7 +164,7 @@ class World:
             self.proxy.listen()
         await self.up()
         for wait in self.waits:
-            if wait.name in ("next", "loop"):
+            if wait.name in READERS:
                 wait.cancel()
         for wait in self.waits:
             await wait.check()
@@ -172,15 +184,9 @@ OPERATIONS: dict[str, Callable[[World], Coroutine[Any, Any, None]]] = {
     "reconnect": lambda world: world.nc.reconnect(),
 }  # fmt: skip
 
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 6)),
-        st.tuples(st.just("cancel"), st.integers(0, 8)),
-        st.tuples(st.just("feed"), st.integers(1, 4)),
-        st.tuples(st.sampled_from(["cut", "cut", "hold", "release", "refuse", "listen"]), st.integers(0, 6)),
-    ),
-    max_size=25,
-)
+DISTURBANCES = ["cancel"] * 3 + ["feed", "cut", "hold", "release", "refuse", "listen"] + ["feed and cancel", "cut"] * 2
+NAMES = [*sorted(OPERATIONS), "next", "next", *DISTURBANCES]
+STEPS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 6)), min_size=6, max_size=30)
 ENDS = st.tuples(st.sampled_from(["drain", "close", "drain subscription"]), st.one_of(st.none(), st.integers(0, 12)), st.booleans())
 
 
@@ -213,6 +219,9 @@ async def act(world: World, name: str, amount: int) -> None:
             world.waits[amount % len(world.waits)].cancel()
     elif name == "feed":
         await world.feed(amount)
+    elif name == "feed and cancel":
+        await world.feed(2, amount % 3)
+        return
     elif name == "refuse":
         world.proxy.refuse()
     elif name == "listen":
