@@ -169,6 +169,7 @@ class World:
         for wait in self.waits:
             await wait.check()
         await self.up()
+        await until(lambda: sum(not link.task.done() for link in self.proxy.links) == 1, "the end of the links that were left")
 
 
 OPERATIONS: dict[str, Callable[[World], Coroutine[Any, Any, None]]] = {
