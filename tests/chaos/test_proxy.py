@@ -127,7 +127,7 @@ async def test_it_delays() -> None:
         before = asyncio.get_running_loop().time()
         client.write(b"x")
         assert await reader.readexactly(1) == b"x"
-        assert asyncio.get_running_loop().time() - before >= 0.05
+        assert asyncio.get_running_loop().time() - before > 0.04  # the clock of some loops is coarse
 
 
 async def test_it_refuses_and_listens_again() -> None:
