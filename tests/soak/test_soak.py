@@ -25,7 +25,7 @@ from witness import LONG, Chronicle, patiently, until
 import midge
 from midge.client.events import Reconnected
 
-MESSAGES = 10_000_000 if LONG else 1_000_000
+MESSAGES = 10_000_000 if LONG else 1_000_000 if midge.compiled else 200_000
 REQUESTS = 100_000 if LONG else 10_000
 RECONNECTS = 10_000 if LONG else 1_000
 BATCH = 1000
