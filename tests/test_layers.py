@@ -30,11 +30,11 @@ class Rule(NamedTuple):
 BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
-    "client.options client.refusals client.tls_config client.secrets client.ws_options"
+    "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
-    "server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
+    "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [
@@ -51,14 +51,15 @@ RULES = [
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule(
         "client.connection client.attempt client.backlog client.dial client.driver client.exchange client.farewell client.search "
-        "client.websocket",
+        "client.migration client.websocket",
         f"link link.* wire.* client.* {BELOW}",
         pure=False,
     ),
     Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
-    Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
+    Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

@@ -1,9 +1,11 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
 
 from midge._version import VERSION as __version__
+from midge.client import events
 from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
-from midge.client.options import ErrorCallback, Options
+from midge.client.options import ErrorCallback, EventCallback, Options
 from midge.client.replies import Replies
 from midge.client.subscription import Callback, Subscription
 from midge.client.tls_config import TLSConfig
@@ -17,8 +19,10 @@ from midge.errors import (
     CredentialsError,
     DisconnectedError,
     InvalidHeaderError,
+    InvalidOperationError,
     InvalidSubjectError,
     LocalProtocolError,
+    MalformedMessageError,
     MaxPayloadError,
     MidgeError,
     MidgeTimeoutError,
@@ -31,12 +35,14 @@ from midge.errors import (
     ProtocolError,
     ReconnectBufferFullError,
     RemoteProtocolError,
+    ServerDisconnectError,
     ServerError,
     ServerStartError,
     SlowConsumerError,
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
+    TooManySubscriptionsError,
     UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
@@ -57,11 +63,15 @@ __all__ = [
     "CredentialsError",
     "DisconnectedError",
     "ErrorCallback",
+    "EventCallback",
+    "EventStream",
     "Headers",
     "HeadersLike",
     "InvalidHeaderError",
+    "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "Message",
     "MidgeError",
@@ -78,6 +88,7 @@ __all__ = [
     "RemoteProtocolError",
     "Replies",
     "Server",
+    "ServerDisconnectError",
     "ServerError",
     "ServerInfo",
     "ServerOptions",
@@ -89,10 +100,12 @@ __all__ = [
     "TLSConfig",
     "TLSError",
     "TLSNotOfferedError",
+    "TooManySubscriptionsError",
     "UpgradeError",
     "__version__",
     "compiled",
     "connect",
+    "events",
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")

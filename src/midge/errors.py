@@ -7,10 +7,14 @@
     │   │   ├── InvalidHeaderError                  a header name or value
     │   │   ├── MaxPayloadError                     header and payload exceed the server's max_payload
     │   │   └── NkeyError                           a seed, a public key or a creds file that cannot be read
-    │   └── RemoteProtocolError (ConnectionError)   the peer did
+    │   ├── RemoteProtocolError (ConnectionError)   the peer did
+    │   └── MalformedMessageError (ValueError)      another client did: the headers of a message are malformed
     ├── ServerError                                 the server said -ERR
-    │   ├── AuthorizationError (PermissionError)    it closes the connection
-    │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
+    │   ├── AuthorizationError (PermissionError)    it does not accept our credentials, and closes the connection
+    │   ├── ServerDisconnectError (ConnectionError)   why else it closes the connection
+    │   ├── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
+    │   ├── TooManySubscriptionsError               it goes on; one or more subscriptions were refused
+    │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
@@ -22,7 +26,7 @@
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
     ├── DisconnectedError (ConnectionError)         the link was lost, and the client connects again: it may be tried again
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
-    ├── MidgeTimeoutError (TimeoutError)            nothing came in time
+    ├── MidgeTimeoutError (TimeoutError)            it did not happen in time
     ├── NoRespondersError (LookupError)             nobody listens on the subject of a request
     ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
@@ -47,8 +51,10 @@ __all__ = [
     "CredentialsError",
     "DisconnectedError",
     "InvalidHeaderError",
+    "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "MidgeError",
     "MidgeTimeoutError",
@@ -61,12 +67,14 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferFullError",
     "RemoteProtocolError",
+    "ServerDisconnectError",
     "ServerError",
     "ServerStartError",
     "SlowConsumerError",
     "SubscriptionClosedError",
     "TLSError",
     "TLSNotOfferedError",
+    "TooManySubscriptionsError",
     "UpgradeError",
 ]
 
@@ -166,6 +174,17 @@ class RemoteProtocolError(ProtocolError, ConnectionError):
         return self.reason
 
 
+class MalformedMessageError(ProtocolError, ValueError):
+    """A message has a malformed header block. It was delivered, with what made sense in it; this is only reported."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"a message on {self.subject!r} has malformed headers"
+
+
 class ServerError(MidgeError):
     """The server said ``-ERR 'text'``."""
 
@@ -181,8 +200,35 @@ class AuthorizationError(ServerError, PermissionError):
     """The server did not accept, or no longer accepts, our credentials."""
 
 
+class ServerDisconnectError(ServerError, ConnectionError):
+    """The server says why it closes the connection: it is full or shuts down, takes us for dead, or we broke a limit or the protocol."""
+
+
 class PermissionsViolationError(ServerError, PermissionError):
-    """The server refused one subscription or publish; the connection goes on."""
+    """The server refused one subscription or publish; the connection goes on.
+
+    Attributes:
+        operation: "subscribe", "publish", or "reply" for a publish whose reply subject was refused; "" where the text does not say it.
+        subject: what was subscribed to, published to or wanted as reply subject, None where the text does not say it.
+        queue: the queue group of the subscription, or None.
+    """
+
+    def __init__(self, text: str, operation: str = "", subject: str | None = None, queue: str | None = None) -> None:
+        super().__init__(text)
+        self.operation = operation
+        self.subject = subject
+        self.queue = queue
+
+
+class TooManySubscriptionsError(ServerError):
+    """The server refused a subscription because this client has as many as it may; the connection goes on.
+
+    It does not say which one. Everybody who waits for the confirmation of a subscription then gets this error.
+    """
+
+
+class InvalidOperationError(ServerError, ValueError):
+    """The server refused one subscription or publish as invalid, and does not say which; the connection goes on."""
 
 
 class ConnectError(MidgeError, ConnectionError):
@@ -318,15 +364,22 @@ class SubscriptionClosedError(MidgeError, LookupError):
 
 
 class MidgeTimeoutError(MidgeError, TimeoutError):
-    """Nothing came in time."""
+    """Something did not happen in time.
 
-    def __init__(self, what: str, timeout: float | None) -> None:
+    Attributes:
+        what: what was asked for.
+        timeout: how many seconds it had.
+        unmet: what did not happen by then.
+    """
+
+    def __init__(self, what: str, timeout: float | None, unmet: str = "nothing came") -> None:
         super().__init__()
         self.what = what
         self.timeout = timeout
+        self.unmet = unmet
 
     def __str__(self) -> str:
-        return f"{self.what}: nothing came within {self.timeout} s"
+        return f"{self.what}: {self.unmet} within {self.timeout} s"
 
 
 class NoRespondersError(MidgeError, LookupError):

@@ -37,9 +37,13 @@ class Publisher:
 
     def __init__(self) -> None:
         self.published: list[tuple[Any, ...]] = []
+        self.malformed: list[str] = []
 
     def publish(self, subject: str, data: bytes = b"", *, headers: Any = None) -> None:
         self.published.append((subject, data, headers))
+
+    def note_malformed(self, message: Any) -> None:
+        self.malformed.append(message.subject)
 
 
 def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:

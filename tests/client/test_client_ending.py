@@ -593,7 +593,7 @@ async def test_a_drain_of_a_subscription_times_out() -> None:
     nc, link = await opened(drain_timeout=SOON)
     stuck = asyncio.get_running_loop().create_future()
     unanswered = nc.subscribe("a")
-    with pytest.raises(MidgeTimeoutError, match="drain: nothing came within 0.05 s"):
+    with pytest.raises(MidgeTimeoutError, match="drain: the server did not answer within 0.05 s"):
         await unanswered.drain()
 
     async def callback(message: midge.Message) -> None:
@@ -604,7 +604,7 @@ async def test_a_drain_of_a_subscription_times_out() -> None:
     task = asyncio.ensure_future(busy.drain())
     await turns()
     link.come(b"PONG\r\n" * 2)
-    with pytest.raises(MidgeTimeoutError, match="drain"):
+    with pytest.raises(MidgeTimeoutError, match="drain: callbacks or loops were not done within 0.05 s"):
         await task
     assert nc.is_connected
     stuck.set_result(None)
@@ -853,16 +853,29 @@ async def test_a_drain_times_out_and_closes_all_the_same() -> None:
     task = asyncio.ensure_future(nc.drain())
     await turns()
     link.come(b"PONG\r\n")
-    with pytest.raises(MidgeTimeoutError, match="drain: nothing came within 0.05 s"):
+    with pytest.raises(MidgeTimeoutError, match="drain: callbacks or loops were not done within 0.05 s"):
         await task
     assert nc.is_closed and link.closed and log == ["stopped"]
 
 
 async def test_a_drain_of_a_server_that_does_not_answer_times_out() -> None:
     nc, link = await opened(drain_timeout=SOON)
-    with pytest.raises(MidgeTimeoutError, match="drain"):
+    with pytest.raises(MidgeTimeoutError, match="drain: the server did not answer within 0.05 s"):
         await nc.drain()
     assert nc.is_closed and link.closed
+
+
+async def test_a_drain_that_requests_keep_from_its_end_says_so() -> None:
+    nc, link = await opened(drain_timeout=SOON)
+    request = asyncio.ensure_future(nc.request("svc"))
+    await turns()
+    task = asyncio.ensure_future(nc.drain())
+    await turns()
+    link.come(b"PONG\r\n")
+    with pytest.raises(MidgeTimeoutError, match="drain: requests were not answered within 0.05 s"):
+        await task
+    with pytest.raises(ConnectionClosedError):
+        await request
 
 
 async def test_a_cancelled_drain_closes() -> None:

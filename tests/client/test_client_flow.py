@@ -16,6 +16,7 @@ from midge.client.room import READY
 from midge.client.session import FLUSH_AT, HIGH_WATER
 from midge.errors import (
     ConnectionClosedError,
+    InvalidOperationError,
     MaxPayloadError,
     MidgeTimeoutError,
     NoRespondersError,
@@ -54,7 +55,7 @@ async def test_publishes_of_one_turn_are_sent_together_and_at_once() -> None:
     await nc.publish("a", b"y", reply="r")
     await asyncio.sleep(0)
     assert link.sent() == b"PUB a r 1\r\ny\r\n", "a turn later, without a timer"
-    assert nc.stats == midge.Stats(0, 0, 4, 4)
+    assert nc.stats == midge.Stats(0, 0, 4, 4, 0, 0, 0)
     await nc.close()
 
 
@@ -576,7 +577,7 @@ async def test_a_refused_publish_is_reported_and_ends_nothing() -> None:
     link.come(b"-ERR 'Permissions Violation for Publish to \"a\"'\r\n", b"-ERR 'Invalid Publish Subject'\r\n", b"-ERR 'Brand New'\r\n")
     await turns()
     assert nc.is_connected and not sub.is_closed
-    assert [type(error) for error in errors] == [PermissionsViolationError, ServerError, ServerError]
+    assert [type(error) for error in errors] == [PermissionsViolationError, InvalidOperationError, ServerError]
     assert str(errors[2]) == "the server said: Brand New"
     await nc.close()
 

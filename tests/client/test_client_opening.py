@@ -20,7 +20,7 @@ from midge.errors import (
     ConnectionClosedError,
     MidgeTimeoutError,
     RemoteProtocolError,
-    ServerError,
+    ServerDisconnectError,
     ServerStartError,
 )
 
@@ -70,7 +70,7 @@ async def test_connect(loop_factory: LoopFactory) -> None:
         assert nc.is_connected and not nc.is_closed
         assert nc.connected_url == server.url and repr(nc) == f"<Client 'me' {server.url}>"
         assert (nc.server_info.server_name, nc.max_payload, nc.server_info.client_id) == ("S", 1000, 7)
-        assert nc.stats == midge.Stats(0, 0, 0, 0)
+        assert nc.stats == midge.Stats(0, 0, 0, 0, 0, 0, 0)
         assert await nc.rtt() > 0
         await nc.close()
         assert nc.is_closed and not nc.is_connected and "closed" in repr(nc)
@@ -257,7 +257,7 @@ async def test_a_server_that_is_full() -> None:
 
     async with FakeServer(script) as server:
         (error,) = await fails(server.url, timeout=5)
-        assert type(error) is ServerError and error.text == "maximum connections exceeded"
+        assert type(error) is ServerDisconnectError and error.text == "maximum connections exceeded"
 
 
 @pytest.mark.parametrize(

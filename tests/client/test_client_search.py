@@ -22,9 +22,9 @@ SOON = 0.05
 
 @pytest.fixture(autouse=True)
 def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[events.Event]]:
-    """The events that were emitted."""
+    """The events that were emitted, save those of subscriptions."""
     seen: list[events.Event] = []
-    monkeypatch.setattr(Connection, "emit", lambda self, event: seen.append(event))
+    monkeypatch.setattr(Connection, "emit", lambda self, event: None if isinstance(event, events.SubscriptionEnded) else seen.append(event))
     yield seen
 
 

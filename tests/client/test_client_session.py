@@ -116,7 +116,7 @@ def test_info_comes_first(line: bytes) -> None:
 def test_a_refusal_may_come_first() -> None:
     session = new_session()
     session.receive_data(b"-ERR 'no'\r\n" + info() + b"-ERR 'maximum connections exceeded'\r\n")
-    assert session.take_events() == [Refused("no"), Greeted(), Refused("maximum connections exceeded")]
+    assert session.take_events() == [Refused("no", 0, 1), Greeted(), Refused("maximum connections exceeded", 0, 1)]
 
 
 GARBAGE = [
@@ -163,8 +163,24 @@ def test_ping_is_answered() -> None:
 def test_err_is_an_event(line: bytes) -> None:
     session = open_session()
     session.receive_data(line)
-    assert session.take_events() == [Refused("Some Thing")]
+    assert session.take_events() == [Refused("Some Thing", 0, 1)]
     assert session.state == SessionState.OPEN
+
+
+def test_a_refusal_says_which_feeds_it_may_be_about() -> None:
+    """Those that were subscribed after the last PING that is answered and before the next."""
+    session = new_session()
+    session.receive_data(info())
+    session.say_connect(b"{}")
+    session.receive_data(b"-ERR 'x'\r\nPONG\r\n-ERR 'x'\r\n")
+    subscribe(session, "a")
+    session.ping()
+    subscribe(session, "b")
+    session.receive_data(b"-ERR 'x'\r\n")
+    session.ping()
+    session.receive_data(b"PONG\r\n-ERR 'x'\r\nPONG\r\n-ERR 'x'\r\n")
+    windows = [(event.first, event.stop) for event in session.take_events() if isinstance(event, Refused)]
+    assert windows == [(0, 0), (0, 1), (0, 2), (2, 3), (3, 3)]
 
 
 def test_pongs_are_counted() -> None:

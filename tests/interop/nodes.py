@@ -45,11 +45,19 @@ def nats_node(config: str = "", *flags: str) -> Iterator[str]:
 
 
 @contextmanager
-def nats_cluster(size: int) -> Iterator[list[str]]:
-    """A cluster of nats-servers. Gives their URLs; when it does, they may not all have met yet."""
+def nats_cluster(size: int, pids: Path | None = None) -> Iterator[list[str]]:
+    """A cluster of nats-servers. Gives their URLs; when it does, they may not all have met yet.
+
+    Where there is a directory for them, node0, node1 and so on are files in it with the nodes' process ids.
+    """
     with ExitStack() as ports:
         listeners = [ports.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(size)]
         routes = [f"nats://127.0.0.1:{listener.getsockname()[1]}" for listener in listeners]
     with ExitStack() as nodes:
         flags = ("--cluster_name", "midge", "--routes", ",".join(routes))
-        yield [nodes.enter_context(nats_node("", "--cluster", route, "--name", f"node{i}", *flags)) for i, route in enumerate(routes)]
+        yield [
+            nodes.enter_context(
+                nats_node("" if pids is None else f"pid_file: {pids / f'node{i}'}", "--cluster", route, *flags, "--name", f"node{i}")
+            )
+            for i, route in enumerate(routes)
+        ]

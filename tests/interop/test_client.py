@@ -27,9 +27,9 @@ from midge.errors import (
     MidgeTimeoutError,
     NoRespondersError,
     PermissionsViolationError,
-    ServerError,
     SlowConsumerError,
     SubscriptionClosedError,
+    TooManySubscriptionsError,
 )
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -564,7 +564,9 @@ async def test_too_many_subscriptions(place: Place) -> None:
             await nc.publish(f"many.{i}")
         await nc.flush()
         assert [sub.pending for sub in subs] == [1, 1, 0] and nc.is_connected
-    assert [(type(error), str(error).lower()) for error in errors] == [(ServerError, "the server said: maximum subscriptions exceeded")]
+        assert [sub.is_closed for sub in subs] == [False, False, True]
+    said = "the server said: maximum subscriptions exceeded"
+    assert [(type(error), str(error).lower()) for error in errors] == [(TooManySubscriptionsError, said)]
 
 
 async def test_a_server_that_pings_often(place: Place) -> None:

@@ -204,15 +204,18 @@ def websocket_end(readiness: Readiness, inner: Link, inner_outbox: Outbox, upgra
 
 
 def joined_websockets(
-    new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness, compress: bool = False, memory: bool = False
+    new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness, compress: bool = False, below: str = "sockets"
 ) -> tuple[Owner, ...]:
-    """Two started ends of a WebSocket, over sockets or in memory; their upgrade is yet to come. The first is the client's."""
+    """Two started ends of a WebSocket, over sockets, TLS or in memory; their upgrade is yet to come. The first is the client's."""
     one, two = new(asyncio.get_running_loop()), new(asyncio.get_running_loop())
-    if memory:
+    if below == "memory":
         inner = memory_pair(one, two)
     else:
         near, far = socket.socketpair()
-        inner = socket_end(one, near), socket_end(two, far)
+        if below == "tls":
+            inner = tls_end(one, near, server=False), tls_end(two, far, server=True)
+        else:
+            inner = socket_end(one, near), socket_end(two, far)
     ends = [websocket_end(end.readiness, end.link, end.outbox, upgrade) for end, upgrade in zip(inner, upgrades(compress))]
     return started(*ends)
 

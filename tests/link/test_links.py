@@ -38,7 +38,8 @@ JOINED: dict[str, Joined] = {
     "tls-reactor": partial(joined_tls, Reactor),
     "websockets": joined_websockets,
     "websockets-reactor": partial(joined_websockets, Reactor),
-    "websockets-memory": partial(joined_websockets, memory=True),
+    "websockets-memory": partial(joined_websockets, below="memory"),
+    "websockets-tls": partial(joined_websockets, below="tls"),
     "websockets-deflated": partial(joined_websockets, compress=True),
     "websockets-deflated-reactor": partial(joined_websockets, Reactor, compress=True),
 }

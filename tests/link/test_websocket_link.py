@@ -656,7 +656,7 @@ def test_a_peer_that_takes_everything_gives_others_their_turn(run: Run) -> None:
     """MAX_FRAMES in one flush; the link goes on by itself, and says so."""
 
     async def main() -> None:
-        one, two = joined_websockets(memory=True)
+        one, two = joined_websockets(below="memory")
         await ready(one, two)
         taken = []
         flush = two.link_received

@@ -14,6 +14,22 @@ def on_error(error: Exception) -> None:
     print(error)
 
 
+async def on_event(event: midge.events.Event) -> None:
+    match event:
+        case midge.events.SlowConsumer(subject, sid, dropped):
+            print(subject, sid, dropped)
+        case midge.events.Closed(error):
+            assert_type(error, BaseException | None)
+        case _:
+            assert_type(event.kind, str)
+
+
+async def listen(nc: midge.Client) -> None:
+    async for event in nc.events():
+        assert_type(event, midge.events.Event)
+        await on_event(event)
+
+
 def count(message: midge.Message) -> None:
     print(message.subject)
 
@@ -53,7 +69,9 @@ def name(message: midge.Message) -> str:
 
 
 async def main() -> None:
-    async with midge.Server(port=0) as server, midge.connect(server, name="typed", error_callback=on_error) as nc:
+    async with midge.Server(port=0) as server, midge.connect(server, name="typed", error_callback=on_error, event_callback=on_event) as nc:
+        listening = asyncio.create_task(listen(nc))
+        assert_type(nc.last_error, Exception | None)
         assert_type(nc, midge.Client)
         sub = await nc.subscribe("a", queue="q", on_full="drop_old")
         assert_type(sub, midge.Subscription)
@@ -76,6 +94,7 @@ async def main() -> None:
             assert_type(replies, midge.Replies)
             print([reply.size async for reply in replies], replies.reason)
         assert_type(await nc.rtt(), float)
+    await listening
 
 
 def wrong(nc: midge.Client, message: midge.Message) -> Iterator[object]:

@@ -19,10 +19,11 @@ from midge._version import VERSION
 from midge.client.attempt import InProcessServer
 from midge.client.connection import Connection
 from midge.client.encoder import Payload
+from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
 from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS, OnFull
-from midge.client.options import ChooseServer, ErrorCallback, Options, ReconnectDelay
+from midge.client.options import ChooseServer, ErrorCallback, EventCallback, Options, ReconnectDelay
 from midge.client.pool import ServerPool
 from midge.client.publisher import Publisher
 from midge.client.replies import Replies, Stop, is_empty
@@ -47,13 +48,17 @@ class Stats:
         in_msgs, in_bytes: messages that came, answers to requests included, and their bytes of header and payload.
         out_msgs, out_bytes: the same of what was published.
         reconnects: how often the client was connected again.
+        dropped: messages of all subscriptions that were dropped because a buffer was full; see also ``Subscription.dropped``.
+        malformed: messages whose header block turned out not to be one when somebody looked at it; see ``Headers.is_malformed``.
     """
 
     in_msgs: int
     in_bytes: int
     out_msgs: int
     out_bytes: int
-    reconnects: int = 0
+    reconnects: int
+    dropped: int
+    malformed: int
 
 
 class Client(Publisher):
@@ -155,7 +160,27 @@ class Client(Publisher):
     @property
     def stats(self) -> Stats:
         counters = self._connection.counters
-        return Stats(counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes, self._connection.reconnects)
+        dropped, malformed = self._connection.interest.dropped(), counters.malformed
+        messages = counters.in_msgs, counters.in_bytes, counters.out_msgs, counters.out_bytes
+        return Stats(*messages, self._connection.reconnects, dropped, malformed)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The last error that was reported because no caller could be given it; None where there was none."""
+        return self._connection.reporter.last_error
+
+    def events(self) -> EventStream:
+        """Return what happens to the client from now on, for ``async for event in nc.events()``; see ``midge.events``.
+
+        The loop ends after Closed, which is all there is where the client has closed already. Any number may listen. A loop that is
+        slower than the events come loses the oldest beyond 1,024; ``dropped`` of what is returned counts them.
+
+        Raises:
+            ConnectionClosedError: the client was never connected.
+            RuntimeError: called in another thread or event loop than the client's, or in a forked process.
+        """
+        self._connection.home.check()
+        return self._connection.reporter.listen()
 
     def __repr__(self) -> str:
         name = "" if self._options.name is None else f"{self._options.name!r} "
@@ -350,6 +375,7 @@ def connect(
     ws_headers: HeadersSource | None = None,
     ws_compression: bool = False,
     ws_proxy_path: str | None = None,
+    event_callback: EventCallback | None = None,
     drain_timeout: float | None = 30.0,
     outbound_limit: int = 64 << 20,
     randomize: bool = True,
@@ -395,6 +421,8 @@ def connect(
             async) that gives either, called at every attempt.
         ws_compression: offer the server to deflate what goes over a WebSocket, both ways.
         ws_proxy_path: the path of every such request, in place of the URLs' own: a proxy's, for instance.
+        event_callback: is told what happens to the client, each a ``midge.events.Event``: a plain function or a coroutine function,
+            called with one event after the other; it may use the client. See also ``Client.events``.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
         randomize: try the servers in an order that is drawn once; False keeps the order given.
@@ -443,6 +471,7 @@ def connect(
         ws_headers=ws_headers,
         ws_compression=ws_compression,
         ws_proxy_path=ws_proxy_path,
+        event_callback=event_callback,
         drain_timeout=drain_timeout,
         outbound_limit=outbound_limit,
         randomize=randomize,

@@ -14,8 +14,8 @@ A client belongs to one event loop and its thread: its ``home``, which refuses o
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,9 +31,10 @@ from midge.client.farewell import Farewell
 from midge.client.handshake import ServerInfo
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
+from midge.client.migration import Migration
 from midge.client.options import Options
 from midge.client.pool import Server, ServerPool
-from midge.client.refusals import read_refusal
+from midge.client.refusals import Concern, Refusal, read_refusal
 from midge.client.reporter import Reporter
 from midge.client.requests import Requests
 from midge.client.room import READY, Answer, Room, Turn
@@ -42,21 +43,21 @@ from midge.client.servers import Address
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
 from midge.client.subscription import Subscription
+from midge.client.suspects import Suspects
 from midge.client.tls import Security
 from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
     DisconnectedError,
-    PermissionsViolationError,
+    MalformedMessageError,
     ServerError,
     SlowConsumerError,
+    TooManySubscriptionsError,
 )
 from midge.wire.frames import half_sent
 
 __all__ = ["Connection"]
-
-log = logging.getLogger("midge.client")
 
 
 class Row(NamedTuple):
@@ -101,13 +102,16 @@ class Connection:
         self.reconnects = 0
         self.was_connected = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self.reporter = Reporter(options.error_callback, self.run)
+        self.suspects = Suspects(self.interest)
+        self.reporter = Reporter(options.error_callback, options.event_callback, self.run)
         self.exchange = Exchange(self)
         self.farewell = Farewell(self)
         self.search = Search(self)
+        self.migration = Migration(self)
         self.backlog: Backlog | None = None
         self._credentials = Credentials(options, version)
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
 
     # Links
@@ -246,7 +250,7 @@ class Connection:
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ``close`` will end."""
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
+        task: asyncio.Task[None] = asyncio.ensure_future(coroutine, loop=self.loop)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
@@ -265,8 +269,8 @@ class Connection:
     # Errors and events
 
     def emit(self, event: events.Event) -> None:
-        """Say what happened, to whoever listens."""
-        log.debug("%r", event)
+        """Tell who listens for events, in order and off the read path."""
+        self.reporter.emit(event)
 
     def report(self, error: Exception, where: str = "") -> None:
         """Tell the error callback, in order and off the read path; log too."""
@@ -275,6 +279,10 @@ class Connection:
     def report_callback(self, subject: str, error: BaseException) -> None:
         """Report what a subscription's callback raised."""
         self.reporter.report_callback(subject, error)
+
+    def note_malformed(self, subject: str) -> None:
+        """Somebody has found the headers of a message to be malformed: count and report it, from any thread."""
+        self.home.call(self._on_malformed, subject)
 
     # What the driver says
 
@@ -288,13 +296,16 @@ class Connection:
         self.happen(Event.LOST if self.search.is_possible(cause) else Event.GIVEN_UP, cause)
 
     def _on_informed(self, _: states.Informed) -> None:
-        self._learn()
-        if self.session.info.ldm:
-            log.info("the server is about to shut down (lame duck mode)")
-            self.emit(events.LameDuck(self.address))
+        self._read_info()
 
-    def _learn(self) -> None:
-        """Take in the servers that this one tells of."""
+    def _read_info(self) -> None:
+        """Take in what the server says of itself: that it is about to shut down, and which others there are."""
+        driver = self.driver
+        if self.session.info.ldm and driver is not None and self._lame_duck is not driver:
+            self._lame_duck = driver
+            self.emit(events.LameDuck(self.address))
+            if self.options.migrate:
+                self.migration.start(driver)
         server, places = self.pool.current, self.session.info.connect_urls
         if server is None or not isinstance(server.address, Address) or not places:
             return
@@ -304,10 +315,15 @@ class Connection:
     def _on_refused(self, refused: states.Refused) -> None:
         """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""
         refusal = read_refusal(refused.text)
-        if not isinstance(refusal.error, PermissionsViolationError) and self.driver is not None:
+        if refusal.concern is not Concern.OPERATION and self.driver is not None:
             self._last_refusal = self.driver.chunks, refusal.error
-        feed = refusal.find(self.interest)
-        if feed is None or not self._refuse_feed(feed, refused.text):
+        feeds = self.suspects.find(refusal, refused.first, refused.stop)
+        told = [self._refuse_feed(feed, refusal) for feed in feeds]
+        if True in told:
+            return
+        if any(isinstance(feed, Subscription) for feed in feeds):  # its end is an event
+            self.reporter.report_quietly(refusal.error)
+        else:
             self.report(refusal.error)
 
     def _on_failed(self, failed: states.Failed) -> None:
@@ -320,8 +336,13 @@ class Connection:
 
     def _on_slow(self, slow: states.Slow) -> None:
         feed = slow.feed
+        self.reporter.report_quietly(SlowConsumerError(feed.subject, feed.dropped))
         self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
-        self.report(SlowConsumerError(feed.subject, feed.dropped))
+
+    def _on_malformed(self, subject: str) -> None:
+        self.counters.malformed += 1
+        if self.state is not State.CLOSED:  # after which there may be no event loop to report it in
+            self.report(MalformedMessageError(subject))
 
     def _on_ended(self, ended: states.Ended) -> None:
         if isinstance(ended.feed, Subscription):
@@ -332,16 +353,19 @@ class Connection:
         states.Interrupted: _on_interrupted, states.Slow: _on_slow, states.Ended: _on_ended,
     }  # fmt: skip
 
-    def _refuse_feed(self, feed: Feed, text: str) -> bool:
+    def _refuse_feed(self, feed: Feed, refusal: Refusal) -> bool:
         """End a feed that the server refused. True if a caller is told."""
-        error = partial(PermissionsViolationError, text)
+        error = partial(copy, refusal.error)
         if isinstance(feed, Subscription):
             told = feed.refuse(error)
         else:  # the answers to all requests would have come by it; the next request tries anew
             told = len(self.interest.requests) > 0
             assert self.requests is not None
             self.requests.fail(error)
-        self.session.end(feed)
+        if isinstance(refusal.error, TooManySubscriptionsError):
+            self.session.unsubscribe(feed)  # it may be another one that was refused
+        else:
+            self.session.end(feed)
         return told
 
     # The states
@@ -373,7 +397,7 @@ class Connection:
         if self.was_connected:
             self.emit(events.Disconnected(self.address, cause, lost))
             if cause is not None:
-                self.report(_disconnected(cause), self.address)
+                self.reporter.report_quietly(_disconnected(cause), self.address)  # the event has said it
         self.address = ""
         self.search.start()
 
@@ -405,12 +429,11 @@ class Connection:
         if self.was_connected:
             self.reconnects += 1
             self.emit(events.Reconnected(self.address, self.search.attempts, self.search.seconds()))
-            log.info("connected again to %s", self.address)
         else:
             self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
-        self._learn()
+        self._read_info()
 
     def _cut(self, _: BaseException | None) -> None:
         """Close the driver at once."""
@@ -449,7 +472,7 @@ class Connection:
     def _report_loss(self, cause: BaseException | None) -> None:
         if self.driver is not None:
             self.emit(events.Disconnected(self.address, cause))
-        self.report(self.session.closed_error(), self.address)
+        self.reporter.report_quietly(self.session.closed_error(), self.address)  # Closed says it
         self.emit(events.Closed(self.session.closed_error()))
 
 
@@ -459,6 +482,7 @@ TABLE: dict[tuple[State, Event], Row] = {
     (S.CONNECTING, E.OPENED): Row(S.OPEN, (C._begin,)),
     (S.CONNECTING, E.LOST): Row(S.RECONNECTING, (C._part,)),  # no server was there, and connect() does not wait for one
     (S.CONNECTING, E.CLOSE): Row(S.CLOSED, (C._end_waits,)),
+    (S.OPEN, E.OPENED): Row(S.OPEN, (C._begin,)),  # moved to another server
     (S.OPEN, E.LOST): Row(S.RECONNECTING, (C._part,)),
     (S.OPEN, E.GIVEN_UP): Row(S.CLOSED, _GIVE_UP),
     (S.OPEN, E.DRAIN): Row(S.DRAINING, (C._tell_of_draining,)),

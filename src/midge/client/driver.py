@@ -79,6 +79,11 @@ class Driver:
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
         self._cause: BaseException | None = None  # why the link is lost, once the chunk is done with
 
+    @property
+    def is_open(self) -> bool:
+        """True while there is a link."""
+        return self._link is not None
+
     def start(self, link: Link) -> None:
         """Speak and listen."""
         self._link = link
@@ -237,6 +242,7 @@ class Driver:
                 self.flush()
                 if len(session.outbox) >= HIGH_WATER and self._cause is None:
                     return False  # once the link is lost nobody takes it any more, and it must not keep the rest from being parsed
+            self.take_events()  # thousands of refusals take longer to handle than to parse
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS

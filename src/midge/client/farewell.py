@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSE_SECONDS", "Farewell"]
 
+NO_ANSWER = "the server did not answer"  # what keeps a drain from its end
+STILL_AT_WORK = "callbacks or loops were not done"
 CLOSE_SECONDS = 2.0  # how long ``close`` waits for the kernel to take what was published before, and then for callbacks to end
 
 
@@ -37,13 +39,15 @@ class Farewell:
         connection = self._connection
         connection.home.check()
         connection.refuse_closed()
+        unmet = NO_ANSWER
         try:
             async with asyncio.timeout(connection.options.drain_timeout):
                 if subscription.sid in connection.interest.feeds:
                     await self._stop([subscription])
+                unmet = STILL_AT_WORK
                 await connection.consumers.wait(asking, connection.is_closed, subscription)
         except TimeoutError:
-            raise MidgeTimeoutError("drain", connection.options.drain_timeout) from None
+            raise MidgeTimeoutError("drain", connection.options.drain_timeout, unmet) from None
         connection.refuse_closed()  # its end stops callbacks, which is not what was asked for
 
     async def drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
@@ -72,15 +76,19 @@ class Farewell:
         connection = self._connection
         interest, requests = connection.interest, connection.requests
         assert requests is not None
+        unmet = NO_ANSWER
         try:
             async with asyncio.timeout(connection.options.drain_timeout):
                 await self._stop([feed for feed in interest.feeds.values() if feed is not interest.answers])
+                unmet = STILL_AT_WORK
                 await connection.consumers.wait(asking, connection.is_closed)
+                unmet = "requests were not answered"
                 while interest.requests:
                     await requests.wait()
+                unmet = NO_ANSWER
                 await connection.exchange.flush_at_last()
         except TimeoutError:
-            raise MidgeTimeoutError("drain", connection.options.drain_timeout) from None
+            raise MidgeTimeoutError("drain", connection.options.drain_timeout, unmet) from None
         finally:
             connection.happen(Event.DRAINED)
             await self._close(caller)
@@ -123,7 +131,7 @@ class Farewell:
         first = self._closed is None
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_future()
-        for task in connection.tasks - spared - {connection.reporter.task}:
+        for task in connection.tasks - spared - connection.reporter.tasks:
             task.cancel()
         if first:
             try:
@@ -136,7 +144,8 @@ class Farewell:
                     connection.emit(Closed())
         else:
             await asyncio.shield(self._closed)
-        tasks = connection.tasks - spared
+        telling = connection.reporter.tasks
+        tasks = connection.tasks - spared - (telling if telling & spared else set())  # two of which may close, and wait for each other
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in stuck:

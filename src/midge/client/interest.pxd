@@ -5,7 +5,7 @@ from midge.wire.outbox cimport Outbox
 
 @cython.final
 cdef class Counters:
-    cdef public long long in_msgs, in_bytes, out_msgs, out_bytes
+    cdef public long long in_msgs, in_bytes, out_msgs, out_bytes, malformed
 
 
 cdef int _DROP_OLD, _BLOCK, _ERROR
@@ -46,7 +46,7 @@ cdef class Feed:
 cdef class Interest:
     cdef str _inbox
     cdef bytes _inbox_bytes
-    cdef long long _next_token
+    cdef long long _dropped, _next_token
     cdef public long long next_sid
     cdef readonly dict feeds
     cdef readonly dict requests

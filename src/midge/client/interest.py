@@ -44,12 +44,12 @@ _SURPLUS_BYTES = DEFAULT_PENDING_BYTES
 
 
 class Counters:
-    """What went through a connection: messages, and bytes of header and payload."""
+    """What went through a connection: messages, and bytes of header and payload; and how many header blocks were malformed."""
 
-    __slots__ = ("in_bytes", "in_msgs", "out_bytes", "out_msgs")
+    __slots__ = ("in_bytes", "in_msgs", "malformed", "out_bytes", "out_msgs")
 
     def __init__(self) -> None:
-        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
+        self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = self.malformed = 0
 
 
 class Feed:
@@ -236,9 +236,10 @@ class Interest:
         answers: the feed that all requests share, None before the first.
     """
 
-    __slots__ = ("_holders", "_inbox", "_inbox_bytes", "_next_token", "answers", "feeds", "next_sid", "requests")
+    __slots__ = ("_dropped", "_holders", "_inbox", "_inbox_bytes", "_next_token", "answers", "feeds", "next_sid", "requests")
 
     def __init__(self, inbox: str) -> None:
+        self._dropped = 0
         self._inbox = inbox
         self._inbox_bytes = check_subscribe(inbox)
         self.next_sid = 1
@@ -264,7 +265,10 @@ class Interest:
             feed._let_go()
         if feed is self.answers:
             self.answers = None
-        return self.feeds.pop(feed.sid, None) is not None
+        if self.feeds.pop(feed.sid, None) is None:
+            return False
+        self._dropped += feed.dropped
+        return True
 
     def hold(self, feed: Feed) -> None:
         """The feed has begun to hold the connection."""
@@ -276,12 +280,9 @@ class Interest:
             self._holders = {feed for feed in self._holders if feed.holds}
         return len(self._holders) > 0
 
-    def find(self, subject: str, queue: str | None) -> Feed | None:
-        """Return the oldest feed with this subject and queue group."""
-        for feed in self.feeds.values():
-            if feed.subject == subject and feed.queue == queue:
-                return feed
-        return None
+    def dropped(self) -> int:
+        """Return how many messages were dropped because a buffer was full, those of feeds that have ended included."""
+        return self._dropped + sum([feed.dropped for feed in self.feeds.values()])
 
     def clear(self) -> list[Feed]:
         """Remove and return all feeds."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from midge.client.events import Event
 from midge.client.secrets import (
     CREDENTIALS,
     FileSource,
@@ -22,9 +23,10 @@ from midge.client.ws_options import HeadersSource, check_path, check_source
 from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 
-__all__ = ["ChooseServer", "ErrorCallback", "Options", "ReconnectDelay", "check_timeout"]
+__all__ = ["ChooseServer", "ErrorCallback", "EventCallback", "Options", "ReconnectDelay", "check_timeout"]
 
 ErrorCallback = Callable[[Exception], Awaitable[Any] | None]
+EventCallback = Callable[[Event], Awaitable[Any] | None]
 ReconnectDelay = Callable[[int], float | Awaitable[float]]
 ChooseServer = Callable[[list[str], Any], tuple[str | None, float] | Awaitable[tuple[str | None, float]]]
 
@@ -49,11 +51,12 @@ class Options:
         echo: False keeps the server from sending us what we published.
         verbose, pedantic: ask the server for +OK after, and for strict checks of, everything.
         inbox_prefix: what reply subjects begin with.
-        error_callback: is told what has no caller; a plain function or a coroutine function. Without one, errors are logged.
         ws_headers: more headers for the request that opens a WebSocket: a mapping of names to values, pairs, or a callback that gives
             either, a plain function or a coroutine function, called at every attempt.
         ws_compression: offer the server to deflate what is sent on a WebSocket, both ways.
         ws_proxy_path: the path of every such request, in place of those in URLs; servers that others told of have none.
+        error_callback: is told what has no caller; a plain function or a coroutine function. Errors are logged in any case.
+        event_callback: is told what happens to the client; a plain function or a coroutine function.
         drain_timeout: seconds that ``drain`` may take.
         outbound_limit: bytes that may wait to be sent before publishing without awaiting fails.
         randomize: try the servers in an order of our own, not in the one given.
@@ -91,6 +94,7 @@ class Options:
     ws_headers: HeadersSource | None = field(default=None, repr=False)
     ws_compression: bool = False
     ws_proxy_path: str | None = None
+    event_callback: EventCallback | None = None
     drain_timeout: float | None = 30.0
     outbound_limit: int = 64 << 20
     randomize: bool = True
@@ -118,11 +122,14 @@ class Options:
         if self.sign is not None and not callable(self.sign):
             raise TypeError(f"sign is a function or a coroutine function, not {type(self.sign).__name__}")
         check_publish(self.inbox_prefix, "inbox prefix")
-        if self.error_callback is not None and not callable(self.error_callback):
-            raise TypeError(f"an error callback is a function or a coroutine function, not {type(self.error_callback).__name__}")
+        for name in ("error_callback", "event_callback"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise TypeError(f"{name} is a function or a coroutine function, not {type(getattr(self, name)).__name__}")
         self._check_reconnecting()
         check_source(self.ws_headers)
         check_path(self.ws_proxy_path)
+        if not isinstance(self.ws_compression, bool):
+            raise TypeError(f"ws_compression is True or False, not {self.ws_compression!r}")
         for name in ("max_pings_out", "outbound_limit"):
             _check_above_zero(name, getattr(self, name), int)
         _check_above_zero("ping_interval", self.ping_interval, int, float)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from midge.client.encoder import Payload
 from midge.client.room import READY, Answer
-from midge.message import HeadersLike
+from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
     import cython
@@ -68,6 +68,10 @@ class Publisher:
         if waiting == 0:
             return self._ready
         return self._connection.make_room(waiting)
+
+    def note_malformed(self, message: Message) -> None:
+        """Somebody has looked at the headers of a message of this client's, in any thread, and they are malformed."""
+        self._connection.note_malformed(message.subject)
 
     def use_session(self, session: Session, thread: int) -> None:
         """Publish through this session from now on, in this thread alone; 0 for none."""

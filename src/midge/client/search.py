@@ -21,8 +21,8 @@ from midge.client.attempt import connect_error
 from midge.client.driver import Driver
 from midge.client.events import ReconnectFailed
 from midge.client.pool import Server, longest_wait
-from midge.client.reporter import is_cancelled
 from midge.client.states import Event
+from midge.client.teller import is_cancelled
 from midge.errors import AuthorizationError, MidgeError, ServerError
 
 if TYPE_CHECKING:
@@ -88,6 +88,11 @@ class Search:
     def note_link(self) -> None:
         """There is a link."""
         self._linked_at = asyncio.get_running_loop().time()
+
+    def note_move(self) -> None:
+        """The next link replaces one that is not lost."""
+        self.attempts = 1
+        self._lost_at = asyncio.get_running_loop().time()
 
     def start(self) -> None:
         """The link is lost: look for another."""

@@ -19,6 +19,8 @@ cdef class Session:
     cdef bint _interrupted, _is_full
     cdef readonly bint is_waiting
     cdef object _stopping
+    cdef long long _confirmed
+    cdef object _marks
     cdef readonly Interest interest
     cdef readonly PublishEncoder encoder
     cdef readonly Counters counters

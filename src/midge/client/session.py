@@ -88,8 +88,8 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_is_full", "_last_feed", "_publisher", "_stopping", "cause", "counters", "encoder", "info",
-        "interest", "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
+        "_confirmed", "_events", "_feeds", "_interrupted", "_is_full", "_last_feed", "_marks", "_publisher", "_stopping", "cause",
+        "counters", "encoder", "info", "interest", "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
     def __init__(self, interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any) -> None:
@@ -99,6 +99,8 @@ class Session:
         self._last_feed: Feed | None = None
         self._interrupted = self._is_full = False
         self._stopping: deque[tuple[int, list[Feed]]] = deque()
+        self._confirmed = 0  # an -ERR that comes now is about no SUB of a lower sid, nor of one that was sent after the next PING:
+        self._marks: deque[int] = deque()  # the sids that were next when each unanswered PING was sent
         self.interest = interest
         self.encoder = encoder
         self.counters = counters
@@ -191,6 +193,10 @@ class Session:
         self._stopping.append((number, feeds))
         return number
 
+    def has_stopped(self) -> bool:
+        """True if feeds are stopped and have not ended yet."""
+        return len(self._stopping) > 0
+
     def end_stopped(self) -> None:
         """End the feeds that are stopped, without what was on its way: the link is lost."""
         while self._stopping:
@@ -227,6 +233,7 @@ class Session:
         if self.state == _CLOSED:
             raise self.closed_error()
         self.pings += 1
+        self._marks.append(self.interest.next_sid if self.state == _OPEN else 0)  # this server knows no feed before it has let us in
         put_line(self.outbox, b"PING")
         return self.pings
 
@@ -383,12 +390,14 @@ class Session:
             self._take_pong()
         elif op == ERR:
             text = self.parser.line()[:MAX_REFUSAL].decode("utf-8", "surrogateescape").strip()
-            self._events.append(Refused(text.strip("'")))
+            stop = self._marks[0] if self._marks else self.interest.next_sid
+            self._events.append(Refused(text.strip("'"), self._confirmed, stop))
 
     def _take_pong(self) -> None:
         if self.pongs == self.pings:
             return  # nobody asked: counted, it would answer the next PING too early
         self.pongs += 1
+        self._confirmed = self._marks.popleft()
         if self.state == _HANDSHAKE:
             self.state = _OPEN
             self._events.append(Opened())

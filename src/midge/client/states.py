@@ -84,9 +84,12 @@ class Informed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An -ERR came, with this text."""
+    """An -ERR came, with this text. If it is about a SUB, then of a feed whose sid is from ``first`` on and below ``stop``: sent after
+    the last PING that is answered and before the next one."""
 
     text: str
+    first: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,17 @@ from midge.client.consumers import TURN_MSGS, Consumer, is_end
 from midge.client.events import SubscriptionEnded
 from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
-from midge.client.reporter import is_cancelled
 from midge.client.room import READY, Answer
-from midge.errors import LocalProtocolError, MidgeError, MidgeTimeoutError, SlowConsumerError, SubscriptionClosedError
+from midge.client.teller import is_cancelled
+from midge.errors import (
+    ConnectionClosedError,
+    LocalProtocolError,
+    MidgeError,
+    MidgeTimeoutError,
+    ServerError,
+    SlowConsumerError,
+    SubscriptionClosedError,
+)
 from midge.message import Message
 
 if TYPE_CHECKING:
@@ -133,6 +141,7 @@ class Subscription(Feed):
 
         Raises:
             PermissionsViolationError: the server refused it.
+            TooManySubscriptionsError: the server refused it, or another one that was sent with it.
             ConnectionClosedError: the connection ended first.
             MidgeTimeoutError: the server does not answer.
         """
@@ -152,8 +161,8 @@ class Subscription(Feed):
 
         Raises:
             ConnectionClosedError: the connection was lost. Where it was closed or drained, the loop just ends.
-            PermissionsViolationError: the server refused the subscription.
             SlowConsumerError: its buffer was full, and ``on_full`` says that this is an error.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
         self._refuse_callback()
         return Consumer(self, self._connection.consumers)
@@ -174,8 +183,8 @@ class Subscription(Feed):
             MidgeTimeoutError: none came in time. It is a TimeoutError.
             SubscriptionClosedError: the subscription has ended and its buffer is empty.
             ConnectionClosedError: the connection is closed, or was lost, and the buffer is empty.
-            PermissionsViolationError: the server refused the subscription.
             SlowConsumerError: its buffer was full, ``on_full`` says that this is an error, and what it held has been read.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
         if self.callback is not None or self._coroutine is not None:
             self._refuse_callback()
@@ -255,12 +264,18 @@ class Subscription(Feed):
             if self._ended is not None and not self._ended.done():
                 self._ended.set_result(None)
             why = self._end_error()
-            self._connection.emit(SubscriptionEnded(self.subject, self.sid, None if is_end(why) else why))
+            if not isinstance(why, ConnectionClosedError):  # else the end of the connection is the event
+                self._connection.emit(SubscriptionEnded(self.subject, self.sid, None if is_end(why) else why))
 
     def refuse(self, error: Callable[[], MidgeError]) -> bool:
         """The server refused the subscription. True if somebody waits for its confirmation, and so is told."""
         self.end(error)
         return self._confirming > 0
+
+    def end_error(self) -> MidgeError | None:
+        """Return why it has ended; None where it has not, or because the application wanted that."""
+        error = None if self._end_error is None else self._end_error()
+        return None if isinstance(error, SubscriptionClosedError) else error
 
     def discard_work(self) -> None:
         """Keep what waits from the callback; without one it can still be taken."""
@@ -352,15 +367,18 @@ class Subscription(Feed):
 
     async def _confirm(self) -> Subscription:
         self._confirming += 1
+        self._connection.suspects.confirming[self.sid] = self
         try:
             await self._connection.exchange.confirm(self._connection.options.timeout)
-            if self._end_error is not None and isinstance(error := self._end_error(), PermissionError):
+            if isinstance(error := self.end_error(), ServerError):
                 raise error
         except BaseException:
             self.unsubscribe()
             raise
         finally:
             self._confirming -= 1
+            if not self._confirming:
+                self._connection.suspects.confirming.pop(self.sid, None)
         return self
 
     def _refuse_callback(self) -> None:

@@ -87,6 +87,8 @@ def put_masked(out: bytearray, at: int, buf: bytearray, start: int, stop: int, k
 
     The two may be the same buffer where at <= start.
     """
+    if not any(key):
+        return put_slice(out, at, buf, start, stop)
     size = stop - start
     mask = (key * (size // 4 + 1))[:size]
     return put(out, at, (int.from_bytes(buf[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little"))
