@@ -130,7 +130,7 @@ def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path, url: str) -> No
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_every_test_that_is_named_is_there(page: Path) -> None:
     named = NAMED_TEST.findall(page.read_text("utf-8"))
-    assert [f"{file}::{test}" for file, test in named if test not in tests_in(ROOT / "tests" / file)] == []
+    assert [f"{file}::{test}" for file, test in named if test not in names_in(ROOT / "tests" / file)] == []
 
 
 def test_every_row_of_what_happens_names_a_test() -> None:
@@ -150,7 +150,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 @cache
-def tests_in(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """The names of the tests in a file; none where there is no such file."""
     if not path.exists():
         return set()

@@ -165,7 +165,7 @@ async def test_an_error_ends_a_callback_behind_what_had_come() -> None:
     go.set()
     await turns()
     assert got == [b"1", b"2"] and sub.is_closed and [type(error) for error in errors] == [SlowConsumerError]
-    assert not nc._connection.tasks - {nc._connection.reporter.task}
+    assert not nc._connection.tasks - nc._connection.reporter.tasks
     await nc.close()
 
 

@@ -148,3 +148,19 @@ async def test_what_happens_in_every_turn_of_a_move(how: str) -> None:
                 await nc.subscribe("b")
             await (nc.drain() if how == "drain" else nc.close())
             assert nc.is_closed and not nc._connection.tasks
+
+
+async def test_closing_in_every_turn_of_a_reconnect_on_demand_closes_both_links() -> None:
+    async with midge.Server(port=0) as server:
+        for count in range(12):
+            nc = await midge.connect(server.url)
+            connecting = asyncio.ensure_future(nc.reconnect())
+            for _ in range(count):
+                await asyncio.sleep(0)
+            await nc.close()
+            await asyncio.wait([connecting], timeout=10)
+            assert connecting.done() and isinstance(connecting.exception(), (ConnectionError, type(None)))
+            async with asyncio.timeout(10):
+                while server.counters().connections:
+                    await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -241,6 +241,7 @@ POISON = [
 
 
 async def test_no_message_of_another_client_ends_ours(place: Place) -> None:
+    """Check 1 of test_client_checks: whatever a publisher can send through a server is delivered, and so is what comes next."""
     async with place.open() as server, midge.connect(server) as nc, Raw.connect(server) as raw:
         sub = await nc.subscribe("poison.>")
         for i, poison in enumerate(POISON):

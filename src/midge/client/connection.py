@@ -387,9 +387,12 @@ class Connection:
             last.end_stopped()
             driver.take_events()
             self.backlog.keep(last.outbox, not options.fail_requests)
-            driver.close()
-            last.close(cause)
             driver.end_waits(partial(_disconnected, cause))
+            if cause is None and not lost:
+                self.migration.let_go(driver)
+            else:
+                driver.close()
+                last.close(cause)
         self.driver = None
         self._use(self.backlog.session)
         if options.fail_requests and self.requests is not None:

@@ -29,6 +29,7 @@ __all__ = ["SPREAD_SECONDS", "Migration"]
 
 log = logging.getLogger("midge.client")
 
+LET_GO_SECONDS = 2.0  # how long a link that is no longer wanted may take to end well: it may be stuck, and be left for that
 SPREAD_SECONDS = 5.0  # nats-server begins to close links ten seconds after it has said so
 
 
@@ -41,6 +42,14 @@ class Migration:
     def start(self, old: Driver) -> None:
         """The server of this link is about to shut down. To be called once for each link."""
         self._connection.run(self._migrate(old))
+
+    def let_go(self, old: Driver) -> None:
+        """The application wants another link than this one, which may be as good as ever: close it when its server has read what it was
+        sent. A server that is still writing when it hears of the end forgets what it has not read.
+        """
+        old.listener = _Leaving(self._connection, old)
+        leaving = self._connection.run(self._leave(old, LET_GO_SECONDS))
+        leaving.add_done_callback(lambda _: old.close())  # also where it is cancelled before it has begun
 
     async def _migrate(self, old: Driver) -> None:
         connection = self._connection
@@ -78,7 +87,7 @@ class Migration:
         connection.pool.note_success(server)
         connection.search.note_move()
         connection.take_driver(driver, attempt.refusal)
-        await self._leave(old, driver)
+        await self._leave(old, connection.options.drain_timeout, driver)
         return True
 
     def _is_other(self, driver: Driver, old: Driver) -> bool:
@@ -93,12 +102,13 @@ class Migration:
                 if not old.session.has_stopped():
                     return True
 
-    async def _leave(self, old: Driver, new: Driver) -> None:
-        """Take from the old link what it still has for us, and close it."""
+    async def _leave(self, old: Driver, seconds: float | None, new: Driver | None = None) -> None:
+        """Take from the old link what it still has for us, once the new one has what was subscribed, and close it."""
         connection = self._connection
         try:
-            async with asyncio.timeout(connection.options.drain_timeout):
-                await new.ponged(new.session.ping())
+            async with asyncio.timeout(seconds):
+                if new is not None:
+                    await new.ponged(new.session.ping())
                 connection.interest.unsubscribe(old.session.outbox)
                 await old.ponged(old.session.ping())
         except (MidgeError, TimeoutError) as error:
