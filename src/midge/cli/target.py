@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import click
 
 import midge
-from midge.client.client import Connecting
+from midge.client.connect import Connecting
 from midge.client.events import Disconnected, Event, Reconnected
 from midge.client.options import ErrorCallback
 from midge.errors import DisconnectedError, MidgeError
