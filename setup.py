@@ -14,6 +14,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 MODULES = [
+    "midge.subject",
     "midge.message",
     "midge.wire.outbox",
     "midge.wire.publication",
@@ -23,6 +24,8 @@ MODULES = [
     "midge.link.reactor",
     "midge.link.socket",
     "midge.link.tls",
+    "midge.link.framing",
+    "midge.link.websocket",
     "midge.client.room",
     "midge.client.encoder",
     "midge.client.interest",

@@ -9,6 +9,8 @@ wants a coroutine function). Cases:
     deliver   two connections in one process; from the first publish to the last callback
     request   two connections in one process; one round trip at a time, answered from a callback
 
+With `--link` the same over TLS, WebSocket or both (`links`); nats.go is left out then.
+
 The payload is made of zeros; every delivered message is counted, and a missing one is a failure, not a faster run.
 """
 
@@ -26,8 +28,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from links import LINKS, Ends, client_context, prepare
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
-from servers import BEFORE, OURS, Server, ServerError, add_before_option, nats_server, older, require_compiled
+from servers import BEFORE, OURS, Server, ServerError, add_before_option, older, require_compiled
 
 SUBJECT = "bench.client"
 WARM_UP = 100
@@ -39,7 +42,7 @@ PEERS = ("midge", "nats-py", "nats.go")
 class Peer(Protocol):
     """What differs between the Python clients. A connection has the publish, flush, request and close of both."""
 
-    async def connect(self, url: str) -> Any: ...
+    async def connect(self, url: str, tls: Any) -> Any: ...
 
     async def subscribe(self, nc: Any, on_message: Callable[[Any], object]) -> None:
         """The server knows the subscription when this returns."""
@@ -49,10 +52,10 @@ class Peer(Protocol):
 
 
 class Midge:
-    async def connect(self, url: str) -> Any:
+    async def connect(self, url: str, tls: Any) -> Any:
         import midge
 
-        return await midge.connect(url)
+        return await midge.connect(url, **({} if tls is None else {"tls": tls}))
 
     async def subscribe(self, nc: Any, on_message: Callable[[Any], object]) -> None:
         await nc.subscribe(SUBJECT, callback=on_message)
@@ -65,10 +68,10 @@ class Midge:
 
 
 class NatsPy:
-    async def connect(self, url: str) -> Any:
+    async def connect(self, url: str, tls: Any) -> Any:
         import nats
 
-        return await nats.connect(url)
+        return await nats.connect(url, tls=tls)
 
     async def subscribe(self, nc: Any, on_message: Callable[[Any], object]) -> None:
         async def callback(msg: Any) -> None:
@@ -85,8 +88,8 @@ class NatsPy:
         await nc.flush()
 
 
-async def publish(peer: Peer, url: str, payload: bytes, count: int) -> float:
-    nc = await peer.connect(url)
+async def publish(peer: Peer, url: str, tls: Any, payload: bytes, count: int) -> float:
+    nc = await peer.connect(url, tls)
     for _ in range(WARM_UP):
         await nc.publish(SUBJECT, payload)
     await nc.flush()
@@ -99,9 +102,9 @@ async def publish(peer: Peer, url: str, payload: bytes, count: int) -> float:
     return taken
 
 
-async def deliver(peer: Peer, url: str, payload: bytes, count: int) -> float:
+async def deliver(peer: Peer, url: str, tls: Any, payload: bytes, count: int) -> float:
     """Publishes in bursts with a turn of the loop between them, so that both connections, sharing one loop, get on."""
-    source, target = await peer.connect(url), await peer.connect(url)
+    source, target = await peer.connect(url, tls), await peer.connect(url, tls)
     received = 0
     wanted = WARM_UP
     done = asyncio.Event()
@@ -131,8 +134,8 @@ async def deliver(peer: Peer, url: str, payload: bytes, count: int) -> float:
     return taken
 
 
-async def request(peer: Peer, url: str, payload: bytes, count: int) -> float:
-    source, target = await peer.connect(url), await peer.connect(url)
+async def request(peer: Peer, url: str, tls: Any, payload: bytes, count: int) -> float:
+    source, target = await peer.connect(url, tls), await peer.connect(url, tls)
     await peer.serve(target)
     for _ in range(WARM_UP):
         await source.request(SUBJECT, payload, timeout=2.0)
@@ -180,13 +183,13 @@ def cases() -> list[Case]:
     ]
 
 
-def measure(case: Case, commands: dict[str, list[str]], url: str, rounds: int, scale: float) -> None:
+def measure(case: Case, commands: dict[str, list[str]], ends: Ends, server: Server, rounds: int, scale: float) -> None:
     """All rounds of one case; a failure ends the case, not the bench."""
     case.rates = {name: [] for name in commands}
     for order in turns(commands.items(), rounds):
         for name, command in order:
             count = max(1, int(case.counts[OURS if name == BEFORE else name] * scale))
-            arguments = [url, case.run, str(case.size), str(count)]
+            arguments = [ends.url(server), case.run, str(case.size), str(count), *([ends.authority] if ends.authority else [])]
             try:
                 done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=True)
             except subprocess.TimeoutExpired:
@@ -243,8 +246,9 @@ def show(results: list[Case], as_json: bool) -> None:
 
 def main() -> int:
     if sys.argv[1:2] == ["--as"]:
-        name, url, run, size, count = sys.argv[2:]
-        taken = asyncio.run(RUNS[run](PYTHON_PEERS[name], url, bytes(int(size)), int(count)))
+        name, url, run, size, count, *authority = sys.argv[2:]
+        tls = client_context(authority[0]) if authority else None
+        taken = asyncio.run(RUNS[run](PYTHON_PEERS[name], url, tls, bytes(int(size)), int(count)))
         print(int(count) / taken)
         return 0
     parser = argparse.ArgumentParser(description="midge, nats-py and nats.go as clients of the real nats-server, in turns.")
@@ -252,6 +256,7 @@ def main() -> int:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--cases", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
+    parser.add_argument("--link", choices=LINKS, default=LINKS[0])
     parser.add_argument("--server", metavar="COMMAND", help="another server than nats-server")
     parser.add_argument("--allow-pure", action="store_true", help="measure an uncompiled midge all the same")
     parser.add_argument("--json", action="store_true")
@@ -264,11 +269,13 @@ def main() -> int:
     results = [case for case in cases() if case.run in options.cases]
     try:
         with tempfile.TemporaryDirectory() as directory:
-            commands = peer_commands(options.peers, options.before, directory)
-            with Server("server", options.server.split() if options.server else nats_server()) as server:
+            ends = prepare(options.link, Path(directory), options.server.split() if options.server else None)
+            peers = [name for name in options.peers if options.link == LINKS[0] or name in PYTHON_PEERS]
+            commands = peer_commands(peers, options.before, directory)
+            with Server("server", ends.command) as server:
                 for case in results:
                     print(f"{case.run} {case.size} B: {options.rounds} rounds", file=sys.stderr)
-                    measure(case, commands, server.url, options.rounds, options.scale)
+                    measure(case, commands, ends, server, options.rounds, options.scale)
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 What nobody was there to hear fails the test: an exception in a callback or in a task that was never asked for its result, a
 coroutine that was never awaited, a socket that was never closed. A test that takes ``loop_factory`` runs in each kind of loop.
+What a test measures that is no condition, it gives to ``figure``; the end of the run shows it.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+FIGURES = pytest.StashKey[list[str]]()
 
 # A job in the background of a script inherits that interrupts are ignored, and what the tests start would inherit it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -47,6 +49,20 @@ LOOPS: dict[str, tuple[LoopFactory, bool]] = {
 def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
     """Makes the event loop that the test runs in."""
     return LOOPS[request.param][0]
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Notes a line for the end of the run."""
+    lines = request.config.stash.setdefault(FIGURES, [])
+    return lambda line: lines.append(f"{request.node.name}: {line}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(FIGURES, []):
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)

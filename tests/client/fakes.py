@@ -9,7 +9,7 @@ from typing import Any
 
 import midge
 from midge.client.encoder import PublishEncoder
-from midge.client.interest import Counters, Feed, Interest
+from midge.client.interest import Counters, Feed, Interest, OnFull
 from midge.client.session import Session
 from midge.link import LinkOwner
 from midge.wire.outbox import Outbox
@@ -37,9 +37,13 @@ class Publisher:
 
     def __init__(self) -> None:
         self.published: list[tuple[Any, ...]] = []
+        self.malformed: list[str] = []
 
     def publish(self, subject: str, data: bytes = b"", *, headers: Any = None) -> None:
         self.published.append((subject, data, headers))
+
+    def note_malformed(self, message: Any) -> None:
+        self.malformed.append(message.subject)
 
 
 def new_session(limit: int = 1 << 20, publisher: Any = None) -> Session:
@@ -65,11 +69,11 @@ def open_up(session: Session, **fields: Any) -> None:
 
 def subscribe(
     session: Session, subject: str = "a", queue: str | None = None, callback: Callable[[Any], Any] | None = None,
-    msgs: int = 0, size: int = 0, old: bool = False,
+    msgs: int = -1, size: int = -1, on_full: OnFull = "drop_new",
 ) -> Feed:  # fmt: skip
     """Subscribe a feed, and forget the SUB."""
     feed = Feed(subject, queue, callback)
-    feed.set_limits(msgs, size, old)
+    feed.set_limits(msgs, size, on_full)
     session.subscribe(feed)
     session.data_to_send()
     return feed
@@ -226,11 +230,14 @@ class FakeLink:
 
     def come(self, *pieces: bytes) -> None:
         """The client gets these bytes in one read."""
+        if self.paused or self.waiting:
+            self.waiting.append(b"".join(pieces))
+        else:
+            self._give(bytearray(b"".join(pieces)))
+
+    def _give(self, data: bytearray) -> None:
         assert self.owner is not None
-        data = bytearray(b"".join(pieces))
-        if self.paused:
-            self.waiting.append(bytes(data))
-        elif not self.closed and self.owner.link_received(data, len(data)):
+        if not self.closed and self.owner.link_received(data, len(data)):
             data[:] = b"?" * len(data)  # it may be reused
 
     def pause_reading(self) -> None:
@@ -242,7 +249,7 @@ class FakeLink:
 
     def _come_on(self) -> None:
         while self.waiting and not self.paused:
-            self.come(self.waiting.pop(0))
+            self._give(bytearray(self.waiting.pop(0)))
 
     def close(self) -> None:
         self.closed = True
@@ -272,8 +279,65 @@ class FakeInProcessServer:
         return link
 
 
+class FakeLinks:
+    """A server in this process that is a new FakeLink for each attempt; those that come while it is down are refused."""
+
+    url = "nats://in.process:4222"
+
+    def __init__(self) -> None:
+        self.links: list[FakeLink] = []
+        self.is_down = False
+        self.info: dict[str, Any] = {}
+        self.refused = 0
+        self._came = asyncio.Event()
+
+    def open_link(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> FakeLink:
+        if self.is_down:
+            self.refused += 1
+            self._came.set()
+            raise ConnectionRefusedError("down")
+        link = FakeLink(outbox)
+        self.links.append(link)
+        loop.call_soon(self._let_in, link)
+        return link
+
+    def _let_in(self, link: FakeLink) -> None:
+        link.answers = True
+        link.come(info(**self.info))
+        self._came.set()
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Return when it is so, and a few turns later; it is looked at whenever the client has tried to connect."""
+        async with asyncio.timeout(10):
+            while not is_so():
+                self._came.clear()
+                await self._came.wait()
+        await turns()
+
+    async def link(self, count: int) -> FakeLink:
+        """Return the link of this number, counted from 1, once it is open."""
+        await self.until(lambda: len(self.links) >= count)
+        return self.links[count - 1]
+
+    def lose(self, error: OSError | None = None) -> None:
+        """The client loses its link."""
+        owner = self.links[-1].owner
+        assert owner is not None
+        owner.link_lost(error)
+
+
+async def linked(**options: Any) -> tuple[midge.Client, FakeLinks]:
+    """A client that connects again when its link is lost; nothing is left to send."""
+    server = FakeLinks()
+    nc = await midge.connect(server, **options)
+    server.links[0].answers = False
+    server.links[0].sent()
+    return nc, server
+
+
 async def opened(**options: Any) -> tuple[midge.Client, FakeLink]:
-    """A client and the link that it is connected by; nothing is left to send."""
+    """A client and the link that it is connected by, its only one; nothing is left to send."""
+    options = {"max_reconnects": 0} | options
     server = FakeInProcessServer()
     server.ready.add_done_callback(lambda ready: let_in(ready.result()))
     nc = await midge.connect(server, **options)

@@ -519,7 +519,7 @@ async def test_a_callback_that_ends_its_subscription_is_not_called_again() -> No
     sub = nc.subscribe("a", callback=callback)
     link.come(msg("a", 1, b"1"), msg("a", 1, b"2"), msg("a", 1, b"3"))
     await turns(10)
-    assert got == [b"1"] and sub.pending == 0 and not nc._connection._tasks
+    assert got == [b"1"] and sub.pending == 0 and not nc._connection.tasks
     await nc.close()
 
 
@@ -534,7 +534,7 @@ async def test_a_callback_with_a_limit_gets_all_that_it_allows() -> None:
     await nc.subscribe("a", callback=callback).unsubscribe(limit=3)
     link.come(*(msg("a", 1, b"%d" % i) for i in range(5)))
     await turns(10)
-    assert got == [b"0", b"1", b"2"] and not nc._connection._tasks
+    assert got == [b"0", b"1", b"2"] and not nc._connection.tasks
     await nc.close()
 
 
@@ -559,8 +559,8 @@ async def test_a_slow_consumer_is_reported_once() -> None:
 
 async def test_drop_old_and_unbounded() -> None:
     nc, link = await opened()
-    sub = nc.subscribe("a", pending_bytes=3, pending_msgs=-1, drop="old")
-    free = nc.subscribe("b", pending_msgs=0, pending_bytes=-1)
+    sub = nc.subscribe("a", pending_bytes=3, pending_msgs=-1, on_full="drop_old")
+    free = nc.subscribe("b", pending_msgs=-1, pending_bytes=-1)
     link.come(*(msg("a", 1, b"%d" % i) + msg("b", 2, b"%d" % i) for i in range(5)))
     assert (sub.dropped, free.dropped, free.pending) == (2, 0, 5)
     assert datas(await sub.next(), await sub.next(), await sub.next()) == [b"2", b"3", b"4"]
@@ -573,7 +573,9 @@ async def test_drop_old_and_unbounded() -> None:
 async def test_limits_that_make_no_sense() -> None:
     nc, link = await opened()
     bad: list[tuple[dict[str, Any], type[Exception]]] = [
-        ({"drop": "both"}, ValueError), ({"pending_msgs": "5"}, TypeError), ({"pending_bytes": 1.5}, TypeError),
+        ({"on_full": "both"}, ValueError), ({"pending_msgs": 0}, ValueError), ({"pending_bytes": -2}, ValueError),
+        ({"max_concurrency": 0}, ValueError), ({"max_concurrency": 2}, ValueError), ({"max_concurrency": "2"}, TypeError),
+        ({"pending_msgs": "5"}, TypeError), ({"pending_bytes": 1.5}, TypeError),
         ({"pending_msgs": None}, TypeError), ({"subject": "a b"}, ValueError), ({"subject": 5}, ValueError), ({"queue": "q q"}, ValueError),
         ({"queue": 5}, ValueError), ({"queue": ""}, ValueError),
     ]  # fmt: skip
@@ -651,7 +653,7 @@ async def test_a_refused_callback_subscription_ends_its_worker() -> None:
     await turns()
     link.come(b"-ERR 'Permissions Violation for Subscription to \"secret\"'\r\n")
     await turns()
-    assert sub.is_closed and not nc._connection._tasks
+    assert sub.is_closed and not nc._connection.tasks
     await nc.close()
 
 

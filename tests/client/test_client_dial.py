@@ -54,6 +54,24 @@ async def test_an_address_that_hangs_costs_a_moment_only(monkeypatch: pytest.Mon
             assert asyncio.get_running_loop().time() - began < 5
 
 
+async def test_nobody_is_connected_to_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who dials a local port that nobody listens on, over and over, is one day given that port as his own."""
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free = listener.getsockname()
+
+    async def sock_connect(sock: socket.socket, target: Any) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(target)
+        await connect(sock, target)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    with pytest.raises(ConnectionRefusedError):
+        await dial(loop, Address(*free))
+    socket.create_server(free).close()
+
+
 async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial_module, "NEXT_ADDRESS_SECONDS", 1000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -124,9 +142,9 @@ async def test_several_servers_are_several_causes() -> None:
         refusing = f"nats://127.0.0.1:{listener.getsockname()[1]}"
     async with FakeServer(locked) as server, FakeServer(locked) as other:
         with pytest.raises(AuthorizationError):
-            await midge.connect([server.url, other.url])
+            await midge.connect([server.url, other.url], randomize=False)
         with pytest.raises(ConnectError) as raised:
-            await midge.connect([refusing, server.url])
+            await midge.connect([refusing, server.url], randomize=False)
     assert not isinstance(raised.value, AuthorizationError)
     assert isinstance(raised.value.__cause__, ExceptionGroup)
     assert [type(error) for error in raised.value.__cause__.exceptions] == [ConnectionRefusedError, AuthorizationError]

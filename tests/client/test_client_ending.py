@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeServer, Peer, info, is_waiting, msg, opened, turns
 
 import midge
-from midge.client import connection as connection_module
+from midge.client import farewell as farewell_module
 from midge.client.session import HIGH_WATER
 from midge.errors import (
     AuthorizationError,
@@ -73,7 +73,7 @@ class Waits:
         """How each ended; all of them have to be done within a few turns."""
         await turns(10)
         assert not [name for name, task in self.tasks.items() if not task.done()]
-        assert self.worker._worker is not None and self.worker._worker.done()
+        assert self.worker._workers and all(worker.done() for worker in self.worker._workers)
         return {name: task.exception() for name, task in self.tasks.items()}
 
 
@@ -127,7 +127,7 @@ async def test_a_lost_connection_ends_every_wait(
         await lose(peer)
 
     async with FakeServer(script) as server:
-        nc = await midge.connect(server.url, error_callback=errors.append)
+        nc = await midge.connect(server.url, error_callback=errors.append, max_reconnects=0)
         waits = Waits(nc)
         go.set()
         results = await asyncio.gather(*waits.tasks.values(), return_exceptions=True)
@@ -290,7 +290,7 @@ async def test_closing_sends_what_was_published(loop_factory: LoopFactory) -> No
 
 
 async def test_closing_gives_up_on_a_server_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
     errors: list[Exception] = []
     nc, link = await opened(error_callback=errors.append)
     link.takes = False
@@ -384,11 +384,11 @@ async def test_closing_stops_callbacks() -> None:
     link.come(msg("a", 1), msg("a", 1))
     await turns()
     await nc.close()
-    assert log == ["begin", "cancelled"] and not nc._connection._tasks
+    assert log == ["begin", "cancelled"] and not nc._connection.tasks
 
 
 async def test_closing_does_not_wait_for_a_callback_that_will_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
     nc, link = await opened()
     go = asyncio.Event()
     tries = 0
@@ -408,7 +408,7 @@ async def test_closing_does_not_wait_for_a_callback_that_will_not_stop(monkeypat
     assert tries == 1
     go.set()
     await turns()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_closing_inside_a_callback() -> None:
@@ -424,7 +424,7 @@ async def test_closing_inside_a_callback() -> None:
     link.come(msg("a", 1, b"1"), msg("a", 1, b"2"))
     await turns(10)
     assert got == [b"1", b"closed"], "and it is not called again"
-    assert nc.is_closed and not nc._connection._tasks
+    assert nc.is_closed and not nc._connection.tasks
 
 
 async def test_closing_inside_two_callbacks_and_outside() -> None:
@@ -438,7 +438,7 @@ async def test_closing_inside_two_callbacks_and_outside() -> None:
     link.come(msg("a", 1), msg("a", 2))
     await turns(1)
     await nc.close()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_closing_inside_the_error_callback() -> None:
@@ -468,7 +468,7 @@ async def test_errors_are_told_before_closing_is_done() -> None:
 
 
 async def test_an_error_callback_that_hangs_does_not_keep_us_from_closing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", SOON)
+    monkeypatch.setattr(farewell_module, "CLOSE_SECONDS", SOON)
 
     async def on_error(error: Exception) -> None:
         await asyncio.get_running_loop().create_future()
@@ -477,7 +477,7 @@ async def test_an_error_callback_that_hangs_does_not_keep_us_from_closing(monkey
     link.come(b"-ERR 'x'\r\n-ERR 'y'\r\n")
     await nc.close()
     await turns()
-    assert not nc._connection._tasks
+    assert not nc._connection.tasks
 
 
 async def test_the_garbage_collector_has_nothing_to_say() -> None:
@@ -549,7 +549,7 @@ async def test_a_drain_delivers_what_is_on_its_way(loop_factory: LoopFactory, to
 async def drain_in_one_go(nc: midge.Client, subs: list[midge.Subscription]) -> None:
     """Drain the subscriptions one by one but so that their UNSUBs come before one PING, as the script has it."""
     connection = nc._connection
-    await connection._driver.ponged(nc._session.stop(list(subs)))
+    await connection.driver.ponged(nc._session.stop(list(subs)))
     await connection.consumers.wait({}, lambda: False)
 
 
@@ -593,7 +593,7 @@ async def test_a_drain_of_a_subscription_times_out() -> None:
     nc, link = await opened(drain_timeout=SOON)
     stuck = asyncio.get_running_loop().create_future()
     unanswered = nc.subscribe("a")
-    with pytest.raises(MidgeTimeoutError, match="drain: nothing came within 0.05 s"):
+    with pytest.raises(MidgeTimeoutError, match="drain: the server did not answer within 0.05 s"):
         await unanswered.drain()
 
     async def callback(message: midge.Message) -> None:
@@ -604,7 +604,7 @@ async def test_a_drain_of_a_subscription_times_out() -> None:
     task = asyncio.ensure_future(busy.drain())
     await turns()
     link.come(b"PONG\r\n" * 2)
-    with pytest.raises(MidgeTimeoutError, match="drain"):
+    with pytest.raises(MidgeTimeoutError, match="drain: callbacks or loops were not done within 0.05 s"):
         await task
     assert nc.is_connected
     stuck.set_result(None)
@@ -853,16 +853,29 @@ async def test_a_drain_times_out_and_closes_all_the_same() -> None:
     task = asyncio.ensure_future(nc.drain())
     await turns()
     link.come(b"PONG\r\n")
-    with pytest.raises(MidgeTimeoutError, match="drain: nothing came within 0.05 s"):
+    with pytest.raises(MidgeTimeoutError, match="drain: callbacks or loops were not done within 0.05 s"):
         await task
     assert nc.is_closed and link.closed and log == ["stopped"]
 
 
 async def test_a_drain_of_a_server_that_does_not_answer_times_out() -> None:
     nc, link = await opened(drain_timeout=SOON)
-    with pytest.raises(MidgeTimeoutError, match="drain"):
+    with pytest.raises(MidgeTimeoutError, match="drain: the server did not answer within 0.05 s"):
         await nc.drain()
     assert nc.is_closed and link.closed
+
+
+async def test_a_drain_that_requests_keep_from_its_end_says_so() -> None:
+    nc, link = await opened(drain_timeout=SOON)
+    request = asyncio.ensure_future(nc.request("svc"))
+    await turns()
+    task = asyncio.ensure_future(nc.drain())
+    await turns()
+    link.come(b"PONG\r\n")
+    with pytest.raises(MidgeTimeoutError, match="drain: requests were not answered within 0.05 s"):
+        await task
+    with pytest.raises(ConnectionClosedError):
+        await request
 
 
 async def test_a_cancelled_drain_closes() -> None:
@@ -904,7 +917,7 @@ async def test_draining_inside_a_callback() -> None:
     link.come(b"PONG\r\n")
     await turns(10)
     assert got == [b"1", b"2", b"3"], "what came for the callback itself is given to it afterwards"
-    assert nc.is_closed and not nc._connection._tasks
+    assert nc.is_closed and not nc._connection.tasks
 
 
 async def test_draining_inside_two_callbacks_and_outside() -> None:
@@ -963,7 +976,7 @@ async def test_draining_a_subscription_inside_its_callback() -> None:
     await turns()
     link.come(msg("a", 1, b"2"), b"PONG\r\n")
     await turns(10)
-    assert got == [b"1", b"2"] and sub.is_closed and not nc._connection._tasks
+    assert got == [b"1", b"2"] and sub.is_closed and not nc._connection.tasks
     await nc.close()
 
 
@@ -994,7 +1007,7 @@ async def test_a_block_whose_body_lost_the_connection_says_so() -> None:
 
     async with FakeServer(script) as server:
         with pytest.raises(ConnectionClosedError, match="the connection was lost"):
-            async with midge.connect(server.url) as nc:
+            async with midge.connect(server.url, max_reconnects=0) as nc:
                 with pytest.raises(MidgeError):
                     await nc.subscribe("a").next()
 
@@ -1086,8 +1099,7 @@ async def test_a_drain_does_not_wait_for_who_waits_for_it(kind: str, drain: Call
             await callback(message)
 
     sub = nc.subscribe("a", callback=callback if kind == "callback" else None)
-    task = sub._worker if kind == "callback" else asyncio.ensure_future(loop())
-    assert task is not None
+    task = sub._workers[0] if kind == "callback" else asyncio.ensure_future(loop())
     await turns()
     link.come(*(msg("a", 1, b"%d" % i) for i in range(3)))
     await pong_twice(link)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from midge.client.credentials import Credentials
 from midge.client.handshake import ServerInfo, connect_line
 from midge.client.options import Options
 from midge.client.servers import Address, parse_servers
@@ -157,17 +158,23 @@ CONNECTS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("options", "url", "fields"), CONNECTS)
-def test_connect(options: dict[str, Any], url: str, fields: dict[str, Any]) -> None:
-    line = connect_line(Options(**options), parse_servers(url)[0], "1", ServerInfo(headers=True))
+async def test_connect(options: dict[str, Any], url: str, fields: dict[str, Any]) -> None:
+    line = await Credentials(Options(**options), "1").connect_line(parse_servers(url)[0], ServerInfo(headers=True))
     assert json.loads(line) == PLAIN | fields
     assert b"\r" not in line and b"\n" not in line
 
 
-def test_connect_in_process() -> None:
-    assert json.loads(connect_line(Options(token="t"), None, "1", ServerInfo(headers=True))) == PLAIN | {"auth_token": "t"}
+async def test_connect_in_process() -> None:
+    line = await Credentials(Options(token="t"), "1").connect_line(None, ServerInfo(headers=True))
+    assert json.loads(line) == PLAIN | {"auth_token": "t"}
+
+
+def test_connect_says_that_the_url_asks_for_tls() -> None:
+    line = connect_line(Options(), parse_servers("tls://h")[0], "1", ServerInfo(headers=True), {})
+    assert json.loads(line) == PLAIN | {"tls_required": True}
 
 
 def test_connect_to_a_server_without_headers() -> None:
     """It would refuse no_responders, whose status travels in a header."""
-    said = json.loads(connect_line(Options(), None, "1", ServerInfo()))
+    said = json.loads(connect_line(Options(), None, "1", ServerInfo(), {}))
     assert said == PLAIN | {"headers": False, "no_responders": False}

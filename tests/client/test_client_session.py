@@ -116,7 +116,7 @@ def test_info_comes_first(line: bytes) -> None:
 def test_a_refusal_may_come_first() -> None:
     session = new_session()
     session.receive_data(b"-ERR 'no'\r\n" + info() + b"-ERR 'maximum connections exceeded'\r\n")
-    assert session.take_events() == [Refused("no"), Greeted(), Refused("maximum connections exceeded")]
+    assert session.take_events() == [Refused("no", 0, 1), Greeted(), Refused("maximum connections exceeded", 0, 1)]
 
 
 GARBAGE = [
@@ -163,8 +163,24 @@ def test_ping_is_answered() -> None:
 def test_err_is_an_event(line: bytes) -> None:
     session = open_session()
     session.receive_data(line)
-    assert session.take_events() == [Refused("Some Thing")]
+    assert session.take_events() == [Refused("Some Thing", 0, 1)]
     assert session.state == SessionState.OPEN
+
+
+def test_a_refusal_says_which_feeds_it_may_be_about() -> None:
+    """Those that were subscribed after the last PING that is answered and before the next."""
+    session = new_session()
+    session.receive_data(info())
+    session.say_connect(b"{}")
+    session.receive_data(b"-ERR 'x'\r\nPONG\r\n-ERR 'x'\r\n")
+    subscribe(session, "a")
+    session.ping()
+    subscribe(session, "b")
+    session.receive_data(b"-ERR 'x'\r\n")
+    session.ping()
+    session.receive_data(b"PONG\r\n-ERR 'x'\r\nPONG\r\n-ERR 'x'\r\n")
+    windows = [(event.first, event.stop) for event in session.take_events() if isinstance(event, Refused)]
+    assert windows == [(0, 0), (0, 1), (0, 2), (2, 3), (3, 3)]
 
 
 def test_pongs_are_counted() -> None:
@@ -280,12 +296,41 @@ def test_names_that_do_not_fit_in_a_line_are_refused() -> None:
     assert session.data_to_send() == b""
 
 
-@pytest.mark.parametrize("data", ["text", None, 5, [1], {}], ids=repr)
-def test_a_payload_is_bytes(data: Any) -> None:
+@pytest.mark.parametrize("data", [None, 5, [1], {}], ids=repr)
+def test_a_payload_is_bytes_or_text(data: Any) -> None:
     session = open_session()
-    with pytest.raises(TypeError, match="a payload is bytes"):
+    with pytest.raises(TypeError, match="a payload is bytes or str"):
         session.publish("a", data, None, None)
     assert session.data_to_send() == b"" and session.counters.out_msgs == 0
+
+
+class Text(str):
+    """A str of an application's own."""
+
+
+@pytest.mark.parametrize("text", ["", "text", "\0", "gr\u00fc\u00dfe", "\U0001f600", Text("own")], ids=ascii)
+def test_text_goes_out_as_utf_8(text: str) -> None:
+    session = open_session()
+    size = len(text.encode())
+    session.publish("a", text, None, None)
+    assert session.data_to_send() == b"PUB a %d\r\n%b\r\n" % (size, text.encode())
+    assert session.counters.out_bytes == size, "bytes are counted, not characters"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udcff"], ids=ascii)
+def test_text_that_is_half_a_surrogate_pair_is_refused(text: str) -> None:
+    """The escape of a byte that is not UTF-8 is one, too: a payload that was bytes has never been text."""
+    session = open_session()
+    with pytest.raises(LocalProtocolError, match=f"half a surrogate pair at {len(text) // 2}"):
+        session.publish("a", text, None, None)
+    assert session.data_to_send() == b"" and session.counters.out_msgs == 0
+
+
+def test_max_payload_counts_the_bytes_of_text() -> None:
+    session = open_session(max_payload=10)
+    session.publish("a", "\u00e4" * 5, None, None)
+    with pytest.raises(MaxPayloadError):
+        session.publish("a", "\u00e4" * 5 + "x", None, None)
 
 
 @pytest.mark.parametrize(
@@ -675,7 +720,7 @@ def test_the_new_message_is_dropped() -> None:
 
 def test_the_oldest_message_is_dropped() -> None:
     session = open_session()
-    feed = subscribe(session, msgs=2, old=True)
+    feed = subscribe(session, msgs=2, on_full="drop_old")
     session.receive_data(b"".join(msg("a", 1, b"%d" % i) for i in range(5)))
     assert session.take_events() == [Slow(feed)]
     assert (feed.received, feed.dropped, feed.buffered) == (5, 3, 2)
@@ -695,7 +740,7 @@ def test_bytes_are_bounded() -> None:
 
 def test_as_many_old_messages_go_as_the_new_one_needs() -> None:
     session = open_session()
-    feed = subscribe(session, size=10, old=True)
+    feed = subscribe(session, size=10, on_full="drop_old")
     session.receive_data(msg("a", 1, b"1") * 10 + msg("a", 1, b"x" * 8))
     assert feed.buffered == 10 and taken(feed) == [b"1", b"1", b"x" * 8]
     assert (feed.dropped, feed.received) == (8, 11)
@@ -703,7 +748,7 @@ def test_as_many_old_messages_go_as_the_new_one_needs() -> None:
 
 def test_a_message_that_never_fits_does_not_drive_out_the_others() -> None:
     session = open_session()
-    feed = subscribe(session, size=10, old=True)
+    feed = subscribe(session, size=10, on_full="drop_old")
     session.receive_data(msg("a", 1, b"kept") + msg("a", 1, b"x" * 11))
     assert taken(feed) == [b"kept"] and feed.dropped == 1
     assert kinds(session) == [Slow]
@@ -713,9 +758,9 @@ def test_bounds_may_change() -> None:
     session = open_session()
     feed = subscribe(session, msgs=1)
     session.receive_data(msg("a", 1, b"1") + msg("a", 1, b"2"))
-    feed.set_limits(0, 0, False)
+    feed.set_limits(-1, -1, "drop_new")
     session.receive_data(msg("a", 1, b"3"))
-    feed.set_limits(1, 0, True)
+    feed.set_limits(1, -1, "drop_old")
     session.receive_data(msg("a", 1, b"4"))
     assert taken(feed) == [b"4"] and feed.dropped == 3
 
@@ -778,7 +823,7 @@ def test_a_request_that_cannot_be_sent_is_not_under_way() -> None:
     with pytest.raises(MaxPayloadError):
         session.request("svc", bytes(11), None, Waiter())
     with pytest.raises(TypeError):
-        session.request("svc", "text", None, Waiter())  # type: ignore[arg-type]
+        session.request("svc", 5, None, Waiter())
     assert session.interest.requests == {}
 
 

@@ -113,7 +113,7 @@ async def test_a_thread_in_debug_mode_does_not_stop_the_client_from_sending() ->
     """``call_soon`` raises there, and nothing may remember that something was scheduled."""
     asyncio.get_running_loop().set_debug(True)
     nc, link = await opened()
-    driver = nc._connection._driver
+    driver = nc._connection.driver
     assert driver is not None
     assert isinstance(await in_thread(driver.schedule), RuntimeError)
     await nc.publish("a")
@@ -269,7 +269,7 @@ async def test_the_other_waits_are_coroutines() -> None:
 
 async def test_an_unclosed_client_says_so_by_name() -> None:
     nc, link = await opened()
-    nc._connection._driver.close()  # type: ignore[union-attr]
+    nc._connection.driver.close()  # type: ignore[union-attr]
     del link
     with pytest.warns(ResourceWarning, match="unclosed client <Client nats://in.process:4222>"):
         del nc

@@ -234,7 +234,7 @@ async def test_a_truncated_connection_is_lost(files: Files) -> None:
 
     async with FakeServer(script) as server:
         errors: list[Exception] = []
-        nc = await midge.connect(server.url, tls=client_context(), error_callback=errors.append)
+        nc = await midge.connect(server.url, tls=client_context(), error_callback=errors.append, max_reconnects=0)
         with pytest.raises(midge.ConnectionClosedError) as raised:
             await nc.flush()
         assert isinstance(raised.value.__cause__, TLSError) and "cut" in str(raised.value.__cause__)

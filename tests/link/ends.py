@@ -15,6 +15,8 @@ from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
 from midge.link.tls import TlsLink
+from midge.link.upgrade import ClientUpgrade, ServerUpgrade, Upgrade
+from midge.link.websocket import WebSocketLink
 from midge.wire.outbox import Outbox
 
 try:
@@ -113,9 +115,10 @@ class Owner:
 
 
 async def ready(*owners: Owner) -> None:
-    """Wait until what is sent now is on its way at once: over TLS, for the handshake."""
+    """Wait until what is sent now is on its way at once: over TLS, for the handshake; over a WebSocket, for the upgrade."""
     for owner in owners:
         await owner.until(lambda: getattr(owner.link, "secured", True))
+        await owner.until(lambda: not (isinstance(owner.link, WebSocketLink) and owner.link.blocked))
 
 
 async def settle() -> None:
@@ -189,6 +192,32 @@ def joined_tls(new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadi
     loop = asyncio.get_running_loop()
     near, far = socket.socketpair()
     return started(tls_end(new(loop), near, server=False), tls_end(new(loop), far, server=True))
+
+
+def upgrades(compress: bool) -> tuple[ClientUpgrade, ServerUpgrade]:
+    return ClientUpgrade("localhost", 80, False, "/", (), compress), ServerUpgrade(compress)
+
+
+def websocket_end(readiness: Readiness, inner: Link, inner_outbox: Outbox, upgrade: Upgrade) -> Owner:
+    outbox = Outbox()
+    return Owner(WebSocketLink(readiness, outbox, inner, inner_outbox, upgrade), outbox, readiness)
+
+
+def joined_websockets(
+    new: Callable[[asyncio.AbstractEventLoop], Readiness] = LoopReadiness, compress: bool = False, below: str = "sockets"
+) -> tuple[Owner, ...]:
+    """Two started ends of a WebSocket, over sockets, TLS or in memory; their upgrade is yet to come. The first is the client's."""
+    one, two = new(asyncio.get_running_loop()), new(asyncio.get_running_loop())
+    if below == "memory":
+        inner = memory_pair(one, two)
+    else:
+        near, far = socket.socketpair()
+        if below == "tls":
+            inner = tls_end(one, near, server=False), tls_end(two, far, server=True)
+        else:
+            inner = socket_end(one, near), socket_end(two, far)
+    ends = [websocket_end(end.readiness, end.link, end.outbox, upgrade) for end, upgrade in zip(inner, upgrades(compress))]
+    return started(*ends)
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

@@ -10,7 +10,19 @@ from functools import partial
 from typing import Any
 
 import pytest
-from ends import LOOPS, Owner, joined_memory, joined_sockets, joined_tls, loop_name, pattern, ready, run_in, settle
+from ends import (
+    LOOPS,
+    Owner,
+    joined_memory,
+    joined_sockets,
+    joined_tls,
+    joined_websockets,
+    loop_name,
+    pattern,
+    ready,
+    run_in,
+    settle,
+)  # fmt: skip
 
 from midge.link.memory import UNDER_WAY
 from midge.link.reactor import Reactor
@@ -24,6 +36,12 @@ JOINED: dict[str, Joined] = {
     "sockets-reactor": partial(joined_sockets, Reactor),
     "tls": joined_tls,
     "tls-reactor": partial(joined_tls, Reactor),
+    "websockets": joined_websockets,
+    "websockets-reactor": partial(joined_websockets, Reactor),
+    "websockets-memory": partial(joined_websockets, below="memory"),
+    "websockets-tls": partial(joined_websockets, below="tls"),
+    "websockets-deflated": partial(joined_websockets, compress=True),
+    "websockets-deflated-reactor": partial(joined_websockets, Reactor, compress=True),
 }
 
 

@@ -518,7 +518,7 @@ def test_a_client_of_the_same_process_hears_of_the_end() -> None:
                 server.__enter__()
             else:
                 await server.start()
-            nc = await midge.connect(server)
+            nc = await midge.connect(server, max_reconnects=0)
             sub = await nc.subscribe("a")
             waiting = asyncio.ensure_future(sub.next(timeout=None))
             await asyncio.sleep(0)

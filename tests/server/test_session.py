@@ -435,6 +435,33 @@ def test_a_long_line_is_not_logged(log: pytest.LogCaptureFixture) -> None:
     assert log.text.count("maximum control line exceeded") == 2 and "s3cret" not in log.text
 
 
+def errors(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message.partition("cid:1 - ")[2] for record in log.records if record.levelno == logging.ERROR]
+
+
+def test_a_client_that_is_refused_all_the_time_does_not_fill_the_log(log: pytest.LogCaptureFixture) -> None:
+    client = new_client(new_hub(max_subscriptions=1), b"SUB a 1\r\n")
+    refused = [b"SUB b 2\r\n", b"SUB c _sys_ 3\r\n", b"PUB $NRG.x 0\r\n\r\n", b"PUB a _R_.x 0\r\n\r\n"]
+    client.say(b"".join(refused) * 1000, now=5.0)
+    assert len(errors(log)) == 10, "it was a line for each"
+    assert client.heard().count(b"-ERR") == 4000, "it is told of all"
+    client.say(refused[2], now=5.9)
+    assert len(errors(log)) == 10
+    client.say(refused[0] * 2, now=6.1)
+    assert errors(log)[10:] == ["3991 more refusals", "maximum subscriptions exceeded", "maximum subscriptions exceeded"]
+    client.say(refused[0] * 15, now=6.2)
+    client.session.close("test")
+    assert errors(log)[-1] == "7 more refusals"
+
+
+def test_a_client_that_is_not_refused_more_than_a_few_times_is_logged_in_full(log: pytest.LogCaptureFixture) -> None:
+    client = new_client(new_hub(max_subscriptions=1), b"SUB a 1\r\n")
+    for now in range(100):
+        client.say(b"SUB b 2\r\n", now=now / 10)
+    client.session.close("test")
+    assert errors(log) == ["maximum subscriptions exceeded"] * 100
+
+
 def test_what_else_is_logged(log: pytest.LogCaptureFixture) -> None:
     hub = new_hub(max_subscriptions=1, max_connections=1)
     client = new_client(hub, b"SUB a 1\r\n")

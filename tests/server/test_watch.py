@@ -1,6 +1,7 @@
 """server.watch: who is told of interest, when, and what callbacks may do."""
 
 import pytest
+from hubs import Client, new_hub
 
 from midge.server.peer import CLIENT, Peer
 from midge.server.sublist import Sublist, Subscription
@@ -133,22 +134,7 @@ def test_nobody_is_told_within_a_routing_pass() -> None:
     assert not subjects.unsettled
 
 
-def test_what_a_callback_raises_comes_out_and_the_others_are_told_by_the_next() -> None:
-    subjects, told = Sublist(), []
-
-    def fail(interested: bool) -> None:
-        raise OSError("a bug")
-
-    subjects.watch(b"a", fail)
-    subjects.watch(b"a", told.append)
-    with pytest.raises(OSError):
-        subscribe(subjects, b"a")
-    assert subjects.count == 1 and subjects.unsettled and told == []
-    subscribe(subjects, b"other")
-    assert told == [True] and not subjects.unsettled
-
-
-def test_a_failure_after_a_callback_that_changed_something_is_not_forgotten() -> None:
+def test_a_callback_that_fails_is_logged_and_the_others_are_told(caplog: pytest.LogCaptureFixture) -> None:
     subjects, told = Sublist(), []
 
     def fail(interested: bool) -> None:
@@ -158,11 +144,44 @@ def test_a_failure_after_a_callback_that_changed_something_is_not_forgotten() ->
     subjects.watch(b"a", fail)
     subjects.watch(b"a", told.append)
     subjects.watch(b"b", lambda interested: told.append(("b", interested)))
-    with pytest.raises(OSError):
+    sub = subscribe(subjects, b"a")
+    assert (subjects.count, subjects.unsettled) == (2, False) and sorted(told, key=str) == [("b", True), True]
+    assert subjects.remove(sub) and told[-1] is False
+    assert [(record.levelname, record.message) for record in caplog.records] == [("ERROR", "internal error in a watch")] * 2
+    assert "OSError: a bug" in caplog.text
+
+
+def test_a_client_ends_although_a_watch_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Its subscriptions are taken out one by one, and each may be the last that somebody watched."""
+    hub = new_hub()
+    session = Client(hub).session
+
+    def fail(interested: bool) -> None:
+        raise LookupError("a bug")
+
+    for subject in (b"a", b"b"):
+        hub.account.sublist.watch(subject, fail)
+    session.receive_data(b"SUB a 1\r\nSUB b 2\r\nPING\r\n", 0.0)
+    assert b"PONG" in session.data_to_send() and session.closing is None
+    session.close("test")
+    assert session.subs == {} and hub.account.sublist.count == 0 and not hub.sessions
+    assert len(caplog.records) == 4
+
+
+def test_an_interrupt_comes_out_and_the_others_are_told_by_the_next() -> None:
+    subjects, told = Sublist(), []
+
+    def interrupt(interested: bool) -> None:
+        subscribe(subjects, b"b")
+        raise KeyboardInterrupt
+
+    subjects.watch(b"a", interrupt)
+    subjects.watch(b"a", told.append)
+    with pytest.raises(KeyboardInterrupt):
         subscribe(subjects, b"a")
-    assert subjects.unsettled and told == []
+    assert subjects.count == 2 and subjects.unsettled and told == []
     subjects.settle()
-    assert not subjects.unsettled and sorted(told, key=str) == [("b", True), True]
+    assert told == [True] and not subjects.unsettled
 
 
 def test_a_storm_costs_one_entry() -> None:

@@ -14,6 +14,22 @@ def on_error(error: Exception) -> None:
     print(error)
 
 
+async def on_event(event: midge.events.Event) -> None:
+    match event:
+        case midge.events.SlowConsumer(subject, sid, dropped):
+            print(subject, sid, dropped)
+        case midge.events.Closed(error):
+            assert_type(error, BaseException | None)
+        case _:
+            assert_type(event.kind, str)
+
+
+async def listen(nc: midge.Client) -> None:
+    async for event in nc.events():
+        assert_type(event, midge.events.Event)
+        await on_event(event)
+
+
 def count(message: midge.Message) -> None:
     print(message.subject)
 
@@ -53,14 +69,16 @@ def name(message: midge.Message) -> str:
 
 
 async def main() -> None:
-    async with midge.Server(port=0) as server, midge.connect(server, name="typed", error_callback=on_error) as nc:
+    async with midge.Server(port=0) as server, midge.connect(server, name="typed", error_callback=on_error, event_callback=on_event) as nc:
+        listening = asyncio.create_task(listen(nc))
+        assert_type(nc.last_error, Exception | None)
         assert_type(nc, midge.Client)
-        sub = await nc.subscribe("a", queue="q", drop="old")
+        sub = await nc.subscribe("a", queue="q", on_full="drop_old")
         assert_type(sub, midge.Subscription)
         await nc.subscribe("b", callback=count)
-        await nc.subscribe("math.double", callback=double)
+        await nc.subscribe("math.double", callback=double, max_concurrency=4)
         await nc.publish("a", b"1", headers={"Trace": "1"})
-        nc.publish("a", b"2", headers=[("a", "1"), ("a", "2")])
+        nc.publish("a", "2", headers=[("a", "1"), ("a", "2")])
         assert_type(await sub.next(timeout=1.0), midge.Message)
         async for message in sub:
             assert_type(message, midge.Message)
@@ -70,14 +88,20 @@ async def main() -> None:
         assert_type(answer.data, bytes)
         assert_type(answer.reply, str)
         assert_type(answer.status, int | None)
+        async for reply in nc.request_many("math.double", "21", timeout=2.0, max_msgs=1, sentinel=lambda last: last.data == b"0"):
+            assert_type(reply, midge.Message)
+        async with nc.request_many("math.double", b"21", stall=0.1, sentinel=None) as replies:
+            assert_type(replies, midge.Replies)
+            print([reply.size async for reply in replies], replies.reason)
         assert_type(await nc.rtt(), float)
+    await listening
 
 
 def wrong(nc: midge.Client, message: midge.Message) -> Iterator[object]:
     """Never called."""
-    yield nc.publish("a", "text")  # error
+    yield nc.publish("a", 7)  # error
     yield nc.subscribe("a", "queue")  # error
-    yield nc.subscribe("a", drop="newest")  # error
+    yield nc.subscribe("a", on_full="newest")  # error
     yield midge.Message("a", None)  # error
     yield midge.Message(b"a")  # error
     message.data = b""  # error

@@ -38,3 +38,7 @@ def put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_
 
 def put_number(bytearray out, Py_ssize_t at, Py_ssize_t value):
     return octets.put_number(out, at, value)
+
+
+def put_masked(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes key):
+    return octets.put_masked(out, at, buf, start, stop, key)

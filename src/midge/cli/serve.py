@@ -54,25 +54,29 @@ Usage: midge serve [options]
 
 Server Options:
     -a, --addr, --net <host>         Bind to host address (default: 0.0.0.0)
-    -p, --port <port>                Use port for clients (default: 4222; -1 takes a free one)
+    -p, --port <port>                Use port for clients
+                                     (default: 4222; -1 takes a free one)
     -n, --name
         --server_name <server_name>  Server name (default: auto)
     -P, --pid <file>                 File to store PID
-        --ports_file_dir <dir>       Creates a ports file in the specified directory (nats-server_<pid>.ports)
+        --ports_file_dir <dir>       Creates a ports file in the specified
+                                     directory (nats-server_<pid>.ports)
 
 Logging Options:
-    -l, --log <file>                 File to redirect log output (SIGUSR1 opens it anew)
+    -l, --log <file>                 File to redirect log output
+                                     (SIGUSR1 opens it anew)
     -T, --logtime                    Timestamp log entries (default: true)
-        --logtime_utc                Timestamps in UTC instead of local timezone (default: false)
+        --logtime_utc                Timestamps in UTC instead of local
+                                     timezone (default: false)
     -D, --debug                      Enable debugging output
     -V, --trace                      Trace the raw protocol
-    -VV                              The same: there is no system account to trace
+    -VV                              The same: there is no system account
     -DV, -DVV                        Debug and trace
 
 Authorization Options:
         --user <user>                User required for connections
         --pass <password>            Password required for connections
-        --auth <token>               Authorization token required for connections
+        --auth <token>               Token required for connections
 
 Common Options:
     -h, --help                       Show this message

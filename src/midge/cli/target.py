@@ -1,7 +1,7 @@
 """The server that a command talks to: the options every such command has, and the connection they make.
 
 The environment variables are those of the ``nats`` command. A password or a token belongs there rather than on the command line,
-which other users of the machine can read.
+which other users of the machine can read; a seed or a JWT belongs into a file.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import midge
 from midge.client.client import Connecting
-from midge.errors import MidgeError
+from midge.client.events import Disconnected, Event, Reconnected
+from midge.client.options import ErrorCallback
+from midge.errors import DisconnectedError, MidgeError
 from midge.server.server import Server
 from midge.server.thread import new_event_loop
 
@@ -26,6 +29,7 @@ __all__ = ["Target", "run_async", "target_options"]
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
+_FILE = click.Path(path_type=Path)  # that it can be read is found out at each attempt
 
 
 class Seconds(click.FloatRange):
@@ -46,19 +50,31 @@ class Target:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    creds: Path | None = None
+    nkey: Path | None = None
     timeout: float = DEFAULT_TIMEOUT
     errors: list[Exception] = field(default_factory=list)
 
-    def connect(self, name: str, on_error: Callable[[Exception], object] | None = None) -> Connecting:
-        """Return a connection to await or to enter; errors without a caller go to ``on_error``, or to ``errors``.
+    def connect(self, name: str, on_error: ErrorCallback | None = None) -> Connecting:
+        """Return a connection to await or to enter, which ends where its server goes away.
+
+        Errors without a caller go to ``on_error``, or to ``errors``.
 
         Raises:
             MidgeError: an option makes no sense.
         """
+        return self._connect(name, on_error or self.errors.append, max_reconnects=0)
+
+    def connect_for_good(self, name: str) -> Connecting:
+        """Return a connection that outlives its server: it connects again, and says so on stderr. Otherwise as ``connect``."""
 
         def report(error: Exception) -> None:
-            (on_error or self.errors.append)(error)
+            if not isinstance(error, DisconnectedError):  # it is said as an event, and need not be the end of anything
+                self.errors.append(error)
 
+        return self._connect(name, report, event_callback=_tell)
+
+    def _connect(self, name: str, report: ErrorCallback, **options: Any) -> Connecting:
         try:
             return midge.connect(
                 self.server,
@@ -66,8 +82,11 @@ class Target:
                 user=self.user,
                 password=self.password,
                 token=self.token,
+                creds=self.creds,
+                nkey_seed=self.nkey,
                 timeout=self.timeout,
                 error_callback=report,
+                **options,
             )
         except ValueError as error:
             raise MidgeError(str(error)) from error
@@ -78,12 +97,21 @@ class Target:
             raise self.errors[0]
 
 
+def _tell(event: Event) -> None:
+    """Say that the server went away or is back."""
+    if isinstance(event, Disconnected):
+        click.echo(f"Disconnected from {event.url}: {event.error}", err=True)
+    elif isinstance(event, Reconnected):
+        click.echo(f"Connected again to {event.url}", err=True)
+
+
 def target_options(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the options of a Target, and the Target as its first argument."""
 
     @wraps(command)
-    def wrapper(*args: Any, server: str, user: str | None, password: str | None, token: str | None, timeout: float, **kwargs: Any) -> T:
-        return command(Target(server, user, password, token, timeout), *args, **kwargs)
+    def wrapper(*args: Any, **kwargs: Any) -> T:
+        given = {name: kwargs.pop(name) for name in ("server", "user", "password", "token", "creds", "nkey", "timeout")}
+        return command(Target(**given), *args, **kwargs)
 
     options = [
         click.option(
@@ -92,6 +120,8 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--user", envvar="NATS_USER", help="The user's name. [env: NATS_USER]"),
         click.option("--password", envvar="NATS_PASSWORD", help="The user's password. [env: NATS_PASSWORD]"),
         click.option("--token", envvar="NATS_TOKEN", help="An authorization token. [env: NATS_TOKEN]"),
+        click.option("--creds", metavar="FILE", type=_FILE, envvar="NATS_CREDS", help="A creds file: JWT and seed. [env: NATS_CREDS]"),
+        click.option("--nkey", metavar="FILE", type=_FILE, envvar="NATS_NKEY", help="A file with a user's nkey seed. [env: NATS_NKEY]"),
         click.option(
             "--timeout",
             metavar="SECONDS",

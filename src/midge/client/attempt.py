@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
 
 from midge.client.dial import dial
@@ -19,11 +19,11 @@ from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.states import Greeted, Happening, Opened, Refused
 from midge.client.tls import Security
+from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     AuthorizationError,
     ConnectAuthorizationError,
     ConnectError,
-    LocalProtocolError,
     MidgeTimeoutError,
     RemoteProtocolError,
     ServerError,
@@ -56,7 +56,8 @@ class Attempt:
         server: what to connect to.
         session: a new session; the attempt opens it.
         security: what TLS there is to be.
-        connect_line: makes the JSON of CONNECT from what the server said of itself.
+        websocket: what to ask for where the server is reached by a WebSocket.
+        connect_line: makes the JSON of CONNECT from what the server said of itself; it may ask the application for credentials.
         timeout: seconds for everything.
 
     Attributes:
@@ -65,7 +66,7 @@ class Attempt:
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, security: Security,
-        connect_line: Callable[[ServerInfo], bytes], timeout: float | None,
+        websocket: WebSocketRequest | None, connect_line: Callable[[ServerInfo], Awaitable[bytes]], timeout: float | None,
     ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
@@ -74,6 +75,7 @@ class Attempt:
         self._security = security
         self._context: ssl.SSLContext | None = None
         self._plain: SocketLink | None = None  # what may still have to be encrypted
+        self._websocket = websocket
         self._connect_line = connect_line
         self._timeout = timeout
         self._driver = Driver(loop, session, self)
@@ -93,7 +95,7 @@ class Attempt:
                 self._driver.start(await self._dial())
                 await self._greeted
                 await self._secure()
-                self._session.say_connect(self._connect_line(self._session.info))
+                self._session.say_connect(await self._connect_line(self._session.info))
                 self._driver.schedule()
                 await self._opened
             if self._cause is not None:  # opened and lost in the same turn of the loop
@@ -109,27 +111,34 @@ class Attempt:
         return self._driver
 
     async def _dial(self) -> Link:
-        outbox = self._session.outbox
         if not isinstance(self._server, Address):
-            return self._server.open_link(self._loop, outbox)
-        if self._server.is_websocket:
-            raise LocalProtocolError(f"{self._server.scheme}:// is not supported yet, only nats:// and tls://")
+            return self._server.open_link(self._loop, self._session.outbox)
+        upgrade = None if self._websocket is None else await self._websocket.upgrade(self._security.is_wanted)
         if self._security.is_wanted:
             self._context = await self._security.context()  # while the server does not wait for us yet
         sock = await dial(self._loop, self._server)
         try:
-            if self._context is not None and self._security.comes_first:
-                return self._encrypted(sock, self._context)
-            self._plain = SocketLink(LoopReadiness(self._loop), None, sock, outbox)
+            if self._websocket is not None and upgrade is not None:
+                inner = Outbox()
+                return self._websocket.link(self._loop, self._session, self._carrier(sock, inner), inner, upgrade)
+            return self._carrier(sock, self._session.outbox)
         except (OSError, TLSError):  # gone already: the socket's options cannot be set
             sock.close()
             raise
-        return self._plain
+
+    def _carrier(self, sock: socket.socket, outbox: Outbox) -> Link:
+        """Return the link that is on the socket itself."""
+        if self._context is not None and self._security.comes_first:
+            return self._encrypted(sock, outbox, self._context)
+        link = SocketLink(LoopReadiness(self._loop), None, sock, outbox)
+        if self._websocket is None:
+            self._plain = link
+        return link
 
     async def _secure(self) -> None:
         """Encrypt the link, unless it is encrypted or need not be."""
         plain = self._plain
-        if plain is None and self._context is not None:
+        if self._websocket is not None or (plain is None and self._context is not None):
             return
         if not self._security.is_needed(self._session.info) or plain is None:
             return
@@ -138,7 +147,7 @@ class Attempt:
         sock = plain.detach()  # before anything is awaited: nothing more is read that is not encrypted
         try:
             context = self._context or await self._security.context()
-            link = self._encrypted(sock, context)
+            link = self._encrypted(sock, self._session.outbox, context)
         except BaseException:
             sock.close()
             raise
@@ -148,10 +157,10 @@ class Attempt:
         if self._cause is not None:
             raise self._cause
 
-    def _encrypted(self, sock: socket.socket, context: ssl.SSLContext) -> TlsLink:
+    def _encrypted(self, sock: socket.socket, outbox: Outbox, context: ssl.SSLContext) -> TlsLink:
         name = self._security.server_name
         try:
-            return TlsLink(LoopReadiness(self._loop), None, sock, self._session.outbox, context, server_hostname=name)
+            return TlsLink(LoopReadiness(self._loop), None, sock, outbox, context, server_hostname=name)
         except ValueError as error:  # a name that no certificate can be for
             raise TLSError(f"{name}: {error}") from error
 

@@ -1,11 +1,12 @@
 """A client's connection: what it is, what happens to it, and what comes of that.
 
-TABLE says for every state and event which state follows and what is done, in order; ``happen`` looks it up. A connection ends in one
-of its rows: lost, drained or closed (``states`` has the words). It has a Driver while it is open, and for a moment after it was
-closed, to send what is left. What outlives a driver is its Interest, its Counters, and the Subscriptions.
+TABLE says for every state and event which state follows and what is done, in order; ``happen`` looks it up. A connection lives through
+many links: it has a Driver while there is one, and for a moment after it was closed, to send what is left; between two, a Backlog takes
+what is published, and its Search looks for the next. It ends in one row of the table: given up, drained or closed (``states``
+has the words, ``farewell`` how the last two go). What outlives a driver is its Interest, its Counters, and the Subscriptions.
 
-Waits that end: whoever waits does so in the driver (PONGs, room), in ``_requests``, in ``consumers`` or in a subscription, and the step
-``_end_waits`` ends all of them.
+Waits that end: whoever waits does so in the driver (PONGs, room), for a link (``changed``), in ``requests``, in ``consumers`` or in a
+subscription, and the step ``_end_waits`` ends all of them.
 
 A client belongs to one event loop and its thread: its ``home``, which refuses others.
 """
@@ -13,46 +14,50 @@ A client belongs to one event loop and its thread: its ``home``, which refuses o
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
-from midge.client import states
-from midge.client.attempt import Attempt, connect_error
-from midge.client.driver import Driver
+from midge.client import events, states
+from midge.client.attempt import Attempt
+from midge.client.backlog import Backlog
+from midge.client.consumers import Consumers
+from midge.client.credentials import Credentials
+from midge.client.driver import Driver, Progress
 from midge.client.encoder import PublishEncoder
-from midge.client.handshake import connect_line
+from midge.client.exchange import Exchange
+from midge.client.farewell import Farewell
+from midge.client.handshake import ServerInfo
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
-from midge.client.options import Options, check_timeout
-from midge.client.refusals import read_refusal
+from midge.client.migration import Migration
+from midge.client.options import Options
+from midge.client.pool import Server, ServerPool
+from midge.client.refusals import Concern, Refusal, read_refusal
 from midge.client.reporter import Reporter
-from midge.client.requests import Request, Requests
+from midge.client.requests import Requests
 from midge.client.room import READY, Answer, Room, Turn
-from midge.client.servers import Address, ServerPool
+from midge.client.search import Search
+from midge.client.servers import Address
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
 from midge.client.states import Event, Happening, State
-from midge.client.subscription import Consumer, Consumers, Subscription
+from midge.client.subscription import Subscription
+from midge.client.suspects import Suspects
 from midge.client.tls import Security
+from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
-    MidgeError,
-    MidgeTimeoutError,
-    NoRespondersError,
-    PermissionsViolationError,
+    DisconnectedError,
+    MalformedMessageError,
     ServerError,
     SlowConsumerError,
+    TooManySubscriptionsError,
 )
-from midge.message import Message
+from midge.wire.frames import half_sent
 
 __all__ = ["Connection"]
-
-log = logging.getLogger("midge.client")
-
-CLOSE_SECONDS = 2.0  # how long ``close`` waits for the kernel to take what was published before, and then for callbacks to end
-NO_RESPONDERS = 503
 
 
 class Row(NamedTuple):
@@ -72,7 +77,11 @@ class Connection:
         version: our version, for CONNECT.
 
     Attributes:
-        session: the driver's; before there is a driver, one that refuses everything.
+        session: the driver's; between two drivers one that waits, before the first one that refuses everything.
+        driver: None between two links; then there is a backlog.
+        changed: those who wait for a link, or the end.
+        address: the URL of the server that there is a link to, "" between two links.
+        reconnects: links after the first.
         home: the thread and process that may use it, and the publisher that messages answer through. Set before ``open``.
     """
 
@@ -80,69 +89,104 @@ class Connection:
 
     def __init__(self, options: Options, pool: ServerPool, inbox: str, version: str) -> None:
         self.options = options
+        self.pool = pool
         self.state = State.CONNECTING
         self.address = ""
         self.interest = Interest(inbox)
         self.counters = Counters()
         self.consumers = Consumers()
-        self._pool = pool
-        self._version = version
-        self._encoder = PublishEncoder(options.outbound_limit)
-        self.session = Session(self.interest, self._encoder, self.counters, None)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._driver: Driver | None = None
-        self._attempt: Attempt | None = None
-        self._requests: Requests | None = None
+        self.session = Session(self.interest, PublishEncoder(options.outbound_limit), self.counters, None)
+        self.driver: Driver | None = None
+        self.changed = Progress()
+        self.requests: Requests | None = None
+        self.reconnects = 0
+        self.was_connected = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.suspects = Suspects(self.interest)
+        self.reporter = Reporter(options.error_callback, options.event_callback, self.run)
+        self.exchange = Exchange(self)
+        self.farewell = Farewell(self)
+        self.search = Search(self)
+        self.migration = Migration(self)
+        self.backlog: Backlog | None = None
+        self._credentials = Credentials(options, version)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
-        self._drained: asyncio.Future[str] | None = None
-        self._closed: asyncio.Future[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reporter = Reporter(options.error_callback, self.run)
 
-    # Connecting
+    # Links
 
     async def open(self) -> None:
-        """Connect to the first server that lets us in.
-
-        Raises:
-            ConnectError: none did; it says why, for each. ConnectAuthorizationError, where all refused our credentials.
-            RuntimeError: this has succeeded before, or is under way.
-        """
-        if self.state is not State.CONNECTING or self._attempt is not None:
+        """Connect for the first time; see ``Search.open``."""
+        if self.state is not State.CONNECTING:
             raise RuntimeError("connected already: call connect() again for another connection")
-        loop = self._loop = asyncio.get_running_loop()
-        try:
-            for server in self._pool.candidates():
-                session = Session(self.interest, self._encoder, self.counters, self.home.publisher)
-                line = partial(connect_line, self.options, server if isinstance(server, Address) else None, self._version)
-                security = Security(self.options.tls, server if isinstance(server, Address) else None)
-                self._attempt = Attempt(loop, server, session, security, line, self.options.timeout)
-                try:
-                    driver = await self._attempt.run()
-                except (OSError, MidgeError) as error:
-                    self._pool.note_refusal(server, error)
-                else:
-                    self._pool.note_success(server)
-                    self._take_driver(driver, server.url, self._attempt.refusal)
-                    return
-        finally:
-            self._attempt = None
-        raise connect_error(self._pool.refusals())
+        self.loop = asyncio.get_running_loop()
+        await self.search.open()
 
-    def _take_driver(self, driver: Driver, address: str, refusal: ServerError | None) -> None:
-        self.address = address
-        self._driver = driver
+    def new_attempt(self, server: Server) -> Attempt:
+        """Return an attempt to reach a server, with a session of its own."""
+        assert self.loop is not None
+        address = server.address if isinstance(server.address, Address) else None
+        session = Session(self.interest, PublishEncoder(self.options.outbound_limit), self.counters, self.home.publisher)
+        line = partial(self._credentials.connect_line, address)
+        security = Security(self.options.tls, address)
+        websocket = WebSocketRequest(self.options, address) if address is not None and address.is_websocket else None
+        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout)
+
+    def take_driver(self, driver: Driver, refusal: ServerError | None) -> None:
+        """An attempt to reach what is now the pool's current server has succeeded."""
+        assert self.pool.current is not None
+        self.address = self.pool.current.url
+        self.driver = driver
+        self._last_refusal = driver.chunks, refusal
         self.happen(Event.OPENED)
         if refusal is not None:
-            self._last_refusal = driver.chunks, refusal
             self.report(refusal)
+
+    def is_searching(self) -> bool:
+        """True while there is no link, and there shall be one."""
+        return self.driver is None and self.state is not State.CLOSED
+
+    async def reconnect(self) -> None:
+        """Let go of the link, if there is one, and connect again at once; return when that has succeeded.
+
+        Raises:
+            ConnectionClosedError: the connection is closed or draining, or no server lets us in any more.
+        """
+        self.home.check()
+        self.refuse_closed()
+        if self.state is State.DRAINING:
+            raise ConnectionDrainingError()
+        self.search.hurry()
+        if self.driver is not None:
+            self.happen(Event.LOST)
+        await self.linked()
+
+    async def linked(self) -> Driver:
+        """Return the driver, when there is one.
+
+        Raises:
+            ConnectionClosedError: the connection is closed.
+        """
+        while self.is_searching():
+            await self.changed.wait()
+        self.refuse_closed()
+        assert self.driver is not None
+        return self.driver
+
+    def last_info(self) -> ServerInfo | None:
+        """Return what the last server said of itself, None where there was none."""
+        info: ServerInfo = self.session.info
+        return info if self.was_connected else None
 
     # What the application says
 
     def make_room(self, waiting: int) -> Answer:
         """A publish has left ``waiting`` bytes in the outbox: arrange for sending; return what the publisher is to await."""
-        driver = self._driver
-        assert driver is not None
+        driver = self.driver
+        if driver is None:
+            assert self.backlog is not None
+            return self.backlog.make_room(self.wait_for_room)
         driver.schedule()
         if waiting < FLUSH_AT:
             return READY
@@ -150,20 +194,30 @@ class Connection:
         return Turn() if len(self.session.outbox) < HIGH_WATER else Room(self.wait_for_room)
 
     async def wait_for_room(self) -> None:
-        """Return when the outbox is no longer too full.
+        """Return when the outbox, or the backlog, is no longer too full.
 
         Raises:
-            ConnectionClosedError: the connection is closed, or was lost meanwhile.
+            ConnectionClosedError: the connection is closed meanwhile.
         """
-        driver = self._driver
-        if driver is not None:
-            driver.flush()
-            while len(self.session.outbox) >= HIGH_WATER and self.state is not State.CLOSED:
+        while self.state is not State.CLOSED:
+            driver = self.driver
+            if driver is not None:
+                driver.flush()
+                if len(self.session.outbox) < HIGH_WATER:
+                    return
                 await driver.progress.wait()
-        self._refuse_closed()
+            elif self.backlog is not None and self.backlog.is_full():
+                await self.changed.wait()
+            else:
+                return
+        self.refuse_closed()
+
+    def is_full(self) -> bool:
+        """True if who publishes more should wait for room."""
+        return len(self.session.outbox) >= HIGH_WATER if self.backlog is None else self.backlog.is_full()
 
     def subscribe(self, feed: Feed) -> None:
-        """Subscribe a feed.
+        """Subscribe a feed. Between two links, the next server will be told.
 
         Raises:
             ConnectionClosedError: the connection is closed or draining.
@@ -172,197 +226,63 @@ class Connection:
         if self.state is State.DRAINING:
             raise ConnectionDrainingError()
         self.session.subscribe(feed)
-        self._live_driver().schedule()
+        self.settle()
 
     def unsubscribe(self, feed: Feed, limit: int = 0) -> None:
         """Unsubscribe a feed, at once or after limit messages in all."""
         self.home.check()
         self.session.unsubscribe(feed, limit)
-        if self._driver is not None:
-            self._driver.take_events()
-            self._driver.schedule()
+        self.settle()
 
-    async def flush(self, timeout: float | None) -> None:
-        """Return when the server has answered a PING sent now: it has seen everything before it.
+    def go_on(self) -> None:
+        """A subscription that held the connection has room again."""
+        if self.driver is not None:
+            self.driver.go_on()
 
-        Raises:
-            MidgeTimeoutError: it does not answer in time.
-            ConnectionClosedError: the connection is closed, or was lost meanwhile.
-        """
-        self.home.check()
-        check_timeout(timeout)
-        number = self.session.ping()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._live_driver().ponged(number)
-        except TimeoutError:
-            raise MidgeTimeoutError("PONG", timeout) from None
-
-    async def request(self, subject: str, data: Any, timeout: float | None, headers: Any) -> Message:
-        """Publish a request and return the answer; see ``Client.request``."""
-        self.home.check()
-        if timeout is not None:
-            check_timeout(timeout)
-        loop, driver, requests, session = self._loop, self._driver, self._requests, self.session
-        assert loop is not None and driver is not None and requests is not None
-        deadline = None if timeout is None else loop.time() + timeout
-        try:
-            if len(session.outbox) >= HIGH_WATER:
-                async with asyncio.timeout_at(deadline):
-                    await self.wait_for_room()
-            future: asyncio.Future[Message] = loop.create_future()
-            token = session.request(subject, data, headers, Request(future))
-            if deadline is not None:
-                requests.watch(token, deadline)
-            driver.hurry()
-            try:
-                message = await future
-            finally:
-                self.interest.requests.pop(token, None)
-        except TimeoutError:
-            raise MidgeTimeoutError(f"request on {subject!r}", timeout) from None
-        if not message.data and message.status == NO_RESPONDERS:
-            raise NoRespondersError(subject)
-        return message
-
-    # Draining and closing
-
-    async def drain_subscription(self, subscription: Subscription, asking: dict[Consumer, int]) -> None:
-        """End one subscription without losing anything; see ``Subscription.drain``."""
-        self.home.check()
-        self._refuse_closed()
-        try:
-            async with asyncio.timeout(self.options.drain_timeout):
-                if subscription.sid in self.interest.feeds:
-                    await self._live_driver().ponged(self.session.stop([subscription]))
-                await self.consumers.wait(asking, self._is_closed, subscription)
-        except TimeoutError:
-            raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
-        self._refuse_closed()  # its end stops callbacks, which is not what was asked for
-
-    async def drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
-        """Finish what was begun, lose nothing, close; see ``Client.drain``."""
-        self.home.check()
-        if self._drained is not None:
-            await self._wait_for_drain(self._drained, bool(asking) or caller in self._tasks)
-        elif self.state is State.CLOSED:
-            await self._close(caller)
-            if self.session.cause is not None:
-                raise self.session.closed_error()
+    def settle(self) -> None:
+        """Take what happened in the session, and have sent what it has to send."""
+        if self.driver is not None:
+            self.driver.take_events()
+            self.driver.schedule()
         else:
-            self._drained = asyncio.get_running_loop().create_future()
-            self.happen(Event.DRAIN)
-            failure = ""
-            try:
-                await self._drain(asking, caller)
-            except BaseException as error:
-                failure = str(error) or type(error).__name__
-                raise
-            finally:
-                self._drained.set_result(failure)
-
-    async def _drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
-        session, interest, requests = self.session, self.interest, self._requests
-        assert requests is not None
-        try:
-            async with asyncio.timeout(self.options.drain_timeout):
-                feeds = [feed for feed in interest.feeds.values() if feed is not interest.answers]
-                await self._live_driver().ponged(session.stop(feeds))
-                await self.consumers.wait(asking, self._is_closed)
-                while interest.requests:
-                    await requests.wait()
-                await self._live_driver().ponged(session.ping())
-        except TimeoutError:
-            raise MidgeTimeoutError("drain", self.options.drain_timeout) from None
-        finally:
-            self.happen(Event.DRAINED)
-            await self._close(caller)
-
-    async def _wait_for_drain(self, drained: asyncio.Future[str], waits_for_us: bool) -> None:
-        """Another call drains: wait for it, unless it waits for us."""
-        if waits_for_us:
-            return
-        failure = await asyncio.shield(drained)
-        if failure:
-            raise ConnectionClosedError(f"the connection was closed before it was drained: {failure}")
-
-    async def close(self, caller: asyncio.Task[Any] | None) -> None:
-        """Send what was published, as far as the server takes it, then close and end every wait. May be called again."""
-        self.home.check()
-        self.happen(Event.CLOSE)
-        await self._close(caller)
-
-    async def _close(self, caller: asyncio.Task[Any] | None) -> None:
-        """See a connection that is CLOSED to its end: what is left goes out, the driver is closed, callbacks are stopped.
-
-        But not those that may be waiting for this: the task that runs it, and the one that asked for it.
-        """
-        spared = {asyncio.current_task(), caller}
-        first = self._closed is None
-        if self._closed is None:
-            self._closed = asyncio.get_running_loop().create_future()
-        for task in self._tasks - spared - {self._reporter.task}:
-            task.cancel()
-        if first:
-            try:
-                await self._send_what_is_left()
-            finally:
-                self._cut(None)
-                self._closed.set_result(None)
-        else:
-            await asyncio.shield(self._closed)
-        tasks = self._tasks - spared
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-            for task in stuck:
-                task.cancel()
-        self._reporter.close()
-
-    async def _send_what_is_left(self) -> None:
-        """Wait until the server has taken what is left, for CLOSE_SECONDS at most."""
-        if self._driver is not None:
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._driver.sent()
-            except TimeoutError:
-                pass
-        left = len(self.session.outbox)
-        self.session.outbox.clear()
-        if left:
-            self.report(ConnectionClosedError(f"the connection was closed before the server took the last {left} bytes"))
+            for happening in self.session.take_events():
+                self.driver_heard(happening)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ``close`` will end."""
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task: asyncio.Task[None] = asyncio.ensure_future(coroutine, loop=self.loop)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return task
 
     def is_left_open(self) -> bool:
         """True if nobody has closed it, and it is ours to close."""
-        return self.state in (State.OPEN, State.DRAINING) and not self.home.is_forked
+        return self.state not in (State.CONNECTING, State.CLOSED) and not self.home.is_forked
 
-    # Errors
+    def is_closed(self) -> bool:
+        return self.state is State.CLOSED
 
-    def report(self, error: Exception, where: str = "") -> None:
-        """Tell the error callback, in order and off the read path; log too."""
-        self._reporter.report(error, where)
-
-    def report_callback(self, subject: str, error: BaseException) -> None:
-        """Report what a subscription's callback raised."""
-        self._reporter.report_callback(subject, error)
-
-    def _refuse_closed(self) -> None:
+    def refuse_closed(self) -> None:
         if self.state is State.CLOSED:
             raise self.session.closed_error()
 
-    def _is_closed(self) -> bool:
-        return self.state is State.CLOSED
+    # Errors and events
 
-    def _live_driver(self) -> Driver:
-        """Return the driver, for who has just been let through by the session."""
-        assert self._driver is not None
-        return self._driver
+    def emit(self, event: events.Event) -> None:
+        """Tell who listens for events, in order and off the read path."""
+        self.reporter.emit(event)
+
+    def report(self, error: Exception, where: str = "") -> None:
+        """Tell the error callback, in order and off the read path; log too."""
+        self.reporter.report(error, where)
+
+    def report_callback(self, subject: str, error: BaseException) -> None:
+        """Report what a subscription's callback raised."""
+        self.reporter.report_callback(subject, error)
+
+    def note_malformed(self, subject: str) -> None:
+        """Somebody has found the headers of a message to be malformed: count and report it, from any thread."""
+        self.home.call(self._on_malformed, subject)
 
     # What the driver says
 
@@ -371,21 +291,39 @@ class Connection:
 
     def driver_lost(self, cause: BaseException) -> None:
         chunk, refusal = self._last_refusal
-        if refusal is not None and chunk == self._live_driver().chunks:  # else the server went on after it, and it is not the reason
-            cause = refusal
-        self.happen(Event.LOST, cause)
+        if refusal is not None and self.driver is not None and chunk == self.driver.chunks:
+            cause = refusal  # else the server went on after it, and it is not the reason
+        self.happen(Event.LOST if self.search.is_possible(cause) else Event.GIVEN_UP, cause)
 
     def _on_informed(self, _: states.Informed) -> None:
-        if self.session.info.ldm:
-            log.info("the server is about to shut down (lame duck mode)")
+        self._read_info()
+
+    def _read_info(self) -> None:
+        """Take in what the server says of itself: that it is about to shut down, and which others there are."""
+        driver = self.driver
+        if self.session.info.ldm and driver is not None and self._lame_duck is not driver:
+            self._lame_duck = driver
+            self.emit(events.LameDuck(self.address))
+            if self.options.migrate:
+                self.migration.start(driver)
+        server, places = self.pool.current, self.session.info.connect_urls
+        if server is None or not isinstance(server.address, Address) or not places:
+            return
+        if found := self.pool.learn(places, server.address):
+            self.emit(events.ServersDiscovered(found))
 
     def _on_refused(self, refused: states.Refused) -> None:
         """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""
         refusal = read_refusal(refused.text)
-        if not isinstance(refusal.error, PermissionsViolationError):
-            self._last_refusal = self._live_driver().chunks, refusal.error
-        feed = refusal.find(self.interest)
-        if feed is None or not self._refuse_feed(feed, refused.text):
+        if refusal.concern is not Concern.OPERATION and self.driver is not None:
+            self._last_refusal = self.driver.chunks, refusal.error
+        feeds = self.suspects.find(refusal, refused.first, refused.stop)
+        told = [self._refuse_feed(feed, refusal) for feed in feeds]
+        if True in told:
+            return
+        if any(isinstance(feed, Subscription) for feed in feeds):  # its end is an event
+            self.reporter.report_quietly(refusal.error)
+        else:
             self.report(refusal.error)
 
     def _on_failed(self, failed: states.Failed) -> None:
@@ -393,11 +331,18 @@ class Connection:
 
     def _on_interrupted(self, interrupted: states.Interrupted) -> None:
         """End the program as the callback meant to, but not in the middle of a chunk."""
-        assert self._loop is not None
-        self._loop.call_soon(_raise, interrupted.error)
+        assert self.loop is not None
+        self.loop.call_soon(_raise, interrupted.error)
 
     def _on_slow(self, slow: states.Slow) -> None:
-        self.report(SlowConsumerError(slow.feed.subject, slow.feed.dropped))
+        feed = slow.feed
+        self.reporter.report_quietly(SlowConsumerError(feed.subject, feed.dropped))
+        self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
+
+    def _on_malformed(self, subject: str) -> None:
+        self.counters.malformed += 1
+        if self.state is not State.CLOSED:  # after which there may be no event loop to report it in
+            self.report(MalformedMessageError(subject))
 
     def _on_ended(self, ended: states.Ended) -> None:
         if isinstance(ended.feed, Subscription):
@@ -408,16 +353,19 @@ class Connection:
         states.Interrupted: _on_interrupted, states.Slow: _on_slow, states.Ended: _on_ended,
     }  # fmt: skip
 
-    def _refuse_feed(self, feed: Feed, text: str) -> bool:
+    def _refuse_feed(self, feed: Feed, refusal: Refusal) -> bool:
         """End a feed that the server refused. True if a caller is told."""
-        error = partial(PermissionsViolationError, text)
+        error = partial(copy, refusal.error)
         if isinstance(feed, Subscription):
             told = feed.refuse(error)
         else:  # the answers to all requests would have come by it; the next request tries anew
             told = len(self.interest.requests) > 0
-            assert self._requests is not None
-            self._requests.fail(error)
-        self.session.end(feed)
+            assert self.requests is not None
+            self.requests.fail(error)
+        if isinstance(refusal.error, TooManySubscriptionsError):
+            self.session.unsubscribe(feed)  # it may be another one that was refused
+        else:
+            self.session.end(feed)
         return told
 
     # The states
@@ -429,23 +377,77 @@ class Connection:
         for step in row.steps:
             step(self, cause)
 
+    def _part(self, cause: BaseException | None) -> None:
+        """Let go of the driver, if there is one: what it has not begun to send waits for the next."""
+        driver, last, options = self.driver, self.session, self.options
+        self.backlog = Backlog(last, options, self.home.publisher, self.report)
+        lost = 0
+        if driver is not None:
+            lost = half_sent(last.outbox)
+            last.end_stopped()
+            driver.take_events()
+            self.backlog.keep(last.outbox, not options.fail_requests)
+            driver.end_waits(partial(_disconnected, cause))
+            if cause is None and not lost:
+                self.migration.let_go(driver)
+            else:
+                driver.close()
+                last.close(cause)
+        self.driver = None
+        self._use(self.backlog.session)
+        if options.fail_requests and self.requests is not None:
+            self.requests.fail(partial(_disconnected, cause))
+        if self.was_connected:
+            self.emit(events.Disconnected(self.address, cause, lost))
+            if cause is not None:
+                self.reporter.report_quietly(_disconnected(cause), self.address)  # the event has said it
+        self.address = ""
+        self.search.start()
+
     def _begin(self, _: BaseException | None) -> None:
-        """Publish and subscribe through the driver that there is now."""
-        assert self._loop is not None and self._driver is not None
-        driver = self._driver
+        """Publish and subscribe through the driver that there is now; first what waited for it."""
+        driver, backlog = self.driver, self.backlog
+        assert driver is not None
         driver.listener = self
         driver.beat(self.options.ping_interval, self.options.max_pings_out)
-        self.session = driver.session
-        self.home.enter(self.session)
-        self._requests = Requests(self._loop, self.interest.requests)
+        self.interest.resubscribe(driver.session.outbox)
+        self._use(driver.session)
+        if backlog is not None:
+            backlog.hand_over(driver.session)
+            self.backlog = None
+        driver.flush()
+        self.changed.wake()
+        self._tell_of_link()
+
+    def _use(self, session: Session) -> None:
+        """The application speaks to this session from now on."""
+        assert self.loop is not None
+        self.session = session
+        self.home.enter(session)
+        if self.requests is None:
+            self.requests = Requests(self.loop, self.interest.requests)
+
+    def _tell_of_link(self) -> None:
+        self.search.note_link()
+        if self.was_connected:
+            self.reconnects += 1
+            self.emit(events.Reconnected(self.address, self.search.attempts, self.search.seconds()))
+        else:
+            self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
+            self.emit(events.Connected(self.address))
+        self.was_connected = True
+        self._read_info()
 
     def _cut(self, _: BaseException | None) -> None:
         """Close the driver at once."""
-        if self._driver is not None:
-            self._driver.close()
+        if self.driver is not None:
+            self.driver.close()
 
     def _forget_what_is_left(self, _: BaseException | None) -> None:
+        left = len(self.session.outbox)
         self.session.outbox.clear()
+        if left and self.backlog is not None:
+            self.report(ConnectionClosedError(f"no server could be reached, and {left} bytes of what was published were not sent"))
 
     def _discard_work(self, _: BaseException | None) -> None:
         """Keep from coroutine callbacks what they have not been given yet."""
@@ -459,32 +461,58 @@ class Connection:
         for feed in self.interest.clear():
             if isinstance(feed, Subscription):
                 feed.end(session.closed_error)
-        if self._driver is not None:
-            self._driver.end_waits(session.closed_error)
-        if self._requests is not None:
-            self._requests.stop()
-            self._requests.fail(session.closed_error)
+        if self.driver is not None:
+            self.driver.end_waits(session.closed_error)
+        if self.requests is not None:
+            self.requests.stop()
+            self.requests.fail(session.closed_error)
+        self.changed.wake()
         self.consumers.tell()
 
-    def _report_loss(self, _: BaseException | None) -> None:
-        self.report(self.session.closed_error(), self.address)
+    def _tell_of_draining(self, _: BaseException | None) -> None:
+        self.emit(events.Draining())
+
+    def _report_loss(self, cause: BaseException | None) -> None:
+        if self.driver is not None:
+            self.emit(events.Disconnected(self.address, cause))
+        self.reporter.report_quietly(self.session.closed_error(), self.address)  # Closed says it
+        self.emit(events.Closed(self.session.closed_error()))
 
 
 S, E, C = State, Event, Connection
+_GIVE_UP = (C._cut, C._forget_what_is_left, C._end_waits, C._report_loss)
 TABLE: dict[tuple[State, Event], Row] = {
     (S.CONNECTING, E.OPENED): Row(S.OPEN, (C._begin,)),
+    (S.CONNECTING, E.LOST): Row(S.RECONNECTING, (C._part,)),  # no server was there, and connect() does not wait for one
     (S.CONNECTING, E.CLOSE): Row(S.CLOSED, (C._end_waits,)),
-    (S.OPEN, E.DRAIN): Row(S.DRAINING),
-    (S.OPEN, E.LOST): Row(S.CLOSED, (C._cut, C._forget_what_is_left, C._end_waits, C._report_loss)),
+    (S.OPEN, E.OPENED): Row(S.OPEN, (C._begin,)),  # moved to another server
+    (S.OPEN, E.LOST): Row(S.RECONNECTING, (C._part,)),
+    (S.OPEN, E.GIVEN_UP): Row(S.CLOSED, _GIVE_UP),
+    (S.OPEN, E.DRAIN): Row(S.DRAINING, (C._tell_of_draining,)),
     (S.OPEN, E.CLOSE): Row(S.CLOSED, (C._discard_work, C._end_waits)),
+    (S.RECONNECTING, E.OPENED): Row(S.OPEN, (C._begin,)),
+    (S.RECONNECTING, E.GIVEN_UP): Row(S.CLOSED, _GIVE_UP),
+    (S.RECONNECTING, E.DRAIN): Row(S.DRAINING, (C._tell_of_draining,)),
+    (S.RECONNECTING, E.CLOSE): Row(S.CLOSED, (C._discard_work, C._end_waits)),
+    (S.DRAINING, E.OPENED): Row(S.DRAINING, (C._begin,)),
+    (S.DRAINING, E.LOST): Row(S.DRAINING, (C._part,)),  # what was published is still to be sent
+    (S.DRAINING, E.GIVEN_UP): Row(S.CLOSED, _GIVE_UP),
     (S.DRAINING, E.DRAINED): Row(S.CLOSED, (C._end_waits,)),
-    (S.DRAINING, E.LOST): Row(S.CLOSED, (C._cut, C._forget_what_is_left, C._end_waits, C._report_loss)),
     (S.DRAINING, E.CLOSE): Row(S.CLOSED, (C._discard_work, C._end_waits)),
-    (S.CLOSED, E.DRAINED): Row(S.CLOSED),  # lost or closed meanwhile
+    (S.CLOSED, E.OPENED): Row(S.CLOSED, (C._cut,)),  # too late
+    (S.CLOSED, E.DRAINED): Row(S.CLOSED),  # given up or closed meanwhile
     (S.CLOSED, E.LOST): Row(S.CLOSED, (C._cut,)),  # the server went while it was sent what is left
+    (S.CLOSED, E.GIVEN_UP): Row(S.CLOSED, (C._cut,)),
     (S.CLOSED, E.CLOSE): Row(S.CLOSED, (C._discard_work,)),
 }
 del S, E, C
+
+
+def _disconnected(cause: BaseException | None) -> DisconnectedError:
+    """Return an error of its own for each who waited when the link was lost."""
+    error = DisconnectedError("the link was given up to connect again" if cause is None else f"the link was lost: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def _raise(error: BaseException) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections import deque
 from typing import Any
@@ -58,6 +59,10 @@ async def _connect(loop: asyncio.AbstractEventLoop, family: int, kind: int, prot
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, target)
+        if sock.getsockname() == sock.getpeername():
+            # Nobody listens, and the system happened to give us the very port that we dialled: TCP connects a socket to itself.
+            # It would never say INFO, and its server could not start as long as we have its port.
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody listens on {target}")
     except BaseException:
         sock.close()
         raise

@@ -7,6 +7,11 @@ What came is parsed in slices. After SLICE_SECONDS everybody else has a turn of 
 mark, nothing is parsed; either way reading pauses until the chunk is done with. A callback that runs an event loop of its own cannot
 make the driver parse inside itself: what comes meanwhile waits.
 
+While a feed *holds* the connection, because its buffer is full and it blocks, nothing is parsed either, and reading pauses. But who waits
+for the connection itself, for a PONG or the answer to a request, may be the very one that is to empty the buffer, and what it waits for
+may lie behind more messages: as long as anybody does, the driver goes on. So it does before the handshake is done, and once the link is
+lost, because there is only so much left to parse.
+
 A driver tells one *listener*: an Attempt while the connection is being opened, then the Connection.
 """
 
@@ -19,7 +24,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from midge.client.session import HIGH_WATER, Session
-from midge.client.states import Happening, Ponged
+from midge.client.states import Happening, Ponged, SessionState
 from midge.errors import ConnectionClosedError, RemoteProtocolError
 from midge.link import Link
 
@@ -70,8 +75,14 @@ class Driver:
         self._is_parsing = False
         self._is_paused = False  # reading is, because there is still something to parse
         self._is_done = True  # the chunk is parsed to its end
+        self._will_go_on = False  # _go_on is scheduled
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
         self._cause: BaseException | None = None  # why the link is lost, once the chunk is done with
+
+    @property
+    def is_open(self) -> bool:
+        """True while there is a link."""
+        return self._link is not None
 
     def start(self, link: Link) -> None:
         """Speak and listen."""
@@ -92,6 +103,8 @@ class Driver:
 
     def hurry(self) -> None:
         """Send now, for who waits for the answer; where many do at once, at the end of the turn, together."""
+        if self._is_paused:
+            self.go_on()
         if self._hurries < HURRIES and not self._is_scheduled:
             self._hurries += 1
             self.flush()
@@ -108,7 +121,14 @@ class Driver:
     async def ponged(self, number: int) -> None:
         """Return when the PING of this number is answered."""
         self.schedule()
+        self.go_on()
         await self.pongs.wait(number)
+
+    def go_on(self) -> None:
+        """Parse on in the next turn of the event loop, if that is possible now."""
+        if self._is_paused and not self._will_go_on and (len(self.session.outbox) < HIGH_WATER or self._cause is not None):
+            self._loop.call_soon(self._go_on)
+            self._will_go_on = True
 
     async def sent(self) -> None:
         """Return when everything is sent, or never will be."""
@@ -129,8 +149,7 @@ class Driver:
         """The link is lost: tell the listener, once what came before is parsed."""
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
-            self.session.outbox.clear()  # nobody takes it any more, and it must not keep the rest from being parsed
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._go_on)  # where it is not paused now, it may be then
         else:
             self.listener.driver_lost(cause)
 
@@ -217,14 +236,13 @@ class Driver:
         session = self.session
         until = 0.0
         while True:
-            if session.was_interrupted():
+            if session.was_interrupted() or self._is_held():
                 return False
             if len(session.outbox) >= HIGH_WATER:
                 self.flush()
-                if self._cause is not None:
-                    session.outbox.clear()
-                if len(session.outbox) >= HIGH_WATER:
-                    return False
+                if len(session.outbox) >= HIGH_WATER and self._cause is None:
+                    return False  # once the link is lost nobody takes it any more, and it must not keep the rest from being parsed
+            self.take_events()  # thousands of refusals take longer to handle than to parse
             now = self._loop.time()
             if not until:
                 until = now + SLICE_SECONDS
@@ -250,12 +268,19 @@ class Driver:
         self._is_done = is_done
         if not is_done or self._early:
             self._set_paused(True)
-            if len(self.session.outbox) < HIGH_WATER:
-                self._loop.call_soon(self._go_on)  # otherwise when the link gets on
+            if not self._is_held():
+                self.go_on()  # otherwise when the link gets on, or the feed lets go
         elif self._cause is not None:
             self.listener.driver_lost(self._cause)
         else:
-            self._set_paused(False)
+            self._set_paused(self._is_held())
+
+    def _is_held(self) -> bool:
+        """True while a feed holds the connection, and nobody waits for the connection itself."""
+        session = self.session
+        if self._cause is not None or session.state != SessionState.OPEN or not session.interest.is_held():
+            return False
+        return not self.pongs.are_awaited() and not session.interest.requests
 
     def _set_paused(self, paused: bool) -> None:
         if paused != self._is_paused and self._link is not None:
@@ -267,7 +292,8 @@ class Driver:
 
     def _go_on(self) -> None:
         """Parse the next slice of a chunk that is not done with."""
-        if not self._is_paused or self._is_parsing or self._link is None:
+        self._will_go_on = False
+        if not self._is_paused or self._is_parsing or self._link is None or self._is_held():
             return
         if not self._is_done:
             self._parse(self.session.parse)
@@ -308,7 +334,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while self._unanswered and self._unanswered[0] <= self._session.pongs:
             self._unanswered.popleft()
-        if len(self._unanswered) >= self._max_out:
+        if len(self._unanswered) >= self._max_out and not self._session.interest.is_held():  # else it is we who do not read
             self._lose(ConnectionClosedError(f"the server left {self._max_out} PINGs unanswered"))
             return
         self._unanswered.append(self._session.ping())
@@ -327,6 +353,10 @@ class Pongs:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((number, waiter))
         await waiter
+
+    def are_awaited(self) -> bool:
+        """True if somebody still waits."""
+        return any(not waiter.done() for _, waiter in self._waiting)
 
     def reach(self, number: int) -> None:
         """The PINGs up to this number are answered."""

@@ -1,12 +1,13 @@
 cimport cython
 from midge.wire.outbox cimport Outbox
 
-cdef Py_ssize_t _MAX_NAMES
+cdef Py_ssize_t _MAX_NAMES, _SUBJECT_CACHE
 
 
 @cython.final
 cdef class PublishEncoder:
     cdef Py_ssize_t _limit
+    cdef object _full
     cdef dict _subjects
     cdef public Py_ssize_t max_payload
     cdef public bint has_headers
@@ -14,4 +15,5 @@ cdef class PublishEncoder:
     cpdef Py_ssize_t encode(self, Outbox out, subject, data, reply, headers) except -1
     @cython.locals(encoded=bytes, header=bytes, size=Py_ssize_t, waiting=Py_ssize_t)
     cpdef Py_ssize_t encode_reply(self, Outbox out, subject, data, bytes reply, headers) except -1
+    @cython.locals(encoded=bytes)
     cdef bytes _encode_subject(self, subject)

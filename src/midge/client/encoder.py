@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from midge.errors import InvalidSubjectError, LocalProtocolError, MaxPayloadError, OutboundFullError
 from midge.message import Headers
-from midge.subject import check_publish
 
 if TYPE_CHECKING:
     import cython
@@ -18,19 +17,22 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.subject import check_publish
     from cython.cimports.midge.wire.encoder import put_publish
     from cython.cimports.midge.wire.outbox import Outbox
 else:
+    from midge.subject import check_publish
     from midge.wire.encoder import put_publish
     from midge.wire.outbox import Outbox
 
 __all__ = ["Payload", "PublishEncoder", "check_names"]
 
-Payload = bytes | bytearray | memoryview
+Payload = bytes | bytearray | memoryview | str
 
 MAX_NAMES = 4000  # bytes of subject and reply, or subject and queue group: a server's control line has 4096 by default
 SUBJECT_CACHE = 1024
 _MAX_NAMES = MAX_NAMES
+_SUBJECT_CACHE = SUBJECT_CACHE
 
 
 class PublishEncoder:
@@ -38,16 +40,18 @@ class PublishEncoder:
 
     Args:
         limit: bytes that may wait in an outbox before a publish is refused.
+        full: what it is refused with.
 
     Attributes:
         max_payload: bytes of header and payload that the server takes.
         has_headers: the server takes headers.
     """
 
-    __slots__ = ("_limit", "_subjects", "has_headers", "max_payload")
+    __slots__ = ("_full", "_limit", "_subjects", "has_headers", "max_payload")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, full: type[OutboundFullError] = OutboundFullError) -> None:
         self._limit = limit
+        self._full = full
         self._subjects: dict[str, bytes] = {}
         self.max_payload = 1 << 20
         self.has_headers = True
@@ -57,8 +61,8 @@ class PublishEncoder:
 
         Raises:
             InvalidSubjectError, InvalidHeaderError, MaxPayloadError: it cannot be sent as it is.
-            LocalProtocolError: it has headers and the server does not know them.
-            TypeError: the payload is not bytes.
+            LocalProtocolError: it has headers and the server does not know them, or its text is not text.
+            TypeError: the payload is neither bytes nor str.
             OutboundFullError: too much waits in the outbox already.
         """
         if reply is None or reply == "":
@@ -84,15 +88,16 @@ class PublishEncoder:
             raise MaxPayloadError(size, self.max_payload)
         waiting = out.waiting()
         if waiting + size > self._limit and waiting:
-            raise OutboundFullError(waiting, self._limit)
+            raise self._full(waiting, self._limit)
         put_publish(out, encoded, reply, header, data)
         return size
 
     def _encode_subject(self, subject: Any) -> bytes:
         """Check a subject and remember it: most programs use few."""
         encoded = check_publish(subject)
-        check_names(subject, len(encoded), "subject")
-        if len(self._subjects) >= SUBJECT_CACHE:
+        if len(encoded) > _MAX_NAMES:
+            check_names(subject, len(encoded), "subject")
+        if len(self._subjects) >= _SUBJECT_CACHE:
             self._subjects.clear()
         self._subjects[subject] = encoded
         return encoded
@@ -121,9 +126,12 @@ def _header_block(headers: Any, allowed: bool) -> bytes | None:
 
 
 def _payload(data: Any) -> bytes:
-    """Return a payload that is not bytes already."""
+    """Return a payload that is not bytes already; text goes out as UTF-8."""
     if isinstance(data, (bytearray, memoryview, bytes)):
         return bytes(data)
-    if isinstance(data, str):
-        raise TypeError("a payload is bytes, not str: encode it")
-    raise TypeError(f"a payload is bytes, not {type(data).__name__}")
+    if not isinstance(data, str):
+        raise TypeError(f"a payload is bytes or str, not {type(data).__name__}")
+    try:
+        return data.encode()
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"a str goes out as UTF-8, and this payload holds half a surrogate pair at {error.start}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -75,8 +76,8 @@ def read_info(line: bytes) -> ServerInfo:
         raise RemoteProtocolError(f"bad INFO: {error}") from error
 
 
-def connect_line(options: Options, address: Address | None, version: str, info: ServerInfo) -> bytes:
-    """Return the JSON of the CONNECT line, an answer to the server's INFO: with the URL's credentials, else the options'.
+def connect_line(options: Options, address: Address | None, version: str, info: ServerInfo, credentials: Mapping[str, str]) -> bytes:
+    """Return the JSON of the CONNECT line, an answer to the server's INFO, with the fields that say who we are.
 
     Status 503 (no responders) travels in a header: a server without headers refuses a client that asks for it.
     """
@@ -93,12 +94,5 @@ def connect_line(options: Options, address: Address | None, version: str, info: 
     }
     if options.name is not None:
         fields["name"] = options.name
-    token, user, password = options.token, options.user, options.password
-    if address is not None and (address.token is not None or address.user is not None):
-        token, user, password = address.token, address.user, address.password
-    if token is not None:
-        fields["auth_token"] = token
-    elif user is not None:
-        fields["user"] = user
-        fields["pass"] = password or ""
+    fields.update(credentials)
     return msgspec.json.encode(fields)

@@ -10,6 +10,7 @@ import asyncio
 import opcode
 import os
 import sys
+from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 from weakref import WeakSet
@@ -81,6 +82,16 @@ class Home:
         running = asyncio._get_running_loop()
         if self._loop is not None and (self._loop.is_closed() or (running is not self._loop and running is not None)):
             raise RuntimeError("this client belongs to another event loop, the one that it was connected in: connect() again in this one")
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the client's own thread: at once, or in a turn of its event loop; nowhere if that is gone. Never raises."""
+        if self.publisher.is_here():
+            function(*arguments)
+        elif self._loop is not None and not self.is_forked and not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(function, *arguments)
+            except RuntimeError:  # it was closed in this moment: there is nobody to tell
+                return
 
     def publish_from_elsewhere(self, subject: str, data: Any, reply: str | None, headers: Any) -> Answer:
         """Publish for who may not do so here: return what publishes when the client's event loop awaits it.

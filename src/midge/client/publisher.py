@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from midge.client.encoder import Payload
 from midge.client.room import READY, Answer
-from midge.message import HeadersLike
+from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
     import cython
@@ -47,14 +47,15 @@ class Publisher:
 
         Args:
             subject: where to; it holds no wildcard.
-            data: the payload: bytes, bytearray or memoryview.
+            data: the payload: bytes, bytearray or memoryview; or a str, which goes out as UTF-8.
             reply: the subject that answers should go to.
-            headers: a Headers, a mapping, or pairs.
+            headers: a Headers, such as those of another message, a mapping, or pairs.
 
         Raises:
             InvalidSubjectError, InvalidHeaderError: it cannot be sent as it is.
             MaxPayloadError: header and payload exceed the server's ``max_payload``.
-            TypeError: the payload is not bytes.
+            LocalProtocolError: a str holds half a surrogate pair, or the server knows no headers.
+            TypeError: the payload is neither bytes nor str.
             OutboundFullError: ``outbound_limit`` bytes wait already, because publishes are not awaited.
             ConnectionClosedError: the connection is closed.
             RuntimeError: another thread, another event loop, or a process forked from the client's, called.
@@ -67,6 +68,10 @@ class Publisher:
         if waiting == 0:
             return self._ready
         return self._connection.make_room(waiting)
+
+    def note_malformed(self, message: Message) -> None:
+        """Somebody has looked at the headers of a message of this client's, in any thread, and they are malformed."""
+        self._connection.note_malformed(message.subject)
 
     def use_session(self, session: Session, thread: int) -> None:
         """Publish through this session from now on, in this thread alone; 0 for none."""

@@ -1,21 +1,27 @@
-"""Reporter: where errors go that no caller can be given.
+"""Reporter: where events go, and errors that no caller can be given.
 
-They are logged, and told to the error callback: in order, one at a time, by a task of its own, so that a callback may take its
-time, flush, drain or close without holding up the connection. What happens again and again is logged in full at first, then counted.
+    report(error)   ──► log ──► error callback ──► emit(ErrorOccurred), or the event that says the same with more in it
+    emit(event)     ──► every stream of events ──► event callback ──► log, if nobody listens and it matters
+
+Nothing here blocks or raises, whoever calls it in the loop's thread. The callbacks are called by Tellers, in tasks of their own. What
+happens again and again is logged in full at first, then counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import fields
 from typing import Any
+from weakref import WeakSet
 
-from midge.client.options import ErrorCallback
+from midge.client.event_stream import MAX_EVENTS, EventStream
+from midge.client.events import Closed, ErrorOccurred, Event, LameDuck, Reconnected, ReconnectFailed, ServersDiscovered
+from midge.client.options import ErrorCallback, EventCallback
+from midge.client.teller import Teller
 
-__all__ = ["Reporter", "is_cancelled"]
+__all__ = ["Reporter"]
 
 log = logging.getLogger("midge.client")
 
@@ -23,37 +29,58 @@ MAX_WAITING = 1024  # errors that wait for a slow callback; it is not told of mo
 MAX_LINES = 10  # log lines about errors of one kind from one place, within
 LOG_SECONDS = 1.0  # this long; then one line says how many more there were
 MAX_KINDS = 256
+# What nobody listens for is logged, so that a program that does not care about events can still be understood; errors are in any case,
+# a lost connection is among them.
+LEVELS: dict[type[Event], int] = {
+    Reconnected: logging.WARNING, ReconnectFailed: logging.WARNING, LameDuck: logging.WARNING,
+    ServersDiscovered: logging.INFO,
+}  # fmt: skip
 
 
 class Reporter:
-    """Tells one error callback, and the log.
+    """Tells one error callback, one event callback, any number of streams of events, and the log.
 
     Args:
-        callback: a plain function or a coroutine function, or None for the log alone.
+        error_callback, event_callback: plain functions or coroutine functions, or None.
         run: starts a task that somebody looks after.
+
+    Attributes:
+        last_error: what was reported last.
     """
 
-    def __init__(self, callback: ErrorCallback | None, run: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
-        self.task: asyncio.Task[None] | None = None
-        self._callback = callback
-        self._run = run
-        self._waiting: deque[Exception] = deque()
-        self._is_telling = False
-        self._counts: dict[tuple[str, str], int] = {}
+    def __init__(
+        self, error_callback: ErrorCallback | None, event_callback: EventCallback | None,
+        run: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:  # fmt: skip
+        self.last_error: Exception | None = None
+        self._errors = None if error_callback is None else Teller(error_callback, run, self._error_callback_failed)
+        self._events = None if event_callback is None else Teller(event_callback, run, self._event_callback_failed)
+        self._streams: WeakSet[EventStream] = WeakSet()
+        self._awaited: set[EventStream] = set()
+        self._closed: Closed | None = None
+        self._counts: dict[tuple[int, str, str], int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """Those that call the callbacks."""
+        return {teller.task for teller in (self._errors, self._events) if teller is not None and teller.task is not None}
+
     def report(self, error: Exception, where: str = "") -> None:
-        """Log an error and tell the callback; ``where`` says what it belongs to."""
-        self._log(error, where)
-        if self._callback is None:
+        """Log an error, and tell the error callback and who listens for events; ``where`` says what it belongs to."""
+        self.report_quietly(error, where)
+        self.emit(ErrorOccurred(error, where))
+
+    def report_quietly(self, error: Exception, where: str = "") -> None:
+        """Report an error that an event of its own says, or that an event callback has made."""
+        self.last_error = error
+        self._log_error(error, where)
+        if self._errors is None:
             return
-        if len(self._waiting) >= MAX_WAITING:
-            self._count("errors that the error callback is too slow for, so that it is not told of them", "", 0)
-            return
-        self._waiting.append(error)
-        if not self._is_telling:
-            self._is_telling = True
-            self.task = self._run(self._tell(self._callback))
+        if len(self._errors.waiting) >= MAX_WAITING:
+            self._count(logging.ERROR, "errors that the error callback is too slow for, so that it is not told of them", "", 0)
+        else:
+            self._errors.tell(error)
 
     def report_callback(self, subject: str, error: BaseException) -> None:
         """Report what a subscription's callback raised."""
@@ -64,56 +91,75 @@ class Reporter:
         _note(error, where)
         self.report(error, where)
 
+    def emit(self, event: Event) -> None:
+        """Tell everybody who listens for events; nothing more after Closed."""
+        if self._closed is not None:
+            return
+        if isinstance(event, Closed):
+            self._closed = event
+        if self._events is not None:
+            if len(self._events.waiting) >= MAX_EVENTS:
+                self._events.waiting.popleft()
+                self._count(logging.ERROR, "events that the event callback is too slow for, so that it is not told of them", "", 0)
+            self._events.tell(event)
+        streams = list(self._streams) if self._streams else ()
+        for stream in streams:
+            if not stream.put(event):
+                self._count(logging.ERROR, "events that a loop over events is too slow for, so that it is not told of them", "", 0)
+        if not streams and self._events is None and (level := LEVELS.get(type(event))) is not None:
+            self._log_event(event, level)
+
+    def listen(self) -> EventStream:
+        """Return a stream of the events from now on; after Closed it gets that."""
+        stream = EventStream(self._awaited)
+        if self._closed is None:
+            self._streams.add(stream)
+        else:
+            stream.put(self._closed)
+        return stream
+
     def close(self) -> None:
         """Log what was counted, and count no more."""
         if self._timer is not None:
             self._timer.cancel()
-            self._log_counts()
+        self._log_counts()
 
     # Private
 
-    def _log(self, error: Exception, where: str) -> None:
+    def _error_callback_failed(self, failure: Exception) -> None:
+        self._log_error(failure, "in the error callback")  # there is nobody left to tell but the log
+
+    def _event_callback_failed(self, failure: Exception) -> None:
+        self.report_quietly(failure, "in the event callback")
+
+    def _log_error(self, error: Exception, where: str) -> None:
         kind = type(error).__name__
-        seen = self._count(kind, where, MAX_LINES)
+        seen = self._count(logging.ERROR, kind, where, MAX_LINES)
         if seen <= MAX_LINES:
             has_trace = seen == 1 and error.__traceback__ is not None
             log.error("%s: %s%s", kind, error, f" ({where})" if where else "", exc_info=error if has_trace else None)
 
-    def _count(self, kind: str, where: str, lines: int) -> int:
+    def _log_event(self, event: Event, level: int) -> None:
+        if self._count(level, event.kind, "", MAX_LINES) <= MAX_LINES:
+            said = ((field.name, getattr(event, field.name)) for field in fields(event))
+            log.log(level, "%s: %s", event.kind.replace("_", " "), ", ".join(f"{name} {value}" for name, value in said))
+
+    def _count(self, level: int, kind: str, where: str, lines: int) -> int:
         """Count one more of this kind, of which so many are logged one by one. Returns how many there were lately."""
-        key = (kind, where)
+        key = (level, kind, where)
         if key not in self._counts and len(self._counts) >= MAX_KINDS:
-            key = ("errors", "of many kinds")
+            key = (logging.ERROR, "errors", "of many kinds")
         seen = self._counts[key] = self._counts.get(key, MAX_LINES - lines) + 1
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOG_SECONDS, self._log_counts)
+        if self._timer is None and (loop := asyncio._get_running_loop()) is not None:
+            self._timer = loop.call_later(LOG_SECONDS, self._log_counts)
         return seen
 
     def _log_counts(self) -> None:
         self._timer = None
         counts, self._counts = self._counts, {}
-        for (kind, where), seen in counts.items():
+        for (level, kind, where), seen in counts.items():
             if seen > MAX_LINES:
-                log.error("%d more: %s%s", seen - MAX_LINES, kind, f" ({where})" if where else "")
-
-    async def _tell(self, callback: ErrorCallback) -> None:
-        try:
-            while self._waiting:
-                await self._tell_one(callback, self._waiting.popleft())
-        finally:
-            self._is_telling = False
-
-    async def _tell_one(self, callback: ErrorCallback, error: Exception) -> None:
-        try:
-            result = callback(error)
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError as cancelled:
-            if is_cancelled():
-                raise
-            self._log(RuntimeError(f"the error callback waited for something that was cancelled: {cancelled!r}"), "")
-        except Exception as failure:  # an error callback that fails has nobody left to tell but the log
-            self._log(failure, "in the error callback")
+                log.log(level, "%d more: %s%s", seen - MAX_LINES, kind, f" ({where})" if where else "")
 
 
 def _note(error: BaseException, where: str) -> None:
@@ -123,9 +169,3 @@ def _note(error: BaseException, where: str) -> None:
             error.add_note(where)
     except Exception as refusal:  # a frozen dataclass, for one
         log.debug("%s takes no note: %r", type(error).__name__, refusal)
-
-
-def is_cancelled() -> bool:
-    """True if the current task was asked to stop; a CancelledError can also come from what it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -22,10 +22,15 @@ class Request:
     def __init__(self, future: asyncio.Future[Message]) -> None:
         self.future = future
 
-    def receive(self, message: Message) -> None:
-        """The answer came."""
+    def receive(self, message: Message) -> bool:
+        """The answer came. False: no more is wanted."""
         if not self.future.done():
             self.future.set_result(message)
+        return False
+
+    def expire(self) -> None:
+        """No answer came in time."""
+        self.fail(TimeoutError())
 
     def fail(self, error: Exception) -> None:
         """No answer will come."""
@@ -41,7 +46,7 @@ class Requests:
 
     Args:
         loop: the running event loop.
-        under_way: the requests by token, an Interest's.
+        under_way: the requests by token, an Interest's. Each has a ``future`` that is done when it is, and can ``fail`` and ``expire``.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, under_way: dict[str, Any]) -> None:
@@ -51,7 +56,7 @@ class Requests:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, token: str, deadline: float) -> None:
-        """Fail the request with a TimeoutError at the deadline, if it is still under way."""
+        """Let the request expire at the deadline, if it is still under way."""
         deadlines = self._deadlines
         if len(deadlines) > 2 * len(self._under_way) + SPARE:
             deadlines[:] = [entry for entry in deadlines if entry[1] in self._under_way]
@@ -88,6 +93,6 @@ class Requests:
         while deadlines and (deadlines[0][0] <= now or deadlines[0][1] not in self._under_way):
             request = self._under_way.get(heappop(deadlines)[1])
             if request is not None:
-                request.fail(TimeoutError())
+                request.expire()
         if deadlines:
             self._set_timer(deadlines[0][0])

@@ -1,14 +1,13 @@
-"""The servers of one client: URLs in every spelling that NATS clients take, and the pool of those that may be connected to."""
+"""Where servers are: URLs in every spelling that NATS clients take, and what they come to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["DEFAULT_PORT", "Address", "ServerPool", "parse_servers"]
+__all__ = ["DEFAULT_PORT", "Address", "parse_servers"]
 
 DEFAULT_PORT = 4222
 DEFAULT_PORTS = {"nats": DEFAULT_PORT, "tls": DEFAULT_PORT, "ws": 80, "wss": 443}
@@ -57,34 +56,6 @@ class Address:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
-
-
-class ServerPool:
-    """The servers that a client may connect to, in the order in which they are tried, and what each refused last.
-
-    Args:
-        servers: addresses, or a server of this process; each says where it is in its ``url``.
-    """
-
-    def __init__(self, servers: Iterable[Any]) -> None:
-        self._servers = list(servers)
-        self._refusals: dict[int, BaseException] = {}
-
-    def candidates(self) -> list[Any]:
-        """Return the servers in the order in which they are to be tried."""
-        return list(self._servers)
-
-    def note_refusal(self, server: Any, error: BaseException) -> None:
-        """An attempt has failed."""
-        self._refusals[self._servers.index(server)] = error
-
-    def note_success(self, server: Any) -> None:
-        """An attempt has succeeded: what the server refused before is forgotten."""
-        self._refusals.pop(self._servers.index(server), None)
-
-    def refusals(self) -> list[tuple[str, BaseException]]:
-        """Return (url, error) of each server that refused last time it was tried."""
-        return [(server.url, self._refusals[i]) for i, server in enumerate(self._servers) if i in self._refusals]
 
 
 def parse_servers(servers: str | Iterable[str]) -> list[Address]:

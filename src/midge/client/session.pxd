@@ -16,8 +16,11 @@ cdef class Session:
     cdef dict _feeds
     cdef list _events
     cdef Feed _last_feed
-    cdef bint _interrupted
+    cdef bint _interrupted, _is_full
+    cdef readonly bint is_waiting
     cdef object _stopping
+    cdef long long _confirmed
+    cdef object _marks
     cdef readonly Interest interest
     cdef readonly PublishEncoder encoder
     cdef readonly Counters counters
@@ -36,6 +39,8 @@ cdef class Session:
     cpdef unsubscribe(self, Feed feed, long long limit=*)
     @cython.locals(feed=Feed)
     cpdef stop(self, list feeds)
+    @cython.locals(feed=Feed)
+    cpdef end_stopped(self)
     cpdef end(self, Feed feed)
     @cython.locals(interest=Interest, answers=Feed, token=str, size=Py_ssize_t)
     cpdef str request(self, subject, data, headers, waiter)
@@ -47,6 +52,7 @@ cdef class Session:
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
     cdef _deliver(self, Publication publication)
     cdef Feed _find(self, sid)
+    cdef _note_full(self, Feed feed)
     cdef _note_failure(self, Feed feed, error)
     cdef _check_result(self, Feed feed, result)
     cdef _handle(self, int op)

@@ -8,12 +8,15 @@ what arrives goes to the feeds of ``interest``: to a plain function at once, or 
 
 What the driver must do: after every call send ``outbox``; ``receive`` parses a slice of what came and says whether there is more, then
 ``parse`` until there is not; after each also ``take_events()``, what happened that is not a message, in order, and wake the
-feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, and where a callback was interrupted: no
-chunk, however large, keeps the event loop from its other work or fills the outbox without bound.
+feeds in ``woken``. A slice ends after some messages, where the outbox is past its high-water mark, where a callback was interrupted, and
+where a feed holds the connection: no chunk, however large, keeps the event loop from its other work or fills a buffer without bound.
 
 ``publish`` returns 0 where nothing need be done, because the driver has set ``scheduled`` and little waits.
 
 PONGs answer PINGs in order, so a flush is a number: it is done when ``pongs`` has reached what ``ping()`` returned.
+
+A session may also be *waiting*: it has no socket, and what is published stays in its outbox, where there is nothing else. It holds what
+is said between two links.
 
 A feed that is *stopped* still gets what the server sent before it had the UNSUB, and ends by itself at the PONG behind it: that is
 what makes draining lossless.
@@ -28,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from midge.client.handshake import ServerInfo, read_info
 from midge.client.room import Answer
 from midge.client.states import Ended, Failed, Greeted, Happening, Informed, Interrupted, Opened, Ponged, Refused, SessionState, Slow
-from midge.errors import ConnectionClosedError, RemoteProtocolError
+from midge.errors import ConnectionClosedError, DisconnectedError, MidgeError, RemoteProtocolError
 
 if TYPE_CHECKING:
     import cython
@@ -85,8 +88,8 @@ class Session:
     """
 
     __slots__ = (
-        "_events", "_feeds", "_interrupted", "_last_feed", "_publisher", "_stopping",
-        "cause", "counters", "encoder", "info", "interest", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
+        "_confirmed", "_events", "_feeds", "_interrupted", "_is_full", "_last_feed", "_marks", "_publisher", "_stopping", "cause",
+        "counters", "encoder", "info", "interest", "is_waiting", "outbox", "parser", "pings", "pongs", "scheduled", "state", "woken",
     )  # fmt: skip
 
     def __init__(self, interest: Interest, encoder: PublishEncoder, counters: Counters, publisher: Any) -> None:
@@ -94,8 +97,10 @@ class Session:
         self._feeds = interest.feeds
         self._events: list[Happening] = []
         self._last_feed: Feed | None = None
-        self._interrupted = False
+        self._interrupted = self._is_full = False
         self._stopping: deque[tuple[int, list[Feed]]] = deque()
+        self._confirmed = 0  # an -ERR that comes now is about no SUB of a lower sid, nor of one that was sent after the next PING:
+        self._marks: deque[int] = deque()  # the sids that were next when each unanswered PING was sent
         self.interest = interest
         self.encoder = encoder
         self.counters = counters
@@ -106,7 +111,15 @@ class Session:
         self.outbox = Outbox()
         self.woken: list[Feed] = []
         self.scheduled = False
+        self.is_waiting = False
         self.pings = self.pongs = 0
+
+    def wait(self, info: ServerInfo, keeps_publishes: bool) -> None:
+        """Wait for another session that has a socket. The info is the last server's; publishes are kept, or refused."""
+        self.info = info
+        self.is_waiting = True
+        if keeps_publishes:
+            self.state = _OPEN
 
     def say_connect(self, line: bytes) -> None:
         """Answer the server's INFO with CONNECT, whose JSON this is, and a PING."""
@@ -139,6 +152,9 @@ class Session:
         Raises:
             ConnectionClosedError: the session is not open.
         """
+        if self.is_waiting and self.state != _CLOSED:
+            self.interest.add(feed)
+            return
         if self.state != _OPEN:
             raise self.closed_error()
         self.interest.add(feed)
@@ -150,23 +166,42 @@ class Session:
             return
         if limit > feed.received:
             feed.limit = limit
-            put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
+            if not self.is_waiting:
+                put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
             return
         if limit:
             feed.discard(limit)
-        put_line(self.outbox, b"UNSUB %d" % feed.sid)
+        if not self.is_waiting:
+            put_line(self.outbox, b"UNSUB %d" % feed.sid)
         self.end(feed)
 
     def stop(self, feeds: list[Feed]) -> int:
-        """Unsubscribe feeds without losing what is on its way: they end when ``pongs`` has reached the number returned."""
+        """Unsubscribe feeds without losing what is on its way: they end when ``pongs`` has reached the number returned.
+
+        They end at once where nothing is on its way to a waiting session; the number is reached already.
+        """
         if self.state == _CLOSED:
             raise self.closed_error()
+        if self.is_waiting:
+            for feed in feeds:
+                self.end(feed)
+            return self.pongs
         for feed in feeds:
             if feed.sid in self._feeds:
                 put_line(self.outbox, b"UNSUB %d" % feed.sid)
         number = self.ping()
         self._stopping.append((number, feeds))
         return number
+
+    def has_stopped(self) -> bool:
+        """True if feeds are stopped and have not ended yet."""
+        return len(self._stopping) > 0
+
+    def end_stopped(self) -> None:
+        """End the feeds that are stopped, without what was on its way: the link is lost."""
+        while self._stopping:
+            for feed in self._stopping.popleft()[1]:
+                self.end(feed)
 
     def end(self, feed: Feed) -> None:
         """Deliver nothing more to the feed; what its buffer holds stays there."""
@@ -184,7 +219,7 @@ class Session:
             raise self.closed_error()
         interest = self.interest
         answers = interest.make_answers()
-        if answers is not None:
+        if answers is not None and not self.is_waiting:
             interest.subscribe(answers, self.outbox)
         token = interest.next_token()
         size = self.encoder.encode_reply(self.outbox, subject, data, interest.reply_subject(token), headers)
@@ -198,6 +233,7 @@ class Session:
         if self.state == _CLOSED:
             raise self.closed_error()
         self.pings += 1
+        self._marks.append(self.interest.next_sid if self.state == _OPEN else 0)  # this server knows no feed before it has let us in
         put_line(self.outbox, b"PING")
         return self.pings
 
@@ -208,10 +244,10 @@ class Session:
         self._last_feed = None
         self._stopping.clear()
 
-    def closed_error(self) -> ConnectionClosedError:
-        """Return the error for those who come too early or too late."""
+    def closed_error(self) -> MidgeError:
+        """Return the error for those who come too early or too late, or between two links."""
         if self.state != _CLOSED:
-            return ConnectionClosedError("not connected yet")
+            return DisconnectedError() if self.is_waiting else ConnectionClosedError("not connected yet")
         error = ConnectionClosedError("the connection is closed" if self.cause is None else f"the connection was lost: {self.cause}")
         error.__cause__ = self.cause
         return error
@@ -232,7 +268,7 @@ class Session:
         parser = self.parser
         publication = parser.publication
         outbox = self.outbox
-        self._interrupted = False
+        self._interrupted = self._is_full = False
         left = _SLICE
         while self.state != _CLOSED:
             op = parser.next()
@@ -249,7 +285,7 @@ class Session:
 
     def was_interrupted(self) -> bool:
         """True if the slice ended because a callback was interrupted, or the server has just greeted us."""
-        return self._interrupted
+        return self._interrupted and not self._is_full  # that a feed is full need not be the end of what the driver parses now
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes that are not the driver's reusable buffer, all of them."""
@@ -301,7 +337,7 @@ class Session:
             self.end(feed)
         if feed.callback is None:
             if not feed.put(message, size):
-                self._events.append(Slow(feed))
+                self._note_full(feed)
             if not feed.woken:
                 feed.woken = True
                 self.woken.append(feed)
@@ -318,6 +354,16 @@ class Session:
         if self.state == _GREETING:
             self._refuse_unless_greeted()
         return self._feeds.get(sid)
+
+    def _note_full(self, feed: Feed) -> None:
+        """The feed's buffer was full: it holds the connection, or dropped the message and may have to end."""
+        if feed.holds and not feed.has_overrun:
+            self.interest.hold(feed)
+            self._interrupted = self._is_full = True
+            return
+        self._events.append(Slow(feed))
+        if feed.has_overrun:
+            self.unsubscribe(feed)
 
     def _note_failure(self, feed: Feed, error: BaseException) -> None:
         """A callback has raised; that keeps nothing from the others, not even where it is a CancelledError."""
@@ -344,12 +390,14 @@ class Session:
             self._take_pong()
         elif op == ERR:
             text = self.parser.line()[:MAX_REFUSAL].decode("utf-8", "surrogateescape").strip()
-            self._events.append(Refused(text.strip("'")))
+            stop = self._marks[0] if self._marks else self.interest.next_sid
+            self._events.append(Refused(text.strip("'"), self._confirmed, stop))
 
     def _take_pong(self) -> None:
         if self.pongs == self.pings:
             return  # nobody asked: counted, it would answer the next PING too early
         self.pongs += 1
+        self._confirmed = self._marks.popleft()
         if self.state == _HANDSHAKE:
             self.state = _OPEN
             self._events.append(Opened())

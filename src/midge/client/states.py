@@ -4,6 +4,9 @@ attempt    one try to reach one server: it gives a driver (a session and its lin
 driver     what joins a session to its link, for one socket; a connection outlives its drivers
 refuse     to say no: the server by -ERR, we by raising
 lose       to be left without a driver that was still wanted
+part       with a driver: to keep of it what the next one needs
+search     for a driver: one attempt after the other;  give up: to search no more
+backlog    what is published between two drivers
 drain      to finish what was begun, then to close
 close      what the application asks of a connection, and what is done with a session and a link when they are no longer wanted
 end        of a subscription or a wait: nothing more will come
@@ -34,10 +37,11 @@ class SessionState(IntEnum):
 
 
 class State(Enum):
-    """What a connection is. RECONNECTING, once it is there, stands between OPEN and CLOSED: without a driver, but not ended."""
+    """What a connection is. RECONNECTING and, for a while, DRAINING are without a driver, but not ended: another is looked for."""
 
     CONNECTING = "connecting"
     OPEN = "open"
+    RECONNECTING = "reconnecting"
     DRAINING = "draining"
     CLOSED = "closed"
 
@@ -46,7 +50,8 @@ class Event(Enum):
     """What happens to a connection; its table of states says what comes of it."""
 
     OPENED = "an attempt has succeeded"
-    LOST = "the link is lost"
+    LOST = "there is no link, and another is looked for"
+    GIVEN_UP = "there is no link, and none is looked for any more"
     DRAIN = "the application drains"
     DRAINED = "what was begun is finished, or never will be"
     CLOSE = "the application closes"
@@ -79,9 +84,12 @@ class Informed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An -ERR came, with this text."""
+    """An -ERR came, with this text. If it is about a SUB, then of a feed whose sid is from ``first`` on and below ``stop``: sent after
+    the last PING that is answered and before the next one."""
 
     text: str
+    first: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True)

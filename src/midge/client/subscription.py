@@ -1,18 +1,16 @@
 """Subscription: the messages of one subject, as the application sees them under asyncio.
 
     plain function        session ──────────────────────────────► callback(message), inside the read
-    coroutine function    session ──► Feed's buffer ──► worker ──► await callback(message), one after the other
+    coroutine function    session ──► Feed's buffer ──► workers ──► await callback(message), one after the other in each
     async for, next()     session ──► Feed's buffer ──► Consumer, or whoever asks
 
     Interest.feeds ──sid──► Subscription (is a Feed: what it receives; and the waiters: who waits for a message)
-                                ▲
-    Consumers ──weakly──► Consumer (a worker or an ``async for``: the task that takes messages, and how many it has taken)
 
 A waiter is only woken, never handed a message, so a cancelled wait loses nothing. Every wait ends when the subscription or the
-connection does. What few subscriptions need (a buffer, waiters, a worker) is made when it is needed.
+connection does. What few subscriptions need (a buffer, waiters, workers) is made when it is needed.
 
 A drain waits for the workers and for the loops that go on, each as long as its Consumer lives. It does not wait for a task that takes
-single messages with ``next()``: nobody knows whether it will ask for more, and what it has not taken can still be read afterwards.
+single messages with ``next()``, and what that has not taken can still be read afterwards.
 """
 
 from __future__ import annotations
@@ -21,24 +19,30 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
 
-from midge.client.interest import Feed
+from midge.client.consumers import TURN_MSGS, Consumer, is_end
+from midge.client.events import SubscriptionEnded
+from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
-from midge.client.reporter import is_cancelled
 from midge.client.room import READY, Answer
-from midge.errors import ConnectionClosedError, LocalProtocolError, MidgeError, MidgeTimeoutError, SubscriptionClosedError
+from midge.client.teller import is_cancelled
+from midge.errors import (
+    ConnectionClosedError,
+    LocalProtocolError,
+    MidgeError,
+    MidgeTimeoutError,
+    ServerError,
+    SlowConsumerError,
+    SubscriptionClosedError,
+)
 from midge.message import Message
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection
 
-__all__ = ["DEFAULT_PENDING_BYTES", "DEFAULT_PENDING_MSGS", "Callback", "Consumer", "Consumers", "Subscription"]
+__all__ = ["Callback", "Subscription"]
 
-DEFAULT_PENDING_MSGS = 500_000
-DEFAULT_PENDING_BYTES = 64 << 20
-TURN_MSGS = 256  # messages that are taken without a wait before everybody else has a turn of the event loop
 WORK_SECONDS = 0.005  # how long a worker goes on without one
 
 Callback = Callable[[Message], Any] | Callable[[Message], Awaitable[Any]]
@@ -51,7 +55,10 @@ class Subscription(Feed):
     block raises. ``create_task`` takes no subscription: it is not a coroutine. ``gather`` and ``wait_for`` take it.
     """
 
-    __slots__ = ("__weakref__", "_confirming", "_connection", "_end_error", "_taken", "_waiters", "_worker")
+    __slots__ = (
+        "__weakref__", "_confirming", "_connection", "_coroutine", "_end_error", "_ended", "_max_concurrency", "_run", "_waiters",
+        "_workers",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -61,21 +68,25 @@ class Subscription(Feed):
         callback: Callback | None,
         pending_msgs: int,
         pending_bytes: int,
-        drop: Literal["new", "old"],
+        on_full: OnFull,
+        max_concurrency: int,
     ) -> None:
         is_coroutine = callback is not None and _is_coroutine_function(callback)
+        _check_concurrency(max_concurrency, is_coroutine)
         super().__init__(subject, queue, None if is_coroutine else callback)
+        self.set_pending_limits(pending_msgs, pending_bytes, on_full)
         self._connection = connection
         self._confirming = 0  # callers that wait until the server has it
         self._end_error: Callable[[], MidgeError] | None = None  # makes the error for who asks for more than there is
+        self._ended: asyncio.Future[None] | None = None  # for who waits for the end
         self._waiters: deque[asyncio.Future[None]] | None = None
-        self._worker: asyncio.Task[None] | None = None
-        self._taken = 0  # messages that were taken since somebody waited
-        self.set_pending_limits(pending_msgs, pending_bytes, drop)
+        self._coroutine: Callable[[Message], Awaitable[Any]] | None = callback if is_coroutine else None
+        self._max_concurrency = max_concurrency
+        self._workers: list[asyncio.Task[None]] = []
+        self._run = 0  # messages that were taken since somebody waited
         connection.subscribe(self)
         if is_coroutine:
-            consumer = Consumer(self, connection.consumers)
-            consumer.task = self._worker = connection.run(self._work(callback, consumer))  # type: ignore[arg-type]
+            self._add_worker()
 
     @property
     def pending(self) -> int:
@@ -92,14 +103,34 @@ class Subscription(Feed):
         """True if nothing more will come; the buffer may still hold messages."""
         return self._end_error is not None
 
-    def set_pending_limits(self, msgs: int, bytes: int, drop: Literal["new", "old"] = "new") -> None:
-        """Bound the buffer. -1 or 0 takes a bound away; ``drop`` says which message goes when it is full."""
-        if drop not in ("new", "old"):
-            raise ValueError(f"drop={drop!r}: expected 'new' or 'old'")
+    @property
+    def max_pending(self) -> int:
+        """The most messages that have waited at a time."""
+        return self.top()[0]
+
+    @property
+    def max_pending_bytes(self) -> int:
+        """The most bytes of header and payload that have waited at a time."""
+        return self.top()[1]
+
+    @property
+    def delivered(self) -> int:
+        """Messages that the application was given: taken from the buffer, or handed to the callback.
+
+        ``received`` is all that came, ``dropped`` what found the buffer full, ``discarded`` what was forgotten by ``unsubscribe``.
+        """
+        return self.taken()
+
+    def set_pending_limits(self, msgs: int, bytes: int, on_full: OnFull | None = None) -> None:
+        """Bound the buffer; -1 is no bound. ``on_full`` says what comes of a message that finds it full, None that this stays as it is."""
+        if on_full is not None and on_full not in ON_FULL:
+            raise ValueError(f"on_full={on_full!r}: expected one of {', '.join(map(repr, ON_FULL))}")
         for bound in (msgs, bytes):
-            if not isinstance(bound, int):
+            if isinstance(bound, bool) or not isinstance(bound, int):
                 raise TypeError(f"a bound is a number of messages or bytes, not {bound!r}")
-        self.set_limits(max(msgs, 0), max(bytes, 0), drop == "old")
+            if bound < -1 or bound == 0:
+                raise ValueError(f"a bound of {bound}: expected 1 or more, or -1 for none")
+        self.set_limits(msgs, bytes, self.on_full if on_full is None else on_full)
 
     def __repr__(self) -> str:
         queue = f", queue={self.queue!r}" if self.queue else ""
@@ -110,6 +141,7 @@ class Subscription(Feed):
 
         Raises:
             PermissionsViolationError: the server refused it.
+            TooManySubscriptionsError: the server refused it, or another one that was sent with it.
             ConnectionClosedError: the connection ended first.
             MidgeTimeoutError: the server does not answer.
         """
@@ -129,7 +161,8 @@ class Subscription(Feed):
 
         Raises:
             ConnectionClosedError: the connection was lost. Where it was closed or drained, the loop just ends.
-            PermissionsViolationError: the server refused the subscription.
+            SlowConsumerError: its buffer was full, and ``on_full`` says that this is an error.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
         self._refuse_callback()
         return Consumer(self, self._connection.consumers)
@@ -138,8 +171,8 @@ class Subscription(Feed):
         """Return the next message: ``await anext(sub)``. As ``next``, but StopAsyncIteration says that nothing more comes."""
         try:
             return await self.next()
-        except (SubscriptionClosedError, ConnectionClosedError) as error:
-            if _is_loss(error):
+        except MidgeError as error:
+            if not is_end(error):
                 raise
             raise StopAsyncIteration from None
 
@@ -150,13 +183,14 @@ class Subscription(Feed):
             MidgeTimeoutError: none came in time. It is a TimeoutError.
             SubscriptionClosedError: the subscription has ended and its buffer is empty.
             ConnectionClosedError: the connection is closed, or was lost, and the buffer is empty.
-            PermissionsViolationError: the server refused the subscription.
+            SlowConsumerError: its buffer was full, ``on_full`` says that this is an error, and what it held has been read.
+            ServerError: the server refused the subscription, or has taken it back: mostly a PermissionsViolationError.
         """
-        if self.callback is not None or self._worker is not None:
+        if self.callback is not None or self._coroutine is not None:
             self._refuse_callback()
-        if not self.waiting() or self._taken >= TURN_MSGS:
+        if not self.waiting() or self._run >= TURN_MSGS:
             await self._wait(timeout)
-        self._taken += 1
+        self._run += 1
         return self.take()
 
     def unsubscribe(self, limit: int | None = None) -> Answer:
@@ -184,33 +218,73 @@ class Subscription(Feed):
             MidgeTimeoutError: it took longer than ``drain_timeout``.
             ConnectionClosedError: the connection is closed, or was lost meanwhile.
         """
-        return self._connection.drain_subscription(self, self._connection.consumers.asking())
+        return self._connection.farewell.drain_subscription(self, self._connection.consumers.asking())
+
+    async def wait_closed(self) -> None:
+        """Return when nothing more will come, and its callback is done with what came. The buffer may still hold messages.
+
+        A callback that waits for its own subscription's end is not waited for.
+
+        Raises:
+            ConnectionClosedError: the connection was lost. Where it was closed or drained, this just returns.
+            PermissionsViolationError: the server refused the subscription.
+            SlowConsumerError: its buffer was full, and ``on_full`` says that this is an error.
+        """
+        consumers = self._connection.consumers
+        asking = consumers.asking()
+        if self._end_error is None:
+            self._connection.home.check()
+            if self._ended is None:
+                self._ended = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._ended)
+        assert self._end_error is not None
+        if self._coroutine is not None:
+            await consumers.wait(asking, lambda: False, self)
+        if not is_end(error := self._end_error()):
+            raise error
 
     # For the connection
 
     def wake(self) -> None:
-        """Messages have come."""
-        if self._waiters:
-            for _ in range(self.waiting()):
-                if not self._wake_one():
-                    return
+        """Messages have come: let those who wait take them, and begin with more of the workers where all are busy."""
+        self.note_top()
+        left = self.waiting()
+        while left and self._wake_one():
+            left -= 1
+        if left and self._coroutine is not None:
+            for _ in range(min(left, self._max_concurrency - len(self._workers))):
+                self._add_worker()
 
     def end(self, error: Callable[[], MidgeError] | None = None) -> None:
         """Nothing more will come. Who asks for more gets the error that is made, or learns that this is the end."""
         if self._end_error is None:
-            self._end_error = error or self._ended
+            self._end_error = error or (self._overrun_error if self.has_overrun else self._closed_error)
             while self._wake_one():
                 pass
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
+            why = self._end_error()
+            if not isinstance(why, ConnectionClosedError):  # else the end of the connection is the event
+                self._connection.emit(SubscriptionEnded(self.subject, self.sid, None if is_end(why) else why))
 
     def refuse(self, error: Callable[[], MidgeError]) -> bool:
         """The server refused the subscription. True if somebody waits for its confirmation, and so is told."""
         self.end(error)
         return self._confirming > 0
 
+    def end_error(self) -> MidgeError | None:
+        """Return why it has ended; None where it has not, or because the application wanted that."""
+        error = None if self._end_error is None else self._end_error()
+        return None if isinstance(error, SubscriptionClosedError) else error
+
     def discard_work(self) -> None:
         """Keep what waits from the callback; without one it can still be taken."""
-        if self._worker is not None:
+        if self._coroutine is not None:
             self.discard(0)
+
+    def relieve(self) -> None:
+        """There is room again: parsing may go on."""
+        self._connection.go_on()
 
     # Private
 
@@ -222,15 +296,15 @@ class Subscription(Feed):
             MidgeError: what ``_end_error`` makes.
         """
         check_timeout(timeout)
-        if self._taken >= TURN_MSGS:
-            self._taken = 0
+        if self._run >= TURN_MSGS:
+            self._run = 0
             await asyncio.sleep(0)
         deadline = None
         while not self.waiting():
             if self._end_error is not None:
                 raise self._end_error()
             self._connection.home.check()
-            self._taken = 0
+            self._run = 0
             loop = asyncio.get_running_loop()
             if timeout is not None and deadline is None:
                 deadline = loop.time() + timeout
@@ -253,6 +327,12 @@ class Subscription(Feed):
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def _add_worker(self) -> None:
+        assert self._coroutine is not None
+        consumer = Consumer(self, self._connection.consumers)
+        consumer.task = self._connection.run(self._work(self._coroutine, consumer))
+        self._workers.append(consumer.task)
 
     async def _work(self, callback: Callable[[Message], Awaitable[Any]], consumer: Consumer) -> None:
         """Await a coroutine callback with one message after the other until the subscription has ended.
@@ -287,23 +367,29 @@ class Subscription(Feed):
 
     async def _confirm(self) -> Subscription:
         self._confirming += 1
+        self._connection.suspects.confirming[self.sid] = self
         try:
-            await self._connection.flush(self._connection.options.timeout)
-            if self._end_error is not None and isinstance(error := self._end_error(), PermissionError):
+            await self._connection.exchange.confirm(self._connection.options.timeout)
+            if isinstance(error := self.end_error(), ServerError):
                 raise error
         except BaseException:
             self.unsubscribe()
             raise
         finally:
             self._confirming -= 1
+            if not self._confirming:
+                self._connection.suspects.confirming.pop(self.sid, None)
         return self
 
     def _refuse_callback(self) -> None:
-        if self.callback is not None or self._worker is not None:
+        if self.callback is not None or self._coroutine is not None:
             raise TypeError(f"the subscription to {self.subject!r} has a callback: its messages cannot be taken here too")
 
-    def _ended(self) -> MidgeError:
+    def _closed_error(self) -> MidgeError:
         return SubscriptionClosedError(self.subject)
+
+    def _overrun_error(self) -> MidgeError:
+        return SlowConsumerError(self.subject, self.dropped)
 
     def _expire(self, waiter: asyncio.Future[None], timeout: float | None) -> None:
         if not waiter.done():
@@ -316,132 +402,6 @@ class Subscription(Feed):
                 waiter.set_result(None)
                 return True
         return False
-
-
-class Consumer:
-    """One worker, or one ``async for`` over a subscription.
-
-    Attributes:
-        subscription: what it takes from.
-        task: the one that takes, once it has begun.
-        taken: how many messages it has taken; with the next one it is done with the last.
-    """
-
-    __slots__ = ("__weakref__", "_consumers", "subscription", "taken", "task")
-
-    def __init__(self, subscription: Subscription, consumers: Consumers) -> None:
-        self._consumers = consumers
-        self.subscription = subscription
-        self.task: asyncio.Task[Any] | None = None
-        self.taken = 0
-        consumers.add(self)
-
-    def __aiter__(self) -> Consumer:
-        return self
-
-    async def __anext__(self) -> Message:
-        if self.task is None:
-            self.task = asyncio.current_task()
-        subscription = self.subscription
-        if not subscription.waiting() or subscription._taken >= TURN_MSGS:
-            try:
-                await subscription._wait(None)
-            except (SubscriptionClosedError, ConnectionClosedError) as error:
-                self.finish()
-                if _is_loss(error):
-                    raise
-                raise StopAsyncIteration from None
-        subscription._taken += 1
-        self.taken += 1
-        return subscription.take()
-
-    def finish(self) -> None:
-        """It has come to its end."""
-        self._consumers.remove(self)
-
-    def __del__(self) -> None:
-        """A loop was left. It may be gone in another thread, where the garbage collector happened to run."""
-        self._consumers.tell_from_anywhere(self.subscription)
-
-
-class Consumers:
-    """The workers and loops of one client: those whom a drain waits for.
-
-    One that asks for the drain itself is not waited for as long as it has the same message in its hands: it may be waiting for the
-    drain. So what counts is the task that called ``drain``, not the one that runs it (``create_task(nc.drain())``, ``wait_for``).
-    """
-
-    def __init__(self) -> None:
-        self._all: WeakSet[Consumer] = WeakSet()
-        self._changed: dict[asyncio.Future[None], Subscription | None] = {}  # who waits, and for the consumers of which subscription
-
-    def add(self, consumer: Consumer) -> None:
-        """It may begin to take messages."""
-        self._all.add(consumer)
-
-    def remove(self, consumer: Consumer) -> None:
-        """It takes no more."""
-        self._all.discard(consumer)
-        self._tell_of(consumer.subscription)
-
-    def subscriptions(self) -> set[Subscription]:
-        """Return the subscriptions that are taken from."""
-        return {consumer.subscription for consumer in self._all}
-
-    def asking(self) -> dict[Consumer, int]:
-        """Return the consumers whose task calls this, each with how many messages it has taken."""
-        try:
-            me = asyncio.current_task()
-        except RuntimeError:
-            return {}
-        return {consumer: consumer.taken for consumer in self._all if me is not None and consumer.task is me}
-
-    async def wait(self, asking: dict[Consumer, int], is_over: Callable[[], bool], only: Subscription | None = None) -> None:
-        """Return when all have finished, those of one subscription or of all, or when it is over.
-
-        It waits for one after the other: each may finish in a turn of its own, and thousands are not to be looked through each time.
-        """
-        while not is_over() and (busy := self._busy(asking, only)) is not None:
-            changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._changed[changed] = only
-            try:
-                await asyncio.wait({changed, busy}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                del self._changed[changed]
-
-    def tell(self) -> None:
-        """It is over."""
-        for changed in self._changed:
-            if not changed.done():
-                changed.set_result(None)
-
-    def tell_from_anywhere(self, subscription: Subscription) -> None:
-        """A consumer of this subscription takes no more; called in any thread."""
-        for changed in list(self._changed):
-            if self._changed.get(changed) in (None, subscription) and not changed.get_loop().is_closed():
-                changed.get_loop().call_soon_threadsafe(self._tell_of, subscription)
-                return
-
-    def _tell_of(self, subscription: Subscription) -> None:
-        """A consumer of this subscription takes no more: tell those whom that concerns. Thousands may be drained at once."""
-        for changed, only in self._changed.items():
-            if only in (None, subscription) and not changed.done():
-                changed.set_result(None)
-
-    def _busy(self, asking: dict[Consumer, int], only: Subscription | None) -> asyncio.Task[Any] | None:
-        """Return the task of one that is to be waited for."""
-        for consumer in self._all:
-            task = consumer.task
-            if task is None or task.done() or (only is not None and consumer.subscription is not only):
-                continue
-            if asking.get(consumer) != consumer.taken:
-                return task
-        return None
-
-
-def _is_loss(error: MidgeError) -> bool:
-    """True if a connection was lost: what the application closed or ended itself is the end of a loop, not an error."""
-    return isinstance(error, ConnectionClosedError) and error.__cause__ is not None
 
 
 def _is_coroutine_function(callback: Any) -> bool:
@@ -458,3 +418,12 @@ def _is_coroutine_function(callback: Any) -> bool:
     if any(inspect.isgeneratorfunction(kind) or inspect.isasyncgenfunction(kind) for kind in kinds):
         raise TypeError("a callback is a function or a coroutine function, not a generator function")
     return any(inspect.iscoroutinefunction(kind) for kind in kinds)
+
+
+def _check_concurrency(max_concurrency: object, is_coroutine: bool) -> None:
+    if isinstance(max_concurrency, bool) or not isinstance(max_concurrency, int):
+        raise TypeError(f"max_concurrency is a number of callbacks, not {max_concurrency!r}")
+    if max_concurrency < 1:
+        raise ValueError(f"max_concurrency={max_concurrency}: expected 1 or more")
+    if max_concurrency > 1 and not is_coroutine:
+        raise ValueError("max_concurrency is for callbacks that are coroutine functions")

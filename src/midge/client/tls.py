@@ -40,7 +40,7 @@ class Security:
         self._is_refused = config is False
         self._config = config or TLSConfig()
         self.is_wanted = bool(config) or (address is not None and address.wants_tls)
-        self.comes_first = self._config.handshake_first or (address is not None and address.scheme == "wss")
+        self.comes_first = self._config.handshake_first or (address is not None and address.is_websocket)
         host = None if address is None else address.server_name or address.host
         self.server_name = self._config.server_name or host
 

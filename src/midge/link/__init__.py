@@ -2,7 +2,7 @@
 
     socket.py     a TCP socket, by readiness            readiness.py  readiness by the event loop itself, for a client's one link
     memory.py     two ends in one process               reactor.py    readiness, turns and deadlines for a server's thousands
-    tls.py        TLS over a TCP socket
+    tls.py        TLS over a TCP socket                 websocket.py  a WebSocket's frames over any other link, whose owner it is
 
 A link sends what is in its outbox and hands what it reads to its *owner*. Sending never waits: what the peer does not take stays in
 the outbox, and the link is *blocked* until the peer takes more. The rules:

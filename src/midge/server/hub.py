@@ -404,7 +404,7 @@ class Hub:
             subject = publication.subject()
             if is_reserved(subject):
                 session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
-                session.log(logging.ERROR, "Publish Violation - Subject %s", quote(subject))
+                session.complain("Publish Violation - Subject %s", quote(subject))
                 return True
         if publication.reply_end == 0:
             return False
@@ -415,7 +415,7 @@ class Hub:
         if not is_reserved_reply(reply):
             return False
         session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
-        session.log(logging.ERROR, "Publish Violation - Reply %s", quote(reply))
+        session.complain("Publish Violation - Reply %s", quote(reply))
         return True
 
     def _say_no_responders(self, session: Session, publication: Publication) -> None:

@@ -22,7 +22,7 @@ cdef class Session(Peer):
     cdef readonly int pings_out
 
     cdef Py_ssize_t _flush_at
-    cdef object _introduced
+    cdef object _introduced, _complaints
     cdef double _jitter
     cdef bint _pong_sent, _measured
     cdef double _auth_deadline, _ping_deadline, _last_ping

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.auth import is_allowed
+from midge.server.complaints import Complaints
 from midge.server.connect import DEFAULT, Connect, check_info, parse_connect
 from midge.server.peer import CLIENT
 from midge.server.quote import quote
@@ -101,7 +102,7 @@ class Session(Peer):
     """
 
     __slots__ = (
-        "_auth_deadline", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
+        "_auth_deadline", "_complaints", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
         "aborted", "active", "address", "connect", "connected", "hub", "last_active", "no_responders", "parser", "pedantic",
         "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
@@ -134,6 +135,7 @@ class Session(Peer):
         self._auth_deadline: float = now + options.auth_timeout if options.auth_required else inf
         self._ping_deadline: float = now + options.ping_interval
         self._last_ping = -inf
+        self._complaints: Complaints | None = None
         self.log(logging.DEBUG, "Client connection created")
 
     def start(self) -> None:
@@ -212,6 +214,8 @@ class Session(Peer):
             self.outbox.clear()
         self.last = None
         self._mark_urgent()
+        if self._complaints is not None:
+            self._log_left_out(self._complaints)
         self.log(logging.DEBUG, "Client connection closed: %s", reason)
         self.hub.remove(self, reason)
 
@@ -272,8 +276,23 @@ class Session(Peer):
         if log.isEnabledFor(level):
             log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{_describe(self._introduced)}", *values)
 
+    def complain(self, text: str, *values: object) -> None:
+        """Log what the client was refused, which it may try as often as it likes: so many lines a second at most."""
+        if not log.isEnabledFor(logging.ERROR):
+            return
+        if self._complaints is None:
+            self._complaints = Complaints()
+        if self._complaints.admit(self.last_active):
+            self._log_left_out(self._complaints)
+            self.log(logging.ERROR, text, *values)
+
     def log_delivery(self, sub: Subscription, publication: Publication) -> None:
         trace.log_delivery(self, sub.sid, publication)
+
+    def _log_left_out(self, complaints: Complaints) -> None:
+        left_out = complaints.take_left_out()
+        if left_out:
+            self.log(logging.ERROR, "%d more refusals", left_out)
 
     # Its subscriptions
 
@@ -361,10 +380,10 @@ class Session(Peer):
         if queue == SYSTEM_QUEUE:
             names = quote(subject), quote(SYSTEM_QUEUE)
             self.send_error("Permissions Violation for Subscription to {} using queue {}".format(*names))
-            self.log(logging.ERROR, "Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
+            self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
         elif 0 < account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
-            self.log(logging.ERROR, "maximum subscriptions exceeded")
+            self.complain("maximum subscriptions exceeded")
         elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
             if self.verbose:
                 self.send_ok()

@@ -202,8 +202,8 @@ class Sublist:
 
         A callback is called by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0 nor within
         another callback. It may subscribe, unsubscribe, match, watch and cancel; what that changes is told after it returns. It hears
-        of the state there is then: changes that cancel each other out meanwhile are not told. What it raises comes out of the call,
-        which is done all the same; watches not told by then are told by the next.
+        of the state there is then: changes that cancel each other out meanwhile are not told. What it raises is logged; only an
+        interrupt comes out of the call, which is done all the same, and watches not told by then are told by the next.
 
         Raises:
             ValueError: no subscription could have that subject.

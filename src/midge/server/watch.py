@@ -2,14 +2,18 @@
 
 A key is a subject and a queue name or None. The sublist notes the keys whose interest has changed, and tells when it is done with
 everything else. A watch is told the state there is when its turn comes, and only what it does not know already: so callbacks may
-change subscriptions, nothing recurses, and a storm of changes between two tellings costs one entry per key.
+change subscriptions, nothing recurses, and a storm of changes between two tellings costs one entry per key. A callback
+that fails is logged and costs nobody else anything: neither the other watches nor the client whose subscription it was told of.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 __all__ = ["Watch", "Watches"]
+
+log = logging.getLogger("midge.server")
 
 Key = tuple[bytes, bytes | None]
 
@@ -92,7 +96,14 @@ class Watches:
                 interested = has_interest(*key)
                 if interested != watch.interested and not watch.cancelled:
                     watch.interested = interested
-                    watch.callback(interested)
-        except BaseException:
+                    self._call(watch.callback, interested)
+        except BaseException:  # an interrupt
             self._untold[key] = None  # the others have to be told yet
             raise
+
+    def _call(self, callback: Callable[[bool], object], interested: bool) -> None:
+        """Call a callback. The safety net: it is called in the middle of a client's SUB, UNSUB or end, which must go on."""
+        try:
+            callback(interested)
+        except Exception:
+            log.exception("internal error in a watch")

@@ -93,6 +93,22 @@ cdef inline Py_ssize_t put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py
     return at + stop - start
 
 
+cdef inline Py_ssize_t put_masked(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes key) noexcept:
+    cdef unsigned char *target = <unsigned char *> PyByteArray_AS_STRING(out) + at
+    cdef unsigned char *source = <unsigned char *> PyByteArray_AS_STRING(buf) + start
+    cdef unsigned long long word, mask
+    cdef Py_ssize_t i, size = stop - start
+    memcpy(&mask, PyBytes_AS_STRING(key), 4)
+    memcpy(<char *> &mask + 4, &mask, 4)
+    for i in range(size >> 3):
+        memcpy(&word, source + (i << 3), 8)
+        word ^= mask
+        memcpy(target + (i << 3), &word, 8)
+    for i in range(size & ~7, size):
+        target[i] = source[i] ^ (<unsigned char *> &mask)[i & 7]
+    return at + size
+
+
 cdef inline Py_ssize_t put_number(bytearray out, Py_ssize_t at, Py_ssize_t value) noexcept:
     cdef unsigned char digits[20]
     cdef int count = 0

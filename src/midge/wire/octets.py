@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "CONNECT", "ERR", "HMSG", "HPUB", "INFO", "MAX_FIELDS", "MSG", "NEED_DATA", "OK", "PING", "PONG", "PUB", "SUB", "UNSUB", "cut",
-    "fields", "find_byte", "new_buffer", "number", "put", "put_number", "put_slice",
+    "fields", "find_byte", "new_buffer", "number", "put", "put_masked", "put_number", "put_slice",
     "resize", "same",
 ]  # fmt: skip
 
@@ -80,6 +80,18 @@ def put_slice(out: bytearray, at: int, buf: bytearray, start: int, stop: int) ->
     end = at + stop - start
     out[at:end] = buf[start:stop]
     return end
+
+
+def put_masked(out: bytearray, at: int, buf: bytearray, start: int, stop: int, key: bytes) -> int:
+    """Copy buf[start:stop] to out[at:], XORed with the four bytes of the key again and again; return where it ends.
+
+    The two may be the same buffer where at <= start.
+    """
+    if not any(key):
+        return put_slice(out, at, buf, start, stop)
+    size = stop - start
+    mask = (key * (size // 4 + 1))[:size]
+    return put(out, at, (int.from_bytes(buf[start:stop], "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little"))
 
 
 def put_number(out: bytearray, at: int, value: int) -> int:

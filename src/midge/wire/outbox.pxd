@@ -27,6 +27,7 @@ cdef class Outbox:
     cpdef clear(self)
     @cython.locals(start=Py_ssize_t, fill=Py_ssize_t, block=bytearray)
     cpdef tuple take(self)
+    cpdef tuple first(self)
     cdef _put_aside(self)
     cdef _drop_first(self)
     cdef _release(self)

