@@ -228,7 +228,7 @@ def test_one_that_begins_inside_the_read_may_drain(loop_factory: LoopFactory) ->
             drained.append(int(message.data))
 
         nc.subscribe("a", callback=callback, max_concurrency=3)
-        link.come(numbered(2, 2, 1))
+        link.come(numbered(1, 2, 2))
         async with asyncio.timeout(4):
             while not drained:
                 await asyncio.sleep(0)
