@@ -88,6 +88,22 @@ async def test_what_was_subscribed_and_published_in_the_meantime(seen: list[even
     assert isinstance(again, events.Reconnected) and again.attempts > 3 and again.seconds > 0
 
 
+async def test_a_limit_that_is_set_after_a_reconnect_leaves_out_what_came_before() -> None:
+    """The new server counts from zero: told the whole limit, it would go on sending a queue group's messages to nobody."""
+    nc, server = await linked()
+    sub = nc.subscribe("a", queue="q")
+    server.links[0].come(*(msg("a", 1, b"%d" % i) for i in range(5)))
+    server.lose(OSError("broken"))
+    link = await server.link(2)
+    link.sent()
+    sub.unsubscribe(limit=8)
+    await turns()
+    assert link.sent() == b"UNSUB 1 3\r\n" and not sub.is_closed
+    server.lose(OSError("broken"))
+    assert behind_connect((await server.link(3)).sent()) == b"SUB a q 1\r\nUNSUB 1 3\r\n"
+    await nc.close()
+
+
 @pytest.mark.parametrize("cut", [0, 1, 14, 15, 16, 33, 34])
 async def test_what_was_not_sent_is_kept_and_what_was_half_sent_is_not_sent_again(seen: list[events.Event], cut: int) -> None:
     nc, server = await linked()
