@@ -425,6 +425,45 @@ async def test_a_full_buffer_drops_the_oldest(seen: list[events.Event]) -> None:
     await nc.close()
 
 
+@pytest.mark.parametrize("how", ["close", "drain", "give up"])
+async def test_all_that_was_dropped_is_reported_at_the_end_too(how: str) -> None:
+    errors: list[Exception] = []
+    nc, server = await linked(
+        reconnect_buffer=1000, reconnect_buffer_full="drop_old", error_callback=errors.append, drain_timeout=0.01, max_reconnects=1,
+        reconnect_delay=lambda passes: 60.0 if how != "give up" else 0.0,
+    )  # fmt: skip
+    server.is_down = True
+    server.lose(OSError("broken"))
+    for _ in range(1000):
+        nc.publish("a", bytes(100))
+    if how == "drain":
+        with pytest.raises((MidgeTimeoutError, ConnectionClosedError)):
+            await nc.drain()
+    elif how == "give up":
+        async with asyncio.timeout(10):
+            while not nc.is_closed:
+                await asyncio.sleep(0)
+    await nc.close()
+    dropped = [error.dropped for error in errors if isinstance(error, ReconnectBufferFullError)]
+    assert len(dropped) == 2 and dropped[-1] >= 990
+    assert any("bytes" in str(error) for error in errors if isinstance(error, ConnectionClosedError))
+
+
+async def test_what_a_last_link_had_not_sent_is_reported() -> None:
+    errors: list[Exception] = []
+    nc, server = await linked(max_reconnects=0, error_callback=errors.append)
+    server.links[0].takes = False
+    for _ in range(10):
+        nc.publish("a", b"x")
+    flush = asyncio.ensure_future(nc.flush())
+    await turns()
+    server.lose(OSError("broken"))
+    with pytest.raises(ConnectionClosedError):
+        await flush
+    await nc.close()
+    assert any("10 messages" in str(error) for error in errors)
+
+
 async def test_publishing_without_a_link_lets_the_others_have_their_turns() -> None:
     nc, server = await linked(reconnect_buffer_full="drop_old", reconnect_buffer=1 << 20)
     server.lose()

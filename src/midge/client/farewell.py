@@ -161,6 +161,8 @@ class Farewell:
                     await connection.driver.sent()
             except TimeoutError:
                 pass
+        if connection.backlog is not None:
+            connection.backlog.report_rest()
         left = len(connection.session.outbox)
         connection.session.outbox.clear()
         if left:
