@@ -600,6 +600,34 @@ async def test_draining_a_subscription_whose_link_is_lost() -> None:
     await nc.close()
 
 
+async def test_a_drain_after_a_reconnect_on_demand_waits_for_what_the_old_link_still_has() -> None:
+    nc, server = await linked()
+    sub = nc.subscribe("a")
+    await turns()
+    await nc.reconnect()
+    drain = asyncio.ensure_future(sub.drain())
+    assert await is_waiting(drain)
+    server.links[0].come(msg("a", 1, b"on its way"), b"PONG\r\n")
+    await drain
+    assert (await sub.next()).data == b"on its way"
+    await nc.close()
+
+
+async def test_a_driver_that_was_let_go_tells_of_no_loss() -> None:
+    """As one does that an interrupt has hit: it tells of that a turn later."""
+    nc, server = await linked()
+    driver = nc._connection.driver
+    assert driver is not None
+    server.is_down = True
+    server.lose(OSError("broken"))
+    driver.lose(ConnectionClosedError("interrupted"))
+    server.is_down = False
+    await nc.flush()
+    driver.lose(ConnectionClosedError("interrupted"))
+    assert nc.is_connected and nc.stats.reconnects == 1
+    await nc.close()
+
+
 async def test_closing_in_every_turn_of_a_reconnect() -> None:
     for count in range(30):
         nc, server = await linked()

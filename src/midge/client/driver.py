@@ -147,6 +147,8 @@ class Driver:
 
     def lose(self, cause: BaseException) -> None:
         """The link is lost: tell the listener, once what came before is parsed."""
+        if self._link is None:
+            return  # it was closed before that could be told
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
             self._loop.call_soon(self._go_on)  # where it is not paused now, it may be then

@@ -98,6 +98,7 @@ class Farewell:
         ends them: nothing more is on its way to them.
         """
         connection = self._connection
+        await connection.migration.left()
         driver = connection.driver
         number = connection.session.stop(feeds)
         connection.settle()
