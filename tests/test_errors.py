@@ -49,6 +49,10 @@ TEXTS: dict[MidgeError, str] = {
     errors.ConnectAuthorizationError([("nats://a", errors.AuthorizationError("Authorization Violation"))]): (
         "could not connect: nats://a: the server said: Authorization Violation"
     ),
+    errors.TLSError("what the peer said is not TLS"): "TLS: what the peer said is not TLS",
+    errors.CertificateError("it has expired", "a.example.com"): "TLS: the certificate of a.example.com is not accepted: it has expired",
+    errors.CertificateError("it has expired"): "TLS: the peer's certificate is not accepted: it has expired",
+    errors.TLSNotOfferedError(): "TLS: the server does not offer it, and you asked for it: nothing was sent",
     errors.ConnectionClosedError(): "the connection is closed",
     errors.ConnectionClosedError("the server went away"): "the server went away",
     errors.ConnectionDrainingError(): "the connection is draining",

@@ -56,7 +56,7 @@ RULES = [
         pure=False,
     ),
     Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
-    Rule("client client.client client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
+    Rule("client client.client client.connect client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),

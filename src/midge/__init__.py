@@ -2,7 +2,8 @@
 
 from midge._version import VERSION as __version__
 from midge.client import events
-from midge.client.client import Client, Connecting, Stats, connect
+from midge.client.client import Client, Stats
+from midge.client.connect import Connecting, connect
 from midge.client.event_stream import EventStream
 from midge.client.handshake import ServerInfo
 from midge.client.options import ErrorCallback, EventCallback, Options

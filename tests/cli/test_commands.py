@@ -191,10 +191,24 @@ def test_a_reader_that_leaves_ends_it_quietly(spawn: Spawn, midge: Run, server: 
 
 def test_a_server_that_goes_away(spawn: Spawn) -> None:
     with package.Server(port=0) as server:
-        sub = spawn("sub", "foo", NATS_URL=server.url)
-        sub.wait_for("Subscribed")
+        sub = spawn("bench", "sub", "foo", NATS_URL=server.url)
+        sub.wait_for('"foo"')
     code, out, err = sub.end()
     assert (code, out) == (1, "") and err.startswith("midge: ") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("args", [("sub", "foo", "--count", "1"), ("reply", "foo", "hi", "--count", "1")])
+def test_a_server_that_is_back(spawn: Spawn, midge: Run, args: tuple[str, ...]) -> None:
+    with package.Server(port=0) as server:
+        child = spawn(*args, NATS_URL=server.url)
+        child.wait_for('"foo"')
+    child.wait_for("Disconnected from nats://")
+    with package.Server(port=server.port) as server:
+        child.wait_for("Connected again to nats://")
+        server.wait_for_subscription("foo")
+        check(midge("pub", "foo", "after all", NATS_URL=server.url))
+        code, out, err = child.end()
+        assert code == 0 and "after all" in out and err == ""
 
 
 # req and reply

@@ -230,11 +230,14 @@ class FakeLink:
 
     def come(self, *pieces: bytes) -> None:
         """The client gets these bytes in one read."""
+        if self.paused or self.waiting:
+            self.waiting.append(b"".join(pieces))
+        else:
+            self._give(bytearray(b"".join(pieces)))
+
+    def _give(self, data: bytearray) -> None:
         assert self.owner is not None
-        data = bytearray(b"".join(pieces))
-        if self.paused:
-            self.waiting.append(bytes(data))
-        elif not self.closed and self.owner.link_received(data, len(data)):
+        if not self.closed and self.owner.link_received(data, len(data)):
             data[:] = b"?" * len(data)  # it may be reused
 
     def pause_reading(self) -> None:
@@ -246,7 +249,7 @@ class FakeLink:
 
     def _come_on(self) -> None:
         while self.waiting and not self.paused:
-            self.come(self.waiting.pop(0))
+            self._give(bytearray(self.waiting.pop(0)))
 
     def close(self) -> None:
         self.closed = True

@@ -34,6 +34,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("flush"), st.just(0)),
     ENDS,
 )
+NO_LIMIT = 1 << 30
 
 
 class Model:
@@ -49,7 +50,7 @@ class Model:
         self.next: deque[int] = deque()
         self.received = 0  # for a policy that does not block
         self.dropped = 0
-        self.limit = 1 << 30
+        self.limit = NO_LIMIT
         self.has_ended = self.has_overrun = False
 
     def come(self, number: int) -> None:
@@ -71,11 +72,10 @@ class Model:
 
     def unsubscribe(self, limit: int, received: int, pending: int) -> None:
         """It is unsubscribed, having received and holding so many; what is not parsed by then does not come."""
-        if self.has_ended and self.on_full != "block":
-            return
         if limit > received:
             self.limit = limit
-            surplus = self.received - limit  # sent, but not parsed
+            surplus = max(self.received - limit, 0)  # sent, but not parsed
+            self.received -= surplus
         else:
             self.has_ended = True
             surplus = len(self.next) - pending + (max(0, min(pending, received - self.dropped - limit)) if limit else 0)
@@ -121,8 +121,9 @@ class Play:
             self.drains = True
             await sub.drain()
             model.has_ended = True
-        elif name in ("unsubscribe", "limit") and not sub.is_closed:
-            model.unsubscribe(value, sub.received, sub.pending)
+        elif name == "unsubscribe" or (name == "limit" and model.limit == NO_LIMIT):  # another limit may ask for what was not wanted before
+            if not sub.is_closed:
+                model.unsubscribe(value, sub.received, sub.pending)
             sub.unsubscribe(value or None)
         self.check()
 

@@ -405,7 +405,7 @@ async def test_requests(place: Place, loop_factory: LoopFactory) -> None:
         await message.respond(message.data * 2, headers={"From": "coroutine"})
 
     async with place.clients() as (one, two):
-        await two.subscribe("plain", callback=lambda message: message.respond(message.data * 3))
+        await two.subscribe("plain", callback=lambda message: message.respond(message.data.decode() * 3))
         await two.subscribe("coroutine", callback=double)
         silent = await two.subscribe("silent")
         plain = await asyncio.gather(*(one.request("plain", b"%d" % i, timeout=30) for i in range(1000)))
@@ -431,6 +431,46 @@ async def test_a_custom_inbox(place: Place) -> None:
         await message.respond(b"yes")
         await other.flush()
         assert (await task).data == b"yes"
+
+
+async def test_many_replies(place: Place) -> None:
+    async with place.clients(4) as (one, *others):
+        for other in others:
+            await other.subscribe("who", callback=lambda message: message.respond("me", headers=message.headers))
+        replies = one.request_many("who", "?", headers={"traceparent": "00-1-2-01"}, max_msgs=3, timeout=5)
+        got = [(reply.data, reply.headers.get("Traceparent")) async for reply in replies]
+        assert got == [(b"me", "00-1-2-01")] * 3 and replies.reason == "max_msgs"
+        assert len([reply async for reply in one.request_many("who", stall=0.1, timeout=5)]) == 3
+
+        def count(message: midge.Message) -> None:
+            for number in range(1000):
+                message.respond(f"{number}")
+            message.respond()
+
+        await others[0].subscribe("count", callback=count)
+        assert [int(reply.data) async for reply in one.request_many("count", timeout=10)] == [*range(1000)]
+        with pytest.raises(NoRespondersError):
+            [reply async for reply in one.request_many("nobody", timeout=5)]
+        assert one._connection.interest.requests == {}
+
+
+async def test_a_subscription_that_blocks_gets_everything(place: Place) -> None:
+    """Although it requests, over its own connection, while its buffer is full."""
+    got: list[int] = []
+    async with place.clients() as (one, two):
+        await two.subscribe("echo", callback=lambda message: message.respond(message.data))
+
+        async def callback(message: midge.Message) -> None:
+            if len(got) % 500 == 0:
+                assert (await one.request("echo", message.data, timeout=10)).data == message.data
+            got.append(int(message.data))
+
+        sub = await one.subscribe("many", callback=callback, pending_msgs=50, on_full="block")
+        for number in range(20_000):
+            await two.publish("many", str(number))
+        await two.flush()
+        await sub.drain()
+        assert got == [*range(20_000)] and (sub.dropped, sub.delivered) == (0, 20_000)
 
 
 # With nats-py
@@ -539,11 +579,11 @@ async def test_a_server_that_pings_often(place: Place) -> None:
 
 @pytest.mark.parametrize("kind", [pytest.param("nats-server", marks=needs_nats_server), "midge", "in process"])
 async def test_a_server_that_goes_away(kind: str, loop_factory: LoopFactory) -> None:
-    """Every wait ends with the reason, and nothing needs to be closed."""
+    """Without another link every wait ends with the reason, and nothing needs to be closed."""
     errors: list[Exception] = []
     stack = ExitStack()
     server = stack.enter_context(start("nats-server" if kind == "nats-server" else "midge", {}))
-    nc = await midge.connect(server.url if kind == "midge" else server, error_callback=errors.append)
+    nc = await midge.connect(server.url if kind == "midge" else server, error_callback=errors.append, max_reconnects=0)
     sub = await nc.subscribe("silent")
     waits = [sub.next(), nc.request("silent", timeout=None), asyncio.wait_for(collect(nc.subscribe("x")), None)]
     tasks = [asyncio.ensure_future(wait) for wait in waits]
@@ -562,17 +602,19 @@ async def test_a_server_that_goes_away(kind: str, loop_factory: LoopFactory) -> 
 
 
 async def test_a_server_of_this_loop_that_stops() -> None:
+    """Its clients look for it as for any other server, and can be closed."""
     async with midge.Server(port=0) as server:
-        clients = [await midge.connect(server), await midge.connect(server.url)]
+        clients = [await midge.connect(place, max_reconnects=0) for place in (server, server.url)]
         tasks = [asyncio.ensure_future(client.subscribe("x").next()) for client in clients]
         for client in clients:
             await client.flush()
-    for task in tasks:
-        with pytest.raises(ConnectionClosedError, match="the connection was lost"):
-            await task
-    for client in clients:
-        assert client.is_closed
+    for client, task in zip(clients, tasks, strict=True):
+        while client.is_connected:
+            await asyncio.sleep(0)
+        assert client.is_reconnecting and not task.done()
         await client.close()
+        with pytest.raises(ConnectionClosedError):
+            await task
 
 
 async def collect(sub: midge.Subscription) -> list[midge.Message]:
@@ -646,6 +688,37 @@ async def test_permissions() -> None:
                     await nc.request("svc", timeout=None)
             await other.publish("open", b"x")
             assert (await allowed.next(5)).data == b"x" and nc.is_connected
+
+
+INBOXES = """
+authorization { users = [
+    { user: a, password: a, permissions: { subscribe: { allow: ["own.inbox.>", "svc"] }, publish: { allow: [">"] } } }
+    { user: b, password: b, permissions: { subscribe: { deny: ["_INBOX.>"] } } }
+] }
+"""
+
+
+@needs_nats_server
+async def test_a_custom_inbox_where_the_usual_one_is_denied() -> None:
+    """Everything that waits for answers has to ask for them where it is allowed to listen."""
+    errors: list[Exception] = []
+    with nats_node(INBOXES) as url:
+        async with (
+            midge.connect(url, user="a", password="a", inbox_prefix="own.inbox", error_callback=errors.append) as nc,
+            midge.connect(url, user="b", password="b", inbox_prefix="theirs", error_callback=errors.append) as other,
+        ):
+            await other.subscribe("svc", callback=lambda message: message.respond(message.reply))
+            assert (await nc.request("svc", timeout=5)).data.startswith(b"own.inbox.")
+            assert [reply.data[:10] async for reply in nc.request_many("svc", max_msgs=1, timeout=5)] == [b"own.inbox."]
+            own = await nc.subscribe(nc.new_inbox())
+            await nc.publish("svc", reply=own.subject)
+            assert (await own.next(5)).data.decode() == own.subject
+            await nc.subscribe("svc", callback=lambda message: message.respond(b"a"))
+            assert {(await other.request("svc", timeout=5)).data[:6] for _ in range(20)} <= {b"theirs", b"a"}
+        assert errors == []
+        async with midge.connect(url, user="b", password="b") as other:
+            with pytest.raises(PermissionsViolationError, match="_INBOX"):
+                [reply async for reply in other.request_many("svc", timeout=None)]
 
 
 @needs_nats_server

@@ -42,7 +42,7 @@ def command(
 async def _reply(
     target: Target, subject: str, answer: bytes | None, headers: Headers | None, queue: str, count: int | None, style: Style
 ) -> None:
-    async with target.connect("midge reply") as nc:
+    async with target.connect_for_good("midge reply") as nc:
         sub = await nc.subscribe(subject, queue=queue)
         if count is not None:
             await sub.unsubscribe(limit=count)

@@ -27,7 +27,7 @@ def command(target: Target, subject: str, queue: str | None, count: int | None, 
 
 
 async def _subscribe(target: Target, subject: str, queue: str | None, count: int | None, style: Style) -> None:
-    async with target.connect("midge sub") as nc:
+    async with target.connect_for_good("midge sub") as nc:
         sub = await nc.subscribe(subject, queue=queue)
         if count is not None:
             await sub.unsubscribe(limit=count)

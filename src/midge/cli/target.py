@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 import click
 
 import midge
-from midge.client.client import Connecting
-from midge.errors import MidgeError
+from midge.client.connect import Connecting
+from midge.client.events import Disconnected, Event, Reconnected
+from midge.client.options import ErrorCallback
+from midge.errors import DisconnectedError, MidgeError
 from midge.server.server import Server
 from midge.server.thread import new_event_loop
 
@@ -53,16 +55,26 @@ class Target:
     timeout: float = DEFAULT_TIMEOUT
     errors: list[Exception] = field(default_factory=list)
 
-    def connect(self, name: str, on_error: Callable[[Exception], object] | None = None) -> Connecting:
-        """Return a connection to await or to enter; errors without a caller go to ``on_error``, or to ``errors``.
+    def connect(self, name: str, on_error: ErrorCallback | None = None) -> Connecting:
+        """Return a connection to await or to enter, which ends where its server goes away.
+
+        Errors without a caller go to ``on_error``, or to ``errors``.
 
         Raises:
             MidgeError: an option makes no sense.
         """
+        return self._connect(name, on_error or self.errors.append, max_reconnects=0)
+
+    def connect_for_good(self, name: str) -> Connecting:
+        """Return a connection that outlives its server: it connects again, and says so on stderr. Otherwise as ``connect``."""
 
         def report(error: Exception) -> None:
-            (on_error or self.errors.append)(error)
+            if not isinstance(error, DisconnectedError):  # it is said as an event, and need not be the end of anything
+                self.errors.append(error)
 
+        return self._connect(name, report, event_callback=_tell)
+
+    def _connect(self, name: str, report: ErrorCallback, **options: Any) -> Connecting:
         try:
             return midge.connect(
                 self.server,
@@ -73,8 +85,8 @@ class Target:
                 creds=self.creds,
                 nkey_seed=self.nkey,
                 timeout=self.timeout,
-                max_reconnects=0,
                 error_callback=report,
+                **options,
             )
         except ValueError as error:
             raise MidgeError(str(error)) from error
@@ -83,6 +95,14 @@ class Target:
         """Raise the first error that no call raised, if there is one."""
         if self.errors:
             raise self.errors[0]
+
+
+def _tell(event: Event) -> None:
+    """Say that the server went away or is back."""
+    if isinstance(event, Disconnected):
+        click.echo(f"Disconnected from {event.url}: {event.error}", err=True)
+    elif isinstance(event, Reconnected):
+        click.echo(f"Connected again to {event.url}", err=True)
 
 
 def target_options(command: Callable[..., T]) -> Callable[..., T]:

@@ -8,9 +8,12 @@ a peer can make it do in one call is bounded by what it was fed. Whatever it has
 tickets, goes through ``_sealed``, in order with the data. What is sealed stays in the outbox until the socket has taken the record
 that holds it: an outbox still tells what is not sent. Who clears the outbox of a link that is blocked has to close the link.
 
-One reading takes no more ciphertext than fits into one chunk as plain text, together with the record that was incomplete before. So
-nothing but such a piece is ever left in the engine, and no data waits there that no socket would wake us for. The exceptions, what came
-with the end of the handshake and the end itself, are ``_left``: a deferred call comes back for them.
+The engine is fed with whole records; what is incomplete is kept (``_tail``) and goes before the next reading. Whatever one reading takes
+is opened and handed over at once, so nothing waits in the engine that no socket would wake us for. The exceptions, what came with the
+end of the handshake and the end itself, are ``_left``: a deferred call comes back for them.
+
+A record without data that is no end, most of all a KeyUpdate, is work for us, and cheap for a peer. So these are counted: a few are
+free, and then there must be data between them.
 
 While the handshake lasts the link is blocked; its end is told as progress (``secured``). A connection that ends without TLS's own
 end (close_notify) may have been cut by anybody: that is an error, and not the end that ``link_lost(None)`` stands for.
@@ -25,7 +28,6 @@ from typing import TYPE_CHECKING
 
 from midge.errors import CertificateError, TLSError
 from midge.link import LinkOwner, Readiness
-from midge.link.readiness import CHUNK_SIZE
 
 if TYPE_CHECKING:
     import cython
@@ -41,19 +43,24 @@ else:
 
 __all__ = ["TlsLink", "tls_error"]
 
-RECORD = 16384  # what one record holds at most, and its room for header, padding and tag
-OVERHEAD = 512
-READ_SIZE = CHUNK_SIZE - RECORD - OVERHEAD
-FEED = 32768  # what the engine is fed at once: its memory for that stays as large as the largest feed was
+RECORD = 16384  # bytes of data that a record holds at most
+OVERHEAD = 5 + 256  # header, padding and tag
+FEED = RECORD  # bytes that the engine is fed with at once, or one record more; its memory for that stays as large as it once was
+FEED_RECORDS = 64  # and how many records
+HANDSHAKE_SIZE = 4096  # bytes that are read at once during the handshake
 SEAL = 8 * RECORD  # what is sealed at once
 MAX_RECORDS = 16  # what is sent at once
 OWED = 16384  # bytes of records without data that may wait for a peer who does not read them; then nothing more is read of it
+OTHER_COST = 16  # records with data that a peer has to send for each without
+PATIENCE = 64 * OTHER_COST  # and how many of those it has in advance
+CUT = "the connection was closed without an end of TLS: it may have been cut"
 _RECORD = RECORD
-_READ_SIZE = READ_SIZE
 _FEED = FEED
+_FEED_RECORDS = FEED_RECORDS
 _SEAL = SEAL
-_OWED = OWED
 _MAX_RECORDS = MAX_RECORDS
+_OWED = OWED
+_PATIENCE = PATIENCE
 
 
 class TlsLink(SocketLink):
@@ -76,8 +83,8 @@ class TlsLink(SocketLink):
     """
 
     __slots__ = (
-        "_failure", "_finished", "_handshake_timeout", "_incoming", "_left", "_offset", "_outgoing", "_owed", "_sealed", "engine",
-        "secured",
+        "_count", "_failure", "_finished", "_handshake_timeout", "_incoming", "_left", "_offset", "_outgoing", "_owed", "_patience",
+        "_sealed", "_tail", "engine", "secured",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +97,9 @@ class TlsLink(SocketLink):
         self._sealed: list[tuple[bytes, int]] = []  # records, and how much of the outbox is in each
         self._offset = 0  # what is sent of the first of them
         self._owed = 0  # bytes of records that hold nothing of the outbox
+        self._tail = b""  # a record that has not come to its end
+        self._count = 0  # records that the engine was fed with last
+        self._patience = PATIENCE  # with records that hold no data
         self._finished = False  # the peer has ended its side
         self._failure: TLSError | None = None  # to be told when what came before it has been handed over
         self._left = False  # the engine has something for us that the socket does not tell of
@@ -137,17 +147,22 @@ class TlsLink(SocketLink):
     # The handshake
 
     def _hear_handshake(self) -> None:
+        cipher = self._readiness.take_chunk()
         try:
-            data = self._sock.recv(_RECORD)
+            stop = self._gather(cipher, len(self._tail) + HANDSHAKE_SIZE)
+            pos = 0
+            with memoryview(cipher) as source:
+                while (end := self._find_end(cipher, pos, stop)) > pos:
+                    self._incoming.write(source[pos:end])
+                    pos = end
+                self._tail = bytes(source[pos:stop])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._break(error)
             return
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        finally:
+            self._readiness.give_back(cipher)
         self._shake()
 
     def _shake(self) -> None:
@@ -186,48 +201,76 @@ class TlsLink(SocketLink):
             raise self._failure
         if self._finished:
             return 0
-        cipher = self._readiness.take_chunk()
+        size = 0
+        target = memoryview(chunk)
         try:
-            size = 0
             if self._left:
                 self._left = False
-                size = self._open(cipher, 0, chunk)
+                self._count = 0
+                size = self._read_records(target, 0)
             if not size and not self._left:
-                got = self._sock.recv_into(cipher, _READ_SIZE)
-                if not got:
-                    raise TLSError("the connection was closed without an end of TLS: it may have been cut")
-                size = self._open(cipher, got, chunk)
+                size = self._read_socket(target)
         finally:
-            self._readiness.give_back(cipher)
+            target.release()
         if size or self._finished:
             return size
         raise self._failure or BlockingIOError()
 
-    def _open(self, cipher: bytearray, got: int, chunk: bytearray) -> int:
-        """Feed the engine, and read what it makes of it into the chunk."""
-        source = memoryview(cipher)
-        target = memoryview(chunk)
-        start = size = 0
+    def _read_socket(self, target: memoryview) -> int:
+        cipher = self._readiness.take_chunk()
         try:
-            while True:
-                if start < got:
-                    self._incoming.write(source[start : min(start + _FEED, got)])
-                    start += _FEED
-                size = self._read_records(target, size)
-                if start >= got or self._left:
-                    return size
+            return self._open(cipher, self._gather(cipher, len(cipher)), target)
         finally:
-            source.release()
-            target.release()
+            self._readiness.give_back(cipher)
+
+    def _gather(self, cipher: bytearray, room: int) -> int:
+        """Read into cipher[:room], behind what was incomplete the last time; return how much there is."""
+        have = len(self._tail)
+        got = 0
+        cipher[:have] = self._tail
+        with memoryview(cipher) as view, view[have:room] as free:
+            got = self._sock.recv_into(free)
+        if not got:
+            raise TLSError(CUT if self.secured else "the peer closed the connection during the handshake")
+        return have + got
+
+    def _open(self, cipher: bytearray, stop: int, target: memoryview) -> int:
+        """Feed the engine with the records in cipher[:stop], and read what it makes of them; the rest is incomplete and kept."""
+        pos = size = 0
+        with memoryview(cipher) as source:
+            while not self._left:
+                end = self._find_end(cipher, pos, stop)
+                if end == pos:
+                    break
+                self._incoming.write(source[pos:end])
+                size = self._read_records(target, size)
+                pos = end
+            self._tail = bytes(source[pos:stop])
+        return size
+
+    def _find_end(self, cipher: bytearray, pos: int, stop: int) -> int:
+        """Return where the records end that the engine is fed with next, and count them. What is no record, the engine is to refuse."""
+        end = pos
+        self._count = 0
+        while self._count < _FEED_RECORDS and end - pos < _FEED and stop - end >= 5:
+            size = 5 + (cipher[end + 3] << 8) + cipher[end + 4]
+            if not 20 <= cipher[end] <= 24 or cipher[end + 1] != 3 or size > _RECORD + OVERHEAD:
+                return stop
+            if size > stop - end:
+                break
+            end += size
+            self._count += 1
+        return end
 
     def _read_records(self, target: memoryview, size: int) -> int:
         """Read until the engine needs more; return how much the target holds then. What goes wrong comes after what is good."""
         room = len(target)
+        count = 0
         while True:
             try:
                 got: int = self.engine.read(room - size, target[size:])  # type: ignore[assignment]
             except ssl.SSLWantReadError:
-                return size
+                break
             except ssl.SSLError as error:
                 self._failure = self._fail(error)
                 self._left = True
@@ -236,8 +279,20 @@ class TlsLink(SocketLink):
                 self._finished = self._left = True
                 return size
             size += got
+            count += 1
             if not self._incoming.pending:  # saves the exception that asking once more would cost
-                return size
+                break
+        self._note(count, self._count - count)
+        return size
+
+    def _note(self, data: int, other: int) -> None:
+        """Records with data and others have come. Others, such as KeyUpdates, cost much and are rare, where nobody means harm."""
+        self._patience = min(self._patience + data, _PATIENCE)
+        if other > 0:
+            self._patience -= OTHER_COST * other
+            if self._patience < 0 and self._failure is None:
+                self._failure = TLSError("the peer sends records without data, and too many of them")
+                self._left = True
 
     def _come_back(self) -> None:
         """Read what is left in the engine, in a later turn."""
@@ -380,7 +435,7 @@ def tls_error(error: ssl.SSLError, host: str | None) -> TLSError:
     if isinstance(error, ssl.SSLCertVerificationError):
         problem = VERIFY_PROBLEMS.get(error.verify_code, error.verify_message)
         found: TLSError = CertificateError(problem, host)
-    elif isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+    elif isinstance(error, ssl.SSLZeroReturnError):
         found = TLSError("the peer closed the connection during the handshake")
     elif alert := re.fullmatch(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)", reason):
         found = TLSError(f"the peer refused the connection: {_words(alert[1])}")
