@@ -90,13 +90,17 @@ class Backlog:
     def hand_over(self, session: Session) -> None:
         """Give everything to a session that is open, save what its server does not take."""
         self._drop(0)
-        if self._dropped > self._reported:
-            self._report_dropped()
+        self.report_rest()
         mine, theirs = self.session.encoder, session.encoder
         if theirs.max_payload >= mine.max_payload and theirs.has_headers >= mine.has_headers:
             session.outbox.adopt(self.session.outbox)
         else:
             self._hand_over_what_fits(session)
+
+    def report_rest(self) -> None:
+        """Nothing more will be dropped: tell of what has not been reported yet."""
+        if self._dropped > self._reported:
+            self._report_dropped()
 
     def _hand_over_what_fits(self, session: Session) -> None:
         encoder = session.encoder

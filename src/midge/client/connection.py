@@ -55,7 +55,7 @@ from midge.errors import (
     SlowConsumerError,
     TooManySubscriptionsError,
 )
-from midge.wire.frames import half_sent
+from midge.wire.frames import half_sent, publishes_left
 
 __all__ = ["Connection"]
 
@@ -444,10 +444,15 @@ class Connection:
             self.driver.close()
 
     def _forget_what_is_left(self, _: BaseException | None) -> None:
-        left = len(self.session.outbox)
-        self.session.outbox.clear()
-        if left and self.backlog is not None:
-            self.report(ConnectionClosedError(f"no server could be reached, and {left} bytes of what was published were not sent"))
+        outbox, backlog = self.session.outbox, self.backlog
+        left, messages = len(outbox), half_sent(outbox) + len(publishes_left(outbox))
+        outbox.clear()
+        if backlog is not None:
+            backlog.report_rest()
+            if left:
+                self.report(ConnectionClosedError(f"no server could be reached, and {left} bytes of what was published were not sent"))
+        elif messages:
+            self.report(ConnectionClosedError(f"the connection was lost, and {messages} messages that were published were not sent"))
 
     def _discard_work(self, _: BaseException | None) -> None:
         """Keep from coroutine callbacks what they have not been given yet."""
