@@ -613,6 +613,20 @@ async def test_a_drain_after_a_reconnect_on_demand_waits_for_what_the_old_link_s
     await nc.close()
 
 
+async def test_a_link_is_let_go_at_once_though_a_flush_had_not_been_sent() -> None:
+    nc, server = await linked()
+    server.links[0].answers = True
+    flush = asyncio.ensure_future(nc.flush())
+    await asyncio.sleep(0)
+    connecting = asyncio.ensure_future(nc.reconnect())
+    with pytest.raises(DisconnectedError):
+        await flush
+    await connecting
+    await turns(20)
+    assert server.links[0].closed and not nc._connection.tasks
+    await nc.close()
+
+
 async def test_a_driver_that_was_let_go_tells_of_no_loss() -> None:
     """As one does that an interrupt has hit: it tells of that a turn later."""
     nc, server = await linked()

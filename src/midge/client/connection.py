@@ -55,7 +55,7 @@ from midge.errors import (
     SlowConsumerError,
     TooManySubscriptionsError,
 )
-from midge.wire.frames import half_sent, publishes_left
+from midge.wire.frames import half_sent, pings_left, publishes_left
 
 __all__ = ["Connection"]
 
@@ -381,15 +381,15 @@ class Connection:
         """Let go of the driver, if there is one: what it has not begun to send waits for the next."""
         driver, last, options = self.driver, self.session, self.options
         self.backlog = Backlog(last, options, self.home.publisher, self.report)
-        lost = 0
+        lost = unsent = 0
         if driver is not None:
-            lost = half_sent(last.outbox)
+            lost, unsent = half_sent(last.outbox), pings_left(last.outbox)
             last.end_stopped()
             driver.take_events()
             self.backlog.keep(last.outbox, not options.fail_requests)
             driver.end_waits(partial(_disconnected, cause))
             if cause is None and not lost:
-                self.migration.let_go(driver)
+                self.migration.let_go(driver, unsent)
             else:
                 driver.close()
                 last.close(cause)

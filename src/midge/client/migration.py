@@ -47,11 +47,11 @@ class Migration:
         """The server of this link is about to shut down. To be called once for each link."""
         self._connection.run(self._migrate(old))
 
-    def let_go(self, old: Driver) -> None:
+    def let_go(self, old: Driver, unsent: int) -> None:
         """The application wants another link than this one, which may be as good as ever: close it when its server has read what it was
-        sent. A server that is still writing when it hears of the end forgets what it has not read.
+        sent. A server that is still writing when it hears of the end forgets what it has not read. So many of the PINGs will never be sent.
         """
-        self._begin_leaving(old, LET_GO_SECONDS)
+        self._begin_leaving(old, LET_GO_SECONDS, unsent=unsent)
 
     async def left(self) -> None:
         """Return when the links that are being left have given what they still had; or after a while, as they may be stuck."""
@@ -109,13 +109,13 @@ class Migration:
                 if not old.session.has_stopped():
                     return True
 
-    def _begin_leaving(self, old: Driver, seconds: float | None, new: Driver | None = None) -> None:
+    def _begin_leaving(self, old: Driver, seconds: float | None, new: Driver | None = None, unsent: int = 0) -> None:
         old.listener = _Leaving(self._connection, old)
-        leaving = self._connection.run(self._leave(old, seconds, new))
+        leaving = self._connection.run(self._leave(old, seconds, new, unsent))
         self._leaving.add(leaving)
         leaving.add_done_callback(partial(self._end_leaving, old))  # also where it is cancelled before it has begun
 
-    async def _leave(self, old: Driver, seconds: float | None, new: Driver | None = None) -> None:
+    async def _leave(self, old: Driver, seconds: float | None, new: Driver | None, unsent: int) -> None:
         """Take from the old link what it still has for us, once the new one has what was subscribed, and close it."""
         connection = self._connection
         try:
@@ -123,7 +123,7 @@ class Migration:
                 if new is not None:
                     await new.ponged(new.session.ping())
                 connection.interest.unsubscribe(old.session.outbox)
-                await old.ponged(old.session.ping())
+                await old.ponged(old.session.ping() - unsent)
         except (MidgeError, TimeoutError) as error:
             log.info("the link to a server that shuts down was left before its end: %s", error)
 
