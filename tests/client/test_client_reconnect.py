@@ -335,6 +335,26 @@ async def test_the_inbox_is_subscribed_first() -> None:
         await task
 
 
+async def test_a_request_that_nobody_waits_for_is_not_sent_by_the_next_link() -> None:
+    nc, server = await linked()
+    server.is_down = True
+    server.lose()
+    await turns()
+    with pytest.raises(MidgeTimeoutError):
+        await nc.request("svc", b"too late", timeout=SOON)
+    task = asyncio.ensure_future(nc.request("svc", b"cancelled"))
+    kept = asyncio.ensure_future(nc.request("svc", b"kept"))
+    assert await is_waiting(task)
+    task.cancel()
+    await nc.publish("a", b"published")
+    server.is_down = False
+    link = await server.link(2)
+    sent = bytes(link.data)
+    assert b"kept" in sent and b"published" in sent and b"too late" not in sent and b"cancelled" not in sent
+    await kept
+    await nc.close()
+
+
 async def test_requests_that_fail_at_once() -> None:
     nc, server = await linked(fail_requests=True)
     link = server.links[0]

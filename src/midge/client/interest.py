@@ -329,6 +329,10 @@ class Interest:
         fields = frame[: frame.index(b"\r")].split(b" ")
         return len(fields) == (5 if fields[0] == b"HPUB" else 4) and fields[2].startswith(self._inbox_bytes + b".")
 
+    def is_forgotten(self, frame: bytes) -> bool:
+        """True if this PUB or HPUB frame is a request that nobody waits for any more."""
+        return self.is_request(frame) and frame.split(b" ", 3)[2][len(self._inbox_bytes) + 1 :].decode() not in self.requests
+
     def next_token(self) -> str:
         """Return the name of the next request."""
         token = self._next_token
