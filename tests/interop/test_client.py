@@ -604,7 +604,7 @@ async def test_a_server_that_goes_away(kind: str, loop_factory: LoopFactory) -> 
 async def test_a_server_of_this_loop_that_stops() -> None:
     """Its clients look for it as for any other server, and can be closed."""
     async with midge.Server(port=0) as server:
-        clients = [await midge.connect(place, max_reconnects=0) for place in (server, server.url)]
+        clients = [await midge.connect(server), await midge.connect(server.url)]
         tasks = [asyncio.ensure_future(client.subscribe("x").next()) for client in clients]
         for client in clients:
             await client.flush()
