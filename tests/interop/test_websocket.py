@@ -113,7 +113,7 @@ async def test_a_flood_arrives_whole_and_what_was_published_before_the_end_too(l
     """Leaving the block drains; closing sends what the kernel takes. Neither forgets what waits in a frame."""
     with websocket_node() as (url, plain):
         async with midge.connect(plain) as other:
-            sub = await other.subscribe("flood", pending_msgs=0, pending_bytes=0)
+            sub = await other.subscribe("flood", pending_msgs=-1, pending_bytes=-1)
             async with midge.connect(url, ws_compression=compression) as nc:
                 for number in range(30_000):
                     await nc.publish("flood", b"%d " % number * 100)
@@ -138,7 +138,7 @@ async def test_a_slow_reader_over_a_websocket_loses_nothing(loop_factory: LoopFa
                 if len(numbers) == 3000:
                     got.set()
 
-            await nc.subscribe("slow", callback=slowly, pending_msgs=0, pending_bytes=0)
+            await nc.subscribe("slow", callback=slowly, pending_msgs=-1, pending_bytes=-1)
             for number in range(3000):
                 await source.publish("slow", b"%8d" % number + bytes(10_000))
             await asyncio.wait_for(got.wait(), SOON)
@@ -241,7 +241,7 @@ async def test_a_cut_websocket_is_followed_by_another(loop_factory: LoopFactory,
     with websocket_node() as (url, plain):
         async with Tunnel(int(url.rpartition(":")[2])) as tunnel, midge.connect(plain) as other:
             numbers: list[int] = []
-            sub = await other.subscribe("n", callback=lambda msg: numbers.append(int(msg.data[:8])), pending_msgs=0, pending_bytes=0)
+            sub = await other.subscribe("n", callback=lambda msg: numbers.append(int(msg.data[:8])), pending_msgs=-1, pending_bytes=-1)
             async with midge.connect(
                 tunnel.url, ws_compression=compression, reconnect_wait=0.01, reconnect_buffer=64 << 20, inbox_prefix="_I"
             ) as nc:
