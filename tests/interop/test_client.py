@@ -681,6 +681,9 @@ async def test_permissions() -> None:
                 await one.next()
             await nc.publish("no.pub")
             await nc.flush()
+            async with asyncio.timeout(5):
+                while len(errors) < 3:  # the callback has a task of its own
+                    await asyncio.sleep(0)
             assert [type(error) for error in errors] == [PermissionsViolationError] * 3 and "no.pub" in str(errors[2])
             await other.subscribe("svc", callback=lambda message: message.respond(b"yes"))
             for _ in range(2):
