@@ -30,7 +30,17 @@ Hear = Callable[[str, Callable[[], Any]], list[Message]]
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An embedded server, which commands find in their environment."""
-    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS", "NATS_NKEY"):
+    for name in (
+        "NATS_USER",
+        "NATS_PASSWORD",
+        "NATS_TOKEN",
+        "NATS_CREDS",
+        "NATS_NKEY",
+        "NATS_CA",
+        "NATS_CERT",
+        "NATS_KEY",
+        "NATS_TLSFIRST",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NATS_URL", server)
     return server

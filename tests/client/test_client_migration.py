@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from fakes import FakeServer, Peer, info, msg, turns
+from fakes import FakeLink, FakeLinks, FakeServer, Peer, info, is_waiting, msg, turns
 
 import midge
 from midge.client import events
@@ -55,8 +56,8 @@ async def test_moving(seen: list[events.Event]) -> None:
         await peer.greet(server_id="TWO")
         await peer.expect(b"SUB a q 1", b"SUB b 2")
         moved.set()
-        await peer.pong()
         await peer.expect(b"PUB c 1", b"x")
+        await peer.pong()
         peer.send(msg("a", 1, b"3"))
         await peer.serve()
 
@@ -75,6 +76,67 @@ async def test_moving(seen: list[events.Event]) -> None:
             await asyncio.sleep(0)
         await nc.close()
     assert [event.kind for event in seen] == ["connected", "lame_duck", "reconnected", "closed"]
+
+
+async def duck_and_other(**options: Any) -> tuple[midge.Client, FakeLink, FakeLinks]:
+    """A client, its link to a server that is about to say so, and where the client can go."""
+    one, two = FakeLinks(), FakeLinks()
+    one.info, two.info, two.url = {"server_id": "ONE"}, {"server_id": "TWO"}, "nats://other:4222"
+    nc = await midge.connect(one, migrate=True, **options)
+    pool = nc._connection.pool
+    pool._servers += pool._new_servers([two])
+    return nc, one.links[0], two
+
+
+async def test_what_the_old_link_had_not_sent_goes_by_the_new_one() -> None:
+    nc, old, two = await duck_and_other()
+    old.answers = False
+    old.sent()
+    old.come(DUCK)
+    while b"PING" not in old.sent():
+        await asyncio.sleep(0)
+    old.takes = False
+    old.come(b"PONG\r\n")
+    nc.publish("a", b"kept")
+    await until_moved(nc, two.url)
+    assert old.owner is not None
+    old.owner.link_lost(OSError("gone"))
+    await turns(20)
+    assert b"PUB a 4\r\nkept\r\n" in two.links[0].sent()
+    assert not nc._connection.tasks, "nobody waits for a link that is gone"
+    await nc.close()
+
+
+async def test_what_can_go_nowhere_any_more_is_reported() -> None:
+    errors: list[Exception] = []
+    nc, old, two = await duck_and_other(error_callback=errors.append)
+    old.answers = False
+    old.sent()
+    old.come(DUCK)
+    while b"PING" not in old.sent():
+        await asyncio.sleep(0)
+    old.takes = False
+    old.come(b"PONG\r\n")
+    nc.publish("a", b"lost")
+    await until_moved(nc, two.url)
+    await nc.close()
+    await turns()
+    assert ["1 publishes" in str(error) for error in errors] == [True]
+
+
+async def test_a_drain_waits_for_what_a_link_that_is_left_still_has() -> None:
+    nc, old, two = await duck_and_other()
+    sub = nc.subscribe("a", queue="q")
+    await turns()
+    old.come(DUCK)
+    await until_moved(nc, two.url)
+    old.answers = False
+    drain = asyncio.ensure_future(sub.drain())
+    assert await is_waiting(drain)
+    old.come(msg("a", 1, b"on its way"), b"PONG\r\n")
+    await drain
+    assert (await sub.next()).data == b"on its way"
+    await nc.close()
 
 
 async def test_a_request_moves_too() -> None:

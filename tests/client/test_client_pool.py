@@ -165,6 +165,18 @@ def test_other_servers() -> None:
     assert [server.address.host for server in servers.others()] == ["e", "a"]
 
 
+def test_servers_that_are_set_late_are_tried_once_before_the_next_wait() -> None:
+    servers = pool("nats://a:1")
+    for _ in range(50):
+        servers.note_error(servers.servers()[0], OSError("down"))
+        servers.begin_pass()
+    servers.replace(parse_servers("nats://b:2"))
+    server = servers.next()
+    assert server is not None and not servers.is_pass_over(server)
+    servers.note_error(server, OSError("down"))
+    assert servers.is_pass_over(server)
+
+
 def test_addresses_show_no_secret() -> None:
     servers = pool("nats://user:secret@a:1")
     servers.learn(["b:2"], replace(servers.servers()[0].address, token="hidden"))

@@ -88,6 +88,22 @@ async def test_what_was_subscribed_and_published_in_the_meantime(seen: list[even
     assert isinstance(again, events.Reconnected) and again.attempts > 3 and again.seconds > 0
 
 
+async def test_a_limit_that_is_set_after_a_reconnect_leaves_out_what_came_before() -> None:
+    """The new server counts from zero: told the whole limit, it would go on sending a queue group's messages to nobody."""
+    nc, server = await linked()
+    sub = nc.subscribe("a", queue="q")
+    server.links[0].come(*(msg("a", 1, b"%d" % i) for i in range(5)))
+    server.lose(OSError("broken"))
+    link = await server.link(2)
+    link.sent()
+    sub.unsubscribe(limit=8)
+    await turns()
+    assert link.sent() == b"UNSUB 1 3\r\n" and not sub.is_closed
+    server.lose(OSError("broken"))
+    assert behind_connect((await server.link(3)).sent()) == b"SUB a q 1\r\nUNSUB 1 3\r\n"
+    await nc.close()
+
+
 @pytest.mark.parametrize("cut", [0, 1, 14, 15, 16, 33, 34])
 async def test_what_was_not_sent_is_kept_and_what_was_half_sent_is_not_sent_again(seen: list[events.Event], cut: int) -> None:
     nc, server = await linked()
@@ -319,6 +335,26 @@ async def test_the_inbox_is_subscribed_first() -> None:
         await task
 
 
+async def test_a_request_that_nobody_waits_for_is_not_sent_by_the_next_link() -> None:
+    nc, server = await linked()
+    server.is_down = True
+    server.lose()
+    await turns()
+    with pytest.raises(MidgeTimeoutError):
+        await nc.request("svc", b"too late", timeout=SOON)
+    task = asyncio.ensure_future(nc.request("svc", b"cancelled"))
+    kept = asyncio.ensure_future(nc.request("svc", b"kept"))
+    assert await is_waiting(task)
+    task.cancel()
+    await nc.publish("a", b"published")
+    server.is_down = False
+    link = await server.link(2)
+    sent = bytes(link.data)
+    assert b"kept" in sent and b"published" in sent and b"too late" not in sent and b"cancelled" not in sent
+    await kept
+    await nc.close()
+
+
 async def test_requests_that_fail_at_once() -> None:
     nc, server = await linked(fail_requests=True)
     link = server.links[0]
@@ -407,6 +443,45 @@ async def test_a_full_buffer_drops_the_oldest(seen: list[events.Event]) -> None:
     assert 0 < first.dropped < 20 and last.dropped == 10_000 - 58
     assert str(last).endswith("reconnect_buffer is 1000: the 9942 oldest publishes were dropped")
     await nc.close()
+
+
+@pytest.mark.parametrize("how", ["close", "drain", "give up"])
+async def test_all_that_was_dropped_is_reported_at_the_end_too(how: str) -> None:
+    errors: list[Exception] = []
+    nc, server = await linked(
+        reconnect_buffer=1000, reconnect_buffer_full="drop_old", error_callback=errors.append, drain_timeout=0.01, max_reconnects=1,
+        reconnect_delay=lambda passes: 60.0 if how != "give up" else 0.0,
+    )  # fmt: skip
+    server.is_down = True
+    server.lose(OSError("broken"))
+    for _ in range(1000):
+        nc.publish("a", bytes(100))
+    if how == "drain":
+        with pytest.raises((MidgeTimeoutError, ConnectionClosedError)):
+            await nc.drain()
+    elif how == "give up":
+        async with asyncio.timeout(10):
+            while not nc.is_closed:
+                await asyncio.sleep(0)
+    await nc.close()
+    dropped = [error.dropped for error in errors if isinstance(error, ReconnectBufferFullError)]
+    assert len(dropped) == 2 and dropped[-1] >= 990
+    assert any("bytes" in str(error) for error in errors if isinstance(error, ConnectionClosedError))
+
+
+async def test_what_a_last_link_had_not_sent_is_reported() -> None:
+    errors: list[Exception] = []
+    nc, server = await linked(max_reconnects=0, error_callback=errors.append)
+    server.links[0].takes = False
+    for _ in range(10):
+        nc.publish("a", b"x")
+    flush = asyncio.ensure_future(nc.flush())
+    await turns()
+    server.lose(OSError("broken"))
+    with pytest.raises(ConnectionClosedError):
+        await flush
+    await nc.close()
+    assert any("10 messages" in str(error) for error in errors)
 
 
 async def test_publishing_without_a_link_lets_the_others_have_their_turns() -> None:
@@ -542,6 +617,48 @@ async def test_draining_a_subscription_whose_link_is_lost() -> None:
     assert all(sub.is_closed for sub in subs)
     server.is_down = False
     assert behind_connect((await server.link(2)).sent()) == b""
+    await nc.close()
+
+
+async def test_a_drain_after_a_reconnect_on_demand_waits_for_what_the_old_link_still_has() -> None:
+    nc, server = await linked()
+    sub = nc.subscribe("a")
+    await turns()
+    await nc.reconnect()
+    drain = asyncio.ensure_future(sub.drain())
+    assert await is_waiting(drain)
+    server.links[0].come(msg("a", 1, b"on its way"), b"PONG\r\n")
+    await drain
+    assert (await sub.next()).data == b"on its way"
+    await nc.close()
+
+
+async def test_a_link_is_let_go_at_once_though_a_flush_had_not_been_sent() -> None:
+    nc, server = await linked()
+    server.links[0].answers = True
+    flush = asyncio.ensure_future(nc.flush())
+    await asyncio.sleep(0)
+    connecting = asyncio.ensure_future(nc.reconnect())
+    with pytest.raises(DisconnectedError):
+        await flush
+    await connecting
+    await turns(20)
+    assert server.links[0].closed and not nc._connection.tasks
+    await nc.close()
+
+
+async def test_a_driver_that_was_let_go_tells_of_no_loss() -> None:
+    """As one does that an interrupt has hit: it tells of that a turn later."""
+    nc, server = await linked()
+    driver = nc._connection.driver
+    assert driver is not None
+    server.is_down = True
+    server.lose(OSError("broken"))
+    driver.lose(ConnectionClosedError("interrupted"))
+    server.is_down = False
+    await nc.flush()
+    driver.lose(ConnectionClosedError("interrupted"))
+    assert nc.is_connected and nc.stats.reconnects == 1
     await nc.close()
 
 

@@ -11,6 +11,7 @@ import pytest
 from fakes import FakeLink, is_waiting, msg, opened, turns
 
 import midge
+from midge.client.requests import Requests
 from midge.client.session import HIGH_WATER
 from midge.errors import (
     ConnectionClosedError,
@@ -286,6 +287,23 @@ async def test_who_leaves_leaves_nothing_behind(leave: Callable[[midge.Replies],
     link.answers = True
     async with asyncio.timeout(5):
         await nc.drain()
+
+
+async def test_replies_that_are_thrown_away_while_a_drain_looks_at_them() -> None:
+    """The garbage collector may run at any allocation, also between two steps of a loop over the requests under way."""
+    under_way: dict[str, Any] = {}
+
+    class Thrown:
+        @property
+        def future(self) -> asyncio.Future[None]:
+            under_way.pop("2", None)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+
+    under_way |= {"1": Thrown(), "2": Thrown()}
+    await Requests(asyncio.get_running_loop(), under_way).wait()
+    assert list(under_way) == ["1"]
 
 
 async def test_a_drain_under_way_ends_when_the_last_reader_leaves() -> None:

@@ -191,6 +191,52 @@ async def test_one_that_raises_or_is_cancelled_by_what_it_asks_keeps_nothing_fro
     await nc.close()
 
 
+async def test_one_that_cancels_its_own_task_has_a_successor() -> None:
+    nc, link = await opened()
+    got: list[int] = []
+
+    async def callback(message: midge.Message) -> None:
+        got.append(int(message.data))
+        task = asyncio.current_task()
+        assert task is not None
+        if got == [1]:
+            task.cancel()
+            await asyncio.sleep(0)
+
+    nc.subscribe("a", callback=callback)
+    link.come(numbered(1))
+    await turns()
+    link.come(numbered(2, 3))
+    await turns()
+    assert got == [1, 2, 3]
+    await nc.close()
+
+
+def test_one_that_begins_inside_the_read_may_drain(loop_factory: LoopFactory) -> None:
+    """An eager task calls its callback before anybody else knows the task."""
+
+    async def main() -> None:
+        nc, link = await opened(drain_timeout=5)
+        link.answers = True
+        drained: list[int] = []
+
+        async def callback(message: midge.Message) -> None:
+            if message.data == b"2":
+                await asyncio.sleep(0)
+                return
+            await nc.drain()
+            drained.append(int(message.data))
+
+        nc.subscribe("a", callback=callback, max_concurrency=3)
+        link.come(numbered(1, 2, 2))
+        async with asyncio.timeout(4):
+            while not drained:
+                await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
 async def test_those_that_never_wait_let_the_others_have_their_turns() -> None:
     nc, link = await opened()
     got: list[int] = []

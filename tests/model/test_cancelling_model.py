@@ -25,7 +25,7 @@ import midge
 from midge.client.events import Disconnected, Event
 from midge.errors import MidgeError
 
-EXAMPLES = 10_000 if LONG else 200
+EXAMPLES = 3_000 if LONG else 200
 READERS = ("next", "loop")
 LARGE = 60_000  # four of these make a publisher wait
 

@@ -24,6 +24,11 @@ async def on_event(event: midge.events.Event) -> None:
             assert_type(event.kind, str)
 
 
+async def connect() -> None:
+    nc = await midge.connect("nats://127.0.0.1:4222")
+    assert_type(nc, midge.Client)
+
+
 async def listen(nc: midge.Client) -> None:
     async for event in nc.events():
         assert_type(event, midge.events.Event)

@@ -20,6 +20,7 @@ import midge
 from midge.client.connect import Connecting
 from midge.client.events import Disconnected, Event, Reconnected
 from midge.client.options import ErrorCallback
+from midge.client.tls_config import TLSConfig
 from midge.errors import DisconnectedError, MidgeError
 from midge.server.server import Server
 from midge.server.thread import new_event_loop
@@ -29,6 +30,7 @@ __all__ = ["Target", "run_async", "target_options"]
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
+NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout")
 _FILE = click.Path(path_type=Path)  # that it can be read is found out at each attempt
 
 
@@ -52,6 +54,10 @@ class Target:
     token: str | None = field(default=None, repr=False)
     creds: Path | None = None
     nkey: Path | None = None
+    tlsca: Path | None = None
+    tlscert: Path | None = None
+    tlskey: Path | None = None
+    tlsfirst: bool = False
     timeout: float = DEFAULT_TIMEOUT
     errors: list[Exception] = field(default_factory=list)
 
@@ -84,12 +90,19 @@ class Target:
                 token=self.token,
                 creds=self.creds,
                 nkey_seed=self.nkey,
+                tls=self._tls(),
                 timeout=self.timeout,
                 error_callback=report,
                 **options,
             )
         except ValueError as error:
             raise MidgeError(str(error)) from error
+
+    def _tls(self) -> TLSConfig | None:
+        """Return what the options say of TLS; any of them means TLS or nothing."""
+        if not (self.tlsca or self.tlscert or self.tlskey or self.tlsfirst):
+            return None
+        return TLSConfig(ca_file=self.tlsca, cert_file=self.tlscert, key_file=self.tlskey, handshake_first=self.tlsfirst)
 
     def raise_errors(self) -> None:
         """Raise the first error that no call raised, if there is one."""
@@ -110,7 +123,7 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> T:
-        given = {name: kwargs.pop(name) for name in ("server", "user", "password", "token", "creds", "nkey", "timeout")}
+        given = {name: kwargs.pop(name) for name in NAMES}
         return command(Target(**given), *args, **kwargs)
 
     options = [
@@ -122,6 +135,10 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--token", envvar="NATS_TOKEN", help="An authorization token. [env: NATS_TOKEN]"),
         click.option("--creds", metavar="FILE", type=_FILE, envvar="NATS_CREDS", help="A creds file: JWT and seed. [env: NATS_CREDS]"),
         click.option("--nkey", metavar="FILE", type=_FILE, envvar="NATS_NKEY", help="A file with a user's nkey seed. [env: NATS_NKEY]"),
+        click.option("--tlsca", metavar="FILE", type=_FILE, envvar="NATS_CA", help="Who may sign the server's certificate. [env: NATS_CA]"),
+        click.option("--tlscert", metavar="FILE", type=_FILE, envvar="NATS_CERT", help="A certificate to show. [env: NATS_CERT]"),
+        click.option("--tlskey", metavar="FILE", type=_FILE, envvar="NATS_KEY", help="The certificate's key. [env: NATS_KEY]"),
+        click.option("--tlsfirst", is_flag=True, envvar="NATS_TLSFIRST", help="Begin TLS before the server speaks. [env: NATS_TLSFIRST]"),
         click.option(
             "--timeout",
             metavar="SECONDS",

@@ -52,6 +52,7 @@ class Backlog:
         self._dropped = 0  # publishes that had to make room
         self._reported = 0  # and how many of them were reported
         self._worked = 0  # what had been published when the others last had a turn
+        self._has_forgotten = False  # somebody has stopped waiting for an answer
 
     def _new_encoder(self, outbound_limit: int) -> PublishEncoder:
         if self._policy == "raise":
@@ -87,22 +88,32 @@ class Backlog:
         self._worked = work
         return Turn()
 
+    def forget_request(self) -> None:
+        """Somebody waits for an answer no more: a request that is still here is not sent."""
+        self._has_forgotten = True
+
     def hand_over(self, session: Session) -> None:
         """Give everything to a session that is open, save what its server does not take."""
         self._drop(0)
-        if self._dropped > self._reported:
-            self._report_dropped()
+        self.report_rest()
         mine, theirs = self.session.encoder, session.encoder
-        if theirs.max_payload >= mine.max_payload and theirs.has_headers >= mine.has_headers:
+        if theirs.max_payload >= mine.max_payload and theirs.has_headers >= mine.has_headers and not self._has_forgotten:
             session.outbox.adopt(self.session.outbox)
         else:
             self._hand_over_what_fits(session)
+
+    def report_rest(self) -> None:
+        """Nothing more will be dropped: tell of what has not been reported yet."""
+        if self._dropped > self._reported:
+            self._report_dropped()
 
     def _hand_over_what_fits(self, session: Session) -> None:
         encoder = session.encoder
         refused: list[Exception] = []
         for frame in publishes_left(self.session.outbox):
             size = payload_size(frame)
+            if self._has_forgotten and session.interest.is_forgotten(frame):
+                continue
             if size > encoder.max_payload:
                 refused.append(MaxPayloadError(size, encoder.max_payload))
             elif frame.startswith(b"H") and not encoder.has_headers:

@@ -27,7 +27,7 @@ from midge.client.options import Options
 from midge.client.pool import ServerPool
 from midge.client.publisher import Publisher
 from midge.client.replies import Replies, Stop, is_empty
-from midge.client.servers import parse_servers
+from midge.client.servers import Address, parse_servers
 from midge.client.states import State
 from midge.client.subscription import Callback, Subscription
 from midge.client.websocket import check_options
@@ -325,6 +325,8 @@ class Client(Publisher):
 def _servers(servers: str | Iterable[str] | InProcessServer, options: Options) -> list[Any]:
     found = [servers] if isinstance(servers, InProcessServer) else list(parse_servers(servers))
     check_options(options, found)
+    if options.tls is False and any(isinstance(server, Address) and server.wants_tls for server in found):
+        raise ValueError("tls=False forbids what a URL asks for: tls:// and wss:// are TLS or nothing")
     return found
 
 

@@ -16,7 +16,7 @@ from midge.client.ws_options import HeadersSource
 __all__ = ["Connecting", "connect"]
 
 
-class Connecting(Beginning):
+class Connecting(Beginning[Client]):
     """What ``connect`` returns: await it for a Client, or enter it as a context that drains at its end."""
 
     __slots__ = ("_client", "_was_awaited")

@@ -55,7 +55,7 @@ from midge.errors import (
     SlowConsumerError,
     TooManySubscriptionsError,
 )
-from midge.wire.frames import half_sent
+from midge.wire.frames import half_sent, pings_left, publishes_left
 
 __all__ = ["Connection"]
 
@@ -381,15 +381,15 @@ class Connection:
         """Let go of the driver, if there is one: what it has not begun to send waits for the next."""
         driver, last, options = self.driver, self.session, self.options
         self.backlog = Backlog(last, options, self.home.publisher, self.report)
-        lost = 0
+        lost = unsent = 0
         if driver is not None:
-            lost = half_sent(last.outbox)
+            lost, unsent = half_sent(last.outbox), pings_left(last.outbox)
             last.end_stopped()
             driver.take_events()
             self.backlog.keep(last.outbox, not options.fail_requests)
             driver.end_waits(partial(_disconnected, cause))
             if cause is None and not lost:
-                self.migration.let_go(driver)
+                self.migration.let_go(driver, unsent)
             else:
                 driver.close()
                 last.close(cause)
@@ -444,10 +444,15 @@ class Connection:
             self.driver.close()
 
     def _forget_what_is_left(self, _: BaseException | None) -> None:
-        left = len(self.session.outbox)
-        self.session.outbox.clear()
-        if left and self.backlog is not None:
-            self.report(ConnectionClosedError(f"no server could be reached, and {left} bytes of what was published were not sent"))
+        outbox, backlog = self.session.outbox, self.backlog
+        left, messages = len(outbox), half_sent(outbox) + len(publishes_left(outbox))
+        outbox.clear()
+        if backlog is not None:
+            backlog.report_rest()
+            if left:
+                self.report(ConnectionClosedError(f"no server could be reached, and {left} bytes of what was published were not sent"))
+        elif messages:
+            self.report(ConnectionClosedError(f"the connection was lost, and {messages} messages that were published were not sent"))
 
     def _discard_work(self, _: BaseException | None) -> None:
         """Keep from coroutine callbacks what they have not been given yet."""

@@ -147,6 +147,8 @@ class Driver:
 
     def lose(self, cause: BaseException) -> None:
         """The link is lost: tell the listener, once what came before is parsed."""
+        if self._link is None:
+            return  # it was closed before that could be told
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
             self._loop.call_soon(self._go_on)  # where it is not paused now, it may be then
@@ -334,7 +336,9 @@ class Heartbeat:
     def _beat(self) -> None:
         while self._unanswered and self._unanswered[0] <= self._session.pongs:
             self._unanswered.popleft()
-        if len(self._unanswered) >= self._max_out and not self._session.interest.is_held():  # else it is we who do not read
+        if self._session.interest.is_held():  # it is we who do not read, and who will read its PONGs behind all that waits
+            self._unanswered.clear()
+        if len(self._unanswered) >= self._max_out:
             self._lose(ConnectionClosedError(f"the server left {self._max_out} PINGs unanswered"))
             return
         self._unanswered.append(self._session.ping())

@@ -85,7 +85,8 @@ class Exchange:
             try:
                 message = await future
             finally:
-                connection.interest.requests.pop(token, None)
+                if connection.interest.requests.pop(token, None) is not None and connection.backlog is not None:
+                    connection.backlog.forget_request()
         except TimeoutError:
             raise MidgeTimeoutError(f"request on {subject!r}", timeout) from None
         if not message.data and message.status == NO_RESPONDERS:

@@ -98,6 +98,7 @@ class Farewell:
         ends them: nothing more is on its way to them.
         """
         connection = self._connection
+        await connection.migration.left()
         driver = connection.driver
         number = connection.session.stop(feeds)
         connection.settle()
@@ -161,6 +162,8 @@ class Farewell:
                     await connection.driver.sent()
             except TimeoutError:
                 pass
+        if connection.backlog is not None:
+            connection.backlog.report_rest()
         left = len(connection.session.outbox)
         connection.session.outbox.clear()
         if left:

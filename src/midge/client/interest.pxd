@@ -30,7 +30,7 @@ cdef class Feed:
     cdef str _last_text
     cdef readonly bint has_overrun
     cdef int _policy
-    cdef readonly long long discarded
+    cdef readonly long long discarded, earlier
     cdef Py_ssize_t _top_msgs, _top_bytes
 
     cpdef Py_ssize_t waiting(self) except -1

@@ -74,6 +74,7 @@ class Feed:
         buffered: bytes of header and payload that wait to be taken.
         limit: how many messages end the subscription, 0 for no limit.
         received: how many messages came.
+        earlier: how many of them had come before the present server was told of it, which does not count them.
         dropped: how many of them were dropped because the buffer was full.
         discarded: how many of them were forgotten because the application wanted no more.
         holds: it holds the connection.
@@ -84,7 +85,8 @@ class Feed:
 
     __slots__ = (
         "_buffer", "_last_subject", "_last_text", "_max_bytes", "_max_msgs", "_policy", "_slow", "_top_bytes", "_top_msgs", "buffered",
-        "callback", "discarded", "dropped", "has_ended", "has_overrun", "holds", "limit", "queue", "received", "sid", "subject", "woken",
+        "callback", "discarded", "dropped", "earlier", "has_ended", "has_overrun", "holds", "limit", "queue", "received", "sid",
+        "subject", "woken",
     )  # fmt: skip
 
     def __init__(self, subject: str, queue: str | None, callback: Callable[[Message], Any] | None) -> None:
@@ -104,7 +106,7 @@ class Feed:
         self._policy = 0
         self._top_msgs = self._top_bytes = 0
         self.limit = 0
-        self.received = self.dropped = self.discarded = 0
+        self.received = self.dropped = self.discarded = self.earlier = 0
         self.holds = self.has_overrun = False
         self.has_ended = False
         self.woken = False
@@ -293,6 +295,7 @@ class Interest:
 
     def subscribe(self, feed: Feed, outbox: Outbox) -> None:
         """Write the lines that subscribe a feed, with what remains of its limit."""
+        feed.earlier = feed.received
         queue = b"" if feed.queue is None else _encode(feed.queue) + b" "
         put_line(outbox, b"SUB %b %b%d" % (_encode(feed.subject), queue, feed.sid))
         if feed.limit:
@@ -325,6 +328,10 @@ class Interest:
         """True if this PUB or HPUB frame is a request: its reply subject is ours."""
         fields = frame[: frame.index(b"\r")].split(b" ")
         return len(fields) == (5 if fields[0] == b"HPUB" else 4) and fields[2].startswith(self._inbox_bytes + b".")
+
+    def is_forgotten(self, frame: bytes) -> bool:
+        """True if this PUB or HPUB frame is a request that nobody waits for any more."""
+        return self.is_request(frame) and frame.split(b" ", 3)[2][len(self._inbox_bytes) + 1 :].decode() not in self.requests
 
     def next_token(self) -> str:
         """Return the name of the next request."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
 from midge.client import states
@@ -21,6 +22,8 @@ from midge.client.pool import Server
 from midge.client.states import Happening, State
 from midge.client.teller import is_cancelled
 from midge.errors import DisconnectedError, MidgeError
+from midge.wire.frames import half_sent, publishes_left
+from midge.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection
@@ -38,18 +41,22 @@ class Migration:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._leaving: set[asyncio.Task[None]] = set()  # each sees one link that is left to its end
 
     def start(self, old: Driver) -> None:
         """The server of this link is about to shut down. To be called once for each link."""
         self._connection.run(self._migrate(old))
 
-    def let_go(self, old: Driver) -> None:
+    def let_go(self, old: Driver, unsent: int) -> None:
         """The application wants another link than this one, which may be as good as ever: close it when its server has read what it was
-        sent. A server that is still writing when it hears of the end forgets what it has not read.
+        sent. A server that is still writing when it hears of the end forgets what it has not read. So many of the PINGs will never be sent.
         """
-        old.listener = _Leaving(self._connection, old)
-        leaving = self._connection.run(self._leave(old, LET_GO_SECONDS))
-        leaving.add_done_callback(lambda _: old.close())  # also where it is cancelled before it has begun
+        self._begin_leaving(old, LET_GO_SECONDS, unsent=unsent)
+
+    async def left(self) -> None:
+        """Return when the links that are being left have given what they still had; or after a while, as they may be stuck."""
+        if self._leaving:
+            await asyncio.wait(set(self._leaving), timeout=LET_GO_SECONDS)
 
     async def _migrate(self, old: Driver) -> None:
         connection = self._connection
@@ -87,7 +94,7 @@ class Migration:
         connection.pool.note_success(server)
         connection.search.note_move()
         connection.take_driver(driver, attempt.refusal)
-        await self._leave(old, connection.options.drain_timeout, driver)
+        self._begin_leaving(old, connection.options.drain_timeout, driver)
         return True
 
     def _is_other(self, driver: Driver, old: Driver) -> bool:
@@ -102,7 +109,13 @@ class Migration:
                 if not old.session.has_stopped():
                     return True
 
-    async def _leave(self, old: Driver, seconds: float | None, new: Driver | None = None) -> None:
+    def _begin_leaving(self, old: Driver, seconds: float | None, new: Driver | None = None, unsent: int = 0) -> None:
+        old.listener = _Leaving(self._connection, old)
+        leaving = self._connection.run(self._leave(old, seconds, new, unsent))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(partial(self._end_leaving, old))  # also where it is cancelled before it has begun
+
+    async def _leave(self, old: Driver, seconds: float | None, new: Driver | None, unsent: int) -> None:
         """Take from the old link what it still has for us, once the new one has what was subscribed, and close it."""
         connection = self._connection
         try:
@@ -110,13 +123,30 @@ class Migration:
                 if new is not None:
                     await new.ponged(new.session.ping())
                 connection.interest.unsubscribe(old.session.outbox)
-                await old.ponged(old.session.ping())
+                await old.ponged(old.session.ping() - unsent)
         except (MidgeError, TimeoutError) as error:
             log.info("the link to a server that shuts down was left before its end: %s", error)
-        finally:
-            old.close()
-            old.session.close()
-            old.end_waits(DisconnectedError)
+
+    def _end_leaving(self, old: Driver, leaving: asyncio.Task[None]) -> None:
+        self._leaving.discard(leaving)
+        self._take_over(old.session.outbox)
+        old.close()
+        old.session.close()
+        old.end_waits(DisconnectedError)
+
+    def _take_over(self, outbox: Outbox) -> None:
+        """Send by the present link, or the next, what was published and the old one has not begun to send; tell of what cannot be."""
+        connection = self._connection
+        lost, left = half_sent(outbox), publishes_left(outbox)
+        outbox.clear()
+        if connection.is_closed():
+            lost, left = lost + len(left), []
+        for frame in left:
+            connection.session.outbox.write(frame)
+        if left:
+            connection.settle()
+        if lost:
+            connection.report(DisconnectedError(f"{lost} publishes were not sent when the link to a server that shuts down was left"))
 
 
 class _Leaving:
@@ -132,4 +162,5 @@ class _Leaving:
 
     def driver_lost(self, cause: BaseException) -> None:
         self._driver.close()
+        self._driver.session.close(cause)
         self._driver.end_waits(DisconnectedError)

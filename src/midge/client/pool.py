@@ -100,6 +100,8 @@ class ServerPool:
         """Know these and no others from now on; the link to the current one may stay. What is known of those that stay, stays."""
         known = {server.address: server for server in self._servers}
         self._servers = [known.get(server.address, server) for server in self._new_servers(servers)]
+        for server in self._servers:
+            server.tries = max(server.tries, self.passes)  # it is tried at once, and not more often than the others
         self._gone.clear()
 
     def learn(self, places: Iterable[str], origin: Address) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ MAX_KINDS = 256
 # What nobody listens for is logged, so that a program that does not care about events can still be understood; errors are in any case,
 # a lost connection is among them.
 LEVELS: dict[type[Event], int] = {
-    Reconnected: logging.WARNING, ReconnectFailed: logging.WARNING, LameDuck: logging.WARNING,
-    ServersDiscovered: logging.INFO,
+    Reconnected: logging.WARNING, LameDuck: logging.WARNING,
+    ReconnectFailed: logging.INFO, ServersDiscovered: logging.INFO,
 }  # fmt: skip
 
 
@@ -106,8 +106,9 @@ class Reporter:
         for stream in streams:
             if not stream.put(event):
                 self._count(logging.ERROR, "events that a loop over events is too slow for, so that it is not told of them", "", 0)
-        if not streams and self._events is None and (level := LEVELS.get(type(event))) is not None:
-            self._log_event(event, level)
+        is_heard = bool(streams) or self._events is not None
+        if (level := LEVELS.get(type(event))) is not None and (not is_heard or isinstance(event, Reconnected)):
+            self._log_event(event, level)  # that it is back is logged in any case, because the loss was
 
     def listen(self) -> EventStream:
         """Return a stream of the events from now on; after Closed it gets that."""
@@ -142,7 +143,7 @@ class Reporter:
     def _log_event(self, event: Event, level: int) -> None:
         if self._count(level, event.kind, "", MAX_LINES) <= MAX_LINES:
             said = ((field.name, getattr(event, field.name)) for field in fields(event))
-            log.log(level, "%s: %s", event.kind.replace("_", " "), ", ".join(f"{name} {value}" for name, value in said))
+            log.log(level, "%s: %s", event.kind.replace("_", " "), ", ".join(_said(name, value) for name, value in said))
 
     def _count(self, level: int, kind: str, where: str, lines: int) -> int:
         """Count one more of this kind, of which so many are logged one by one. Returns how many there were lately."""
@@ -160,6 +161,10 @@ class Reporter:
         for (level, kind, where), seen in counts.items():
             if seen > MAX_LINES:
                 log.log(level, "%d more: %s%s", seen - MAX_LINES, kind, f" ({where})" if where else "")
+
+
+def _said(name: str, value: object) -> str:
+    return f"{value:.3f} {name}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _note(error: BaseException, where: str) -> None:

@@ -67,7 +67,7 @@ class Requests:
 
     async def wait(self) -> None:
         """Return when those that are under way now are done."""
-        await asyncio.wait([request.future for request in self._under_way.values()])
+        await asyncio.wait([request.future for request in list(self._under_way.values())])  # replies may be thrown away meanwhile
 
     def fail(self, error: Callable[[], Exception]) -> None:
         """No answer will come: each gets an error of its own."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import cython  # noqa: F401
@@ -22,6 +22,9 @@ else:
     from midge import _nocython as cython  # noqa: F401
 
 __all__ = ["READY", "Answer", "Beginning", "Elsewhere", "Ready", "Room", "Turn"]
+
+
+T = TypeVar("T")
 
 
 class Answer(Coroutine[Any, Any, None]):
@@ -58,19 +61,19 @@ Answer.register(Ready)
 READY: Answer = Ready()  # type: ignore[assignment]
 
 
-class Beginning(Coroutine[Any, Any, Any]):
+class Beginning(Coroutine[Any, Any, T]):
     """A coroutine whose real one is made when it begins: it may be awaited again, and dropped without a warning."""
 
     __slots__ = ("_running",)
 
     def __init__(self) -> None:
-        self._running: Coroutine[Any, Any, Any] | None = None
+        self._running: Coroutine[Any, Any, T] | None = None
 
-    def begin(self) -> Coroutine[Any, Any, Any]:
+    def begin(self) -> Coroutine[Any, Any, T]:
         """Make the real one."""
         raise NotImplementedError
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, T]:
         return self.begin().__await__()
 
     def send(self, value: Any) -> Any:
@@ -88,7 +91,7 @@ class Beginning(Coroutine[Any, Any, Any]):
             self._running.close()
 
 
-class Turn(Beginning, Answer):
+class Turn(Beginning[None], Answer):
     """Gives everybody else one turn of the event loop."""
 
     __slots__ = ()
@@ -97,7 +100,7 @@ class Turn(Beginning, Answer):
         return _turn()
 
 
-class Room(Beginning, Answer):
+class Room(Beginning[None], Answer):
     """Waits until there is room in the outbox."""
 
     __slots__ = ("_wait",)
@@ -110,7 +113,7 @@ class Room(Beginning, Answer):
         return self._wait()
 
 
-class Elsewhere(Beginning, Answer):
+class Elsewhere(Beginning[None], Answer):
     """A publish that another thread asked for: done by the event loop that awaits it, if that is the client's.
 
     Args:

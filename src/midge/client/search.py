@@ -167,7 +167,6 @@ class Search:
             self._take(server, driver, attempt.refusal)
             return None
         is_final = self._note_failure(server, error)
-        log.info("could not connect again, attempt %d: %s: %s", self.attempts, server.url, error)
         connection.emit(ReconnectFailed(server.url, error, self.attempts))
         if not self._is_demanded:
             connection.pool.count_failure(server)

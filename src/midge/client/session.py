@@ -167,7 +167,7 @@ class Session:
         if limit > feed.received:
             feed.limit = limit
             if not self.is_waiting:
-                put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit))
+                put_line(self.outbox, b"UNSUB %d %d" % (feed.sid, limit - feed.earlier))
             return
         if limit:
             feed.discard(limit)

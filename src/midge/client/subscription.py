@@ -252,6 +252,7 @@ class Subscription(Feed):
         while left and self._wake_one():
             left -= 1
         if left and self._coroutine is not None:
+            self._workers = [worker for worker in self._workers if not worker.done()]  # a callback may have cancelled its own task
             for _ in range(min(left, self._max_concurrency - len(self._workers))):
                 self._add_worker()
 
@@ -339,6 +340,7 @@ class Subscription(Feed):
 
         What the callback raises is reported and does not end the work. One that never waits lets the others have their turns.
         """
+        consumer.task = asyncio.current_task()  # before the callback is called: an eager task begins inside the call that makes it
         loop = asyncio.get_running_loop()
         until = loop.time() + WORK_SECONDS
         try:

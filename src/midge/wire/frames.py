@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from midge.wire.octets import HPUB, NEED_DATA, PUB
+from midge.wire.octets import HPUB, NEED_DATA, PING, PUB
 from midge.wire.outbox import Outbox
 from midge.wire.parser import Parser
 
-__all__ = ["drop_oldest", "half_sent", "payload_size", "publishes_left"]
+__all__ = ["drop_oldest", "half_sent", "payload_size", "pings_left", "publishes_left"]
 
 _NO_LIMIT = 1 << 40
 
@@ -22,12 +22,12 @@ def publishes_left(outbox: Outbox) -> list[bytes]:
 
     Every other operation belongs to the connection that is gone.
     """
-    start = outbox.start
-    found: list[bytes] = []
-    for block, fill in outbox.blocks():
-        found += [bytes(block[at:end]) for op, at, end in _frames(block, fill) if at >= start and op in (PUB, HPUB)]
-        start = 0
-    return found
+    return [frame for op, frame in _frames_left(outbox) if op in (PUB, HPUB)]
+
+
+def pings_left(outbox: Outbox) -> int:
+    """Return how many PINGs of a client's outbox have not begun to be sent."""
+    return sum(op == PING for op, _ in _frames_left(outbox))
 
 
 def half_sent(outbox: Outbox) -> int:
@@ -57,6 +57,14 @@ def drop_oldest(outbox: Outbox, size: int) -> int:
 def payload_size(frame: bytes) -> int:
     """Return how many bytes of header and payload a PUB or HPUB frame has."""
     return int(frame[: frame.index(b"\r")].rsplit(b" ", 1)[1])
+
+
+def _frames_left(outbox: Outbox) -> Iterator[tuple[int, bytes]]:
+    """Give (operation, frame) of each frame of which not a byte has been sent."""
+    start = outbox.start
+    for block, fill in outbox.blocks():
+        yield from ((op, bytes(block[at:end])) for op, at, end in _frames(block, fill) if at >= start)
+        start = 0
 
 
 def _frames(block: bytearray, fill: int) -> Iterator[tuple[int, int, int]]:
