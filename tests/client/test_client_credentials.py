@@ -487,7 +487,7 @@ async def test_no_local_variable_of_a_traceback_shows_a_secret(name: str, caplog
     seen = [str(error), repr(error), caplog.text]
     while error is not None:
         frames = traceback.walk_tb(error.__traceback__)
-        ours = [(frame, line) for frame, line in frames if os.path.join("src", "midge") in frame.f_code.co_filename]
+        ours = [(frame, line) for frame, line in frames if os.path.dirname(midge.__file__) in frame.f_code.co_filename]
         seen += traceback.StackSummary.extract(ours, capture_locals=True).format()
         error = error.__cause__ if error.__suppress_context__ or error.__cause__ else error.__context__
     assert len(seen) > 3
