@@ -339,7 +339,7 @@ async def test_a_socket_that_is_gone_before_it_is_used(monkeypatch: pytest.Monke
 
 BAD_ARGUMENTS: list[dict[str, Any]] = [
     {"servers": "http://h"}, {"servers": []}, {"servers": 5}, {"timeout": 0}, {"inbox_prefix": "*"}, {"user": "u", "token": "t"},
-    {"error_callback": "x"}, {"name": 5},
+    {"error_callback": "x"}, {"name": 5}, {"max_reconnects": -1}, {"retry_on_failed_connect": True, "max_reconnects": 0},
 ]  # fmt: skip
 
 

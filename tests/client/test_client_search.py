@@ -250,7 +250,7 @@ async def test_a_client_without_a_first_server(seen: list[events.Event]) -> None
     await nc.close()
 
 
-@pytest.mark.parametrize("options", [{}, {"retry_on_failed_connect": True, "max_reconnects": 0}])
+@pytest.mark.parametrize("options", [{}, {"max_reconnects": 2}])
 async def test_a_first_server_is_needed_unless_told_otherwise(options: dict[str, Any]) -> None:
     nc, server = await linked()
     await nc.close()

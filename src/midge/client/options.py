@@ -147,7 +147,9 @@ class Options:
             if isinstance(value, bool) or not isinstance(value, int | None if name == "max_reconnects" else int):
                 raise TypeError(f"{name} is an int, not {value!r}")
             if value is not None and value < 0:
-                raise ValueError(f"{name} {value}: expected 0 or more")
+                raise ValueError(f"{name} {value}: expected 0 or more{', or None for ever' if name == 'max_reconnects' else ''}")
+        if self.retry_on_failed_connect and self.max_reconnects == 0:
+            raise ValueError("retry_on_failed_connect tries again, and max_reconnects=0 forbids it")
         for name in ("reconnect_wait", "reconnect_max_wait"):
             _check_above_zero(name, getattr(self, name), int, float)
         if self.reconnect_max_wait < self.reconnect_wait:

@@ -74,7 +74,7 @@ class Search:
         finally:
             self._is_opening = False
         failure = connect_error(connection.pool.errors())
-        if not connection.options.retry_on_failed_connect or connection.options.max_reconnects == 0:
+        if not connection.options.retry_on_failed_connect:
             raise failure
         connection.happen(Event.LOST, failure)
 
