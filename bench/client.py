@@ -78,7 +78,8 @@ class NatsPy:
             on_message(msg)
 
         await nc.subscribe(SUBJECT, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0)
-        await nc.flush()
+        for _ in range(2):  # the first flush of a connection may return early
+            await nc.flush()
 
     async def serve(self, nc: Any) -> None:
         async def callback(msg: Any) -> None:
