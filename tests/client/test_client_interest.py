@@ -76,3 +76,14 @@ def test_without_interest_there_is_nothing_to_say() -> None:
     outbox = Outbox()
     open_session().interest.resubscribe(outbox)
     assert len(outbox) == 0
+
+
+def test_which_frames_nobody_waits_for() -> None:
+    session = open_session()
+    interest = session.interest
+    token = session.request("svc", b"", None, Waiter())
+    inbox = interest.reply_subject(token).rpartition(b".")[0]
+    assert not interest.is_forgotten(b"PUB svc %b 0\r\n\r\n" % interest.reply_subject(token))
+    assert not interest.is_forgotten(b"PUB svc other.1 0\r\n\r\n") and not interest.is_forgotten(b"PUB svc 0\r\n\r\n")
+    assert interest.is_forgotten(b"PUB svc %b.gone 0\r\n\r\n" % inbox)
+    assert interest.is_forgotten(b"PUB svc %b.\xff 0\r\n\r\n" % inbox)

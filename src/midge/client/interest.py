@@ -331,7 +331,10 @@ class Interest:
 
     def is_forgotten(self, frame: bytes) -> bool:
         """True if this PUB or HPUB frame is a request that nobody waits for any more."""
-        return self.is_request(frame) and frame.split(b" ", 3)[2][len(self._inbox_bytes) + 1 :].decode() not in self.requests
+        return (
+            self.is_request(frame)
+            and frame.split(b" ", 3)[2][len(self._inbox_bytes) + 1 :].decode("utf-8", "surrogateescape") not in self.requests
+        )
 
     def next_token(self) -> str:
         """Return the name of the next request."""
