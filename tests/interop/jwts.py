@@ -48,11 +48,11 @@ class Operator:
     def __init__(self) -> None:
         self.key = KeyPair.create(Prefix.OPERATOR)
         self.account = Account(self.key)
+        self._jwt = encode(self.key, self.key.public_key, {"type": "operator", "version": 2})  # a server refuses to reload with another
 
     def config(self) -> str:
-        operator = encode(self.key, self.key.public_key, {"type": "operator", "version": 2})
         preload = f"{self.account.key.public_key}: {self.account.jwt()}"
-        return f"operator: {operator}\nresolver: MEMORY\nresolver_preload: {{ {preload} }}\n"
+        return f"operator: {self._jwt}\nresolver: MEMORY\nresolver_preload: {{ {preload} }}\n"
 
 
 def creds_file(jwt: str, seed: str) -> str:
