@@ -32,6 +32,14 @@ def put(bytearray out, Py_ssize_t at, bytes data):
     return octets.put(out, at, data)
 
 
+def put_blank(bytearray out, Py_ssize_t at):
+    return octets.put_blank(out, at)
+
+
+def put_crlf(bytearray out, Py_ssize_t at):
+    return octets.put_crlf(out, at)
+
+
 def put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop):
     return octets.put_slice(out, at, buf, start, stop)
 

@@ -59,6 +59,8 @@ from midge.wire.frames import half_sent, pings_left, publishes_left
 
 __all__ = ["Connection"]
 
+FLUSHES_A_TURN = 4  # 256 KiB that one publisher may send before everybody else has a turn of the event loop
+
 
 class Row(NamedTuple):
     """What comes of an event: the state that follows, and what is done, in order, with the event's cause."""
@@ -100,6 +102,7 @@ class Connection:
         self.changed = Progress()
         self.requests: Requests | None = None
         self.reconnects = 0
+        self._flushes = 0  # that publishers have made
         self.was_connected = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.suspects = Suspects(self.interest)
@@ -191,7 +194,10 @@ class Connection:
         if waiting < FLUSH_AT:
             return READY
         driver.flush()
-        return Turn() if len(self.session.outbox) < HIGH_WATER else Room(self.wait_for_room)
+        if len(self.session.outbox) >= HIGH_WATER:
+            return Room(self.wait_for_room)
+        self._flushes += 1
+        return READY if self._flushes % FLUSHES_A_TURN else Turn()
 
     async def wait_for_room(self) -> None:
         """Return when the outbox, or the backlog, is no longer too full.

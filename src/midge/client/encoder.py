@@ -86,7 +86,7 @@ class PublishEncoder:
                 size += len(header)
         if size > self.max_payload:
             raise MaxPayloadError(size, self.max_payload)
-        waiting = out.waiting()
+        waiting = out.before + out.fill - out.start
         if waiting + size > self._limit and waiting:
             raise self._full(waiting, self._limit)
         put_publish(out, encoded, reply, header, data)

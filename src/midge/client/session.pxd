@@ -33,7 +33,7 @@ cdef class Session:
     cdef public bint scheduled
     cdef readonly long long pings, pongs
 
-    @cython.locals(size=Py_ssize_t, waiting=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t, waiting=Py_ssize_t, counters=Counters, outbox=Outbox)
     cpdef Py_ssize_t publish(self, subject, data, reply, headers) except -1
     cpdef subscribe(self, Feed feed)
     cpdef unsubscribe(self, Feed feed, long long limit=*)

@@ -141,9 +141,10 @@ class Session:
             size = self.encoder.encode_reply(self.outbox, subject, data, None, headers)
         else:
             size = self.encoder.encode(self.outbox, subject, data, reply, headers)
-        self.counters.out_msgs += 1
-        self.counters.out_bytes += size
-        waiting = self.outbox.waiting()
+        counters, outbox = self.counters, self.outbox
+        counters.out_msgs += 1
+        counters.out_bytes += size
+        waiting = outbox.before + outbox.fill - outbox.start
         return 0 if self.scheduled and waiting < _FLUSH_AT else waiting
 
     def subscribe(self, feed: Feed) -> None:

@@ -14,11 +14,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.wire.octets import put, put_number, put_slice
+    from cython.cimports.midge.wire.octets import put, put_blank, put_crlf, put_number, put_slice
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.publication import Publication
 else:
-    from midge.wire.octets import put, put_number, put_slice
+    from midge.wire.octets import put, put_blank, put_crlf, put_number, put_slice
     from midge.wire.outbox import Outbox
     from midge.wire.publication import Publication
 
@@ -40,20 +40,20 @@ def put_publish(out: Outbox, subject: bytes, reply: bytes | None, header: bytes 
     buf = out.buf
     at = put(buf, out.fill, b"PUB " if header is None else b"HPUB ")
     at = put(buf, at, subject)
-    at = put(buf, at, b" ")
+    at = put_blank(buf, at)
     if reply is not None:
         at = put(buf, at, reply)
-        at = put(buf, at, b" ")
+        at = put_blank(buf, at)
     if header is not None:
         at = put_number(buf, at, len(header))
-        at = put(buf, at, b" ")
+        at = put_blank(buf, at)
         size += len(header)
     at = put_number(buf, at, size)
-    at = put(buf, at, b"\r\n")
+    at = put_crlf(buf, at)
     if header is not None:
         at = put(buf, at, header)
     at = put(buf, at, payload)
-    out.fill = put(buf, at, b"\r\n")
+    out.fill = put_crlf(buf, at)
 
 
 def put_message(out: Outbox, publication: Publication, sid: bytes) -> None:
@@ -65,9 +65,9 @@ def put_message(out: Outbox, publication: Publication, sid: bytes) -> None:
     dst = out.buf
     at = put(dst, out.fill, b"MSG " if publication.header_size < 0 else b"HMSG ")
     at = put_slice(dst, at, buf, publication.subject_start, publication.subject_end)
-    at = put(dst, at, b" ")
+    at = put_blank(dst, at)
     at = put(dst, at, sid)
-    at = put(dst, at, b" ")
+    at = put_blank(dst, at)
     out.fill = put_slice(dst, at, buf, publication.tail_start, publication.end)
 
 
@@ -84,4 +84,4 @@ def put_line(out: Outbox, line: bytes) -> None:
     """Append a line and its CRLF."""
     out.reserve(len(line) + 2)
     at = put(out.buf, out.fill, line)
-    out.fill = put(out.buf, at, b"\r\n")
+    out.fill = put_crlf(out.buf, at)

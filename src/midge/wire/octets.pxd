@@ -88,6 +88,17 @@ cdef inline Py_ssize_t put(bytearray out, Py_ssize_t at, bytes data) noexcept:
     return at + size
 
 
+cdef inline Py_ssize_t put_blank(bytearray out, Py_ssize_t at) noexcept:
+    PyByteArray_AS_STRING(out)[at] = 0x20
+    return at + 1
+
+
+cdef inline Py_ssize_t put_crlf(bytearray out, Py_ssize_t at) noexcept:
+    PyByteArray_AS_STRING(out)[at] = 0x0D
+    PyByteArray_AS_STRING(out)[at + 1] = 0x0A
+    return at + 2
+
+
 cdef inline Py_ssize_t put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop) noexcept:
     memcpy(PyByteArray_AS_STRING(out) + at, PyByteArray_AS_STRING(buf) + start, <size_t> (stop - start))
     return at + stop - start

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 __all__ = [
     "CONNECT", "ERR", "HMSG", "HPUB", "INFO", "MAX_FIELDS", "MSG", "NEED_DATA", "OK", "PING", "PONG", "PUB", "SUB", "UNSUB", "cut",
-    "fields", "find_byte", "new_buffer", "number", "put", "put_masked", "put_number", "put_slice",
-    "resize", "same",
+    "fields", "find_byte", "new_buffer", "number", "put", "put_blank", "put_crlf", "put_masked", "put_number",
+    "put_slice", "resize", "same",
 ]  # fmt: skip
 
 # What Parser.next() found. The same numbers stand in octets.pxd, and a test compares them.
@@ -73,6 +73,19 @@ def put(out: bytearray, at: int, data: bytes) -> int:
     end = at + len(data)
     out[at:end] = data
     return end
+
+
+def put_blank(out: bytearray, at: int) -> int:
+    """Write a space to out[at]; return where it ends."""
+    out[at] = 0x20
+    return at + 1
+
+
+def put_crlf(out: bytearray, at: int) -> int:
+    """Write the end of a line to out[at:]; return where it ends."""
+    out[at] = 0x0D
+    out[at + 1] = 0x0A
+    return at + 2
 
 
 def put_slice(out: bytearray, at: int, buf: bytearray, start: int, stop: int) -> int:
