@@ -33,7 +33,8 @@ CLIENT_CORE = (
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.account server.auth server.complaints server.config server.connect server.hub server.options server.peer server.quote "
+    "server.access server.account server.account_options server.auth server.complaints server.config server.connect server.hub "
+    "server.identity server.listener_options server.options server.peer server.quote "
     "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"

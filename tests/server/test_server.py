@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import gc
-import inspect
 import logging
 import os
 import re
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import fields
-from typing import IO, Any
+from typing import IO, Any, get_type_hints
 
 import pytest
 from raw import Raw, ask, until
@@ -29,7 +28,7 @@ from midge.server import server as module
 from midge.server import session as session_module
 from midge.server import thread as thread_module
 from midge.server.hub import NATS_VERSION, Hub
-from midge.server.options import ServerOptions
+from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.peer import Peer, Sink
 from midge.server.server import Server
 from midge.server.sublist import Subscription
@@ -238,8 +237,13 @@ def test_before_it_runs() -> None:
 
 
 def test_the_keywords_are_the_fields_of_the_options() -> None:
-    keywords = inspect.signature(Server.__init__).parameters
-    assert set(keywords) - {"self", "options", "listen"} == {field.name for field in fields(ServerOptions)}
+    wanted = get_type_hints(ServerOptions)
+    keywords = get_type_hints(ServerKeywords)
+    assert list(keywords) == [field.name for field in fields(ServerOptions)]
+    assert all(keywords[name] == wanted[name] | None for name in keywords)
+    for value in (1, None):
+        with pytest.raises(TypeError, match="no option 'prot'"):
+            Server(prot=value)  # type: ignore[call-arg]
     assert midge.ServerOptions is ServerOptions
 
 

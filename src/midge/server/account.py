@@ -1,7 +1,7 @@
 """Account: a world of subjects of its own. Who is in one account never hears what is published in another.
 
-There is one account for now, ``$G``, nats-server's name for those that nobody configured. Everything that belongs to an account is
-asked of the account all the same: the subscriptions, the connections, the limits, and what was counted.
+There are always two: ``$G``, of everybody whom nobody has put into another, and the system account, in which the server itself
+speaks. Everything that belongs to an account is asked of the account: the subscriptions, the connections, the limits, what was counted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ else:
     from midge.server.peer import Sink
     from midge.server.sublist import Sublist, Subscription
 
-__all__ = ["GLOBAL_ACCOUNT", "Account"]
-
-GLOBAL_ACCOUNT = "$G"
+__all__ = ["Account"]
 
 
 class Account:
@@ -46,21 +44,21 @@ class Account:
         self.max_subscriptions = max_subscriptions
         self.sublist = Sublist()
         self.sessions: dict[int, Any] = {}
-        self._before = [0, 0, 0, 0]  # what was counted for those that have left
+        self._before = [0, 0, 0, 0]  # what was counted for those that have left, less what had been for those that came from elsewhere
 
     def add(self, session: Any) -> None:
-        """Take a connection in."""
+        """Take a connection in; what was counted for it before does not count here."""
         self.sessions[session.cid] = session
+        self._before = [total - count for total, count in zip(self._before, _counts(session))]
 
     def remove(self, session: Any) -> None:
         """Take a connection out; what was counted for it stays in the totals."""
         if self.sessions.pop(session.cid, None) is not None:
-            counts = (session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes)
-            self._before = [total + count for total, count in zip(self._before, counts)]
+            self._before = [total + count for total, count in zip(self._before, _counts(session))]
 
     def totals(self) -> tuple[int, int, int, int]:
         """Return in_msgs, in_bytes, out_msgs, out_bytes of all connections there ever were."""
-        counts = [(s.in_msgs, s.in_bytes, s.out_msgs, s.out_bytes) for s in self.sessions.values()]
+        counts = [_counts(session) for session in self.sessions.values()]
         in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in zip(self._before, *counts))
         return in_msgs, in_bytes, out_msgs, out_bytes
 
@@ -78,3 +76,7 @@ class Account:
     def unsubscribe(self, sub: Subscription) -> bool:
         """End a subscription of the server's own. False where it has ended already."""
         return self.sublist.remove(sub)
+
+
+def _counts(session: Any) -> tuple[int, int, int, int]:
+    return session.in_msgs, session.in_bytes, session.out_msgs, session.out_bytes

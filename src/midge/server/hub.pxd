@@ -14,7 +14,7 @@ cdef unsigned long long _MULTIPLIER, _MASK
 
 @cython.final
 cdef class Hub:
-    cdef readonly object options
+    cdef readonly object options, authenticator
     cdef readonly Account account
     cdef readonly dict accounts
     cdef readonly dict sessions

@@ -25,8 +25,10 @@ from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
 from midge.server import trace
-from midge.server.account import GLOBAL_ACCOUNT
+from midge.server.access import GLOBAL_ACCOUNT
+from midge.server.auth import Authenticator
 from midge.server.connect import Connect
+from midge.server.identity import BY_TCP, Identity, Origin
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
 
@@ -84,7 +86,9 @@ class Hub:
         seed: where the choice among the members of a queue group begins.
 
     Attributes:
-        account: the account of everybody who is in no other.
+        accounts: by name.
+        account: the one of everybody who is in no other, and of clients that have not said who they are.
+        authenticator: says who may connect.
         sessions: the open connections by number; ``total_sessions`` counts those that there ever were.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
@@ -94,14 +98,16 @@ class Hub:
 
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled", "sessions",
-        "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
+        "account", "accounts", "authenticator", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled",
+        "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
-        self.account = Account(GLOBAL_ACCOUNT, options.max_subscriptions)
-        self.accounts = {self.account.name: self.account}
+        names = dict.fromkeys((GLOBAL_ACCOUNT, options.system_account, *(each.name for each in options.accounts)))
+        self.accounts = {name: Account(name, options.max_subscriptions) for name in names}
+        self.account = self.accounts[GLOBAL_ACCOUNT]
+        self.authenticator = Authenticator(options)
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -152,10 +158,10 @@ class Hub:
 
     # Sessions
 
-    def connect(self, address: str, now: float, jitter: float) -> Session:
+    def connect(self, address: str, now: float, jitter: float, origin: Origin = BY_TCP) -> Session:
         """Return the session of a new connection. Next: set its ``transport``, call its ``start``, then flush."""
         self.total_sessions += 1
-        session = Session(self, self.total_sessions, address, now, jitter)
+        session = Session(self, self.total_sessions, address, now, jitter, origin)
         self.sessions[session.cid] = session
         self.account.add(session)
         return session
@@ -163,6 +169,10 @@ class Hub:
     def has_room(self) -> bool:
         """True if the newest session is not one too many."""
         return len(self.sessions) <= self.options.max_connections
+
+    def identify(self, session: Session) -> Identity | None:
+        """Return as whom the session is let in, None where it is not."""
+        return self.authenticator.identify(session.connect, session.origin)
 
     def opened(self, session: Session) -> None:
         """The session's first CONNECT was accepted."""

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from math import inf
-from typing import get_type_hints
+from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
+from midge.server.access import Permissions, User
+from midge.server.account_options import AccountOptions, Destination
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
-__all__ = ["MAX_PAYLOAD_LIMIT", "ServerOptions"]
+__all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")  # how nats-server tells a hashed password from one in plain text
+_PLANNED = frozenset(
+    (
+        "users", "accounts", "system_account", "no_auth_user", "default_permissions", "authorizer", "mappings", "tls", "allow_non_tls",
+        "websocket", "client_advertise", "always_enable_nonce", "no_header_support", "max_sub_tokens", "max_traced_msg_len",
+        "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
+        "server_tags", "server_metadata",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,26 @@ class ServerOptions:
         ping_interval: seconds between two PINGs to an idle client.
         ping_max: unanswered PINGs before a client is stale.
         write_deadline: seconds without progress after which a client that does not read is a slow consumer.
+        users: who may connect; a user of an account is named here too, with the account's name.
+        accounts: the accounts besides ``$G`` and ``$SYS``, or those two with what is not their default.
+        system_account: the name of the account in which the server itself speaks.
+        no_auth_user: as whom a client is let in that has no credentials.
+        default_permissions: of users that have none of their own, nor has their account.
+        authorizer: a callable, plain or async, that decides in place of all of the above.
+        mappings: of the account ``$G``, as in AccountOptions.
+        tls: for the client port; with ``allow_non_tls`` clients may do without.
+        websocket: a second port, for clients that speak WebSocket.
+        client_advertise: "host:port" that clients are told in INFO.
+        always_enable_nonce: INFO has a nonce even where nobody has an nkey.
+        no_header_support: clients may not use headers.
+        max_sub_tokens: tokens that a subscription's subject may have; 0 means no limit.
+        max_traced_msg_len: bytes of a payload that the trace log shows; 0 means all.
+        max_closed_clients: closed connections that are remembered for monitoring.
+        lame_duck_duration, lame_duck_grace_period: seconds in which clients are sent away, and before that begins.
+        http_host, http_port, https_port: where monitoring listens; None for no such port, -1 for a free one.
+        http_base_path: what the paths of monitoring begin with.
+        server_tags, server_metadata: what monitoring says of the server.
+        config_file, config_digest: where the options come from, for monitoring and the log; empty where from no file.
     """
 
     host: str = "127.0.0.1"
@@ -50,9 +82,36 @@ class ServerOptions:
     ping_interval: float = 120.0
     ping_max: int = 2
     write_deadline: float = 10.0
+    users: tuple[User, ...] = ()
+    accounts: tuple[AccountOptions, ...] = ()
+    system_account: str = "$SYS"
+    no_auth_user: str = ""
+    default_permissions: Permissions | None = None
+    authorizer: Callable[..., Any] | None = None
+    mappings: dict[str, tuple[Destination, ...]] = field(default_factory=dict, hash=False)
+    tls: ServerTLS | None = None
+    allow_non_tls: bool = False
+    websocket: WebSocketListener | None = None
+    client_advertise: str = ""
+    always_enable_nonce: bool = False
+    no_header_support: bool = False
+    max_sub_tokens: int = 0
+    max_traced_msg_len: int = 0
+    max_closed_clients: int = 10_000
+    lame_duck_duration: float = 120.0
+    lame_duck_grace_period: float = 10.0
+    http_host: str = ""
+    http_port: int | None = None
+    https_port: int | None = None
+    http_base_path: str = ""
+    server_tags: tuple[str, ...] = ()
+    server_metadata: dict[str, str] = field(default_factory=dict, hash=False)
+    config_file: str = ""
+    config_digest: str = ""
 
     def __post_init__(self) -> None:
         self._check_types()
+        self._check_supported()
         self._check_credentials()
         if not -1 <= self.port <= 65535:
             raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
@@ -77,6 +136,13 @@ class ServerOptions:
                 names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in wanted)
                 raise TypeError(f"{each.name} must be {names}, not {type(value).__name__}")
 
+    def _check_supported(self) -> None:
+        """Nothing is taken and then ignored."""
+        for each in fields(self):
+            default = each.default_factory() if callable(each.default_factory) else each.default
+            if each.name in _PLANNED and getattr(self, each.name) != default:
+                raise ValueError(f"{each.name} is not supported yet")
+
     def _check_credentials(self) -> None:
         if self.token is not None and (self.user is not None or self.password is not None):
             raise ValueError("a user and a token exclude each other")
@@ -91,13 +157,65 @@ class ServerOptions:
 
     @property
     def auth_required(self) -> bool:
-        return self.token is not None or self.user is not None
+        """True if a client must say who it is before it says anything else."""
+        return self.token is not None or self.user is not None or bool(self.users) or self.authorizer is not None
 
 
-def _accepted(hint: object) -> tuple[type, ...]:
-    """Return the types that fit a field: an int passes for a float, as everywhere in Python."""
-    kinds = tuple(getattr(hint, "__args__", (hint,)))
+def _accepted(hint: Any) -> tuple[type, ...]:
+    """Return the types that fit a field: an int passes for a float, as everywhere in Python. What is inside a tuple is not looked at."""
+    if get_origin(hint) in (tuple, dict):
+        return (get_origin(hint),)
+    if get_origin(hint) is not None and not isinstance(hint, type) and type(None) in get_args(hint):
+        kinds = tuple(kind for each in get_args(hint) for kind in _accepted(each))
+    else:
+        kinds = (get_origin(hint) or hint,)
     return (int, *kinds) if float in kinds else kinds
 
 
 _TYPES = {name: _accepted(hint) for name, hint in get_type_hints(ServerOptions).items()}
+
+
+class ServerKeywords(TypedDict, total=False):
+    """The fields of ServerOptions as keyword arguments, where None stands for the default."""
+
+    host: str | None
+    port: int | None
+    name: str | None
+    user: str | None
+    password: str | None
+    token: str | None
+    auth_timeout: float | None
+    max_connections: int | None
+    max_subscriptions: int | None
+    max_payload: int | None
+    max_control_line: int | None
+    max_pending: int | None
+    ping_interval: float | None
+    ping_max: int | None
+    write_deadline: float | None
+    users: tuple[User, ...] | None
+    accounts: tuple[AccountOptions, ...] | None
+    system_account: str | None
+    no_auth_user: str | None
+    default_permissions: Permissions | None
+    authorizer: Callable[..., Any] | None
+    mappings: dict[str, tuple[Destination, ...]] | None
+    tls: ServerTLS | None
+    allow_non_tls: bool | None
+    websocket: WebSocketListener | None
+    client_advertise: str | None
+    always_enable_nonce: bool | None
+    no_header_support: bool | None
+    max_sub_tokens: int | None
+    max_traced_msg_len: int | None
+    max_closed_clients: int | None
+    lame_duck_duration: float | None
+    lame_duck_grace_period: float | None
+    http_host: str | None
+    http_port: int | None
+    https_port: int | None
+    http_base_path: str | None
+    server_tags: tuple[str, ...] | None
+    server_metadata: dict[str, str] | None
+    config_file: str | None
+    config_digest: str | None

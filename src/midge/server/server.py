@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
 from midge.link import LinkFactory
@@ -33,9 +33,10 @@ from midge.server import inspection
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
+from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.listener import Listener, open_sockets
-from midge.server.options import ServerOptions
+from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
 from midge.server.thread import ServerThread
 from midge.server.turns import Turns
@@ -71,29 +72,11 @@ class Server:
         options: ServerOptions | None = None,
         *,
         listen: bool = True,
-        host: str | None = None,
-        port: int | None = None,
-        name: str | None = None,
-        user: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
-        auth_timeout: float | None = None,
-        max_connections: int | None = None,
-        max_subscriptions: int | None = None,
-        max_payload: int | None = None,
-        max_control_line: int | None = None,
-        max_pending: int | None = None,
-        ping_interval: float | None = None,
-        ping_max: int | None = None,
-        write_deadline: float | None = None,
+        **keywords: Unpack[ServerKeywords],
     ) -> None:
-        given: dict[str, Any] = dict(
-            host=host, port=port, name=name, user=user, password=password, token=token, auth_timeout=auth_timeout,
-            max_connections=max_connections, max_subscriptions=max_subscriptions, max_payload=max_payload,
-            max_control_line=max_control_line, max_pending=max_pending, ping_interval=ping_interval, ping_max=ping_max,
-            write_deadline=write_deadline,
-        )  # fmt: skip
-        given = {field: value for field, value in given.items() if value is not None}
+        if unknown := sorted(keywords.keys() - ServerKeywords.__annotations__.keys()):
+            raise TypeError(f"Server() has no option {unknown[0]!r}")
+        given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
         if options is not None and not isinstance(options, ServerOptions):
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
         if options is not None and given:
@@ -416,7 +399,7 @@ class Server:
         if turns is None or self._stopping is not None or self._is_refused():
             link.close()
             return
-        session = turns.hub.connect("pipe", turns.time(), jitter())
+        session = turns.hub.connect("pipe", turns.time(), jitter(), IN_PROCESS)
         link.carry(session.outbox)
         self._adopt(Connection(turns, session, link, self._on_closed))
         turns.reactor.schedule()

@@ -10,7 +10,7 @@ cdef class Session(Peer):
     cdef readonly object hub
     cdef readonly str address
     cdef readonly Parser parser
-    cdef readonly object connect
+    cdef readonly object connect, origin, identity
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
     cdef readonly dict subs
@@ -34,6 +34,8 @@ cdef class Session(Peer):
     cdef _mark_urgent(self)
     @cython.locals(first=bint)
     cdef _connect(self, bytes line, double now)
+    cdef _admit(self, identity, bint first)
+    cdef _move_to(self, Account account)
     cdef _answer_ping(self)
     cdef _refuse(self, str text, str reason)
     @cython.locals(line=bytes, args=list, count=Py_ssize_t, subject=bytes, sid=bytes, queue=bytes, account=Account)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from midge.errors import RemoteProtocolError
 from midge.server import trace
-from midge.server.auth import is_allowed
 from midge.server.complaints import Complaints
 from midge.server.connect import DEFAULT, Connect, check_info, parse_connect
+from midge.server.identity import ANYBODY, Identity, Origin
 from midge.server.peer import CLIENT
 from midge.server.quote import quote
 from midge.server.reasons import (
@@ -90,8 +90,10 @@ class Session(Peer):
         address: "host:port" of the client.
         now: the time.
         jitter: 0.0 to 1.0, spreads the first PINGs of connections that come together.
+        origin: how it came.
 
     Attributes:
+        identity: as whom it was let in.
         connect: what the client has said of itself; ``connected`` tells whether it has.
         subs: its subscriptions by sid.
         aborted: it ends at once: nothing that waits is worth sending.
@@ -103,15 +105,17 @@ class Session(Peer):
 
     __slots__ = (
         "_auth_deadline", "_complaints", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
-        "aborted", "active", "address", "connect", "connected", "hub", "last_active", "no_responders", "parser", "pedantic",
-        "pings_out", "rtt", "started", "subs", "verbose",
+        "aborted", "active", "address", "connect", "connected", "hub", "identity", "last_active", "no_responders", "origin", "parser",
+        "pedantic", "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
 
-    def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float) -> None:
+    def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
         Peer.__init__(self, cid, CLIENT, hub.account)
         options = hub.options
         self.hub = hub
         self.address = address
+        self.origin = origin
+        self.identity = ANYBODY
         self.parser = Parser(True, options.max_control_line, options.max_payload)
         self.parser.set_headers(False)
         if options.auth_required:
@@ -331,11 +335,19 @@ class Session(Peer):
         self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
         if not first:
             self.unsubscribe_all()
-        if not is_allowed(self.hub.options, connect) or connect.account or connect.new_account:
+        identity = self.hub.identify(self)
+        if identity is None:
             self.log(logging.ERROR, "authentication error%s", _who_tried(connect))
             self.send_error(ANSWER_AUTHORIZATION)
             self.close(AUTHENTICATION_FAILURE)
-            return
+        else:
+            self._admit(identity, first)
+
+    def _admit(self, identity: Identity, first: bool) -> None:
+        """Let the client in; it may speak from now on."""
+        connect = self.connect
+        self.identity = identity
+        self._move_to(self.hub.accounts[identity.account])
         self.parser.set_connect_only(False)
         self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
         self.headers = connect.headers
@@ -352,6 +364,14 @@ class Session(Peer):
                 self.send_ok()
             if first:
                 self.hub.opened(self)
+
+    def _move_to(self, account: Account) -> None:
+        """Belong to this account from now on. Nothing is subscribed to yet."""
+        if account is not self.account:
+            self.account.remove(self)
+            self.account = account
+            self.last = None
+            account.add(self)
 
     def _answer_ping(self) -> None:
         self.put_line(b"PONG")
