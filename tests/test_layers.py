@@ -60,7 +60,7 @@ RULES = [
     Rule("client client.client client.connect client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
-    Rule("client.event_stream client.suspects client.teller", f"client.* {BELOW}", pure=False),
+    Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),

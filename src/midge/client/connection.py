@@ -4,6 +4,7 @@ TABLE says for every state and event which state follows and what is done, in or
 many links: it has a Driver while there is one, and for a moment after it was closed, to send what is left; between two, a Backlog takes
 what is published, and its Search looks for the next. It ends in one row of the table: given up, drained or closed (``states``
 has the words, ``farewell`` how the last two go). What outlives a driver is its Interest, its Counters, and the Subscriptions.
+What a driver says goes to its Hearing.
 
 Waits that end: whoever waits does so in the driver (PONGs, room), for a link (``changed``), in ``requests``, in ``consumers`` or in a
 subscription, and the step ``_end_waits`` ends all of them.
@@ -15,11 +16,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
-from midge.client import events, states
+from midge.client import events
 from midge.client.attempt import Attempt
 from midge.client.backlog import Backlog
 from midge.client.consumers import Consumers
@@ -29,31 +29,27 @@ from midge.client.encoder import PublishEncoder
 from midge.client.exchange import Exchange
 from midge.client.farewell import Farewell
 from midge.client.handshake import ServerInfo
+from midge.client.hearing import Hearing
 from midge.client.home import Home
 from midge.client.interest import Counters, Feed, Interest
 from midge.client.migration import Migration
 from midge.client.options import Options
 from midge.client.pool import Server, ServerPool
-from midge.client.refusals import Concern, Refusal, read_refusal
 from midge.client.reporter import Reporter
 from midge.client.requests import Requests
 from midge.client.room import READY, Answer, Room, Turn
 from midge.client.search import Search
 from midge.client.servers import Address
 from midge.client.session import FLUSH_AT, HIGH_WATER, Session
-from midge.client.states import Event, Happening, State
+from midge.client.states import Event, State
 from midge.client.subscription import Subscription
-from midge.client.suspects import Suspects
 from midge.client.tls import Security
 from midge.client.websocket import WebSocketRequest
 from midge.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
     DisconnectedError,
-    MalformedMessageError,
     ServerError,
-    SlowConsumerError,
-    TooManySubscriptionsError,
 )
 from midge.wire.frames import half_sent, pings_left, publishes_left
 
@@ -105,7 +101,7 @@ class Connection:
         self._flushes = 0  # that publishers have made
         self.was_connected = False
         self.tasks: set[asyncio.Task[None]] = set()
-        self.suspects = Suspects(self.interest)
+        self.hearing = Hearing(self)
         self.reporter = Reporter(options.error_callback, options.event_callback, self.run)
         self.exchange = Exchange(self)
         self.farewell = Farewell(self)
@@ -114,8 +110,6 @@ class Connection:
         self.backlog: Backlog | None = None
         self._credentials = Credentials(options, version)
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
-        self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
 
     # Links
 
@@ -141,7 +135,7 @@ class Connection:
         assert self.pool.current is not None
         self.address = self.pool.current.url
         self.driver = driver
-        self._last_refusal = driver.chunks, refusal
+        self.hearing.begin(driver, refusal)
         self.happen(Event.OPENED)
         if refusal is not None:
             self.report(refusal)
@@ -252,7 +246,7 @@ class Connection:
             self.driver.schedule()
         else:
             for happening in self.session.take_events():
-                self.driver_heard(happening)
+                self.hearing.driver_heard(happening)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ``close`` will end."""
@@ -288,91 +282,7 @@ class Connection:
 
     def note_malformed(self, subject: str) -> None:
         """Somebody has found the headers of a message to be malformed: count and report it, from any thread."""
-        self.home.call(self._on_malformed, subject)
-
-    # What the driver says
-
-    def driver_heard(self, happening: Happening) -> None:
-        self._HEARD[type(happening)](self, happening)
-
-    def driver_lost(self, cause: BaseException) -> None:
-        chunk, refusal = self._last_refusal
-        if refusal is not None and self.driver is not None and chunk == self.driver.chunks:
-            cause = refusal  # else the server went on after it, and it is not the reason
-        self.happen(Event.LOST if self.search.is_possible(cause) else Event.GIVEN_UP, cause)
-
-    def _on_informed(self, _: states.Informed) -> None:
-        self._read_info()
-
-    def _read_info(self) -> None:
-        """Take in what the server says of itself: that it is about to shut down, and which others there are."""
-        driver = self.driver
-        if self.session.info.ldm and driver is not None and self._lame_duck is not driver:
-            self._lame_duck = driver
-            self.emit(events.LameDuck(self.address))
-            if self.options.migrate:
-                self.migration.start(driver)
-        server, places = self.pool.current, self.session.info.connect_urls
-        if server is None or not isinstance(server.address, Address) or not places:
-            return
-        if found := self.pool.learn(places, server.address):
-            self.emit(events.ServersDiscovered(found))
-
-    def _on_refused(self, refused: states.Refused) -> None:
-        """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""
-        refusal = read_refusal(refused.text)
-        if refusal.concern is not Concern.OPERATION and self.driver is not None:
-            self._last_refusal = self.driver.chunks, refusal.error
-        feeds = self.suspects.find(refusal, refused.first, refused.stop)
-        told = [self._refuse_feed(feed, refusal) for feed in feeds]
-        if True in told:
-            return
-        if any(isinstance(feed, Subscription) for feed in feeds):  # its end is an event
-            self.reporter.report_quietly(refusal.error)
-        else:
-            self.report(refusal.error)
-
-    def _on_failed(self, failed: states.Failed) -> None:
-        self.report_callback(failed.feed.subject, failed.error)
-
-    def _on_interrupted(self, interrupted: states.Interrupted) -> None:
-        """End the program as the callback meant to, but not in the middle of a chunk."""
-        assert self.loop is not None
-        self.loop.call_soon(_raise, interrupted.error)
-
-    def _on_slow(self, slow: states.Slow) -> None:
-        feed = slow.feed
-        self.reporter.report_quietly(SlowConsumerError(feed.subject, feed.dropped))
-        self.emit(events.SlowConsumer(feed.subject, feed.sid, feed.dropped))
-
-    def _on_malformed(self, subject: str) -> None:
-        self.counters.malformed += 1
-        if self.state is not State.CLOSED:  # after which there may be no event loop to report it in
-            self.report(MalformedMessageError(subject))
-
-    def _on_ended(self, ended: states.Ended) -> None:
-        if isinstance(ended.feed, Subscription):
-            ended.feed.end()
-
-    _HEARD: dict[type, Callable[[Connection, Any], None]] = {
-        states.Informed: _on_informed, states.Refused: _on_refused, states.Failed: _on_failed,
-        states.Interrupted: _on_interrupted, states.Slow: _on_slow, states.Ended: _on_ended,
-    }  # fmt: skip
-
-    def _refuse_feed(self, feed: Feed, refusal: Refusal) -> bool:
-        """End a feed that the server refused. True if a caller is told."""
-        error = partial(copy, refusal.error)
-        if isinstance(feed, Subscription):
-            told = feed.refuse(error)
-        else:  # the answers to all requests would have come by it; the next request tries anew
-            told = len(self.interest.requests) > 0
-            assert self.requests is not None
-            self.requests.fail(error)
-        if isinstance(refusal.error, TooManySubscriptionsError):
-            self.session.unsubscribe(feed)  # it may be another one that was refused
-        else:
-            self.session.end(feed)
-        return told
+        self.home.call(self.hearing.note_malformed, subject)
 
     # The states
 
@@ -414,7 +324,7 @@ class Connection:
         """Publish and subscribe through the driver that there is now; first what waited for it."""
         driver, backlog = self.driver, self.backlog
         assert driver is not None
-        driver.listener = self
+        driver.listener = self.hearing
         driver.beat(self.options.ping_interval, self.options.max_pings_out)
         self.interest.resubscribe(driver.session.outbox)
         self._use(driver.session)
@@ -442,7 +352,7 @@ class Connection:
             self.pool.begin_anew()  # the first loss is followed by an attempt at once, however soon it comes
             self.emit(events.Connected(self.address))
         self.was_connected = True
-        self._read_info()
+        self.hearing.read_info()
 
     def _cut(self, _: BaseException | None) -> None:
         """Close the driver at once."""
@@ -524,7 +434,3 @@ def _disconnected(cause: BaseException | None) -> DisconnectedError:
     error = DisconnectedError("the link was given up to connect again" if cause is None else f"the link was lost: {cause}")
     error.__cause__ = cause
     return error
-
-
-def _raise(error: BaseException) -> None:
-    raise error

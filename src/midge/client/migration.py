@@ -158,7 +158,7 @@ class _Leaving:
 
     def driver_heard(self, happening: Happening) -> None:
         if not isinstance(happening, states.Informed | states.Refused):
-            self._connection.driver_heard(happening)
+            self._connection.hearing.driver_heard(happening)
 
     def driver_lost(self, cause: BaseException) -> None:
         self._driver.close()

@@ -369,7 +369,7 @@ class Subscription(Feed):
 
     async def _confirm(self) -> Subscription:
         self._confirming += 1
-        self._connection.suspects.confirming[self.sid] = self
+        self._connection.hearing.suspects.confirming[self.sid] = self
         try:
             await self._connection.exchange.confirm(self._connection.options.timeout)
             if isinstance(error := self.end_error(), ServerError):
@@ -380,7 +380,7 @@ class Subscription(Feed):
         finally:
             self._confirming -= 1
             if not self._confirming:
-                self._connection.suspects.confirming.pop(self.sid, None)
+                self._connection.hearing.suspects.confirming.pop(self.sid, None)
         return self
 
     def _refuse_callback(self) -> None:
