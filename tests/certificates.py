@@ -6,7 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
+
+import midge
 
 
 @cache
@@ -65,3 +68,17 @@ class Files:
     def conf(self, *more: str) -> str:
         lines = [f"cert_file: {json.dumps(self.cert)}", f"key_file: {json.dumps(self.key)}", f"ca_file: {json.dumps(self.ca)}", *more]
         return "tls {\n" + "\n".join(lines) + "\n}\n"
+
+
+def secure(url: str, scheme: str = "tls", host: str = "127.0.0.1") -> str:
+    """The same server by another scheme or name."""
+    return f"{scheme}://{host}:{url.rpartition(':')[2]}"
+
+
+async def fails(url: str, **options: Any) -> BaseException:
+    """Connect in vain to one server; return why."""
+    with pytest.raises(midge.ConnectError) as raised:
+        await midge.connect(url, **({"timeout": 10.0} | options))
+    ((tried, error),) = raised.value.attempts
+    assert tried == url and url in str(raised.value) and raised.value.__cause__ is error
+    return error

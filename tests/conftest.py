@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Files
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 FIGURES = pytest.StashKey[list[str]]()
@@ -84,3 +86,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     gc.collect()
     assert not unheard, unheard
     return True
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A server's certificates in a directory of the test's own."""
+    return Files(tmp_path)

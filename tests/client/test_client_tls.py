@@ -7,37 +7,17 @@ import json
 import socket
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Files, client_context, server_context
+from certificates import Files, client_context, fails, secure, server_context
 from fakes import FakeServer, Peer, info
 
 import midge
-from midge import ConnectError, TLSConfig, TLSError, TLSNotOfferedError
+from midge import TLSConfig, TLSError, TLSNotOfferedError
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SOON = 10.0
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
-
-
-def secure(url: str, scheme: str = "tls", host: str = "127.0.0.1") -> str:
-    """The same server by another scheme or name."""
-    return f"{scheme}://{host}:{url.rpartition(':')[2]}"
-
-
-async def fails(url: str, **options: Any) -> BaseException:
-    """Connect in vain to one server; return why."""
-    with pytest.raises(ConnectError) as raised:
-        await midge.connect(url, **({"timeout": SOON} | options))
-    ((tried, error),) = raised.value.attempts
-    assert tried == url and url in str(raised.value) and raised.value.__cause__ is error
-    return error
 
 
 # Intent

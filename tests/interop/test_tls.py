@@ -8,10 +8,9 @@ import gc
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from certificates import Files, authority, client_context
+from certificates import Files, authority, client_context, fails, secure
 from nodes import nats_node
 
 import midge
@@ -19,25 +18,6 @@ from midge import CertificateError, ConnectError, TLSConfig, TLSError, TLSNotOff
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SOON = 10.0
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
-
-
-def secure(url: str, scheme: str = "tls", host: str = "127.0.0.1") -> str:
-    """The same server by another scheme or name."""
-    return f"{scheme}://{host}:{url.rpartition(':')[2]}"
-
-
-async def fails(url: str, **options: Any) -> BaseException:
-    """Connect in vain to one server; return why."""
-    with pytest.raises(ConnectError) as raised:
-        await midge.connect(url, **({"timeout": SOON} | options))
-    ((tried, error),) = raised.value.attempts
-    assert tried == url and url in str(raised.value) and raised.value.__cause__ is error
-    return error
 
 
 async def talk(nc: midge.Client, size: int = 16) -> None:
