@@ -79,9 +79,9 @@ async def test_a_fast_publisher_lets_the_others_have_their_turns() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.ensure_future(other())
-    for _ in range(1000):
+    for _ in range(4000):
         await nc.publish("a", bytes(1000))
-    assert others >= 10
+    assert others >= 10  # a turn for every 256 KiB
     task.cancel()
     await nc.close()
 

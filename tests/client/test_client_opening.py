@@ -13,7 +13,7 @@ from fakes import FakeInProcessServer, FakeServer, Peer, Script, info, let_in, t
 import midge
 from midge.client import attempt as attempt_module
 from midge.client import states
-from midge.client.connection import Connection
+from midge.client.hearing import Hearing
 from midge.errors import (
     AuthorizationError,
     ConnectError,
@@ -437,7 +437,7 @@ async def test_the_safety_net(monkeypatch: pytest.MonkeyPatch) -> None:
     def bug(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setitem(Connection._HEARD, states.Informed, bug)
+    monkeypatch.setitem(Hearing._HEARD, states.Informed, bug)
     link.come(info())
     assert nc.is_closed and link.closed
     with pytest.raises(ConnectionClosedError) as raised:
