@@ -17,16 +17,16 @@ from midge import ServerOptions
 from midge.server.access import Permissions, User
 
 PLAIN = ("max_payload", "max_control_line", "max_subscriptions", "max_connections", "ping_max", "max_sub_tokens", "no_auth_user",
-         "always_enable_nonce", "no_header_support", "system_account")  # fmt: skip
+         "no_header_support", "system_account")  # fmt: skip
 
 
 def conf(options: ServerOptions) -> str:
     """The text of a nats.conf that says the same. What this cannot say is an error."""
     default = ServerOptions()
-    lines = [f"{name}: {json.dumps(getattr(options, name))}" for name in PLAIN if getattr(options, name) != getattr(default, name)]
+    lines = [f"{name}: {_text(getattr(options, name))}" for name in PLAIN if getattr(options, name) != getattr(default, name)]
     if options.ping_interval != default.ping_interval:
         lines.append(f'ping_interval: "{round(options.ping_interval * 1000)}ms"')
-    fields = [f"{name}: {json.dumps(value)}" for name in ("user", "password", "token") if (value := getattr(options, name)) is not None]
+    fields = [f"{name}: {_text(value)}" for name in ("user", "password", "token") if (value := getattr(options, name)) is not None]
     if options.auth_timeout != default.auth_timeout:
         fields.append(f"timeout: {options.auth_timeout}")
     if options.users:
@@ -38,12 +38,17 @@ def conf(options: ServerOptions) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _text(value: Any) -> str:
+    """A value as both JSON and nats.conf have it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def user_conf(user: User) -> str:
     assert user.deadline is None, "no configuration can say this"
     fields: dict[str, Any] = {"nkey": user.nkey} if user.nkey else {"user": user.user, "password": user.password}
     if user.connection_types is not None:
         fields["allowed_connection_types"] = list(user.connection_types)
-    parts = [f"{name}: {json.dumps(value)}" for name, value in fields.items()]
+    parts = [f"{name}: {_text(value)}" for name, value in fields.items()]
     if user.permissions is not None:
         parts.append(f"permissions: {permissions_conf(user.permissions)}")
     return "{" + ", ".join(parts) + "}"
@@ -56,13 +61,26 @@ def permissions_conf(permissions: Permissions) -> str:
         ("publish", permissions.publish_allow, permissions.publish_deny),
         ("subscribe", permissions.subscribe_allow, permissions.subscribe_deny),
     ):
-        kinds = ([f"allow: {json.dumps(list(allow))}"] if allow is not None else []) + ([f"deny: {json.dumps(list(deny))}"] if deny else [])
+        if allow == ():  # an empty list allows everything there
+            allow, deny = None, (">",)
+        kinds = ([f"allow: {_text(list(allow))}"] if allow is not None else []) + ([f"deny: {_text(list(deny))}"] if deny else [])
         if kinds:
             parts.append(f"{name}: {{{', '.join(kinds)}}}")
     responses = permissions.responses
     if responses is not None:
-        parts.append(f'allow_responses: {{max: {responses.max_msgs}, expires: "{round(responses.expires * 1000)}ms"}}')
+        parts.append(f'allow_responses: {{max: {responses.max_msgs}, expires: "{round(responses.expires * 1e6)}us"}}')
     return "{" + ", ".join(parts) + "}"
+
+
+def _first(addresses: "SimpleQueue[tuple[str, int]]", process: "subprocess.Popen[str]") -> tuple[str, int]:
+    """The address, once the server says it. Raises Empty where it does not, or ends."""
+    for _ in range(round(START_TIMEOUT / 0.1)):
+        try:
+            return addresses.get(timeout=0.1)
+        except Empty:
+            if process.poll() is not None:
+                break
+    raise Empty
 
 
 @contextmanager
@@ -84,7 +102,7 @@ def nats_server_with(text: str) -> Iterator[tuple[str, int]]:
         reader.start()
         try:
             try:
-                address = addresses.get(timeout=START_TIMEOUT)
+                address = _first(addresses, process)
             except Empty:
                 raise RuntimeError("nats-server did not start:\n" + "".join(log)) from None
             yield address

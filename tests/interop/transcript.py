@@ -30,7 +30,7 @@ INFO_TYPES = ("server_id", "server_name", "version", "go", "host", "port", "clie
 
 
 SIGNATURE_OF = b"<<signature of "
-SIGNED = re.compile(SIGNATURE_OF + rb"(S\w+) as (raw|url|std)>>")  # in what is sent: stands for the signature of the connection's nonce
+SIGNED = re.compile(SIGNATURE_OF + rb"(S\w+) as (raw|std)>>")  # in what is sent: stands for the signature of the connection's nonce
 
 
 class Ending(StrEnum):
@@ -107,7 +107,7 @@ class Line:
         nonce = json.loads(bytes(self.received[5 : self.received.index(b"\r\n")])).get("nonce", "").encode()
         signature = KeyPair.from_seed(wanted[1]).sign(nonce)
         encode = base64.b64encode if wanted[2] == b"std" else base64.urlsafe_b64encode
-        return encode(signature) if wanted[2] != b"raw" else encode(signature).rstrip(b"=")
+        return encode(signature) if wanted[2] == b"std" else encode(signature).rstrip(b"=")
 
     def sync(self, data: bytes, pongs: int) -> None:
         """Send data, which makes the server answer that many PONGs, and read up to the last of them or to the end."""

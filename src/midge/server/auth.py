@@ -10,12 +10,11 @@ waits for somebody) is *pending*: see ``identity``. No secret is logged or shown
 from __future__ import annotations
 
 import base64
-import binascii
 import inspect
 import logging
 import os
+import re
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,13 +28,16 @@ from midge.server.connect import Connect
 from midge.server.identity import ANYBODY, AuthRequest, Awaited, Computed, Identity, Origin, Pending
 from midge.server.options import ServerOptions
 from midge.server.permissions import Policy
+from midge.server.quote import quote
 
 __all__ = ["Authenticator"]
 
-NONCE_BYTES = 11  # of text, which stand for 8 random ones
+NONCE_BYTES = 11
 MAX_POLICIES = 256  # of permissions that only an authorizer has named
 MAX_FAULTS = 64  # kinds of errors of an authorizer that are told apart
 FAULT_SECONDS = 60.0  # after which one is logged again
+_URL_SAFE = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_TO_STANDARD = str.maketrans("-_", "+/")
 _NOBODY = User(user="?", password="?")
 
 log = logging.getLogger("midge.server")
@@ -172,7 +174,7 @@ class Authenticator:
         if name is None:
             return None
         if connect.user:
-            log.warning("User %r found in connect proto, but user required from cert", connect.user)
+            log.warning("User %s found in connect proto, but user required from cert", quote(connect.user.encode("utf-8", "replace")))
         return _check(self._identity(self._users[name]), self._users[name].password, connect.password)
 
     def _by_password(self, connect: Connect, origin: Origin, door: _Door) -> Verdict:
@@ -191,9 +193,7 @@ class Authenticator:
         return by_tcp or (self._by_websocket.maps and (kinds is None or "WEBSOCKET" in kinds))
 
     def _identity(self, user: User) -> Identity:
-        return Identity(
-            name=user.nkey or user.user, account=user.account, permissions=self._permissions(user), deadline=user.deadline
-        )
+        return Identity(name=user.nkey or user.user, account=user.account, permissions=self._permissions(user), deadline=user.deadline)
 
     def _permissions(self, user: User) -> Permissions | None:
         return user.permissions or self._default_permissions(user.account)
@@ -295,13 +295,13 @@ def _compute(identity: Identity, wanted: str, given: str) -> Identity | None:
 
 
 def _decode(signature: str) -> bytes:
-    """Return the bytes of a signature: base64 for URLs without padding, or as usual. Nothing where it is neither."""
-    for altchars, text in ((b"-_", signature + "=" * (-len(signature) % 4)), (None, signature)):
-        try:
-            return base64.b64decode(text.encode("ascii"), altchars, validate=True)
-        except (binascii.Error, UnicodeEncodeError):
-            continue
-    return b""
+    """Return the bytes of a signature: base64 for URLs without padding, or standard base64 with it. Nothing where it is neither."""
+    if _URL_SAFE.fullmatch(signature):
+        signature = signature.translate(_TO_STANDARD) + "=" * (-len(signature) % 4)
+    try:
+        return base64.b64decode(signature, validate=True)
+    except ValueError:  # binascii.Error, or not ASCII
+        return b""
 
 
 def _where(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """Guard: one client's permissions as the message path asks of them, with the verdicts it has found last.
 
 A client that may do everything has no guard, and costs one comparison of a pointer. The others are asked once per change of subject:
-``may_publish`` for what they publish, ``denies`` for what they are about to get, where they subscribed with a wildcard to more than they may
-have. The verdicts behind that are the policy's, shared by everybody who has the same permissions.
+``may_publish`` for what they publish, ``denies`` for what they are about to get, where they subscribed with a wildcard to more than they
+may have. The verdicts behind that are the policy's, shared by everybody who has the same permissions.
 
 ``allow_responses`` is kept here too: the reply subjects of what was delivered, each good for so many answers and so long. What a peer can
 make it remember is bounded; beyond that the oldest are forgotten, which costs somebody an answer and nobody memory.

@@ -102,8 +102,8 @@ class Hub:
 
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "now", "on_closed", "on_connected", "on_subscribed", "options", "piled",
-        "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
+        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "now", "on_closed", "on_connected", "on_subscribed",
+        "options", "piled", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Passwords: what a client presents against what is configured. In plain text, compared in the same time for any input, or as a bcrypt hash.
+"""Passwords: what a client presents against what is configured: plain text, compared in the same time for any input, or a bcrypt hash.
 
 A bcrypt hash takes as long as it was meant to, some tens of milliseconds: whoever holds up others must not ``compare`` it where they wait
 (``is_hash`` tells). Go's implementation, which nats-server has, uses the first 72 bytes of a password, and so does this one.

@@ -51,8 +51,8 @@ class Peer:
     """
 
     __slots__ = (
-        "account", "blocked", "cid", "closing", "dirty", "echo", "guard", "headers", "hurried", "in_bytes", "in_msgs", "kind", "last", "out_bytes",
-        "out_msgs", "outbox", "stalled_by", "tracing", "transport", "urgent",
+        "account", "blocked", "cid", "closing", "dirty", "echo", "guard", "headers", "hurried", "in_bytes", "in_msgs", "kind", "last",
+        "out_bytes", "out_msgs", "outbox", "stalled_by", "tracing", "transport", "urgent",
     )  # fmt: skip
 
     def __init__(self, cid: int, kind: str, account: Any) -> None:

@@ -116,9 +116,9 @@ class Session(Peer):
     """
 
     __slots__ = (
-        "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
-        "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "may_begin", "no_responders",
-        "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs", "verbose",
+        "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
+        "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "may_begin",
+        "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
