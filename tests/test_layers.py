@@ -35,7 +35,8 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.auth server.certificate server.complaints "
     "server.config server.connect server.guard server.hub server.identity server.labels server.listener_options server.options "
-    "server.passwords server.peer server.permissions server.quote server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.passwords server.peer server.permissions server.quote server.reasons server.results server.session server.sublist "
+    "server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns server.verdicts"
 RULES = [
