@@ -586,7 +586,8 @@ PAIR = KeyPair.create()
         ),
         (
             {"websocket": WebSocketListener(jwt_cookie="j")},
-            'trusted operators or trusted keys configuration is required for JWT authentication via cookie "j"; an authorizer can take it too',
+            "trusted operators or trusted keys configuration is required for JWT authentication via cookie "
+            '"j"; an authorizer can take it too',
         ),
         ({"max_sub_tokens": -1}, "max_sub_tokens -1: expected 0 or more"),
         ({"max_sub_tokens": 256}, "max_sub_tokens 256: expected at most 255"),
