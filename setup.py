@@ -31,6 +31,7 @@ MODULES = [
     "midge.client.interest",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.server.guard",
     "midge.server.peer",
     "midge.server.tokens",
     "midge.server.results",

@@ -35,7 +35,7 @@ BUFFER = 1 << 20
 WINDOW = 64
 PATIENCE = 5.0
 PING, PONG = b"PING\r\n", b"PONG\r\n"
-CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"lang":"bench","version":"1"}\r\n'
+CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"lang":"bench","version":"1","user":"bench","pass":"bench"}\r\n'
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from load import SHAPES, Job, Shape, default_count, run
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
-from servers import OURS, Server, ServerError, add_server_options, contestants
+from secured import CONF
+from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
 from workers import LoadError
 
 SIZES = (16, 128, 1024, 65536)
@@ -83,9 +87,29 @@ def main() -> int:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--permissions", action="store_true", help="with a user who has permissions, and ours also without")
     add_server_options(parser)
     options = parser.parse_args()
-    commands = contestants(options)
+    with contextlib.ExitStack() as stack:
+        commands = contestants(options)
+        return compare(stack.enter_context(secured(commands)) if options.permissions else commands, options)
+
+
+@contextlib.contextmanager
+def secured(commands: dict[str, list[str]]) -> Iterator[dict[str, list[str]]]:
+    """The same servers with a user who has permissions; ours once more without, as "midge-open"."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = Path(directory) / "nats.conf"
+        config.write_text(CONF)
+        yield {
+            THEIRS: [*commands[THEIRS], "-c", str(config)],
+            "midge-open": commands[OURS],
+            OURS: [sys.executable, str(Path(__file__).with_name("secured.py"))],
+        }
+
+
+def compare(commands: dict[str, list[str]], options: argparse.Namespace) -> int:
+    """Measure every cell and show them; return the exit status."""
     cells = []
     try:
         for shape in (SHAPES[name] for name in options.shapes):

@@ -33,11 +33,12 @@ CLIENT_CORE = (
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.account server.account_options server.auth server.complaints server.config server.connect server.hub "
-    "server.identity server.listener_options server.options server.peer server.quote "
-    "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.access server.access_checks server.account server.account_options server.auth server.certificate server.complaints "
+    "server.config server.connect server.guard server.hub server.identity server.labels server.listener_options server.options "
+    "server.passwords server.peer server.permissions server.quote server.reasons server.results server.session server.sublist "
+    "server.tokens server.trace server.watch"
 )
-SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
+SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns server.verdicts"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
@@ -65,6 +66,8 @@ RULES = [
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
     Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
+    Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
+    Rule("server.certificate", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),

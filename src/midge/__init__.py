@@ -47,11 +47,14 @@ from midge.errors import (
     UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
+from midge.server.access import Permissions, Responses, User
+from midge.server.identity import AuthRequest, Identity
 from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
 
 __all__ = [
+    "AuthRequest",
     "AuthorizationError",
     "Callback",
     "CertificateError",
@@ -68,6 +71,7 @@ __all__ = [
     "EventStream",
     "Headers",
     "HeadersLike",
+    "Identity",
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
@@ -83,11 +87,13 @@ __all__ = [
     "NoRespondersError",
     "Options",
     "OutboundFullError",
+    "Permissions",
     "PermissionsViolationError",
     "ProtocolError",
     "ReconnectBufferFullError",
     "RemoteProtocolError",
     "Replies",
+    "Responses",
     "Server",
     "ServerDisconnectError",
     "ServerError",
@@ -103,6 +109,7 @@ __all__ = [
     "TLSNotOfferedError",
     "TooManySubscriptionsError",
     "UpgradeError",
+    "User",
     "__version__",
     "compiled",
     "connect",

@@ -10,7 +10,9 @@ when the steps are over are half-closed and read to their end, so what a server 
 only bounds the wait for a server that says nothing; reaching it shows in the transcript as `Ending.SILENT`.
 """
 
+import base64
 import json
+import re
 import socket
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -18,10 +20,17 @@ from itertools import groupby
 
 from conversations import Step
 
+from midge.nkeys import KeyPair
+
 PATIENCE = 5.0
 
-INFO_VALUES = ("proto", "headers", "auth_required", "tls_required", "max_payload", "connect_info", "remote_account")
-INFO_TYPES = ("server_id", "server_name", "version", "go", "host", "port", "client_id", "client_ip")
+INFO_VALUES = ("proto", "headers", "auth_required", "tls_required", "max_payload", "connect_info", "remote_account",
+               "acc_is_sys")  # fmt: skip
+INFO_TYPES = ("server_id", "server_name", "version", "go", "host", "port", "client_id", "client_ip", "nonce")
+
+
+SIGNATURE_OF = b"<<signature of "
+SIGNED = re.compile(SIGNATURE_OF + rb"(S\w+) as (raw|std)>>")  # in what is sent: stands for the signature of the connection's nonce
 
 
 class Ending(StrEnum):
@@ -85,11 +94,20 @@ class Line:
         """Send data, in pieces of that many bytes if asked to. A server that hung up is heard to its end instead."""
         if self.ending is not None:
             return
+        if SIGNATURE_OF in data:
+            data = SIGNED.sub(self._sign, data)
         try:
             for start in range(0, len(data), piece or len(data)):
                 self.socket.sendall(data[start : start + (piece or len(data))])
         except (BrokenPipeError, ConnectionResetError):
             self.wait_close()
+
+    def _sign(self, wanted: re.Match[bytes]) -> bytes:
+        """What a seed makes of the nonce, as text of the wanted kind."""
+        nonce = json.loads(bytes(self.received[5 : self.received.index(b"\r\n")])).get("nonce", "").encode()
+        signature = KeyPair.from_seed(wanted[1]).sign(nonce)
+        encode = base64.b64encode if wanted[2] == b"std" else base64.urlsafe_b64encode
+        return encode(signature) if wanted[2] == b"std" else encode(signature).rstrip(b"=")
 
     def sync(self, data: bytes, pongs: int) -> None:
         """Send data, which makes the server answer that many PONGs, and read up to the last of them or to the end."""

@@ -83,15 +83,12 @@ def test_secrets_are_not_shown() -> None:
 
 @pytest.mark.parametrize("name", ["password", "token"])
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2x$", "$2y$"])
-def test_a_bcrypt_hash_is_no_password(name: str, prefix: str) -> None:
-    """nats-server would compare its hash with what a client sends; compared as it stands, it lets in whoever has seen the hash."""
+def test_a_bcrypt_hash_stands_for_a_password(name: str, prefix: str) -> None:
+    pytest.importorskip("bcrypt")
     secret = prefix + "11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG"
     fields = {name: secret} | ({"user": "u"} if name == "password" else {})
-    with pytest.raises(ValueError, match="bcrypt") as caught:
-        ServerOptions(**fields)  # type: ignore[arg-type]
-    assert secret not in str(caught.value)
-    ServerOptions(token="$2")
-    ServerOptions(token="2a$")
+    options = ServerOptions(**fields)  # type: ignore[arg-type]
+    assert secret not in repr(options)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ class Responses:
     """``allow_responses``: who gets a message with a reply subject may answer there.
 
     Attributes:
-        max_msgs: how often; less than 0 means without limit.
-        expires: seconds in which; 0 or less means for ever.
+        max_msgs: how often; less than 0 means without limit, 0 is 1.
+        expires: seconds in which; less than 0 means for ever, 0 is 120.
     """
 
     max_msgs: int = 1

@@ -17,7 +17,7 @@ import msgspec
 
 from midge.errors import RemoteProtocolError
 
-__all__ = ["DEFAULT", "Connect", "check_info", "fold", "parse_connect"]
+__all__ = ["DEFAULT", "Connect", "check_info", "fold", "parse_connect", "with_cookies"]
 
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -84,6 +84,16 @@ def parse_connect(line: bytes, before: Connect) -> Connect:
             _check_type("CONNECT", key, value, known[1])
             changes[known[0]] = _HALF_PAIR.sub("\ufffd", value) if isinstance(value, str) else value
     return msgspec.structs.replace(before, **changes)
+
+
+def with_cookies(connect: Connect, cookies: dict[str, str]) -> Connect:
+    """Return the options with what came in cookies, where the client has not said it in CONNECT.
+
+    Args:
+        cookies: by the name of a field: ``jwt``, ``user``, ``password``, ``auth_token``.
+    """
+    missing = {name: value for name, value in cookies.items() if not getattr(connect, name)}
+    return msgspec.structs.replace(connect, **missing) if missing else connect
 
 
 def check_info(line: bytes) -> None:

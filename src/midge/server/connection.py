@@ -15,9 +15,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from midge.link import Link
+from midge.server.identity import Identity
 from midge.server.peer import Peer
 from midge.server.reasons import CLIENT_CLOSED, INTERNAL_ERROR, READ_ERROR
 from midge.server.session import Session
@@ -25,6 +27,7 @@ from midge.server.turns import Turns
 
 __all__ = ["Connection"]
 
+MAX_HELD = 65536  # bytes that are read from a client while it is found out who it is, behind the chunk that has its CONNECT
 STALL_SECONDS = 0.01  # how long a publisher is held back at most for one read (nats-server's stallTotalAllowed)
 
 log = logging.getLogger("midge.server")
@@ -34,7 +37,8 @@ class Connection:
     """One client. ``on_closed`` is called once, when the link is closed."""
 
     __slots__ = (
-        "_chunk", "_closed", "_deadline", "_held_back", "_lingers", "_on_closed", "_patience", "_stall", "_turns", "link", "session",
+        "_chunk", "_closed", "_deadline", "_drop_question", "_held_back", "_lingers", "_on_closed", "_patience", "_stall", "_turns",
+        "link", "session",
     )  # fmt: skip
 
     def __init__(self, turns: Turns, session: Session, link: Link, on_closed: Callable[[Connection], None]) -> None:
@@ -45,6 +49,7 @@ class Connection:
         self._stall: tuple[Connection, asyncio.TimerHandle, float] | None = None  # for whose sake this one is, until when, since when
         self._patience = STALL_SECONDS  # how long this one may yet be stalled for what was read last
         self._chunk: bytearray | None = None  # what the session has not done with yet
+        self._drop_question: Callable[[], object] | None = None  # while it is found out who the client is
         self._lingers = False
         self._closed = False
         self.session = session
@@ -103,6 +108,7 @@ class Connection:
             return None
 
     def _start(self) -> None:
+        self._turns.set_clock()
         self.session.start()
         self._set_deadline()
         self.link.start(self)
@@ -148,6 +154,8 @@ class Connection:
         session = self.session
         if session.closing is not None:
             return
+        if session.pending is not None:
+            self._find_out()
         slow = session.stalled_by
         if slow is not None:
             session.stalled_by = None
@@ -156,6 +164,29 @@ class Connection:
             self._read_on()
         if session.next_deadline() != self._deadline:
             self._set_deadline()
+
+    def _find_out(self) -> None:
+        """It takes a while to know who the client is. It is read from meanwhile, so that its end is seen, but not for ever."""
+        session = self.session
+        if self._drop_question is None:
+            assert session.pending is not None
+            self._drop_question = self._turns.verdicts.ask(session.pending, partial(self._guard, self._resolve))
+        if session.held is not None and len(session.held) > MAX_HELD:
+            self.link.pause_reading()
+
+    def _resolve(self, identity: Identity | None) -> None:
+        """It is known who the client is."""
+        self._drop_question = None
+        turns = self._turns
+        if self._closed:
+            return
+        held = turns.hub.resolve(self.session, identity, turns.time())
+        if held and not turns.hub.receive(self.session, held, len(held), turns.time()):
+            self._keep(held)
+        self._settle()
+        if self._chunk is None and self.session.pending is None:
+            self._read_on()
+        turns.reactor.schedule()
 
     def _keep(self, chunk: bytearray) -> None:
         self._chunk = chunk
@@ -259,6 +290,8 @@ class Connection:
             return
         self._closed = True
         self._turns.reactor.cancel(self._on_deadline)
+        if self._drop_question is not None:
+            self._drop_question()
         self._end_stall()
         try:
             self.link.close()

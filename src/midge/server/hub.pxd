@@ -1,5 +1,6 @@
 cimport cython
 from midge.server.account cimport Account
+from midge.server.guard cimport Guard
 from midge.server.peer cimport Peer
 from midge.server.results cimport Result
 from midge.server.session cimport Session
@@ -24,6 +25,7 @@ cdef class Hub:
     cdef readonly long long total_sessions
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled
+    cdef public double now, epoch
     cdef list _sending
     cdef object _emitted
     cdef Py_ssize_t _emitted_size
@@ -41,18 +43,19 @@ cdef class Hub:
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
-    @cython.locals(first=int)
+    @cython.locals(first=int, guard=Guard)
     cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(
         node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, left=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
-    @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t)
+    @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t, guard=Guard)
     cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(state="unsigned long long")
     cdef Py_ssize_t _choose(self, Py_ssize_t count) except -1
+    cdef _refuse_publish(self, Session session, bytes subject)
     @cython.locals(first=int, subject=bytes, reply=bytes)
     cdef bint _is_reserved(self, Session session, Publication publication) except -1
     @cython.locals(account=Account, sublist=Sublist, sub=Subscription)

@@ -28,7 +28,7 @@ from midge.server import trace
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.auth import Authenticator
 from midge.server.connect import Connect
-from midge.server.identity import BY_TCP, Identity, Origin
+from midge.server.identity import BY_TCP, Identity, Origin, Pending
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
 
@@ -39,6 +39,7 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.server.account import Account
+    from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
@@ -49,6 +50,7 @@ if cython.compiled:
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.server.account import Account
+    from midge.server.guard import Guard
     from midge.server.peer import Peer
     from midge.server.results import Result
     from midge.server.session import Session
@@ -90,6 +92,8 @@ class Hub:
         account: the one of everybody who is in no other, and of clients that have not said who they are.
         authenticator: says who may connect.
         sessions: the open connections by number; ``total_sessions`` counts those that there ever were.
+        now: the time, as far as the hub knows it: at least that of the last chunk.
+        epoch: what makes it seconds since the epoch, when it is added.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -98,8 +102,8 @@ class Hub:
 
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "authenticator", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled",
-        "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
+        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "now", "on_closed", "on_connected", "on_subscribed",
+        "options", "piled", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -121,6 +125,7 @@ class Hub:
         self.stale_connections = 0
         self.total_sessions = 0
         self.piled = 0
+        self.now = self.epoch = 0.0
         self._work = 0
         self._random = seed & _MASK or 1
         self._connects: dict[Connect, Connect] = {}
@@ -135,11 +140,9 @@ class Hub:
             "go": f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
             "host": options.host,
             "port": options.port,
-            "headers": True,
+            "headers": not options.no_header_support,
             "max_payload": options.max_payload,
         }
-        if options.auth_required:
-            self._info["auth_required"] = True
         self.set_address(options.host, options.port)
 
     def set_address(self, host: str, port: int) -> None:
@@ -170,9 +173,15 @@ class Hub:
         """True if the newest session is not one too many."""
         return len(self.sessions) <= self.options.max_connections
 
-    def identify(self, session: Session) -> Identity | None:
-        """Return as whom the session is let in, None where it is not."""
-        return self.authenticator.identify(session.connect, session.origin)
+    def identify(self, session: Session) -> Identity | Pending | None:
+        """Return as whom the session is let in, None where it is not, or what that depends on."""
+        return self.authenticator.identify(session.connect, session.origin, session.nonce, session.address, self.now)
+
+    def resolve(self, session: Session, identity: Identity | None, now: float) -> bytearray | None:
+        """Let a session in whose verdict was pending, or refuse it. Returns what it has said meanwhile, to be given to ``receive``."""
+        self.now = now
+        session.resolve(identity)
+        return None if session.closing is not None else session.take_held()
 
     def opened(self, session: Session) -> None:
         """The session's first CONNECT was accepted."""
@@ -201,10 +210,18 @@ class Hub:
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
         info = self._info_head + b',"client_id":%d' % session.cid
+        if self.options.auth_required if connect_info else self.authenticator.door(session.origin).announced:
+            info += b',"auth_required":true'
+        if session.nonce and not connect_info:
+            info += b',"nonce":"%b"' % session.nonce.encode()
         client_ip = session.address.rpartition(":")[0].strip("[]")
         if client_ip:
             info += b',"client_ip":"%b"' % client_ip.encode()
-        return info + (b',"connect_info":true,"remote_account":"%b"}' % session.account.name.encode() if connect_info else b"}")
+        if not connect_info:
+            return info + b"}"
+        name = session.account.name
+        info += b',"connect_info":true,"remote_account":%b' % json.dumps(name).encode()
+        return info + (b',"acc_is_sys":true}' if name == self.options.system_account else b"}")
 
     def shared(self, connect: Connect) -> Connect:
         """Return one object for all clients that say the same of themselves, if there is no secret in it."""
@@ -225,6 +242,12 @@ class Hub:
             return True
         session.last_active = now
         session.hurried = False
+        if session.may_begin and stop:
+            self.now = now
+            session.hear_first(chunk[0])
+        if session.pending is not None:
+            session.hold(chunk[:stop])
+            return True
         session.parser.receive(chunk, stop)
         return self.proceed(session, now)
 
@@ -232,6 +255,7 @@ class Hub:
         """Go on with the session's chunk. Answers what ``receive`` answers."""
         parser = session.parser
         self._work = _WORK
+        self.now = now
         try:
             while session.closing is None:
                 op = parser.next()
@@ -242,6 +266,9 @@ class Hub:
                 else:
                     self._work -= _WORK_CONTROL + _WORK_LINE * (parser.line_end - parser.line_start)
                     session.handle(op, now)
+                    if session.pending is not None:
+                        session.hold(parser.take_rest())
+                        return True
                 if self._work < 0 or session.stalled_by is not None:
                     return session.closing is not None
         except RemoteProtocolError as error:
@@ -300,6 +327,10 @@ class Hub:
             trace.log_publish(session, op)
         if session.pedantic and not is_literal(publication.subject()):
             session.send_error("Invalid Publish Subject")
+        guard: Guard | None = session.guard
+        if guard is not None and not guard.may_publish(publication, self.now):
+            self._refuse_publish(session, publication.subject())
+            return
         first = publication.buf[publication.subject_start]
         if (first == 36 or first == 95 or publication.reply_end) and self._is_reserved(session, publication):
             return
@@ -338,6 +369,10 @@ class Hub:
         if target.closing is not None or (target is producer and not target.echo):
             self._work -= 1
             return False
+        guard: Guard | None = target.guard
+        if guard is not None and guard.filtering and guard.denies(publication, sub.queue):
+            self._work -= _WORK_PUBLISH
+            return False
         sub.delivered += 1
         if sub.limit and sub.delivered >= sub.limit:
             target.unsubscribe(sub)
@@ -352,6 +387,8 @@ class Hub:
         target.out_bytes += size
         self._work -= 1 + (size >> _WORK_SHIFT)
         self.piled += size
+        if guard is not None and guard.answers and publication.reply_end:
+            guard.expect(publication, self.now)
         if not target.dirty:
             target.dirty = True
             self.dirty.append(target)
@@ -407,14 +444,17 @@ class Hub:
         self._random = state
         return ((((state * _MULTIPLIER) & _MASK) >> 32) * count) >> 32
 
+    def _refuse_publish(self, session: Session, subject: bytes) -> None:
+        session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
+        session.complain("Publish Violation - Subject %s", quote(subject))
+
     def _is_reserved(self, session: Session, publication: Publication) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
         first = publication.buf[publication.subject_start]
         if first == 36 or first == 95:
             subject = publication.subject()
-            if is_reserved(subject):
-                session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
-                session.complain("Publish Violation - Subject %s", quote(subject))
+            if is_reserved(subject) and not (session.account.name == self.options.system_account and subject.startswith(b"$NRG.")):
+                self._refuse_publish(session, subject)
                 return True
         if publication.reply_end == 0:
             return False

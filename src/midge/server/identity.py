@@ -1,12 +1,20 @@
-"""Who a client is: what is known of it before it says a word (its origin), and what its CONNECT has made it (its identity)."""
+"""Who a client is: what is known of it before it says a word (its origin), and what its CONNECT has made it (its identity).
+
+Finding out may take a while. The session is pure and does not wait: it is told that the verdict is *pending*, hears nothing more, and the
+driver brings it the verdict that comes of it (``Hub.resolve``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from midge.errors import NkeyError
+from midge.nkeys import KeyPair
 from midge.server.access import GLOBAL_ACCOUNT, Permissions
 
-__all__ = ["ANYBODY", "BY_TCP", "IN_PROCESS", "Identity", "Origin"]
+__all__ = ["ANYBODY", "BY_TCP", "IN_PROCESS", "AuthRequest", "Awaited", "Computed", "Identity", "Origin", "Pending"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +50,7 @@ class Identity:
     Attributes:
         name: the user's name, or public nkey; empty where nobody is asked.
         account: the name of the account.
-        permissions: None for everything.
+        permissions: None for everything; from an authorizer, for the account's default ones, or else the server's.
         deadline: seconds since the epoch, when it ends; None for never.
     """
 
@@ -53,3 +61,64 @@ class Identity:
 
 
 ANYBODY = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A verdict that has to be computed, which takes too long for an event loop.
+
+    Attributes:
+        compute: returns it, in any thread.
+    """
+
+    compute: Callable[[], Identity | None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A verdict that somebody else will give.
+
+    Attributes:
+        answer: what to await.
+        conclude: makes the verdict of what it returns, or of what it raises.
+    """
+
+    answer: Awaitable[Any] = field(repr=False)
+    conclude: Callable[[Any], Identity | None] = field(repr=False)
+
+
+Pending = Computed | Awaited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthRequest:
+    """Who wants to connect: what an authorizer is asked. What is secret is not shown.
+
+    Attributes:
+        user, password, token, nkey, jwt: what the client presents, empty where it does not.
+        nonce: what the client was given to sign with its nkey.
+        signature: what it has made of that, 64 bytes; empty where it has not.
+        name, lang, version: what it says of itself.
+        address: "host:port"; no port where it is in the same process.
+        origin: how it came: by what kind of connection, by TLS, with which certificate.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    nkey: str = ""
+    jwt: str = field(default="", repr=False)
+    nonce: str = field(default="", repr=False)
+    signature: bytes = field(default=b"", repr=False)
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    address: str = ""
+    origin: Origin = BY_TCP
+
+    def has_signed(self, nkey: str = "") -> bool:
+        """True if the client has the seed of a public nkey: of the one that it presents, where none is given."""
+        try:
+            return KeyPair.from_public(nkey or self.nkey).verify(self.nonce.encode(), self.signature)
+        except NkeyError:
+            return False

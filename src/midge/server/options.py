@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
-from midge.server.access import Permissions, User
+from midge.server.access import GLOBAL_ACCOUNT, Permissions, User
+from midge.server.access_checks import check_access
 from midge.server.account_options import AccountOptions, Destination
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
@@ -16,11 +17,10 @@ __all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
-BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")  # how nats-server tells a hashed password from one in plain text
+MAX_SUB_TOKENS_LIMIT = 255
 _PLANNED = frozenset(
     (
-        "users", "accounts", "system_account", "no_auth_user", "default_permissions", "authorizer", "mappings", "tls", "allow_non_tls",
-        "websocket", "client_advertise", "always_enable_nonce", "no_header_support", "max_sub_tokens", "max_traced_msg_len",
+        "accounts", "system_account", "mappings", "tls", "allow_non_tls", "websocket", "client_advertise", "max_traced_msg_len",
         "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
         "server_tags", "server_metadata",
     )
@@ -35,7 +35,8 @@ class ServerOptions:
         host: the address to listen on; a name stands for all its addresses.
         port: the port to listen on; 0 or -1 takes a free one.
         name: the server's name; its id where empty.
-        user, password, token: what a client must present, in plain text; a user and a token exclude each other.
+        user, password, token: what a client must present, password or token in plain text or as a bcrypt hash; a user and a token exclude
+            each other.
         auth_timeout: seconds a client has to present it.
         max_connections: clients at once; the next is refused.
         max_subscriptions: subscriptions of one client; 0 means no limit.
@@ -50,7 +51,8 @@ class ServerOptions:
         system_account: the name of the account in which the server itself speaks.
         no_auth_user: as whom a client is let in that has no credentials.
         default_permissions: of users that have none of their own, nor has their account.
-        authorizer: a callable, plain or async, that decides in place of all of the above.
+        authorizer: a callable, plain or async, that decides in place of all of the above: called with an AuthRequest, it returns None or
+            False to refuse, True, or an Identity.
         mappings: of the account ``$G``, as in AccountOptions.
         tls: for the client port; with ``allow_non_tls`` clients may do without.
         websocket: a second port, for clients that speak WebSocket.
@@ -118,9 +120,12 @@ class ServerOptions:
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
-        for name in ("max_connections", "max_subscriptions"):
+        for name in ("max_connections", "max_subscriptions", "max_sub_tokens"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
+        if self.max_sub_tokens > MAX_SUB_TOKENS_LIMIT:
+            raise ValueError(f"max_sub_tokens {self.max_sub_tokens}: expected at most {MAX_SUB_TOKENS_LIMIT}")
+        check_access(self)
         if self.max_control_line > MAX_CONTROL_LINE_LIMIT:
             raise ValueError(f"max_control_line {self.max_control_line}: expected at most {MAX_CONTROL_LINE_LIMIT}")
         if self.max_payload > MAX_PAYLOAD_LIMIT:
@@ -150,10 +155,10 @@ class ServerOptions:
             raise ValueError("a user needs a password, and a password a user")
         if self.token == "" or self.user == self.password == "":
             raise ValueError("empty credentials would let everybody in: leave them out if that is meant")
-        for name, value in (("password", self.password), ("token", self.token)):
-            if value is not None and value.startswith(BCRYPT):
-                # Compared as it stands, it would let in whoever sends the hash itself.
-                raise ValueError(f"the {name} looks like a bcrypt hash, which is not supported: give it in plain text")
+
+    def account_names(self) -> frozenset[str]:
+        """Return the names of all accounts there are."""
+        return frozenset((GLOBAL_ACCOUNT, self.system_account, *(each.name for each in self.accounts)))
 
     @property
     def auth_required(self) -> bool:

@@ -1,3 +1,4 @@
+from midge.server.guard cimport Guard
 from midge.wire.outbox cimport Outbox
 
 
@@ -6,6 +7,7 @@ cdef class Peer:
     cdef readonly str kind
     cdef readonly object account
     cdef readonly Outbox outbox
+    cdef readonly Guard guard
     cdef public object transport
     cdef readonly str closing
     cdef public bint dirty, urgent, blocked, hurried, tracing

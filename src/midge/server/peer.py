@@ -17,8 +17,10 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.wire.outbox import Outbox
 else:
+    from midge.server.guard import Guard
     from midge.wire.outbox import Outbox
 
 __all__ = ["CLIENT", "Peer", "Sink"]
@@ -38,6 +40,7 @@ class Peer:
         closing: why it ends, None as long as it does not.
         dirty, urgent: it stands on the hub's list of that name.
         blocked: the connection takes nothing just now.
+        guard: what it may publish and get, None for everything.
         echo: it wants to get what it publishes itself.
         headers: it understands headers.
         tracing: what it says and hears is logged.
@@ -48,8 +51,8 @@ class Peer:
     """
 
     __slots__ = (
-        "account", "blocked", "cid", "closing", "dirty", "echo", "headers", "hurried", "in_bytes", "in_msgs", "kind", "last", "out_bytes",
-        "out_msgs", "outbox", "stalled_by", "tracing", "transport", "urgent",
+        "account", "blocked", "cid", "closing", "dirty", "echo", "guard", "headers", "hurried", "in_bytes", "in_msgs", "kind", "last",
+        "out_bytes", "out_msgs", "outbox", "stalled_by", "tracing", "transport", "urgent",
     )  # fmt: skip
 
     def __init__(self, cid: int, kind: str, account: Any) -> None:
@@ -62,6 +65,7 @@ class Peer:
         self.dirty = self.urgent = self.blocked = self.hurried = self.tracing = False
         self.echo = True
         self.headers = False
+        self.guard: Guard | None = None
         self.stalled_by: Peer | None = None
         self.last: Any = None
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0

@@ -451,6 +451,7 @@ class Server:
         self._connections.clear()
         if self._turns is not None:
             self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
+            self._turns.verdicts.close()
             self._turns.reactor.close()
             self._turns = None
         for future in self._waiting:

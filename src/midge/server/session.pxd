@@ -10,7 +10,10 @@ cdef class Session(Peer):
     cdef readonly object hub
     cdef readonly str address
     cdef readonly Parser parser
-    cdef readonly object connect, origin, identity
+    cdef readonly object connect, origin, identity, pending
+    cdef readonly bytearray held
+    cdef readonly str nonce
+    cdef readonly bint may_begin
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
     cdef readonly dict subs
@@ -25,21 +28,26 @@ cdef class Session(Peer):
     cdef object _introduced, _complaints
     cdef double _jitter
     cdef bint _pong_sent, _measured
-    cdef double _auth_deadline, _ping_deadline, _last_ping
+    cdef double _auth_deadline, _expiry, _ping_deadline, _last_ping
 
+    cpdef hear_first(self, int byte)
+    cpdef hold(self, bytearray data)
     cpdef handle(self, int op, double now)
     cpdef close(self, str reason)
     cpdef send_ok(self)
     cpdef put_line(self, bytes line)
     cdef _mark_urgent(self)
-    @cython.locals(first=bint)
     cdef _connect(self, bytes line, double now)
+    @cython.locals(first=bint)
+    cdef _judge(self, identity)
     cdef _admit(self, identity, bint first)
+    cdef _become(self, identity)
     cdef _move_to(self, Account account)
     cdef _answer_ping(self)
     cdef _refuse(self, str text, str reason)
     @cython.locals(line=bytes, args=list, count=Py_ssize_t, subject=bytes, sid=bytes, queue=bytes, account=Account)
     cdef _subscribe(self)
+    cdef bint _may_subscribe(self, bytes subject, bytes queue) except -1
     @cython.locals(account=Account)
     cdef bint _add(self, Subscription sub) except -1
     @cython.locals(line=bytes, args=list, count=Py_ssize_t, sub=Subscription, limit=Py_ssize_t)

@@ -8,6 +8,9 @@ What the driver must do: after any call flush the hub; when ``closing`` is set, 
 is set too, then close the socket and call ``release``; call ``handle_timeout(now)`` at ``next_deadline()`` and flush. Times are
 seconds of a monotonic clock.
 
+Where it takes a while to find out who a client is, ``pending`` is what that depends on. The client is not heard meanwhile: what it sends is
+held, as ``held`` says. The driver finds out, and calls ``Hub.resolve``; it stops reading where more is held than it likes.
+
 Invariant: a session that is closing has no subscription left in the sublist and never gets a message again.
 """
 
@@ -21,11 +24,14 @@ from typing import TYPE_CHECKING, Any
 from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.complaints import Complaints
-from midge.server.connect import DEFAULT, Connect, check_info, parse_connect
-from midge.server.identity import ANYBODY, Identity, Origin
+from midge.server.connect import DEFAULT, check_info, parse_connect, with_cookies
+from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Origin, Pending
+from midge.server.labels import describe, who_tried
 from midge.server.peer import CLIENT
+from midge.server.permissions import DENIED, FILTERED
 from midge.server.quote import quote
 from midge.server.reasons import (
+    AUTHENTICATION_EXPIRED,
     AUTHENTICATION_FAILURE,
     AUTHENTICATION_TIMEOUT,
     BAD_PROTOCOL_VERSION,
@@ -49,6 +55,7 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.server.account import Account
+    from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.encoder import put_line
@@ -57,6 +64,7 @@ if cython.compiled:
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.server.account import Account
+    from midge.server.guard import Guard
     from midge.server.peer import Peer
     from midge.server.sublist import Subscription
     from midge.wire.encoder import put_line
@@ -94,6 +102,10 @@ class Session(Peer):
 
     Attributes:
         identity: as whom it was let in.
+        nonce: what it was given to sign; empty where it was not.
+        pending: what it depends on whether it is let in; None where that is known.
+        held: what it has sent meanwhile.
+        may_begin: it may begin with any operation, though it is not known who it is: it is ``no_auth_user`` then.
         connect: what the client has said of itself; ``connected`` tells whether it has.
         subs: its subscriptions by sid.
         aborted: it ends at once: nothing that waits is worth sending.
@@ -104,9 +116,9 @@ class Session(Peer):
     """
 
     __slots__ = (
-        "_auth_deadline", "_complaints", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
-        "aborted", "active", "address", "connect", "connected", "hub", "identity", "last_active", "no_responders", "origin", "parser",
-        "pedantic", "pings_out", "rtt", "started", "subs", "verbose",
+        "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
+        "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "may_begin",
+        "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
@@ -116,9 +128,14 @@ class Session(Peer):
         self.address = address
         self.origin = origin
         self.identity = ANYBODY
+        door = hub.authenticator.door(origin)
+        self.nonce: str = hub.authenticator.nonce()
+        self.pending: Pending | None = None
+        self.held: bytearray | None = None
+        self.may_begin: bool = door.required and hub.authenticator.admits_silent(origin)
         self.parser = Parser(True, options.max_control_line, options.max_payload)
         self.parser.set_headers(False)
-        if options.auth_required:
+        if door.required:
             self.parser.set_connect_only(True)
         self.connect = DEFAULT
         self.connected = False
@@ -136,7 +153,8 @@ class Session(Peer):
         self._jitter = jitter
         self._pong_sent = False
         self._measured = False
-        self._auth_deadline: float = now + options.auth_timeout if options.auth_required else inf
+        self._auth_deadline: float = now + door.timeout if door.required else inf
+        self._expiry = inf
         self._ping_deadline: float = now + options.ping_interval
         self._last_ping = -inf
         self._complaints: Complaints | None = None
@@ -166,7 +184,7 @@ class Session(Peer):
         """Return when ``handle_timeout`` must be called, or None."""
         if self.closing is not None:
             return None
-        return self._auth_deadline if self._auth_deadline < self._ping_deadline else self._ping_deadline
+        return min(self._auth_deadline, self._expiry, self._ping_deadline)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due by now. Next: flush, and see ``closing``."""
@@ -176,6 +194,10 @@ class Session(Peer):
             self.send_error("Authentication Timeout")
             self.log(logging.DEBUG, "Authentication Timeout")
             self.close(AUTHENTICATION_TIMEOUT)
+        elif now >= self._expiry:
+            self.send_error("User Authentication Expired")
+            self.log(logging.DEBUG, "User Authentication Expired")
+            self.close(AUTHENTICATION_EXPIRED)
         elif now >= self._ping_deadline:
             self._ping(now)
             self.last = None  # so that one who has stopped publishing keeps nothing alive
@@ -206,6 +228,37 @@ class Session(Peer):
             self.log(logging.ERROR, "Client Error %s", self.parser.line().decode("utf-8", "replace"))
             self.close(PARSE_ERROR)
 
+    def hear_first(self, byte: int) -> None:
+        """The client is heard for the first time, and this is how it begins. Unless it says CONNECT, it may yet be ``no_auth_user``."""
+        self.may_begin = False
+        if byte in b"Cc":
+            return
+        identity = self.hub.identify(self)
+        if isinstance(identity, Identity):  # otherwise the parser finds that it has not said CONNECT
+            self.connected = True
+            self._auth_deadline = inf
+            self._become(identity)
+            self.hub.opened(self)
+
+    def resolve(self, identity: Identity | None) -> None:
+        """It is known now as whom the client is let in, or that it is not. Next: flush, and go on with what was ``held``."""
+        if self.pending is not None and self.closing is None:
+            self.pending = None
+            self._auth_deadline = inf
+            self._judge(identity)
+
+    def hold(self, data: bytearray) -> None:
+        """Keep what the client sends until it is known who it is."""
+        if self.held is None:
+            self.held = data
+        else:
+            self.held += data
+
+    def take_held(self) -> bytearray | None:
+        """Return and forget what was held."""
+        held, self.held = self.held, None
+        return held
+
     # How it ends
 
     def close(self, reason: str) -> None:
@@ -217,6 +270,7 @@ class Session(Peer):
         if self.aborted:
             self.outbox.clear()
         self.last = None
+        self.pending = self.held = None
         self._mark_urgent()
         if self._complaints is not None:
             self._log_left_out(self._complaints)
@@ -278,7 +332,10 @@ class Session(Peer):
     def log(self, level: int, text: str, *values: object) -> None:
         """Log with the connection's prefix, as nats-server writes it."""
         if log.isEnabledFor(level):
-            log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{_describe(self._introduced)}", *values)
+            log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{self._label()}", *values)
+
+    def _label(self) -> str:
+        return describe(self._introduced, self.identity.name, self.account.name)
 
     def complain(self, text: str, *values: object) -> None:
         """Log what the client was refused, which it may try as often as it likes: so many lines a second at most."""
@@ -323,40 +380,49 @@ class Session(Peer):
             self.hub.urgent.append(self)
 
     def _connect(self, line: bytes, now: float) -> None:
-        first = not self.connected
-        connect = self.hub.shared(parse_connect(line, self.connect))
-        self.connect = connect
-        self.connected = True
+        connect = parse_connect(line, self.connect)
+        if self.origin.cookies:
+            connect = with_cookies(connect, self.origin.cookies)
+        self.connect = connect = self.hub.shared(connect)
+        if self.connected:
+            self.unsubscribe_all()
         if not self._measured:  # nats-server takes the time from accept to here for the first round trip
             self._measured = True
             self.rtt = now - self.started
-        self._auth_deadline = inf
         interval = self.hub.options.ping_interval
         self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
-        if not first:
-            self.unsubscribe_all()
-        identity = self.hub.identify(self)
+        self._expiry = inf
+        verdict = self.hub.identify(self)
+        if isinstance(verdict, (Computed, Awaited)):
+            self.pending = verdict
+            self._auth_deadline = min(self._auth_deadline, now + self.hub.authenticator.door(self.origin).timeout)
+            return
+        self._auth_deadline = inf
+        self._judge(verdict)
+
+    def _judge(self, identity: Identity | None) -> None:
+        """Let the client in as this, or refuse it."""
+        first = not self.connected
+        self.connected = True
         if identity is None:
-            self.log(logging.ERROR, "authentication error%s", _who_tried(connect))
+            self.log(logging.ERROR, "authentication error%s", who_tried(self.connect))
             self.send_error(ANSWER_AUTHORIZATION)
             self.close(AUTHENTICATION_FAILURE)
         else:
             self._admit(identity, first)
 
     def _admit(self, identity: Identity, first: bool) -> None:
-        """Let the client in; it may speak from now on."""
+        """Let the client in, and do as its CONNECT says."""
         connect = self.connect
-        self.identity = identity
-        self._move_to(self.hub.accounts[identity.account])
-        self.parser.set_connect_only(False)
+        self._become(identity)
         self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
-        self.headers = connect.headers
-        self.parser.set_headers(connect.headers)
+        self.headers = connect.headers and not self.hub.options.no_header_support
+        self.parser.set_headers(self.headers)
         if first:
             self._introduced = connect
         if connect.protocol not in (0, 1):
             self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
-        elif connect.no_responders and not connect.headers:
+        elif connect.no_responders and not self.headers:
             self._refuse("no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS)
         else:
             self.no_responders = connect.no_responders
@@ -364,6 +430,15 @@ class Session(Peer):
                 self.send_ok()
             if first:
                 self.hub.opened(self)
+
+    def _become(self, identity: Identity) -> None:
+        """Be somebody, with an account and permissions; the client may speak from now on."""
+        self.identity = identity
+        self._move_to(self.hub.accounts[identity.account])
+        policy = self.hub.authenticator.policy(identity.permissions)
+        self.guard = None if policy is None else Guard(policy)
+        self._expiry = inf if identity.deadline is None else identity.deadline - self.hub.epoch
+        self.parser.set_connect_only(False)
 
     def _move_to(self, account: Account) -> None:
         """Belong to this account from now on. Nothing is subscribed to yet."""
@@ -397,10 +472,11 @@ class Session(Peer):
         sid = args[count - 1]
         queue = args[1] if count == 3 else None
         account: Account = self.account
-        if queue == SYSTEM_QUEUE:
-            names = quote(subject), quote(SYSTEM_QUEUE)
-            self.send_error("Permissions Violation for Subscription to {} using queue {}".format(*names))
-            self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
+        if queue == SYSTEM_QUEUE or not self._may_subscribe(subject, queue):
+            self._refuse_subscription(subject, queue, sid)
+        elif 0 < self.hub.options.max_sub_tokens < subject.count(b".") + 1:
+            self.send_error(f"Permissions Violation for Subscription to {quote(subject)}, too many tokens")
+            self.complain("Subscription Violation Too Many Tokens - Subject %s, SID %s", quote(subject), sid.decode("utf-8", "replace"))
         elif 0 < account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
             self.complain("maximum subscriptions exceeded")
@@ -409,6 +485,23 @@ class Session(Peer):
                 self.send_ok()
         else:
             self.send_error("Invalid Subject")
+
+    def _may_subscribe(self, subject: bytes, queue: bytes | None) -> bool:
+        if self.guard is None:
+            return True
+        verdict: int = self.guard.policy.may_subscribe(subject, queue)
+        if verdict == FILTERED:
+            self.guard.filtering = True
+        return verdict != DENIED
+
+    def _refuse_subscription(self, subject: bytes, queue: bytes | None, sid: bytes) -> None:
+        name, number = quote(subject), sid.decode("utf-8", "replace")
+        if queue is None:
+            self.send_error(f"Permissions Violation for Subscription to {name}")
+            self.complain("Subscription Violation - Subject %s, SID %s", name, number)
+        else:
+            self.send_error(f"Permissions Violation for Subscription to {name} using queue {quote(queue)}")
+            self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", name, quote(queue), number)
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account
@@ -458,28 +551,3 @@ def _arguments(line: bytes) -> list[bytes]:
     """Split a line as nats-server does: at runs of blank, tab, CR and LF. ``bytes.split`` would split at VT and FF as well."""
     args = line.split()
     return args if b" ".join(args) == line else _FIELD.findall(line)
-
-
-def _describe(connect: Connect) -> str:
-    """Return the part of the log prefix that names the client: ``"v1.2:go:name"``, then ``"$G/user:bob"``."""
-    parts = ([f"v{connect.version}"] if connect.version else []) + [part for part in (connect.lang, connect.name) if part]
-    who = f" - {_in_quotes(':'.join(parts))}" if parts else ""
-    if connect.nkey:
-        return f"{who} - {_in_quotes(f'$G/nkey:{connect.nkey}')}"
-    if connect.user:
-        return f"{who} - {_in_quotes(f'$G/user:{connect.user}')}"
-    return f'{who} - "$G/token"' if connect.auth_token else who
-
-
-def _who_tried(connect: Connect) -> str:
-    """Return what the log says of a client that presented the wrong credentials."""
-    if connect.nkey:
-        return f" - Nkey {_in_quotes(connect.nkey)}"
-    if connect.user:
-        return f" - User {_in_quotes(connect.user)}"
-    return ' - Token "[REDACTED]"' if connect.auth_token else ""
-
-
-def _in_quotes(text: str) -> str:
-    """Quote what a client says of itself: it must not be able to write log lines of its own."""
-    return quote(text.encode("utf-8", "replace"))

@@ -9,8 +9,11 @@ PILE bytes.
 
 from __future__ import annotations
 
+from time import time as wall_clock
+
 from midge.link.reactor import Reactor
 from midge.server.hub import Hub
+from midge.server.verdicts import Verdicts
 
 __all__ = ["AGE_SECONDS", "PILE", "Turns"]
 
@@ -23,11 +26,12 @@ class Turns:
     """The turns of one running server.
 
     Attributes:
+        verdicts: finds out who clients are, where that takes a while.
         unfinished: how many connections go on with a chunk in the next turn.
         delay: seconds by which everything that clients send is held back: for tests of those who wait.
     """
 
-    __slots__ = ("_since", "delay", "hub", "reactor", "time", "unfinished")
+    __slots__ = ("_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
 
     def __init__(self, hub: Hub, reactor: Reactor) -> None:
         self.hub = hub
@@ -36,7 +40,13 @@ class Turns:
         self.unfinished = 0
         self.delay = 0.0
         self._since = 0.0  # when the oldest of what is to be sent was produced, 0.0 where there is none
+        self.verdicts = Verdicts(reactor.loop)
+        self.set_clock()
         reactor.after = self.step
+
+    def set_clock(self) -> None:
+        """Let the hub know what the wall clock says."""
+        self.hub.epoch = wall_clock() - self.time()
 
     def step(self) -> bool:
         """Send some of what there is to send. True where more of it should be sent now."""
@@ -45,8 +55,9 @@ class Turns:
         if not hub.has_more():
             self._since = 0.0
             return False
+        hub.now = self.time()
         if (self.unfinished or self.reactor.has_ready()) and hub.piled < PILE:
-            now = self.time()
+            now = hub.now
             if self._since == 0.0:
                 self._since = now
             if now < self._since + AGE_SECONDS:

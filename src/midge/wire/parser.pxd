@@ -27,6 +27,8 @@ cdef class Parser:
     cpdef receive(self, bytearray chunk, Py_ssize_t stop)
     cpdef receive_data(self, bytes data)
     cpdef int next(self) except -1
+    @cython.locals(start=Py_ssize_t, stop=Py_ssize_t)
+    cpdef bytearray take_rest(self)
     cpdef bytes line(self)
 
     @cython.locals(buf=bytearray, pos=Py_ssize_t)

