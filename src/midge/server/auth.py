@@ -26,6 +26,11 @@ class Authenticator:
         options = self._options
         if connect.account or connect.new_account:
             return None
+        for user in options.users:
+            if user.user and _same(user.user, connect.user) & _same(user.password, connect.password):
+                return Identity(name=user.user, account=user.account, permissions=user.permissions, deadline=user.deadline)
+        if options.users:
+            return None
         if options.token is not None:
             return ANYBODY if _same(options.token, connect.auth_token) else None
         if options.user is not None and options.password is not None:

@@ -34,6 +34,7 @@ cdef class Session(Peer):
     cdef _mark_urgent(self)
     @cython.locals(first=bint)
     cdef _connect(self, bytes line, double now)
+    @cython.locals(account=Account)
     cdef _admit(self, identity, bint first)
     cdef _move_to(self, Account account)
     cdef _answer_ping(self)

@@ -30,6 +30,7 @@ from midge.server.reasons import (
     AUTHENTICATION_TIMEOUT,
     BAD_PROTOCOL_VERSION,
     CLIENT_CLOSED,
+    MAX_ACCOUNT_CONNECTIONS,
     MAX_CONNECTIONS,
     MAX_CONTROL_LINE_EXCEEDED,
     MAX_PAYLOAD_EXCEEDED,
@@ -306,13 +307,13 @@ class Session(Peer):
             trace.log_dropped(self, sub.sid)
         if self.subs.pop(sub.sid, None) is not None:
             account: Account = self.account
-            account.sublist.remove(sub)
+            account.leave(sub)
 
     def unsubscribe_all(self) -> None:
         """Remove every subscription."""
         account: Account = self.account
         for sub in self.subs.values():
-            account.sublist.remove(sub)
+            account.leave(sub)
         self.subs.clear()
 
     # Operations
@@ -346,9 +347,14 @@ class Session(Peer):
     def _admit(self, identity: Identity, first: bool) -> None:
         """Let the client in; it may speak from now on."""
         connect = self.connect
+        account: Account = self.hub.accounts[identity.account]
+        if account is not self.account and account.is_full():
+            self._refuse("maximum account active connections exceeded", MAX_ACCOUNT_CONNECTIONS)
+            return
         self.identity = identity
-        self._move_to(self.hub.accounts[identity.account])
+        self._move_to(account)
         self.parser.set_connect_only(False)
+        self.parser.set_max_payload(account.max_payload)
         self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
         self.headers = connect.headers
         self.parser.set_headers(connect.headers)
@@ -401,7 +407,7 @@ class Session(Peer):
             names = quote(subject), quote(SYSTEM_QUEUE)
             self.send_error("Permissions Violation for Subscription to {} using queue {}".format(*names))
             self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", *names, sid.decode("utf-8", "replace"))
-        elif 0 < account.max_subscriptions <= len(self.subs):
+        elif 0 <= account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
             self.complain("maximum subscriptions exceeded")
         elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
@@ -412,7 +418,7 @@ class Session(Peer):
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account
-        if not account.sublist.insert(sub):
+        if not account.join(sub):
             return False
         self.subs[sub.sid] = sub
         if self.hub.on_subscribed:
