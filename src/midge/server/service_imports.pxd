@@ -54,6 +54,7 @@ cdef class Responses(Relay):
     @cython.locals(awaited=dict)
     cpdef bint forget(self, Response response) except -1
     cpdef give_up(self, Services services, Response response, tuple status)
+    cdef _tell(self, Services services, Response response, tuple status, responder)
     @cython.locals(response=Response, again=Response, reply=bytes, to=bytes, message=Publication, delivered=bint)
     cpdef bint relay(self, Services services, Publication publication, Peer producer) except -1
 
