@@ -15,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 MODULES = [
     "midge.subject",
+    "midge.transform",
     "midge.message",
     "midge.wire.outbox",
     "midge.wire.publication",
@@ -36,6 +37,9 @@ MODULES = [
     "midge.server.tokens",
     "midge.server.results",
     "midge.server.sublist",
+    "midge.server.mapping",
+    "midge.server.stream_imports",
+    "midge.server.service_imports",
     "midge.server.account",
     "midge.server.session",
     "midge.server.hub",

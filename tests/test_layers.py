@@ -27,21 +27,23 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject message nuid nkeys model"
+BELOW = "errors subject transform message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.access_checks server.account server.account_options server.auth server.certificate server.complaints "
-    "server.config server.connect server.guard server.hub server.identity server.labels server.listener_options server.options "
-    "server.passwords server.peer server.permissions server.quote server.reasons server.results server.session server.sublist "
-    "server.tokens server.trace server.watch"
+    "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
+    "server.client_info server.complaints server.config server.connect server.guard server.hub server.identity server.labels "
+    "server.latency server.listener_options server.mapping server.options server.passwords server.peer server.permissions server.quote "
+    "server.reasons server.results server.service_imports server.session server.stream_imports server.sublist server.tokens server.trace "
+    "server.watch server.wiring"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns server.verdicts"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
+    Rule("transform"),
     Rule("model", "errors", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),

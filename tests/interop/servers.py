@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -32,15 +32,20 @@ def find_nats_server() -> str | None:
     return str(beside) if beside.exists() else shutil.which("nats-server")
 
 
-@contextmanager
-def nats_server(options: Options) -> Iterator[tuple[str, int]]:
+def nats_server(options: Options) -> AbstractContextManager[tuple[str, int]]:
     """A nats-server process with these options. Raises FileNotFoundError where there is no executable."""
+    return running_nats_server(nats_conf(options))
+
+
+@contextmanager
+def running_nats_server(conf: str) -> Iterator[tuple[str, int]]:
+    """A nats-server process with this configuration. Raises FileNotFoundError where there is no executable."""
     executable = find_nats_server()
     if executable is None:
         raise FileNotFoundError("nats-server is neither beside the interpreter nor on PATH")
     with tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "nats.conf"
-        config.write_text(nats_conf(options))
+        config.write_text(conf)
         process = subprocess.Popen(
             [executable, "--addr", "127.0.0.1", "--port", "-1", "--config", str(config)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",

@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from midge.errors import InvalidSubjectError
+from midge.server.account_options import AccountOptions
+from midge.server.mapping import Mappings
+from midge.server.service_imports import Responses, Services, lose_interest
+from midge.server.stream_imports import StreamImport
 
 if TYPE_CHECKING:
     import cython
@@ -29,22 +33,45 @@ class Account:
     """One account.
 
     Args:
-        name: its name.
-        max_subscriptions: how many subscriptions one of its connections may have; 0 means no limit.
+        options: what it is called, and its limits.
+        max_subscriptions, max_payload: the server's limits, which hold where the account has none or larger ones; 0 subscriptions are any
+            number.
 
     Attributes:
+        name: its name.
+        max_connections: how many connections it may have; -1 for any number.
+        max_subscriptions: how many subscriptions one of its connections may have; -1 for any number.
+        max_payload: how many bytes of header and payload one message may have.
         sublist: who is subscribed to what.
         sessions: its connections, by their number.
+        mappings: where what is published really goes; None where it is as it is published.
+        streams: what it imports from others.
+        awaited: the answers that its requests to others wait for, by reply subject.
     """
 
-    __slots__ = ("_before", "max_subscriptions", "name", "sessions", "sublist")
+    __slots__ = (
+        "_before", "_responses", "_services", "_shadows", "awaited", "mappings", "max_connections", "max_payload", "max_subscriptions",
+        "name", "sessions", "streams", "sublist",
+    )  # fmt: skip
 
-    def __init__(self, name: str, max_subscriptions: int = 0) -> None:
-        self.name = name
-        self.max_subscriptions = max_subscriptions
+    def __init__(self, options: AccountOptions, max_subscriptions: int = 0, max_payload: int = 1 << 20) -> None:
+        self.name = options.name
+        self.max_connections = options.max_connections
+        self.max_subscriptions = _smaller(options.max_subscriptions, max_subscriptions or -1)
+        self.max_payload = _smaller(options.max_payload, max_payload)
         self.sublist = Sublist()
         self.sessions: dict[int, Any] = {}
+        self.mappings: Mappings | None = None
+        self.streams: list[StreamImport] = []
+        self.awaited: dict[bytes, dict[bytes, Any]] = {}
+        self._shadows: dict[Subscription, list[tuple[Any, Subscription]]] = {}  # at whose account, and which
+        self._responses: Responses | None = None
+        self._services: Services | None = None
         self._before = [0, 0, 0, 0]  # what was counted for those that have left, less what had been for those that came from elsewhere
+
+    def is_full(self) -> bool:
+        """True if another connection would be one too many."""
+        return 0 <= self.max_connections <= len(self.sessions)
 
     def add(self, session: Any) -> None:
         """Take a connection in; what was counted for it before does not count here."""
@@ -69,13 +96,57 @@ class Account:
             InvalidSubjectError: the subject is malformed.
         """
         sub = Subscription(sink, subject, queue, b"")
-        if not self.sublist.insert(sub):
+        if not self.join(sub):
             raise InvalidSubjectError(subject, "a token is empty, or something follows `>`")
         return sub
 
     def unsubscribe(self, sub: Subscription) -> bool:
         """End a subscription of the server's own. False where it has ended already."""
-        return self.sublist.remove(sub)
+        return self.leave(sub)
+
+    def join(self, sub: Subscription) -> bool:
+        """Let a subscription hear what is published here, and what the account imports. False where its subject is malformed."""
+        if not self.sublist.insert(sub):
+            return False
+        if self.streams:
+            self._follow(sub)
+        return True
+
+    def leave(self, sub: Subscription) -> bool:
+        """Take a subscription out again. False where it is not there."""
+        is_out = self.sublist.remove(sub)
+        if self._shadows:
+            for exporter, shadow in self._shadows.pop(sub, ()):
+                exporter.sublist.remove(shadow)
+        if self.awaited and is_out:
+            assert self._services is not None
+            lose_interest(self._services, self, sub.subject)
+        return is_out
+
+    def responses(self, services: Services) -> Responses:
+        """Return what waits for the answers to its services' reply subjects."""
+        if self._responses is None:
+            self._responses = Responses(self, services)
+        return self._responses
+
+    def use(self, services: Services) -> None:
+        """It imports services."""
+        self._services = services
+
+    def _follow(self, sub: Subscription) -> None:
+        """Subscribe where the account imports from."""
+        shadows = []
+        for stream in self.streams:
+            shadow = stream.shadow(sub)
+            if shadow is not None and stream.exporter.sublist.insert(shadow):
+                shadows.append((stream.exporter, shadow))
+        if shadows:
+            self._shadows[sub] = shadows
+
+
+def _smaller(one: int, other: int) -> int:
+    """Return the smaller of two limits of which less than 0 is none."""
+    return max(one, other) if one < 0 or other < 0 else min(one, other)
 
 
 def _counts(session: Any) -> tuple[int, int, int, int]:

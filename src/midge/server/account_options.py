@@ -30,7 +30,7 @@ class Export:
     Attributes:
         kind: "stream" for messages, "service" for answers to requests.
         subject: which.
-        accounts: the names of those that may import it; None for all.
+        accounts: the names of those that may import it; None for all, and none of them for nobody.
         token_position: the token of the subject that must be the importer's name, counted from 1; 0 for none.
         response: of a service: "Singleton", "Stream" or "Chunked".
         threshold: of a service: seconds within which it must answer; 0 for nats-server's default.
@@ -90,8 +90,9 @@ class AccountOptions:
         exports, imports: what it lets others have and takes.
         mappings: by subject, where to messages published to it really go.
         default_permissions: of its users that have none of their own.
-        max_connections, max_subscriptions: at once, all its connections together; -1 for any number.
-        max_payload: bytes in one message; -1 for the server's limit.
+        max_connections: at once; -1 for any number.
+        max_subscriptions: of one of its connections, at once; -1 for the server's limit.
+        max_payload: bytes of header and payload in one message; -1 for the server's limit.
     """
 
     name: str

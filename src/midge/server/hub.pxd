@@ -1,15 +1,18 @@
 cimport cython
 from midge.server.account cimport Account
 from midge.server.guard cimport Guard
+from midge.server.mapping cimport Mappings
 from midge.server.peer cimport Peer
 from midge.server.results cimport Result
+from midge.server.service_imports cimport Relay, Services
 from midge.server.session cimport Session
+from midge.server.stream_imports cimport Shadow
 from midge.server.sublist cimport Group, Node, Sublist, Subscription
 from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
-cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH
+cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _HASH
 cdef unsigned long long _MULTIPLIER, _MASK
 
 
@@ -23,6 +26,9 @@ cdef class Hub:
     cdef readonly list urgent, dirty
     cdef public long long slow_consumers, stale_connections
     cdef readonly long long total_sessions
+    cdef readonly Services services
+    cdef public double now
+    cdef public Py_ssize_t imported
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled
     cdef public double now, epoch
@@ -43,18 +49,22 @@ cdef class Hub:
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
-    @cython.locals(first=int, guard=Guard)
+    @cython.locals(first=int, guard=Guard, account=Account)
     cdef _publish(self, Session session, Publication publication, int op)
+    @cython.locals(found=Publication)
+    cdef Publication _redirect(self, Session session, Mappings mappings, Publication publication)
     @cython.locals(
         node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, left=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t, guard=Guard)
     cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
+    @cython.locals(relay=Relay, shadow=Shadow)
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
+    cdef bint _deliver_to_shadow(self, Peer producer, Shadow shadow, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(state="unsigned long long")
-    cdef Py_ssize_t _choose(self, Py_ssize_t count) except -1
+    cpdef Py_ssize_t choose(self, Py_ssize_t count) except -1
     cdef _refuse_publish(self, Session session, bytes subject)
     @cython.locals(first=int, subject=bytes, reply=bytes)
     cdef bint _is_reserved(self, Session session, Publication publication) except -1

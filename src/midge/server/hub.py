@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
+from midge.nuid import Nuid
 from midge.server import trace
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.auth import Authenticator
@@ -31,6 +32,7 @@ from midge.server.connect import Connect
 from midge.server.identity import BY_TCP, Identity, Origin, Pending
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
+from midge.server.wiring import make_accounts, wire
 
 if TYPE_CHECKING:
     import cython
@@ -40,9 +42,12 @@ else:
 if cython.compiled:
     from cython.cimports.midge.server.account import Account
     from cython.cimports.midge.server.guard import Guard
+    from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
+    from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
+    from cython.cimports.midge.server.stream_imports import Shadow
     from cython.cimports.midge.server.sublist import Group, Node, Subscription
     from cython.cimports.midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
@@ -51,9 +56,12 @@ if cython.compiled:
 else:
     from midge.server.account import Account
     from midge.server.guard import Guard
+    from midge.server.mapping import Mappings
     from midge.server.peer import Peer
     from midge.server.results import Result
+    from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
+    from midge.server.stream_imports import Shadow
     from midge.server.sublist import Group, Node, Subscription
     from midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from midge.wire.encoder import put_message, put_stripped
@@ -72,6 +80,7 @@ _WORK_SEND = 256  # sending a long outbox,
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at
+_HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
 _SHARED = 256  # CONNECT lines that are remembered for all who say the same
 _MULTIPLIER = 2685821657736338717
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -92,8 +101,10 @@ class Hub:
         account: the one of everybody who is in no other, and of clients that have not said who they are.
         authenticator: says who may connect.
         sessions: the open connections by number; ``total_sessions`` counts those that there ever were.
+        services: what the accounts ask of each other.
         now: the time, as far as the hub knows it: at least that of the last chunk.
         epoch: what makes it seconds since the epoch, when it is added.
+        imported: how many accounts the message under way has come through.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -102,15 +113,20 @@ class Hub:
 
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "now", "on_closed", "on_connected", "on_subscribed",
-        "options", "piled", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
+        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now", "on_closed", "on_connected",
+        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at",
+        "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
-        names = dict.fromkeys((GLOBAL_ACCOUNT, options.system_account, *(each.name for each in options.accounts)))
-        self.accounts = {name: Account(name, options.max_subscriptions) for name in names}
+        self.now = 0.0
+        self.imported = 0
+        self._random = seed & _MASK or 1
+        self.accounts = make_accounts(options, self.choose)
         self.account = self.accounts[GLOBAL_ACCOUNT]
+        self.services = Services(self, Nuid().next, b"." + server_id[-_HASH:].encode() + b".T")
+        wire(self.accounts, options, self.services)
         self.authenticator = Authenticator(options)
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
@@ -127,7 +143,6 @@ class Hub:
         self.piled = 0
         self.now = self.epoch = 0.0
         self._work = 0
-        self._random = seed & _MASK or 1
         self._connects: dict[Connect, Connect] = {}
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
@@ -209,7 +224,11 @@ class Hub:
 
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
-        info = self._info_head + b',"client_id":%d' % session.cid
+        account = session.account
+        head = self._info_head
+        if connect_info and account.max_payload != self.options.max_payload:
+            head = json.dumps(self._info | {"max_payload": account.max_payload}, separators=(",", ":")).encode()[:-1]
+        info = head + b',"client_id":%d' % session.cid
         if self.options.auth_required if connect_info else self.authenticator.door(session.origin).announced:
             info += b',"auth_required":true'
         if session.nonce and not connect_info:
@@ -219,9 +238,8 @@ class Hub:
             info += b',"client_ip":"%b"' % client_ip.encode()
         if not connect_info:
             return info + b"}"
-        name = session.account.name
-        info += b',"connect_info":true,"remote_account":%b' % json.dumps(name).encode()
-        return info + (b',"acc_is_sys":true}' if name == self.options.system_account else b"}")
+        info += b',"connect_info":true,"remote_account":%b' % json.dumps(account.name).encode()
+        return info + (b',"acc_is_sys":true}' if account.name == self.options.system_account else b"}")
 
     def shared(self, connect: Connect) -> Connect:
         """Return one object for all clients that say the same of themselves, if there is no secret in it."""
@@ -240,7 +258,7 @@ class Hub:
         """
         if session.closing is not None:
             return True
-        session.last_active = now
+        session.last_active = self.now = now
         session.hurried = False
         if session.may_begin and stop:
             self.now = now
@@ -327,6 +345,9 @@ class Hub:
             trace.log_publish(session, op)
         if session.pedantic and not is_literal(publication.subject()):
             session.send_error("Invalid Publish Subject")
+        account: Account = session.account
+        if account.mappings is not None:
+            publication = self._redirect(session, account.mappings, publication)
         guard: Guard | None = session.guard
         if guard is not None and not guard.may_publish(publication, self.now):
             self._refuse_publish(session, publication.subject())
@@ -336,8 +357,17 @@ class Hub:
             return
         if session.verbose:
             session.send_ok()
-        if not self.route(session.account, publication, session) and session.no_responders and publication.reply_end:
+        if not self.route(account, publication, session) and session.no_responders and publication.reply_end:
             self._say_no_responders(session, publication)
+
+    def _redirect(self, session: Session, mappings: Mappings, publication: Publication) -> Publication:
+        """Let the account's mappings have their say."""
+        found = mappings.redirect(publication)
+        if found is not publication:
+            self._work -= _WORK_SEARCH
+            if session.tracing:
+                trace.log_mapping(session, publication.subject(), found.subject())
+        return found
 
     def _fan_out(self, producer: Peer | None, result: Result, publication: Publication) -> bool:
         """Deliver to everybody in the result. Its members keep their places meanwhile; who leaves meanwhile does not get it."""
@@ -402,13 +432,25 @@ class Hub:
 
     def _deliver_to_sink(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
         """Hand the message to a subscription of the server's own. The safety net: its bug costs neither publisher nor subscribers."""
+        sink = sub.sink
+        if isinstance(sink, Shadow):
+            shadow = sink
+            return self._deliver_to_shadow(producer, shadow, publication)
         sub.delivered += 1
         self._work -= _WORK_CONTROL
         try:
-            sub.sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
+            if isinstance(sink, Relay):
+                relay = sink
+                return relay.relay(self.services, publication, producer)
+            sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
         except Exception:
             log.exception("internal error, a message to %s is lost", quote(sub.subject))
         return True
+
+    def _deliver_to_shadow(self, producer: Peer | None, shadow: Shadow, publication: Publication) -> bool:
+        """Deliver to a subscriber in an account that imports the stream; not what has come by an import itself, as nats-server has it."""
+        self._work -= _WORK_PUBLISH
+        return not self.imported and self._deliver(producer, shadow.inner, shadow.stream.localise(publication))
 
     def _deliver_one(self, producer: Peer | None, groups: list[Group], publication: Publication) -> bool:
         """Deliver to one member of a queue group: a random one, or the next that may have it. Each group has those of one pattern."""
@@ -417,7 +459,7 @@ class Hub:
             total += len(group.members)
         if total == 0:
             return False
-        at = self._choose(total)
+        at = self.choose(total)
         turn = 0
         group = groups[0]
         while at >= len(group.members):
@@ -435,7 +477,7 @@ class Hub:
             group = groups[turn]
         return False
 
-    def _choose(self, count: int) -> int:
+    def choose(self, count: int) -> int:
         """Return a random number below count: xorshift64*, of whose 64 bits the upper half is used."""
         state = self._random
         state ^= state >> 12

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, TypedDict, get_args, get_origin, get_type_hints
 
-from midge.server.access import GLOBAL_ACCOUNT, Permissions, User
+from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, Permissions, User
 from midge.server.access_checks import check_access
 from midge.server.account_options import AccountOptions, Destination
+from midge.server.agreements import agree, check_mappings
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
@@ -20,7 +21,7 @@ MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, a
 MAX_SUB_TOKENS_LIMIT = 255
 _PLANNED = frozenset(
     (
-        "accounts", "system_account", "mappings", "tls", "allow_non_tls", "websocket", "client_advertise", "max_traced_msg_len",
+        "tls", "allow_non_tls", "websocket", "client_advertise", "max_traced_msg_len",
         "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
         "server_tags", "server_metadata",
     )
@@ -115,6 +116,7 @@ class ServerOptions:
         self._check_types()
         self._check_supported()
         self._check_credentials()
+        self._check_accounts()
         if not -1 <= self.port <= 65535:
             raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
@@ -159,6 +161,16 @@ class ServerOptions:
     def account_names(self) -> frozenset[str]:
         """Return the names of all accounts there are."""
         return frozenset((GLOBAL_ACCOUNT, self.system_account, *(each.name for each in self.accounts)))
+
+    def _check_accounts(self) -> None:
+        names = {GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, *(each.name for each in self.accounts)}
+        agree(self.accounts)
+        check_mappings(self.mappings)
+        if self.system_account not in names:
+            raise ValueError(f'system account "{self.system_account}": account missing')
+        for user in self.users:
+            if user.account not in names:
+                raise ValueError(f'user "{user.user or user.nkey}": account "{user.account}" missing')
 
     @property
     def auth_required(self) -> bool:

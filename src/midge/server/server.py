@@ -16,6 +16,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -142,6 +143,7 @@ class Server:
     def _open(self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket]) -> None:
         """Let clients in through these sockets."""
         hub = Hub(self.options, server_id(), seed())
+        hub.services.epoch = time.time() - loop.time()
         reactor = Reactor(loop)
         link = partial(SocketLink, reactor, self.options.write_deadline)
         try:

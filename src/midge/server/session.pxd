@@ -40,6 +40,7 @@ cdef class Session(Peer):
     cdef _connect(self, bytes line, double now)
     @cython.locals(first=bint)
     cdef _judge(self, identity)
+    @cython.locals(account=Account)
     cdef _admit(self, identity, bint first)
     cdef _become(self, identity)
     cdef _move_to(self, Account account)

@@ -36,6 +36,7 @@ from midge.server.reasons import (
     AUTHENTICATION_TIMEOUT,
     BAD_PROTOCOL_VERSION,
     CLIENT_CLOSED,
+    MAX_ACCOUNT_CONNECTIONS,
     MAX_CONNECTIONS,
     MAX_CONTROL_LINE_EXCEEDED,
     MAX_PAYLOAD_EXCEEDED,
@@ -363,13 +364,13 @@ class Session(Peer):
             trace.log_dropped(self, sub.sid)
         if self.subs.pop(sub.sid, None) is not None:
             account: Account = self.account
-            account.sublist.remove(sub)
+            account.leave(sub)
 
     def unsubscribe_all(self) -> None:
         """Remove every subscription."""
         account: Account = self.account
         for sub in self.subs.values():
-            account.sublist.remove(sub)
+            account.leave(sub)
         self.subs.clear()
 
     # Operations
@@ -414,6 +415,10 @@ class Session(Peer):
     def _admit(self, identity: Identity, first: bool) -> None:
         """Let the client in, and do as its CONNECT says."""
         connect = self.connect
+        account: Account = self.hub.accounts[identity.account]
+        if account is not self.account and account.is_full():
+            self._refuse("maximum account active connections exceeded", MAX_ACCOUNT_CONNECTIONS)
+            return
         self._become(identity)
         self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
         self.headers = connect.headers and not self.hub.options.no_header_support
@@ -439,6 +444,7 @@ class Session(Peer):
         self.guard = None if policy is None else Guard(policy)
         self._expiry = inf if identity.deadline is None else identity.deadline - self.hub.epoch
         self.parser.set_connect_only(False)
+        self.parser.set_max_payload(self.account.max_payload)
 
     def _move_to(self, account: Account) -> None:
         """Belong to this account from now on. Nothing is subscribed to yet."""
@@ -477,7 +483,7 @@ class Session(Peer):
         elif 0 < self.hub.options.max_sub_tokens < subject.count(b".") + 1:
             self.send_error(f"Permissions Violation for Subscription to {quote(subject)}, too many tokens")
             self.complain("Subscription Violation Too Many Tokens - Subject %s, SID %s", quote(subject), sid.decode("utf-8", "replace"))
-        elif 0 < account.max_subscriptions <= len(self.subs):
+        elif 0 <= account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
             self.complain("maximum subscriptions exceeded")
         elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
@@ -505,7 +511,7 @@ class Session(Peer):
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account
-        if not account.sublist.insert(sub):
+        if not account.join(sub):
             return False
         self.subs[sub.sid] = sub
         if self.hub.on_subscribed:

@@ -9,7 +9,7 @@ from midge.server.connect import fold
 from midge.server.quote import quote
 from midge.wire import octets
 
-__all__ = ["LEVEL", "log_delivery", "log_dropped", "log_in", "log_out", "log_publish"]
+__all__ = ["LEVEL", "log_delivery", "log_dropped", "log_in", "log_mapping", "log_out", "log_publish"]
 
 LEVEL = 5
 _NAMES = {
@@ -50,6 +50,11 @@ def log_publish(session: Any, op: int) -> None:
     line = " ".join([*map(_text, parts), *map(str, sizes)])
     _log(session, "<<-", f"{'HPUB' if op == octets.HPUB else 'PUB'} {line}")
     _log_payload(session, "<<-", publication.body())
+
+
+def log_mapping(session: Any, subject: bytes, target: bytes) -> None:
+    """Log where a publish really goes."""
+    _log(session, "<<-", f"MAPPING {_text(subject)} -> {_text(target)}")
 
 
 def log_delivery(session: Any, sid: bytes, publication: Any) -> None:

@@ -31,7 +31,7 @@ class Turns:
         delay: seconds by which everything that clients send is held back: for tests of those who wait.
     """
 
-    __slots__ = ("_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
+    __slots__ = ("_expects", "_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
 
     def __init__(self, hub: Hub, reactor: Reactor) -> None:
         self.hub = hub
@@ -39,6 +39,7 @@ class Turns:
         self.time = reactor.loop.time
         self.unfinished = 0
         self.delay = 0.0
+        self._expects = False  # it is to be called when the next answer is due
         self._since = 0.0  # when the oldest of what is to be sent was produced, 0.0 where there is none
         self.verdicts = Verdicts(reactor.loop)
         self.set_clock()
@@ -51,6 +52,8 @@ class Turns:
     def step(self) -> bool:
         """Send some of what there is to send. True where more of it should be sent now."""
         hub = self.hub
+        if hub.services.expecting and not self._expects:
+            self._await_answers()
         hub.flush_urgent()
         if not hub.has_more():
             self._since = 0.0
@@ -66,3 +69,14 @@ class Turns:
             return True
         self._since = 0.0
         return False
+
+    def _await_answers(self) -> None:
+        due = self.hub.services.next_deadline()
+        if due is not None:
+            self._expects = True
+            self.reactor.call_at(due, self._give_up_answers)
+
+    def _give_up_answers(self) -> None:
+        """Answers are due that have not come."""
+        self._expects = False
+        self.hub.services.handle_timeout(self.time())

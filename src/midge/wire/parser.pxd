@@ -23,6 +23,7 @@ cdef class Parser:
     cdef Py_ssize_t[12] _spans
 
     cpdef set_headers(self, bint on)
+    cpdef set_max_payload(self, Py_ssize_t size)
     cpdef set_connect_only(self, bint on)
     cpdef receive(self, bytearray chunk, Py_ssize_t stop)
     cpdef receive_data(self, bytes data)

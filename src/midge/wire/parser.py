@@ -151,6 +151,10 @@ class Parser:
         """Say whether HPUB is welcome; it is, unless somebody says otherwise."""
         self._headers = on
 
+    def set_max_payload(self, size: int) -> None:
+        """Allow header and payload together so many bytes from now on."""
+        self._max_payload = size
+
     def set_connect_only(self, on: bool) -> None:
         """Say that anything but CONNECT is an authorization violation, from its first byte on (nats-server's awaitingAuth)."""
         self._connect_only = on

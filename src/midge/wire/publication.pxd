@@ -12,6 +12,8 @@ cdef class Publication:
     cdef readonly Py_ssize_t payload_start, payload_end
     cdef readonly Py_ssize_t end
 
+    @cython.locals(publication=Publication, shift=Py_ssize_t, tail=bytearray)
+    cpdef Publication renamed(self, bytes subject)
     cpdef Py_ssize_t size(self) except -1
     cpdef bytes subject(self)
     cpdef bytes sid(self)

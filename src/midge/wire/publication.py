@@ -73,6 +73,22 @@ class Publication:
         publication.end = len(line) + size + 2
         return publication
 
+    def renamed(self, subject: bytes) -> Publication:
+        """Return the same message with another subject, in a buffer of its own."""
+        publication = Publication()
+        shift = len(subject) + 1 - self.tail_start
+        publication.buf = bytearray(subject + b" ") + self.buf[self.tail_start : self.end]
+        publication.subject_end = len(subject)
+        publication.tail_start = len(subject) + 1
+        publication.header_size = self.header_size
+        if self.reply_end:
+            publication.reply_start = self.reply_start + shift
+            publication.reply_end = self.reply_end + shift
+        publication.payload_start = self.payload_start + shift
+        publication.payload_end = self.payload_end + shift
+        publication.end = self.end + shift
+        return publication
+
     def size(self) -> int:
         """Return the bytes of header and payload."""
         return self.payload_end - self.payload_start

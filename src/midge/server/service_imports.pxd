@@ -1,0 +1,76 @@
+cimport cython
+from midge.server.peer cimport Peer, Sink
+from midge.wire.publication cimport Publication
+
+cdef bytes _ALPHABET, _ACK, _RESERVED
+
+
+@cython.final
+cdef class Services:
+    cdef readonly object hub, ids, choose
+    cdef readonly bytes suffix
+    cdef readonly list chain
+    cdef list _passed
+    cdef public double epoch
+    cdef readonly dict expecting
+
+    cpdef bint passes(self, ServiceExport export) except -1
+    cpdef bint pass_on(self, account, Publication message, Peer producer, ServiceExport export, ServiceImport link) except -1
+
+
+cdef class Relay(Sink):
+    cpdef bint relay(self, Services services, Publication publication, Peer producer) except -1
+
+
+@cython.final
+cdef class ServiceExport:
+    cdef readonly object options
+    cdef readonly double threshold
+    cdef readonly bint is_single
+    cdef readonly dict pending
+
+    @cython.locals(response=Response)
+    cpdef expire(self, Services services, double now)
+
+
+@cython.final
+cdef class Response:
+    cdef readonly Responses holder
+    cdef readonly bytes subject, reply
+    cdef readonly object importer
+    cdef readonly ServiceExport export
+    cdef readonly double at
+    cdef readonly object requestor, headers
+    cdef readonly bint share
+
+
+cdef class Responses(Relay):
+    cdef readonly object account
+    cdef readonly dict pending
+    cdef bytes _prefix
+
+    @cython.locals(subject=bytes, oldest=Response, response=Response, awaited=dict)
+    cpdef Response expect(self, Services services, bytes reply, importer, ServiceExport export, bytes suffix)
+    @cython.locals(awaited=dict)
+    cpdef bint forget(self, Response response) except -1
+    cpdef give_up(self, Services services, Response response, tuple status)
+    cdef _tell(self, Services services, Response response, tuple status, responder)
+    @cython.locals(response=Response, again=Response, reply=bytes, to=bytes, message=Publication, delivered=bint)
+    cpdef bint relay(self, Services services, Publication publication, Peer producer) except -1
+
+
+cdef class ServiceImport(Relay):
+    cdef readonly object importer, exporter
+    cdef readonly ServiceExport export
+    cdef readonly bint share
+    cdef bytes _info_head, _local, _target
+    cdef object _transform
+    cdef bint _is_same
+
+    @cython.locals(response=Response, header=bytes, reply=bytes, to=bytes, message=Publication, measured=bint, delivered=bint)
+    cpdef bint relay(self, Services services, Publication publication, Peer producer) except -1
+    cdef bytes _subject_there(self, Publication publication)
+
+
+@cython.locals(number="unsigned long long", at=Py_ssize_t, name=bytearray)
+cdef bytes _name(Services services)
