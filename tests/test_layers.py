@@ -34,10 +34,13 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.access server.account server.account_options server.auth server.complaints server.config server.connect server.hub "
-    "server.identity server.listener_options server.options server.peer server.quote "
+    "server.identity server.info server.listener_options server.origins server.tls_names server.options server.peer server.quote "
     "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
-SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
+SERVER_DRIVERS = (
+    "server.connection server.dice server.inspection server.listener server.lobby server.ports server.tls server.tls_arrival server.turns "
+    "server.websocket"
+)
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
@@ -47,7 +50,9 @@ RULES = [
     Rule("link.deadlines"),
     Rule("link.framing", "wire.octets wire.outbox errors"),
     Rule("link.deflate", "errors"),
-    Rule("link.upgrade", "errors", "websockets"),
+    Rule("link.upgrade"),
+    Rule("link.client_upgrade", "link.upgrade errors", "websockets"),
+    Rule("link.server_upgrade", "link.upgrade errors"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule(
@@ -155,7 +160,8 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
-        "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.server", "server.turns",
+        "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.lobby", "server.ports",
+        "server.server", "server.tls_arrival", "server.turns", "server.websocket",
     }  # fmt: skip
 
 

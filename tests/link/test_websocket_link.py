@@ -33,10 +33,11 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from midge.errors import ConnectionClosedError, RemoteProtocolError, UpgradeError
+from midge.link.client_upgrade import ClientUpgrade
 from midge.link.deflate import deflate
 from midge.link.framing import NOTHING, FrameReader
 from midge.link.readiness import LoopReadiness
-from midge.link.upgrade import ClientUpgrade, Upgrade
+from midge.link.upgrade import Upgrade
 from midge.link.websocket import FRAME, WebSocketLink
 from midge.wire.outbox import Outbox
 

@@ -57,6 +57,10 @@ class Connection:
         """Greet the client and begin to read."""
         self._guard(self._start)
 
+    def take_over(self) -> None:
+        """Go on with a session that was greeted, over a link that was started for somebody else."""
+        self._guard(self._take_over)
+
     def flush(self) -> None:
         """Send what the session has to send; called by the hub. Never raises: a fan-out goes on whatever happens to one of many."""
         self._guard(self._flush)
@@ -106,6 +110,12 @@ class Connection:
         self.session.start()
         self._set_deadline()
         self.link.start(self)
+
+    def _take_over(self) -> None:
+        self._set_deadline()
+        self.link.hand_to(self)
+        self.session.blocked = self.link.blocked
+        self._turns.reactor.schedule()
 
     def _receive(self, chunk: bytearray, size: int) -> bool:
         turns = self._turns

@@ -16,7 +16,6 @@ exceeds max_pending all the same is a slow consumer.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import deque
@@ -29,6 +28,7 @@ from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.auth import Authenticator
 from midge.server.connect import Connect
 from midge.server.identity import BY_TCP, Identity, Origin
+from midge.server.info import TLS_FIRST, info_heads
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
 
@@ -97,9 +97,9 @@ class Hub:
     """
 
     __slots__ = (
-        "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "authenticator", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options", "piled",
-        "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
+        "_connects", "_emitted", "_emitted_size", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_websocket_address",
+        "_work", "account", "accounts", "authenticator", "dirty", "flush_at", "on_closed", "on_connected", "on_subscribed", "options",
+        "piled", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -140,13 +140,22 @@ class Hub:
         }
         if options.auth_required:
             self._info["auth_required"] = True
+        self._websocket_address = ("", 0)
         self.set_address(options.host, options.port)
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""
         self._info["host"] = host
         self._info["port"] = port
-        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
+        self._make_heads()
+
+    def set_websocket_address(self, host: str, port: int) -> None:
+        """Say where the server listens for WebSockets; goes into the INFO of those who come there."""
+        self._websocket_address = host, port
+        self._make_heads()
+
+    def _make_heads(self) -> None:
+        self._info_heads = info_heads(self._info, self.options, self._websocket_address)
 
     @property
     def server_id(self) -> str:
@@ -200,7 +209,8 @@ class Hub:
 
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
-        info = self._info_head + b',"client_id":%d' % session.cid
+        origin = session.origin
+        info = self._info_heads[TLS_FIRST if origin.tls_first and not connect_info else origin.kind] + b',"client_id":%d' % session.cid
         client_ip = session.address.rpartition(":")[0].strip("[]")
         if client_ip:
             info += b',"client_ip":"%b"' % client_ip.encode()

@@ -12,15 +12,15 @@ from midge.server.account_options import AccountOptions, Destination
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
-__all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions"]
+__all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions", "split_address"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")  # how nats-server tells a hashed password from one in plain text
 _PLANNED = frozenset(
     (
-        "users", "accounts", "system_account", "no_auth_user", "default_permissions", "authorizer", "mappings", "tls", "allow_non_tls",
-        "websocket", "client_advertise", "always_enable_nonce", "no_header_support", "max_sub_tokens", "max_traced_msg_len",
+        "users", "accounts", "system_account", "no_auth_user", "default_permissions", "authorizer", "mappings",
+        "always_enable_nonce", "no_header_support", "max_sub_tokens", "max_traced_msg_len",
         "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
         "server_tags", "server_metadata",
     )
@@ -32,11 +32,11 @@ class ServerOptions:
     """The options of one server.
 
     Attributes:
-        host: the address to listen on; a name stands for all its addresses.
+        host: the address to listen on; a name stands for all its addresses, 0.0.0.0, :: and nothing for every interface.
         port: the port to listen on; 0 or -1 takes a free one.
         name: the server's name; its id where empty.
         user, password, token: what a client must present, in plain text; a user and a token exclude each other.
-        auth_timeout: seconds a client has to present it.
+        auth_timeout: seconds a client has to present it; None for 2, or for one more than the TLS handshake may take.
         max_connections: clients at once; the next is refused.
         max_subscriptions: subscriptions of one client; 0 means no limit.
         max_payload: bytes of header and payload in one message.
@@ -73,7 +73,7 @@ class ServerOptions:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    auth_timeout: float = 2.0
+    auth_timeout: float | None = None
     max_connections: int = 65536
     max_subscriptions: int = 0
     max_payload: int = DEFAULT_MAX_PAYLOAD
@@ -115,7 +115,13 @@ class ServerOptions:
         self._check_credentials()
         if not -1 <= self.port <= 65535:
             raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
-        for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
+        if not 0 < self.auth_seconds() < inf:
+            raise ValueError(f"auth_timeout {self.auth_timeout}: expected more than 0, and finite")
+        if self.client_advertise:
+            split_address(self.client_advertise, self.port)
+        if self.websocket is not None and self.websocket.advertise:
+            split_address(self.websocket.advertise, self.websocket.port)
+        for name in ("max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
         for name in ("max_connections", "max_subscriptions"):
@@ -155,10 +161,39 @@ class ServerOptions:
                 # Compared as it stands, it would let in whoever sends the hash itself.
                 raise ValueError(f"the {name} looks like a bcrypt hash, which is not supported: give it in plain text")
 
+    def auth_seconds(self, by_websocket: bool = False) -> float:
+        """Return how long a client has to say who it is."""
+        if by_websocket and self.websocket is not None and self.websocket.auth_timeout:
+            return self.websocket.auth_timeout
+        if self.auth_timeout is not None:
+            return self.auth_timeout
+        return 2.0 if self.tls is None else self.tls.timeout + 1.0
+
+    def asks_websockets(self) -> bool:
+        """Return whether a client that comes by WebSocket must say who it is before it says anything else."""
+        return self.auth_required or (self.websocket is not None and self.websocket.overrides_auth)
+
     @property
     def auth_required(self) -> bool:
         """True if a client must say who it is before it says anything else."""
         return self.token is not None or self.user is not None or bool(self.users) or self.authorizer is not None
+
+
+def split_address(address: str, port: int) -> tuple[str, int]:
+    """Return host and port of an address that is advertised: "host:port", "[host]:port", or without a port, which is then the other one.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    host, colon, digits = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, digits = address, "0"
+    is_literal = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1].strip() if is_literal else host.strip()
+    if not bare or (":" in bare) != is_literal or not digits.strip().removeprefix("-").isdigit():
+        raise ValueError(f"cannot advertise {address!r}: expected host:port")
+    number = int(digits)
+    return bare, port if number in (0, -1) else number
 
 
 def _accepted(hint: Any) -> tuple[type, ...]:

@@ -2,6 +2,7 @@ cimport cython
 from midge.server.account cimport Account
 from midge.server.peer cimport Peer
 from midge.server.sublist cimport Subscription
+from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 
 
@@ -14,7 +15,7 @@ cdef class Session(Peer):
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
     cdef readonly dict subs
-    cdef readonly bint aborted
+    cdef readonly bint aborted, asked
     cdef public bint active
     cdef readonly double started
     cdef public double last_active
@@ -25,13 +26,16 @@ cdef class Session(Peer):
     cdef object _introduced, _complaints
     cdef double _jitter
     cdef bint _pong_sent, _measured
-    cdef double _auth_deadline, _ping_deadline, _last_ping
+    cdef double _auth_deadline, _auth_seconds, _ping_deadline, _ping_interval, _last_ping
 
+    cpdef use(self, Outbox outbox)
+    cpdef arrived(self, origin, double now)
     cpdef handle(self, int op, double now)
     cpdef close(self, str reason)
     cpdef send_ok(self)
     cpdef put_line(self, bytes line)
     cdef _mark_urgent(self)
+    cdef str _came_from(self)
     @cython.locals(first=bint)
     cdef _connect(self, bytes line, double now)
     cdef _admit(self, identity, bint first)

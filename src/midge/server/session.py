@@ -22,7 +22,7 @@ from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.complaints import Complaints
 from midge.server.connect import DEFAULT, Connect, check_info, parse_connect
-from midge.server.identity import ANYBODY, Identity, Origin
+from midge.server.identity import ANYBODY, WEBSOCKET, Identity, Origin
 from midge.server.peer import CLIENT
 from midge.server.quote import quote
 from midge.server.reasons import (
@@ -53,6 +53,7 @@ if cython.compiled:
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
+    from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
     from cython.cimports.midge.wire.publication import Publication
 else:
@@ -61,6 +62,7 @@ else:
     from midge.server.sublist import Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
+    from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
     from midge.wire.publication import Publication
 
@@ -93,6 +95,7 @@ class Session(Peer):
         origin: how it came.
 
     Attributes:
+        asked: it must say who it is before it says anything else.
         identity: as whom it was let in.
         connect: what the client has said of itself; ``connected`` tells whether it has.
         subs: its subscriptions by sid.
@@ -104,9 +107,9 @@ class Session(Peer):
     """
 
     __slots__ = (
-        "_auth_deadline", "_complaints", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
-        "aborted", "active", "address", "connect", "connected", "hub", "identity", "last_active", "no_responders", "origin", "parser",
-        "pedantic", "pings_out", "rtt", "started", "subs", "verbose",
+        "_auth_deadline", "_auth_seconds", "_complaints", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured",
+        "_ping_deadline", "_ping_interval", "_pong_sent", "aborted", "active", "address", "asked", "connect", "connected", "hub",
+        "identity", "last_active", "no_responders", "origin", "parser", "pedantic", "pings_out", "rtt", "started", "subs", "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
@@ -118,7 +121,8 @@ class Session(Peer):
         self.identity = ANYBODY
         self.parser = Parser(True, options.max_control_line, options.max_payload)
         self.parser.set_headers(False)
-        if options.auth_required:
+        self.asked: bool = options.asks_websockets() if origin.kind == WEBSOCKET else options.auth_required
+        if self.asked:
             self.parser.set_connect_only(True)
         self.connect = DEFAULT
         self.connected = False
@@ -136,17 +140,31 @@ class Session(Peer):
         self._jitter = jitter
         self._pong_sent = False
         self._measured = False
-        self._auth_deadline: float = now + options.auth_timeout if options.auth_required else inf
-        self._ping_deadline: float = now + options.ping_interval
+        by_websocket = origin.kind == WEBSOCKET
+        self._ping_interval: float = (by_websocket and options.websocket.ping_interval) or options.ping_interval
+        self._auth_seconds: float = options.auth_seconds(by_websocket) if self.asked else inf
+        self._auth_deadline: float = now + self._auth_seconds
+        self._ping_deadline: float = now + self._ping_interval
         self._last_ping = -inf
         self._complaints: Complaints | None = None
         self.log(logging.DEBUG, "Client connection created")
+
+    def use(self, outbox: Outbox) -> None:
+        """Send by an outbox that was there before it. Nothing waits to be sent yet."""
+        self.outbox = outbox
 
     def start(self) -> None:
         """Greet the client with INFO. Next: flush."""
         self.put_line(b"INFO " + self.hub.info(self, connect_info=False) + b" ")
         if not self.hub.has_room():
             self._refuse("maximum connections exceeded", MAX_CONNECTIONS)
+
+    def arrived(self, origin: Origin, now: float) -> None:
+        """It has come in, by TLS for instance, and is heard from now on: what it has time for begins now. Next: see ``next_deadline``."""
+        self.origin = origin
+        self.last_active = now
+        self._auth_deadline = now + self._auth_seconds
+        self._ping_deadline = now + self._ping_interval
 
     def receive_data(self, data: bytes, now: float) -> bool:
         """Take bytes from the client. Answers what ``Hub.receive`` answers."""
@@ -278,7 +296,14 @@ class Session(Peer):
     def log(self, level: int, text: str, *values: object) -> None:
         """Log with the connection's prefix, as nats-server writes it."""
         if log.isEnabledFor(level):
-            log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{_describe(self._introduced)}", *values)
+            log.log(level, f"%s - {text}", f"{self._came_from()}{_describe(self._introduced)}", *values)
+
+    def _came_from(self) -> str:
+        """Return how a log line about it begins: WebSockets are numbered ``wid``, and may have come by a proxy that says for whom."""
+        if self.origin.kind != WEBSOCKET:
+            return f"{self.address} - cid:{self.cid}"
+        forwarded = self.origin.forwarded_for
+        return f"{forwarded}/{self.address} - wid:{self.cid}" if forwarded else f"{self.address} - wid:{self.cid}"
 
     def complain(self, text: str, *values: object) -> None:
         """Log what the client was refused, which it may try as often as it likes: so many lines a second at most."""
@@ -331,8 +356,7 @@ class Session(Peer):
             self._measured = True
             self.rtt = now - self.started
         self._auth_deadline = inf
-        interval = self.hub.options.ping_interval
-        self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
+        self._ping_deadline = now + min(FIRST_PING, self._ping_interval) * (1 + self._jitter / 5)
         if not first:
             self.unsubscribe_all()
         identity = self.hub.identify(self)
@@ -451,7 +475,7 @@ class Session(Peer):
             self._last_ping = now
             self.put_line(b"PING")
         self.active = False
-        self._ping_deadline = now + options.ping_interval
+        self._ping_deadline = now + self._ping_interval
 
 
 def _arguments(line: bytes) -> list[bytes]:
