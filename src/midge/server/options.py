@@ -36,7 +36,7 @@ class ServerOptions:
         port: the port to listen on; 0 or -1 takes a free one.
         name: the server's name; its id where empty.
         user, password, token: what a client must present, in plain text; a user and a token exclude each other.
-        auth_timeout: seconds a client has to present it; None for 2, or for one more than the TLS handshake may take.
+        auth_timeout: seconds a client has to present it; by default 2, or one more than the TLS handshake may take.
         max_connections: clients at once; the next is refused.
         max_subscriptions: subscriptions of one client; 0 means no limit.
         max_payload: bytes of header and payload in one message.
@@ -73,7 +73,7 @@ class ServerOptions:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    auth_timeout: float | None = None
+    auth_timeout: float = None  # type: ignore[assignment]  # the default depends on ``tls``, and is there when this is made
     max_connections: int = 65536
     max_subscriptions: int = 0
     max_payload: int = DEFAULT_MAX_PAYLOAD
@@ -110,18 +110,18 @@ class ServerOptions:
     config_digest: str = ""
 
     def __post_init__(self) -> None:
+        if self.auth_timeout is None:
+            object.__setattr__(self, "auth_timeout", 2.0 if self.tls is None else self.tls.timeout + 1.0)
         self._check_types()
         self._check_supported()
         self._check_credentials()
         if not -1 <= self.port <= 65535:
             raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
-        if not 0 < self.auth_seconds() < inf:
-            raise ValueError(f"auth_timeout {self.auth_timeout}: expected more than 0, and finite")
         if self.client_advertise:
             split_address(self.client_advertise, self.port)
         if self.websocket is not None and self.websocket.advertise:
             split_address(self.websocket.advertise, self.websocket.port)
-        for name in ("max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
+        for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
         for name in ("max_connections", "max_subscriptions"):
@@ -165,9 +165,7 @@ class ServerOptions:
         """Return how long a client has to say who it is."""
         if by_websocket and self.websocket is not None and self.websocket.auth_timeout:
             return self.websocket.auth_timeout
-        if self.auth_timeout is not None:
-            return self.auth_timeout
-        return 2.0 if self.tls is None else self.tls.timeout + 1.0
+        return self.auth_timeout
 
     def asks_websockets(self) -> bool:
         """Return whether a client that comes by WebSocket must say who it is before it says anything else."""
