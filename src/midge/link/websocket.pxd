@@ -9,7 +9,7 @@ cdef int _MAX_FRAMES, _NOTHING, _CONTROL, _BINARY, _DEFLATED, _PING, _PONG, _CLO
 
 @cython.final
 cdef class WebSocketLink:
-    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _ending, _inflatable, _rest
+    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _ending, _last, _inflatable, _rest
     cdef Outbox _outbox, _inner_outbox
     cdef FrameReader _reader
     cdef bint _masks, _going, _scheduled, _deflated, _paused, _ended, _is_told, _silent, _closed

@@ -85,8 +85,8 @@ class WebSocketLink:
 
     __slots__ = (
         "_closed", "_deflated", "_end", "_ended", "_ending", "_frame", "_going", "_head", "_inflatable", "_inflater", "_inner",
-        "_inner_outbox", "_inside", "_is_told", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong", "_reader",
-        "_readiness", "_rest", "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
+        "_inner_outbox", "_inside", "_is_told", "_last", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong",
+        "_reader", "_readiness", "_rest", "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +102,7 @@ class WebSocketLink:
         self._owner: LinkOwner | None = None
         self._reader = FrameReader(not upgrade.masks, False)
         self._ending = ending
+        self._last: tuple[int, bytes] | None = None  # what the CLOSE is to say, where ``ending`` is not asked
         self._inflatable = inflatable
         self._frame: int = _FRAME
         self._window_bits = 0  # for what we deflate; 0 where nothing is
@@ -148,8 +149,8 @@ class WebSocketLink:
     def close(self) -> None:
         if not self._closed:
             if self._upgrade is None:
-                status, reason = (NORMAL, b"") if self._ending is None else self._ending()
-                self._say_close(status, reason)
+                last = self._last or ((NORMAL, b"") if self._ending is None else self._ending())
+                self._say_close(last[0], last[1])
             self._let_go()
             self._inner.close()
 
@@ -334,8 +335,7 @@ class WebSocketLink:
         if opcode == _PING:
             self._pong = payload
         elif opcode == _CLOSE and self._ending is not None:
-            answer = close_answer(payload)
-            self._say_close(answer[0], answer[1])
+            self._last = close_answer(payload)
             self._finish(None)
         elif opcode == _CLOSE:
             status = int.from_bytes(payload[:2], "big") if len(payload) > 1 else NO_STATUS
@@ -347,9 +347,16 @@ class WebSocketLink:
                 self._fail(ConnectionClosedError(reason.rstrip()), NORMAL)
 
     def _fail(self, error: OSError, status: int) -> None:
-        """This is no WebSocket any more; where the peer does not know yet, tell it, with a status."""
+        """This is no WebSocket any more; where the peer does not know yet, tell it, with a status.
+
+        An end that accepts connections still sends what there is to send: its owner closes it in order.
+        """
+        if self._ending is not None and self._upgrade is None:
+            self._last = self._last or ((status, self._reader.close_reason) if status != BAD_DATA else None)
+            self._finish(error)
+            return
         if self._upgrade is None:
-            self._say_close(status, b"" if self._ending is None else self._reader.close_reason)
+            self._say_close(status, b"")
         self._silent = True
         self.blocked = False
         self.error = error

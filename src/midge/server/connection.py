@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from midge.errors import RemoteProtocolError
 from midge.link import Link
 from midge.server.peer import Peer
 from midge.server.reasons import CLIENT_CLOSED, INTERNAL_ERROR, READ_ERROR
@@ -89,7 +90,10 @@ class Connection:
         self._guard(self._expire)
 
     def link_lost(self, error: OSError | None) -> None:
-        if error is not None:
+        if isinstance(error, RemoteProtocolError):  # of what carries the protocol: the client can still be told
+            self._guard(self.session.log, logging.ERROR, "read error: %s", error)
+            self.close(READ_ERROR)
+        elif error is not None:
             self._guard(self.abort, READ_ERROR)
         else:
             self.close(CLIENT_CLOSED)
