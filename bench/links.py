@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from servers import Server, nats_server, refuse
 
-__all__ = ["LINKS", "Ends", "client_context", "prepare"]
+__all__ = ["LINKS", "Ends", "client_context", "prepare", "prepare_ours"]
 
 LINKS = ("plain", "tls", "ws", "wss")
 
@@ -56,6 +57,13 @@ def prepare(link: str, directory: Path, command: list[str] | None = None) -> End
     path = directory / "nats.conf"
     path.write_text(config + "\n")
     return Ends([*command, "-c", str(path)], link, port, str(directory / "authority.pem") if has_tls else "")
+
+
+def prepare_ours(link: str, directory: Path) -> Ends:
+    """The same for our server, which is told by options."""
+    ends = prepare(link, directory)
+    command = [sys.executable, str(Path(__file__).with_name("door.py")), link, str(directory), str(ends.port)]
+    return ends if link == "plain" else replace(ends, command=command)
 
 
 def client_context(authority: str) -> ssl.SSLContext | None:

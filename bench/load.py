@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 
+from lines import Line, open_line
 from report import rate_text
 from workers import Crew, LoadError, Role, words
 
@@ -62,6 +63,8 @@ class Job:
     count: int
     timeout: float = 60.0
     relayed: bool = False
+    scheme: str = "nats"
+    authority: str = ""
 
     @property
     def delivered(self) -> int:
@@ -130,14 +133,17 @@ class Frames:
 class Listener:
     """One subscribed connection: counts what comes, and proves that it is what was sent."""
 
-    def __init__(self, sock: socket.socket, frames: Frames) -> None:
+    def __init__(self, sock: Line, frames: Frames) -> None:
         self.sock = sock
         self.frames = frames
         self.position = 0
 
     def read(self, buffer: memoryview) -> bool:
         """Take what one read gives; True when everything is there."""
-        size = self.sock.recv_into(buffer)
+        try:
+            size = self.sock.recv_into(buffer)
+        except BlockingIOError:  # a part of a record, or of a frame's head
+            return False
         if not size:
             raise LoadError(f"the server closed a subscriber after {self.position} of {self.frames.total} bytes")
         if not self.frames.fits(buffer[:size], self.position):
@@ -190,11 +196,11 @@ def run(job: Job) -> Outcome:
 
 def publish(job: Job, pipe: Connection) -> tuple[int, int]:
     """The publishing process: one connection and one thread per publisher, both ends of the time it took."""
-    work = [(connect(job.host, job.port), list(job.published(number).blocks())) for number in range(job.shape.publishers)]
+    work = [(connect_by_link(job), list(job.published(number).blocks())) for number in range(job.shape.publishers)]
     times: list[tuple[int, int]] = []
     errors: list[str] = []
 
-    def push(sock: socket.socket, blocks: list[bytes | memoryview]) -> None:
+    def push(sock: Line, blocks: list[bytes | memoryview]) -> None:
         start = time.monotonic_ns()
         try:
             for block in blocks:
@@ -225,13 +231,11 @@ def listen(job: Job, pipe: Connection) -> tuple[int, int]:
     listeners = []
     for number in range(job.shape.publishers):
         frames = job.received(number)
-        listeners += [
-            Listener(connect(job.host, job.port, f"SUB bench.{number} 1\r\n".encode()), frames) for _ in range(job.shape.listeners)
-        ]
+        listeners += [Listener(connect_by_link(job, f"SUB bench.{number} 1\r\n".encode()), frames) for _ in range(job.shape.listeners)]
     selector = selectors.DefaultSelector()
     for listener in listeners:
         listener.sock.setblocking(False)
-        selector.register(listener.sock, selectors.EVENT_READ, listener)
+        selector.register(listener.sock.fileno(), selectors.EVENT_READ, listener)
     pipe.send("ready")
     pipe.recv()
     first = count(selector, listeners, time.monotonic() + job.timeout)
@@ -254,7 +258,7 @@ def count(selector: selectors.BaseSelector, listeners: list[Listener], deadline:
         first = first or time.monotonic_ns()
         for key, _ in ready:
             if key.data.read(buffer):
-                selector.unregister(key.fileobj)
+                selector.unregister(key.fd)
                 left -= 1
     return first
 
@@ -263,15 +267,26 @@ def connect(host: str, port: int, commands: bytes = b"", timeout: float = 60.0) 
     """A connection that has said CONNECT and `commands`, and knows that the server took them."""
     sock = socket.create_connection((host, port), timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    read_until(sock, b"\r\n")
-    sock.sendall(CONNECT + commands + PING)
-    answer = read_until(sock, PONG)
-    if answer.replace(PING, b"") != PONG:
-        raise LoadError(f"handshake: {answer[:80]!r}")
+    introduce(sock, commands)
     return sock
 
 
-def read_until(sock: socket.socket, end: bytes) -> bytes:
+def connect_by_link(job: Job, commands: bytes = b"") -> Line:
+    """The same over whatever link the job wants."""
+    line = open_line(job.host, job.port, job.scheme, job.authority, job.timeout)
+    introduce(line, commands)
+    return line
+
+
+def introduce(line: Line, commands: bytes) -> None:
+    read_until(line, b"\r\n")
+    line.sendall(CONNECT + commands + PING)
+    answer = read_until(line, PONG)
+    if answer.replace(PING, b"") != PONG:
+        raise LoadError(f"handshake: {answer[:80]!r}")
+
+
+def read_until(sock: Line, end: bytes) -> bytes:
     data = b""
     while not data.endswith(end):
         more = sock.recv(65536)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from links import LINKS, Ends, prepare, prepare_ours
 from load import SHAPES, Job, Shape, default_count, run
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from secured import CONF
@@ -50,17 +51,17 @@ class Cell:
         }
 
 
-def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str, list[str]]) -> Cell:
+def measure(shape: Shape, size: int, count: int, rounds: int, ends: dict[str, Ends]) -> Cell:
     """All rounds of one cell; a failed run ends the cell, not the bench. A server that does not start ends the bench."""
-    cell = Cell(shape, size, {name: [] for name in commands}, {name: [] for name in commands})
+    cell = Cell(shape, size, {name: [] for name in ends}, {name: [] for name in ends})
     try:
         with contextlib.ExitStack() as stack:
-            servers = [stack.enter_context(Server(name, command)) for name, command in commands.items()]
+            servers = [stack.enter_context(Server(name, each.command)) for name, each in ends.items()]
             for server in servers:
-                load(server, shape, size, max(3, count // 10))
+                load(server, ends[server.name], shape, size, max(3, count // 10))
             for order in turns(servers, rounds):
                 for server in order:
-                    rate, cpu = load(server, shape, size, count)
+                    rate, cpu = load(server, ends[server.name], shape, size, count)
                     cell.rates[server.name].append(rate)
                     cell.cpu[server.name].append(cpu)
     except LoadError as error:
@@ -68,9 +69,9 @@ def measure(shape: Shape, size: int, count: int, rounds: int, commands: dict[str
     return cell
 
 
-def load(server: Server, shape: Shape, size: int, count: int) -> tuple[float, float]:
+def load(server: Server, ends: Ends, shape: Shape, size: int, count: int) -> tuple[float, float]:
     """One run: delivered messages a second, and the server's processor nanoseconds for each."""
-    job = Job(server.host, server.port, shape, size, count)
+    job = Job(server.host, ends.port or server.port, shape, size, count, scheme=ends.scheme, authority=ends.authority)
     before = server.cpu()
     try:
         outcome = run(job)
@@ -86,13 +87,14 @@ def main() -> int:
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
+    parser.add_argument("--link", choices=LINKS, default=LINKS[0], help="how clients reach the servers")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--permissions", action="store_true", help="with a user who has permissions, and ours also without")
     add_server_options(parser)
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         commands = contestants(options)
-        return compare(stack.enter_context(secured(commands)) if options.permissions else commands, options)
+        return compare(stack, stack.enter_context(secured(commands)) if options.permissions else commands, options)
 
 
 @contextlib.contextmanager
@@ -108,15 +110,21 @@ def secured(commands: dict[str, list[str]]) -> Iterator[dict[str, list[str]]]:
         }
 
 
-def compare(commands: dict[str, list[str]], options: argparse.Namespace) -> int:
+def compare(stack: contextlib.ExitStack, commands: dict[str, list[str]], options: argparse.Namespace) -> int:
     """Measure every cell and show them; return the exit status."""
     cells = []
+    directory = stack.enter_context(tempfile.TemporaryDirectory())
+    ends = {}
+    for name, command in commands.items():
+        own = Path(directory) / name
+        own.mkdir()
+        ends[name] = prepare(options.link, own, command) if name != OURS or options.link == LINKS[0] else prepare_ours(options.link, own)
     try:
         for shape in (SHAPES[name] for name in options.shapes):
             for size in options.sizes:
                 count = max(3, int(default_count(shape, size) * options.scale))
                 print(f"{shape.name} {size} B: {options.rounds} rounds of {count} messages per publisher", file=sys.stderr)
-                cells.append(measure(shape, size, count, options.rounds, commands))
+                cells.append(measure(shape, size, count, options.rounds, ends))
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1

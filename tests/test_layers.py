@@ -34,12 +34,15 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
-    "server.client_info server.complaints server.config server.connect server.guard server.hub server.identity server.labels "
-    "server.latency server.listener_options server.mapping server.options server.passwords server.peer server.permissions server.quote "
-    "server.reasons server.results server.service_imports server.session server.stream_imports server.sublist server.tokens server.trace "
-    "server.watch server.wiring"
+    "server.client_info server.complaints server.connect server.guard server.hub server.identity server.info server.labels "
+    "server.latency server.listener_options server.mapping server.options server.origins server.passwords server.peer server.permissions "
+    "server.quote server.reasons server.results server.service_imports server.session server.stream_imports server.sublist "
+    "server.tls_names server.tokens server.trace server.watch server.wiring"
 )
-SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns server.verdicts"
+SERVER_DRIVERS = (
+    "server.connection server.dice server.inspection server.listener server.lobby server.ports server.tls server.tls_arrival "
+    "server.turns server.verdicts server.websocket"
+)
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
@@ -50,7 +53,9 @@ RULES = [
     Rule("link.deadlines"),
     Rule("link.framing", "wire.octets wire.outbox errors"),
     Rule("link.deflate", "errors"),
-    Rule("link.upgrade", "errors", "websockets"),
+    Rule("link.upgrade"),
+    Rule("link.client_upgrade", "link.upgrade errors", "websockets"),
+    Rule("link.server_upgrade", "link.upgrade errors"),
     Rule("link link.*", "link link.* wire.outbox errors", pure=False),
     Rule(CLIENT_CORE, f"wire.* {CLIENT_CORE} {BELOW}", "msgspec"),
     Rule(
@@ -160,7 +165,8 @@ def test_client_and_server_never_import_each_other(name: str) -> None:
 def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
-        "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.server", "server.turns",
+        "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.lobby", "server.ports",
+        "server.server", "server.tls_arrival", "server.turns", "server.websocket",
     }  # fmt: skip
 
 

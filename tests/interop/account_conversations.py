@@ -44,7 +44,9 @@ def from_service(account: str, subject: str, **fields: Any) -> Import:
 
 
 def to(*destinations: tuple[str, int] | str) -> tuple[Destination, ...]:
-    return tuple(Destination(subject=each) if isinstance(each, str) else Destination(subject=each[0], weight=each[1]) for each in destinations)
+    return tuple(
+        Destination(subject=each) if isinstance(each, str) else Destination(subject=each[0], weight=each[1]) for each in destinations
+    )
 
 
 def world(*accounts: AccountOptions, **options: Any) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def level(frame: bytes) -> bytes:
         size = int(words[-2])
         start, colon, rest = body[: size - 4].partition(b"Nats-Request-Info: ")
         value, _, behind = rest.partition(b"\r\n")
-        told = b"" if not value.startswith(b"{\"") else json.dumps(reduce(json.loads(value))).encode()
+        told = b"" if not value.startswith(b'{"') else json.dumps(reduce(json.loads(value))).encode()
         return b" ".join(words[:-2]) + b"\r\n" + start + colon + (told or value) + b"\r\n" + behind + body[size - 4 :]
     if b"io.nats.server.metric" in body:
         return head.rpartition(b" ")[0] + b"\r\n" + json.dumps(reduce(json.loads(body))).encode()

@@ -10,12 +10,14 @@ from typing import Any
 from certificates import client_context, server_context
 
 from midge.link import Link, Readiness
+from midge.link.client_upgrade import ClientUpgrade
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
+from midge.link.server_upgrade import ServerUpgrade
 from midge.link.socket import SocketLink
 from midge.link.tls import TlsLink
-from midge.link.upgrade import ClientUpgrade, ServerUpgrade, Upgrade
+from midge.link.upgrade import Upgrade
 from midge.link.websocket import WebSocketLink
 from midge.wire.outbox import Outbox
 

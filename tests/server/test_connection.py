@@ -21,7 +21,7 @@ from raw import PATIENCE, Raw, ask, until
 from midge.link import READ, LinkOwner
 from midge.link.socket import SocketLink
 from midge.server import connection as module
-from midge.server import server as server_module
+from midge.server import lobby as lobby_module
 from midge.server import session as session_module
 from midge.server import thread as thread_module
 from midge.server.connection import Connection
@@ -424,7 +424,7 @@ def test_a_bug_while_sending_costs_only_that_client(name: str, caplog: pytest.Lo
             raise ZeroDivisionError("a bug")
         return real(link, *args)
 
-    monkeypatch.setattr(server_module, "SocketLink", type("BuggyLink", (SocketLink,), {name: buggy}))
+    monkeypatch.setattr(lobby_module, "SocketLink", type("BuggyLink", (SocketLink,), {name: buggy}))
     with Server(port=0) as server, Raw(server) as before, Raw(server, receive_buffer=SMALL) as victim, Raw(server) as after:
         for client in (before, victim, after):
             client.sync(b"SUB a 1\r\n")
@@ -450,7 +450,7 @@ def test_a_bug_while_greeting_costs_only_that_client(caplog: pytest.LogCaptureFi
                 raise ZeroDivisionError("a bug")
             super().start(owner)
 
-    monkeypatch.setattr(server_module, "SocketLink", BuggyLink)
+    monkeypatch.setattr(lobby_module, "SocketLink", BuggyLink)
     with Server(port=0) as server, Raw(server) as other:
         is_buggy = True
         with socket.create_connection((server.host, server.port)) as refused:

@@ -193,7 +193,7 @@ def test_a_bug_of_ours_costs_one_client_its_connection_and_nobody_the_port(
 def test_closing_a_listener_twice() -> None:
     async def main() -> None:
         async with Server(port=0) as server:
-            server._listeners[0].close()
-            server._listeners[0].close()
+            server._ports._listeners[0].close()
+            server._ports._listeners[0].close()
 
     asyncio.run(main())

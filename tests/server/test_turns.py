@@ -13,7 +13,7 @@ from hubs import new_client, new_hub
 from raw import Raw, ask, until
 
 from midge.link.socket import SocketLink
-from midge.server import server as server_module
+from midge.server import lobby as lobby_module
 from midge.server import session as session_module
 from midge.server import turns as module
 from midge.server.connection import Connection
@@ -37,7 +37,7 @@ def sends(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SocketLink]]:
             found.append(self)
             return super()._send(views)
 
-    monkeypatch.setattr(server_module, "SocketLink", NotedLink)
+    monkeypatch.setattr(lobby_module, "SocketLink", NotedLink)
     yield found
 
 

@@ -21,7 +21,7 @@ from midge.link.readiness import LoopReadiness
 from midge.wire.outbox import Outbox
 
 if TYPE_CHECKING:
-    from midge.link.upgrade import ClientUpgrade
+    from midge.link.client_upgrade import ClientUpgrade
 
 __all__ = ["WebSocketRequest", "check_options"]
 
@@ -106,7 +106,7 @@ class WebSocketRequest:
 def _load() -> tuple[type[ClientUpgrade], Callable[..., Link]]:
     """Import what needs the package."""
     try:
-        from midge.link.upgrade import ClientUpgrade
+        from midge.link.client_upgrade import ClientUpgrade
         from midge.link.websocket import WebSocketLink
     except ImportError as error:
         raise MissingExtraError("ws", "a WebSocket (ws://, wss://)") from error

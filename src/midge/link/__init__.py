@@ -80,6 +80,9 @@ class Link(Protocol):
     def close(self) -> None:
         """Close at once, for every process that holds a copy. What is not sent is lost; the owner hears nothing more."""
 
+    def hand_to(self, owner: LinkOwner) -> None:
+        """Tell another owner from now on what there is to tell. Only for a link that is started."""
+
     def abandon(self) -> None:
         """In a forked child: let go of our copy. The connection goes on in the parent, which must not notice."""
 

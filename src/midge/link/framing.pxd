@@ -13,7 +13,7 @@ cdef class FrameReader:
     cdef readonly Py_ssize_t start, stop
     cdef readonly bint deflated, ends
     cdef readonly int opcode, close_code
-    cdef readonly bytes control
+    cdef readonly bytes control, close_reason
     cdef bint _masked, _deflate, _in_frame, _in_message, _final
     cdef bytearray _chunk, _head
     cdef Py_ssize_t _at, _stop, _have, _left
@@ -30,9 +30,11 @@ cdef class FrameReader:
     cdef bint _read_head(self) except -1
     @cython.locals(first=int, second=int, size=Py_ssize_t, end=Py_ssize_t, i=Py_ssize_t)
     cdef Py_ssize_t _parse_head(self, bytearray buf, Py_ssize_t at) except -1
+    @cython.locals(reason=bytes)
     cdef _check_control(self, int first, Py_ssize_t size)
-    @cython.locals(opcode=int)
+    @cython.locals(opcode=int, reason=bytes)
     cdef _check_data(self, int first)
+    cdef _wrong(self, bytes reason, str text)
 
 
 @cython.locals(size=Py_ssize_t)

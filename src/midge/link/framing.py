@@ -25,14 +25,18 @@ else:
     from midge.wire.octets import cut, new_buffer, put, put_masked, put_slice
     from midge.wire.outbox import Outbox
 
-__all__ = ["BINARY", "CLOSE", "CONTROL", "DATA", "DEFLATED", "MAX_HEAD", "NOTHING", "PING", "PONG", "FrameReader", "put_frame"]
+__all__ = [
+    "BINARY", "CLOSE", "CONTROL", "DATA", "DEFLATED", "MAX_HEAD", "MAX_REASON", "NOTHING", "PING", "PONG", "FrameReader", "close_answer",
+    "put_frame",
+]  # fmt: skip
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10  # opcodes
 FINAL, DEFLATED = 0x80, 0x40  # bits beside the opcode; the second says that a message is deflated, where both have agreed on that
 NOTHING, DATA, CONTROL = range(3)  # what FrameReader.next() found
 MAX_HEAD = 14
 MAX_CONTROL = 125
-PROTOCOL_ERROR, UNSUPPORTED_DATA = 1002, 1003
+MAX_REASON = MAX_CONTROL - 2  # bytes of text in a CLOSE
+PROTOCOL_ERROR, UNSUPPORTED_DATA, NO_STATUS, BAD_DATA = 1002, 1003, 1005, 1007
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PONG = CONTINUATION, TEXT, BINARY, CLOSE, PONG
 _FINAL, _DEFLATED = FINAL, DEFLATED
 _NOTHING_FOUND, _DATA, _CONTROL = NOTHING, DATA, CONTROL
@@ -54,12 +58,12 @@ class FrameReader:
         deflated: it belongs to a deflated message.
         ends: it is the last of its message; it may be empty.
         opcode, control: after CONTROL, which frame it is, and its payload.
-        close_code: after an error, the status to close with.
+        close_code, close_reason: after an error, the status to close with, and nats-server's words for it.
     """
 
     __slots__ = (
         "_at", "_chunk", "_deflate", "_final", "_have", "_head", "_in_frame", "_in_message", "_key", "_left", "_masked", "_piece_key",
-        "_stop", "close_code", "control", "deflated", "ends", "opcode", "start", "stop",
+        "_stop", "close_code", "close_reason", "control", "deflated", "ends", "opcode", "start", "stop",
     )  # fmt: skip
 
     def __init__(self, masked: bool, deflate: bool) -> None:
@@ -83,6 +87,7 @@ class FrameReader:
         self.opcode = 0
         self.control = b""
         self.close_code = PROTOCOL_ERROR
+        self.close_reason = b""
 
     def receive(self, chunk: bytearray, start: int, stop: int) -> None:
         """Take chunk[start:stop]; call ``next`` until it finds NOTHING, and leave the chunk alone until then."""
@@ -173,13 +178,13 @@ class FrameReader:
             end += 2
         elif size == 127:
             if buf[end] >= 128:
-                raise RemoteProtocolError("a WebSocket frame announces more than 63 bits can count")
+                raise self._wrong(b"invalid 64-bit payload length", "a WebSocket frame announces more than 63 bits can count")
             size = 0
             for i in range(end, end + 8):
                 size = (size << 8) + buf[i]
             end += 8
         if (second >= 128) != self._masked:
-            raise RemoteProtocolError(f"a WebSocket frame that is {'not ' if self._masked else ''}masked")
+            raise self._wrong(b"mask bit missing", f"a WebSocket frame that is {'not ' if self._masked else ''}masked")
         if self._masked:
             self._key = cut(buf, end, end + 4)
             end += 4
@@ -194,31 +199,63 @@ class FrameReader:
 
     def _check_control(self, first: int, size: int) -> None:
         if first & 15 > _PONG:
-            raise RemoteProtocolError(f"WebSocket opcode {first & 15} is reserved")
+            raise self._wrong(b"unknown opcode %d" % (first & 15), f"WebSocket opcode {first & 15} is reserved")
         if first & 0x70:
-            raise RemoteProtocolError("a WebSocket control frame has a reserved bit set")
-        if not first & _FINAL:
-            raise RemoteProtocolError("a WebSocket control frame is fragmented")
+            reason = b"RSV2 and RSV3 must be clear" if first & 0x30 else b"control frame must not be compressed"
+            raise self._wrong(reason, "a WebSocket control frame has a reserved bit set")
         if size > _MAX_CONTROL:
-            raise RemoteProtocolError(f"a WebSocket control frame of {size} bytes, the limit is {_MAX_CONTROL}")
+            reason = b"control frame length bigger than maximum allowed of %d bytes" % _MAX_CONTROL
+            raise self._wrong(reason, f"a WebSocket control frame of {size} bytes, the limit is {_MAX_CONTROL}")
+        if not first & _FINAL:
+            raise self._wrong(b"control frame does not have final bit set", "a WebSocket control frame is fragmented")
         self.control = b""
 
     def _check_data(self, first: int) -> None:
         opcode = first & 15
         if opcode > _BINARY:
-            raise RemoteProtocolError(f"WebSocket opcode {opcode} is reserved")
-        if opcode == _TEXT:
+            raise self._wrong(b"unknown opcode %d" % opcode, f"WebSocket opcode {opcode} is reserved")
+        if opcode == _TEXT and not self._masked:  # nats-server, and so every server, takes them from clients
             self.close_code = UNSUPPORTED_DATA
             raise RemoteProtocolError("a WebSocket text frame; NATS speaks in binary ones")
         if first & 0x30 or (first & _DEFLATED and (opcode == _CONTINUATION or not self._deflate)):
-            raise RemoteProtocolError("a WebSocket frame has a reserved bit set")
+            raise self._wrong(_reserved(first, self._deflate), "a WebSocket frame has a reserved bit set")
         if self._in_message != (opcode == _CONTINUATION):
-            text = "a WebSocket message begins before the one before has ended" if opcode else "a WebSocket frame continues nothing"
-            raise RemoteProtocolError(text)
-        if opcode == _BINARY:
+            if not opcode:
+                raise self._wrong(b"invalid continuation frame", "a WebSocket frame continues nothing")
+            reason = b"new message started before final frame for previous message was received"
+            raise self._wrong(reason, "a WebSocket message begins before the one before has ended")
+        if opcode != _CONTINUATION:
             self.deflated = first & _DEFLATED != 0
         self._final = first & _FINAL != 0
         self._in_message = not self._final
+
+    def _wrong(self, reason: bytes, text: str) -> RemoteProtocolError:
+        """Return the error for what a peer must not send; the reason is what nats-server says of it in its CLOSE."""
+        self.close_reason = reason
+        return RemoteProtocolError(text)
+
+
+def _reserved(first: int, deflate: bool) -> bytes:
+    """Return what nats-server says of a data frame with a reserved bit set."""
+    if first & 0x30:
+        return b"RSV2 and RSV3 must be clear"
+    return b"invalid continuation frame" if deflate else b"compressed frame received without negotiated permessage-deflate"
+
+
+def close_answer(payload: bytes) -> tuple[int, bytes]:
+    """Return status and reason with which nats-server answers a CLOSE: the same, unless there is something wrong with them."""
+    if not payload:
+        return NO_STATUS, b""
+    if len(payload) == 1:
+        return PROTOCOL_ERROR, b"close frame payload cannot be 1 byte"
+    status, reason = int.from_bytes(payload[:2], "big"), payload[2:]
+    if not 1000 <= status < 5000 or status in (1004, 1005, 1006, 1015) or 1016 <= status <= 2999:
+        return PROTOCOL_ERROR, b"invalid close status code %d" % status
+    try:
+        reason.decode()
+    except UnicodeDecodeError:
+        return BAD_DATA, b"invalid utf8 body in close frame"
+    return status, reason
 
 
 def _head_size(head: bytearray) -> int:

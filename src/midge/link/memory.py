@@ -83,6 +83,9 @@ class MemoryLink:
         if peer is not None:
             self._tell(peer, peer._arrive, None)
 
+    def hand_to(self, owner: LinkOwner) -> None:
+        self._owner = owner
+
     def abandon(self) -> None:
         self._shut()  # where the peer lives is another process
 

@@ -21,6 +21,7 @@ cdef class SocketLink:
     cpdef resume_reading(self)
     cpdef close(self)
     cpdef abandon(self)
+    cpdef hand_to(self, owner)
     cpdef detach(self)
     @cython.locals(chunk=bytearray, size=Py_ssize_t)
     cpdef on_readable(self)

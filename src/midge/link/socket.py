@@ -105,6 +105,9 @@ class SocketLink:
         self.watched = 0
         self._sock.close()
 
+    def hand_to(self, owner: LinkOwner) -> None:
+        self._owner = owner
+
     def detach(self) -> socket.socket:
         """Let go of the socket, for a link of another kind: it stays open, is the caller's, and nothing is told of it any more.
 

@@ -192,7 +192,9 @@ class TlsLink(SocketLink):
             self._owner.link_progress()
 
     def _expire(self) -> None:
-        self._break(TLSError(f"the peer has not finished the handshake within {self._handshake_timeout:g} s"))
+        error = TLSError(f"the peer has not finished the handshake within {self._handshake_timeout:g} s")
+        error.__cause__ = TimeoutError()
+        self._break(error)
 
     # Reading
 

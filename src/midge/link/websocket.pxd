@@ -9,12 +9,12 @@ cdef int _MAX_FRAMES, _NOTHING, _CONTROL, _BINARY, _DEFLATED, _PING, _PONG, _CLO
 
 @cython.final
 cdef class WebSocketLink:
-    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _inflatable, _rest
+    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _ending, _last, _inflatable, _rest
     cdef Outbox _outbox, _inner_outbox
     cdef FrameReader _reader
     cdef bint _masks, _going, _scheduled, _deflated, _paused, _ended, _is_told, _silent, _closed
     cdef int _window_bits
-    cdef Py_ssize_t _inside, _head, _payload
+    cdef Py_ssize_t _inside, _head, _payload, _frame
     cdef readonly bint blocked
     cdef readonly object error
 
@@ -24,6 +24,7 @@ cdef class WebSocketLink:
     cpdef resume_reading(self)
     cpdef close(self)
     cpdef abandon(self)
+    cpdef hand_to(self, owner)
     cpdef bint link_received(self, bytearray chunk, Py_ssize_t size) except -1
     cpdef link_progress(self)
     cpdef link_lost(self, error)
@@ -39,7 +40,7 @@ cdef class WebSocketLink:
     cdef _settle(self)
     cdef _hear_control(self, int opcode, bytes payload)
     cdef _fail(self, error, int status)
-    cdef _say_close(self, int status)
+    cdef _say_close(self, int status, bytes reason)
     cdef _finish(self, error)
     cdef _tell_end(self)
     cdef _tell(self)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from midge.errors import ConnectionClosedError, RemoteProtocolError, UpgradeError
 from midge.link import Link, LinkOwner, Readiness
 from midge.link.deflate import SMALLEST, Inflater, deflate
-from midge.link.framing import BINARY, CLOSE, CONTROL, DEFLATED, MAX_HEAD, NOTHING, PING, PONG
+from midge.link.framing import BINARY, CLOSE, CONTROL, DEFLATED, MAX_HEAD, NOTHING, PING, PONG, close_answer
 from midge.link.upgrade import Upgrade
 from midge.wire.outbox import LARGE_BLOCK
 
@@ -77,19 +77,21 @@ class WebSocketLink:
         inner: what carries the frames; not started yet.
         inner_outbox: what the inner link sends; nobody else writes to it.
         upgrade: how this becomes a WebSocket, and which side this is.
+        ending: for the end that accepts connections: tells status and reason of the CLOSE that ``close`` sends. That end says of what is
+            wrong what nats-server says, and answers a CLOSE with the same; None for the other end.
         inflatable: tells how many bytes a deflated message may hold for the peer to inflate it (nats-server: its max_payload); None where
             any size will do. It is asked for each message.
     """
 
     __slots__ = (
-        "_closed", "_deflated", "_end", "_ended", "_going", "_head", "_inflatable", "_inflater", "_inner", "_inner_outbox", "_inside",
-        "_is_told", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong", "_reader", "_readiness", "_rest",
-        "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
+        "_closed", "_deflated", "_end", "_ended", "_ending", "_frame", "_going", "_head", "_inflatable", "_inflater", "_inner",
+        "_inner_outbox", "_inside", "_is_told", "_last", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong",
+        "_reader", "_readiness", "_rest", "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
     )  # fmt: skip
 
     def __init__(
         self, readiness: Readiness, outbox: Outbox, inner: Link, inner_outbox: Outbox, upgrade: Upgrade,
-        inflatable: Callable[[], int] | None = None,
+        inflatable: Callable[[], int] | None = None, ending: Callable[[], tuple[int, bytes]] | None = None,
     ) -> None:  # fmt: skip
         self._readiness = readiness
         self._outbox = outbox
@@ -99,7 +101,10 @@ class WebSocketLink:
         self._masks = upgrade.masks
         self._owner: LinkOwner | None = None
         self._reader = FrameReader(not upgrade.masks, False)
+        self._ending = ending
+        self._last: tuple[int, bytes] | None = None  # what the CLOSE is to say, where ``ending`` is not asked
         self._inflatable = inflatable
+        self._frame: int = _FRAME
         self._window_bits = 0  # for what we deflate; 0 where nothing is
         self._inflater: Inflater | None = None
         self._rest: bytearray | None = None  # what came with the end of the upgrade, for an owner that has paused
@@ -144,13 +149,17 @@ class WebSocketLink:
     def close(self) -> None:
         if not self._closed:
             if self._upgrade is None:
-                self._say_close(NORMAL)
+                last = self._last or ((NORMAL, b"") if self._ending is None else self._ending())
+                self._say_close(last[0], last[1])
             self._let_go()
             self._inner.close()
 
     def abandon(self) -> None:
         self._let_go()
         self._inner.abandon()
+
+    def hand_to(self, owner: LinkOwner) -> None:
+        self._owner = owner
 
     # What the inner link says
 
@@ -206,7 +215,9 @@ class WebSocketLink:
         if upgrade.window_bits is not None:
             self._window_bits, window_bits = upgrade.window_bits
             self._inflater = Inflater(window_bits)
-            self._reader = FrameReader(not upgrade.masks, True)
+        self._reader = FrameReader(upgrade.peer_masks, upgrade.window_bits is not None)
+        if upgrade.frame_size:
+            self._frame = upgrade.frame_size
         self._inner_outbox.write(upgrade.answer)
         self._inner.flush()
         self._inside = self._head = self._inner_outbox.waiting()
@@ -323,28 +334,38 @@ class WebSocketLink:
     def _hear_control(self, opcode: int, payload: bytes) -> None:
         if opcode == _PING:
             self._pong = payload
+        elif opcode == _CLOSE and self._ending is not None:
+            self._last = close_answer(payload)
+            self._finish(None)
         elif opcode == _CLOSE:
             status = int.from_bytes(payload[:2], "big") if len(payload) > 1 else NO_STATUS
             if status in (NORMAL, GOING_AWAY, NO_STATUS):
-                self._say_close(NORMAL)
+                self._say_close(NORMAL, b"")
                 self._finish(None)
             else:
                 reason = f"the WebSocket was closed by the peer: {status} {payload[2:].decode(errors='replace')}"
                 self._fail(ConnectionClosedError(reason.rstrip()), NORMAL)
 
     def _fail(self, error: OSError, status: int) -> None:
-        """This is no WebSocket any more; where the peer does not know yet, tell it, with a status."""
+        """This is no WebSocket any more; where the peer does not know yet, tell it, with a status.
+
+        An end that accepts connections still sends what there is to send: its owner closes it in order.
+        """
+        if self._ending is not None and self._upgrade is None:
+            self._last = self._last or ((status, self._reader.close_reason) if status != BAD_DATA else None)
+            self._finish(error)
+            return
         if self._upgrade is None:
-            self._say_close(status)
+            self._say_close(status, b"")
         self._silent = True
         self.blocked = False
         self.error = error
         self._finish(error)
 
-    def _say_close(self, status: int) -> None:
+    def _say_close(self, status: int, reason: bytes) -> None:
         """Send a CLOSE, unless something waits before it. Nothing follows it either way."""
         if not (self._silent or self._inside or self._inner.error is not None):
-            self._put_control(_CLOSE, status.to_bytes(2, "big"))
+            self._put_control(_CLOSE, b"" if status == NO_STATUS else status.to_bytes(2, "big") + reason)
             self._inner.flush()
             self._inside = self._head = self._inner_outbox.waiting()
         self._silent = True
@@ -420,8 +441,8 @@ class WebSocketLink:
         out = self._inner_outbox
         block, stop = self._outbox.first()
         start = self._outbox.start
-        if stop - start > _FRAME:
-            stop = start + _FRAME
+        if stop - start > self._frame:
+            stop = start + self._frame
         self._deflated = self._window_bits > 0 and stop - start >= _SMALLEST
         if self._deflated and self._inflatable is not None:
             largest = self._inflatable()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from midge.errors import RemoteProtocolError
 from midge.link import Link
 from midge.server.identity import Identity
 from midge.server.peer import Peer
@@ -62,6 +63,10 @@ class Connection:
         """Greet the client and begin to read."""
         self._guard(self._start)
 
+    def take_over(self) -> None:
+        """Go on with a session that was greeted, over a link that was started for somebody else."""
+        self._guard(self._take_over)
+
     def flush(self) -> None:
         """Send what the session has to send; called by the hub. Never raises: a fan-out goes on whatever happens to one of many."""
         self._guard(self._flush)
@@ -90,7 +95,10 @@ class Connection:
         self._guard(self._expire)
 
     def link_lost(self, error: OSError | None) -> None:
-        if error is not None:
+        if isinstance(error, RemoteProtocolError):  # of what carries the protocol: the client can still be told
+            self._guard(self.session.log, logging.ERROR, "read error: %s", error)
+            self.close(READ_ERROR)
+        elif error is not None:
             self._guard(self.abort, READ_ERROR)
         else:
             self.close(CLIENT_CLOSED)
@@ -112,6 +120,12 @@ class Connection:
         self.session.start()
         self._set_deadline()
         self.link.start(self)
+
+    def _take_over(self) -> None:
+        self._set_deadline()
+        self.link.hand_to(self)
+        self.session.blocked = self.link.blocked
+        self._turns.reactor.schedule()
 
     def _receive(self, chunk: bytearray, size: int) -> bool:
         turns = self._turns

@@ -40,7 +40,8 @@ cdef class Hub:
     cdef Py_ssize_t _max_pending
     cdef dict _connects
     cdef dict _info
-    cdef bytes _info_head
+    cdef dict _info_heads
+    cdef tuple _websocket_address
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int)

@@ -30,6 +30,7 @@ from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.auth import Authenticator
 from midge.server.connect import Connect
 from midge.server.identity import BY_TCP, Identity, Origin, Pending
+from midge.server.info import TLS_FIRST, info_heads
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
 from midge.server.wiring import make_accounts, wire
@@ -112,10 +113,10 @@ class Hub:
     """
 
     __slots__ = (
-        "_connects", "_emitted", "_emitted_size", "_info", "_info_head", "_max_pending", "_random", "_sending", "_work",
-        "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at",
-        "total_sessions", "urgent",
+        "_connects", "_emitted", "_emitted_size", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_websocket_address",
+        "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now", "on_closed", "on_connected",
+        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions",
+        "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -158,13 +159,22 @@ class Hub:
             "headers": not options.no_header_support,
             "max_payload": options.max_payload,
         }
+        self._websocket_address = ("", 0)
         self.set_address(options.host, options.port)
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""
         self._info["host"] = host
         self._info["port"] = port
-        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
+        self._make_heads()
+
+    def set_websocket_address(self, host: str, port: int) -> None:
+        """Say where the server listens for WebSockets; goes into the INFO of those who come there."""
+        self._websocket_address = host, port
+        self._make_heads()
+
+    def _make_heads(self) -> None:
+        self._info_heads = info_heads(self._info, self.options, self._websocket_address)
 
     @property
     def server_id(self) -> str:
@@ -224,12 +234,13 @@ class Hub:
 
     def info(self, session: Session, connect_info: bool) -> bytes:
         """Return the INFO for one session; the second one says to which account it belongs."""
-        account = session.account
-        head = self._info_head
+        account, origin = session.account, session.origin
+        heads = self._info_heads
         if connect_info and account.max_payload != self.options.max_payload:
-            head = json.dumps(self._info | {"max_payload": account.max_payload}, separators=(",", ":")).encode()[:-1]
-        info = head + b',"client_id":%d' % session.cid
-        if self.options.auth_required if connect_info else self.authenticator.door(session.origin).announced:
+            heads = info_heads(self._info | {"max_payload": account.max_payload}, self.options, self._websocket_address)
+        info = heads[TLS_FIRST if origin.tls_first and not connect_info else origin.kind] + b',"client_id":%d' % session.cid
+        door = self.authenticator.door(origin)
+        if door.required if connect_info else door.announced:
             info += b',"auth_required":true'
         if session.nonce and not connect_info:
             info += b',"nonce":"%b"' % session.nonce.encode()

@@ -14,7 +14,11 @@ from midge.errors import NkeyError
 from midge.nkeys import KeyPair
 from midge.server.access import GLOBAL_ACCOUNT, Permissions
 
-__all__ = ["ANYBODY", "BY_TCP", "IN_PROCESS", "AuthRequest", "Awaited", "Computed", "Identity", "Origin", "Pending"]
+__all__ = [
+    "ANYBODY", "BY_TCP", "BY_WEBSOCKET", "IN_PROCESS", "WEBSOCKET", "AuthRequest", "Awaited", "Computed", "Identity", "Origin", "Pending",
+]  # fmt: skip
+
+WEBSOCKET = "WEBSOCKET"  # of CONNECTION_TYPES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class Origin:
 
     Attributes:
         kind: one of CONNECTION_TYPES.
+        forwarded_for: the address that a proxy has said a WebSocket comes from, bracketed where it is one of IPv6; empty where none has.
         tls: it came by TLS.
         tls_version, tls_cipher: as Go writes them in connz.
         tls_first: the handshake came before INFO.
@@ -31,6 +36,7 @@ class Origin:
     """
 
     kind: str = "STANDARD"
+    forwarded_for: str = ""
     tls: bool = False
     tls_version: str = ""
     tls_cipher: str = ""
@@ -40,6 +46,7 @@ class Origin:
 
 
 BY_TCP = Origin()
+BY_WEBSOCKET = Origin(kind=WEBSOCKET)
 IN_PROCESS = Origin(kind="INPROCESS")
 
 

@@ -1,6 +1,8 @@
 """Listeners: the ports where clients knock. Opens them on every address that a name has, and accepts in small batches.
 
-A listener knows nothing of the protocol: it hands each new socket over, with the factory that makes a link of it.
+No host, 0.0.0.0 and :: all stand for every interface, by IPv4 and IPv6, as they do in Go.
+
+A listener knows nothing of the protocol: it hands each new socket over.
 """
 
 from __future__ import annotations
@@ -12,20 +14,21 @@ import socket
 from collections.abc import Callable
 
 from midge.errors import ServerStartError
-from midge.link import LinkFactory, Readiness
+from midge.link import Readiness
 
-__all__ = ["Listener", "open_sockets"]
+__all__ = ["Adopt", "Listener", "open_sockets"]
 
 BACKLOG = 1024
 ACCEPT_BATCH = 16  # connections accepted before everybody else has a turn
 SHORTEST_PAUSE = 0.01  # seconds to wait where the process has no file descriptor left; doubled each time, as in nats-server
 LONGEST_PAUSE = 1.0
 PORT_TRIES = 20  # free ports of one address that may turn out to be taken on another
+EVERYWHERE = ("", "0.0.0.0", "::", "[::]")
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 log = logging.getLogger("midge.server")
 
-Adopt = Callable[[socket.socket, str, LinkFactory], None]
+Adopt = Callable[[socket.socket, str], None]
 
 
 async def open_sockets(host: str, port: int) -> list[socket.socket]:
@@ -37,6 +40,8 @@ async def open_sockets(host: str, port: int) -> list[socket.socket]:
     Raises:
         ServerStartError: there is no address to listen on.
     """
+    if host in EVERYWHERE:
+        return [_bind_everywhere(host, port)]
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:  # ValueError: a name that no name can be
@@ -49,6 +54,19 @@ async def open_sockets(host: str, port: int) -> list[socket.socket]:
             if error.errno != errno.EADDRINUSE or port or not tries_left or len(addresses) == 1:
                 raise ServerStartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     raise AssertionError("the last try returns or raises")
+
+
+def _bind_everywhere(host: str, port: int) -> socket.socket:
+    """Listen on every interface, by one socket for IPv4 and IPv6; by IPv4 alone where this machine has nothing else."""
+    try:
+        try:
+            return _bind(socket.AF_INET6, "::", port, shared=False)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                raise
+            return _bind(socket.AF_INET, "0.0.0.0", port, shared=False)
+    except OSError as error:
+        raise ServerStartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 def _bind_all(addresses: list[tuple[int, str]], port: int) -> list[socket.socket]:
@@ -75,13 +93,13 @@ def _bind_all(addresses: list[tuple[int, str]], port: int) -> list[socket.socket
 
 
 def _bind(family: int, address: str, port: int, shared: bool) -> socket.socket:
-    """Listen on one address. Where others share the port, one of IPv6 keeps to IPv6."""
+    """Listen on one address. Where others share the port, one of IPv6 keeps to IPv6; where none do, it is for IPv4 too."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and shared:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, shared)
         sock.bind((address, port))
         sock.listen(BACKLOG)
     except BaseException:
@@ -96,17 +114,15 @@ class Listener:
     Args:
         readiness: tells when somebody knocks.
         sock: the socket; the listener owns it from now on.
-        factory: makes the link of a connection.
-        adopt: called with each new socket, the client's address as "host:port", and the factory.
+        adopt: called with each new socket, and the client's address as "host:port".
 
     Raises:
         NotImplementedError: the event loop cannot watch sockets.
     """
 
-    def __init__(self, readiness: Readiness, sock: socket.socket, factory: LinkFactory, adopt: Adopt) -> None:
+    def __init__(self, readiness: Readiness, sock: socket.socket, adopt: Adopt) -> None:
         self._readiness = readiness
         self._sock = sock
-        self._factory = factory
         self._adopt = adopt
         self._pause = SHORTEST_PAUSE
         self.fd = sock.fileno()
@@ -138,9 +154,9 @@ class Listener:
                 self._wait(error)
                 return
             self._pause = SHORTEST_PAUSE
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            host = address[0].removeprefix("::ffff:")  # who comes by IPv4 to a socket for both
             try:
-                self._adopt(sock, f"{host}:{address[1]}", self._factory)
+                self._adopt(sock, f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}")
             except Exception:  # the safety net: a bug of ours costs this client its connection, and not everybody the port
                 log.exception("internal error, closing the connection")
                 sock.close()

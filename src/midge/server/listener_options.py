@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from math import inf
+
+from midge.server.origins import read_origin
+from midge.server.tls_names import CIPHERS, CURVES, INSECURE_CIPHERS, TLS13_CIPHERS
 
 __all__ = ["ServerTLS", "WebSocketListener"]
+
+_PIN = re.compile("[a-f0-9]{64}")
+_NOT_FOR_ANSWERS = ("host", "content-length", "connection", "upgrade", "nats-no-masking")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +31,8 @@ class ServerTLS:
         min_version: "1.2" or "1.3".
         ciphers: names as in nats-server's ``cipher_suites`` (Go's), empty for the defaults.
         curves: names as in nats-server's ``curve_preferences``, empty for the defaults.
-        pinned_certs: SHA-256 of the public key (SPKI) of clients' certificates, in hex; empty for any.
+        pinned_certs: SHA-256 of the public key (SPKI) of clients' certificates, in lower case hex; who shows none is refused;
+            empty for any.
         rate_limit: connections a second; -1 for any number.
     """
 
@@ -38,6 +49,32 @@ class ServerTLS:
     pinned_certs: frozenset[str] = frozenset()
     rate_limit: int = -1
 
+    def __post_init__(self) -> None:
+        if not self.cert_file or not self.key_file:
+            raise ValueError(f"missing {'cert_file' if not self.cert_file else 'key_file'!r} in TLS configuration")
+        if not 0 < self.timeout < inf:
+            raise ValueError(f"tls timeout {self.timeout}: expected more than 0, and finite")
+        if not isinstance(self.handshake_first, bool) and not 0 < self.handshake_first < inf:
+            raise ValueError(f"tls handshake_first {self.handshake_first}: expected True, False, or seconds to wait")
+        if self.min_version not in ("1.2", "1.3"):
+            raise ValueError(f"unsupported minimum TLS version: {self.min_version!r}; expected '1.2' or '1.3'")
+        for name in self.ciphers:
+            if name in INSECURE_CIPHERS:
+                raise ValueError(f"insecure cipher suites are not supported: {name}")
+            if name not in CIPHERS and name not in TLS13_CIPHERS:
+                raise ValueError(f"unrecognized cipher {name}")
+        for name in self.curves:
+            if name not in CURVES:
+                raise ValueError(f"unrecognized curve preference {name}")
+        for pin in self.pinned_certs:
+            if not _PIN.fullmatch(pin):
+                raise ValueError(f"pinned_certs key {pin} does not look like lower case hex-encoded sha256 of a public key (SPKI)")
+
+    @property
+    def verifies(self) -> bool:
+        """A client must show a certificate."""
+        return self.verify or self.verify_and_map
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketListener:
@@ -45,12 +82,12 @@ class WebSocketListener:
 
     Attributes:
         host, port: where to listen; port -1 takes a free one.
-        advertise: "host:port" that clients are told.
+        advertise: "host:port" that other servers would be told; a server alone tells nobody, as nats-server does.
         tls: None where ``no_tls`` is set.
         no_tls: it is meant to be without.
         same_origin, allowed_origins: what the Origin header may say.
         compression: where a client can do it, too.
-        handshake_timeout: seconds.
+        handshake_timeout: seconds for all that comes before INFO, the TLS handshake too.
         ping_interval: seconds between two PINGs; 0 for the server's.
         jwt_cookie, user_cookie, pass_cookie, token_cookie: the cookies that credentials come in, where the client has none in CONNECT.
         no_auth_user: who comes by WebSocket without credentials.
@@ -79,3 +116,31 @@ class WebSocketListener:
     token: str = field(default="", repr=False)
     auth_timeout: float = 0.0
     headers: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.port <= 65535:
+            raise ValueError(f"websocket port {self.port}: expected 1 to 65535, or -1 for a free one")
+        if self.tls is None and not self.no_tls:
+            raise ValueError("websocket requires TLS configuration")
+        if not 0 < self.handshake_timeout < inf:
+            raise ValueError(f"websocket handshake_timeout {self.handshake_timeout}: expected more than 0, and finite")
+        for name in ("ping_interval", "auth_timeout"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"websocket {name} {getattr(self, name)}: expected 0 or more, and finite")
+        if self.token and (self.user or self.password):
+            raise ValueError("a websocket user and a token exclude each other")
+        for origin in self.allowed_origins:
+            try:
+                read_origin(origin)
+            except ValueError as error:
+                raise ValueError(f"unable to parse allowed origin: {error}") from None
+        for name, value in self.headers.items():
+            if name.lower() in _NOT_FOR_ANSWERS or name.lower().startswith("sec-websocket-"):
+                raise ValueError(f"websocket: invalid header {name!r} not allowed")
+            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise ValueError(f"websocket: header {name!r} cannot be sent")
+
+    @property
+    def overrides_auth(self) -> bool:
+        """Who comes by WebSocket must say who it is, whatever others must."""
+        return bool(self.user or self.token or self.no_auth_user)

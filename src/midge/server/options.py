@@ -14,14 +14,14 @@ from midge.server.agreements import agree, check_mappings
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
-__all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions"]
+__all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions", "split_address"]
 
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 MAX_SUB_TOKENS_LIMIT = 255
 _PLANNED = frozenset(
     (
-        "tls", "allow_non_tls", "websocket", "client_advertise", "max_traced_msg_len",
+        "max_traced_msg_len",
         "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
         "server_tags", "server_metadata",
     )
@@ -33,12 +33,12 @@ class ServerOptions:
     """The options of one server.
 
     Attributes:
-        host: the address to listen on; a name stands for all its addresses.
+        host: the address to listen on; a name stands for all its addresses, 0.0.0.0, :: and nothing for every interface.
         port: the port to listen on; 0 or -1 takes a free one.
         name: the server's name; its id where empty.
         user, password, token: what a client must present, password or token in plain text or as a bcrypt hash; a user and a token exclude
             each other.
-        auth_timeout: seconds a client has to present it.
+        auth_timeout: seconds a client has to present it; by default 2, or one more than the TLS handshake may take.
         max_connections: clients at once; the next is refused.
         max_subscriptions: subscriptions of one client; 0 means no limit.
         max_payload: bytes of header and payload in one message.
@@ -76,7 +76,7 @@ class ServerOptions:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
-    auth_timeout: float = 2.0
+    auth_timeout: float = None  # type: ignore[assignment]  # the default depends on ``tls``, and is there when this is made
     max_connections: int = 65536
     max_subscriptions: int = 0
     max_payload: int = DEFAULT_MAX_PAYLOAD
@@ -113,12 +113,18 @@ class ServerOptions:
     config_digest: str = ""
 
     def __post_init__(self) -> None:
+        if self.auth_timeout is None:
+            object.__setattr__(self, "auth_timeout", 2.0 if self.tls is None else self.tls.timeout + 1.0)
         self._check_types()
         self._check_supported()
         self._check_credentials()
         self._check_accounts()
         if not -1 <= self.port <= 65535:
             raise ValueError(f"port {self.port}: expected 1 to 65535, or 0 or -1 for a free one")
+        if self.client_advertise:
+            split_address(self.client_advertise, self.port)
+        if self.websocket is not None and self.websocket.advertise:
+            split_address(self.websocket.advertise, self.websocket.port)
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
@@ -176,6 +182,23 @@ class ServerOptions:
     def auth_required(self) -> bool:
         """True if a client must say who it is before it says anything else."""
         return self.token is not None or self.user is not None or bool(self.users) or self.authorizer is not None
+
+
+def split_address(address: str, port: int) -> tuple[str, int]:
+    """Return host and port of an address that is advertised: "host:port", "[host]:port", or without a port, which is then the other one.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    host, colon, digits = address.rpartition(":")
+    if not colon or address.endswith("]"):
+        host, digits = address, "0"
+    is_literal = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1].strip() if is_literal else host.strip()
+    if not bare or (":" in bare) != is_literal or not digits.strip().removeprefix("-").isdigit():
+        raise ValueError(f"cannot advertise {address!r}: expected host:port")
+    number = int(digits)
+    return bare, port if number in (0, -1) else number
 
 
 def _accepted(hint: Any) -> tuple[type, ...]:

@@ -16,7 +16,6 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -25,20 +24,21 @@ from functools import partial
 from typing import Any, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
-from midge.link import LinkFactory
+from midge.link import Link
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
-from midge.link.socket import SocketLink
 from midge.server import inspection
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
-from midge.server.listener import Listener, open_sockets
+from midge.server.lobby import Gate, Lobby
 from midge.server.options import ServerKeywords, ServerOptions
+from midge.server.ports import Ports
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
+from midge.server.session import Session
 from midge.server.thread import ServerThread
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
@@ -83,14 +83,12 @@ class Server:
         if options is not None and given:
             raise TypeError("give a ServerOptions or keywords, not both")
         self.options = ServerOptions(**given) if options is None else options
-        self.host = self.options.host
-        self.port = max(self.options.port, 0)
-        self._listen = listen
+        self._ports = Ports(self.options, listen)
         self._process = 0
         self._hub: Hub | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
-        self._listeners: list[Listener] = []
+        self._lobby: Lobby | None = None
         self._connections: set[Connection] = set()
         self._refusals = 0
         self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
@@ -101,11 +99,26 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect, such as ``nats://127.0.0.1:4222``. Where no port is open it is no address: ``pipe://`` and the name."""
-        if not self._listen:
-            return f"pipe://{self.options.name or 'midge'}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"nats://{ {'': '127.0.0.1', '0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{self.port}"
+        """Where clients connect, such as ``nats://127.0.0.1:4222``, or ``tls://`` where TLS is required.
+
+        Where no port is open it is no address: ``pipe://`` and the name.
+        """
+        return self._ports.url
+
+    @property
+    def ws_url(self) -> str | None:
+        """Where clients connect by WebSocket, such as ``wss://127.0.0.1:8080``; None where the server has no port for that."""
+        return self._ports.websocket_url
+
+    @property
+    def host(self) -> str:
+        """The address that the client port is on; ``0.0.0.0`` for every interface."""
+        return self._ports.host
+
+    @property
+    def port(self) -> int:
+        """The client port; 0 for a free one until the server has been started."""
+        return self._ports.port
 
     @property
     def hub(self) -> Hub:
@@ -135,32 +148,29 @@ class Server:
         self._drop_everything()  # where its last loop was closed underneath it
         self._starting = True
         try:
-            sockets = await open_sockets(self.host, self.port) if self._listen else []
-            self._open(asyncio.get_running_loop(), sockets)
+            await self._ports.bind()
+            self._open(asyncio.get_running_loop())
         finally:
             self._starting = False
 
-    def _open(self, loop: asyncio.AbstractEventLoop, sockets: list[socket.socket]) -> None:
-        """Let clients in through these sockets."""
+    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let clients in through the ports that are bound."""
         hub = Hub(self.options, server_id(), seed())
-        hub.services.epoch = time.time() - loop.time()
-        reactor = Reactor(loop)
-        link = partial(SocketLink, reactor, self.options.write_deadline)
+        turns = Turns(hub, Reactor(loop))
+        lobby = Lobby(turns, self._let_in, self._take_over)
         try:
-            self._listeners = [Listener(reactor, sock, link, self._adopt_socket) for sock in sockets]
-        except (NotImplementedError, OSError) as error:
-            reactor.close()
-            for sock in sockets:
-                sock.close()
-            if isinstance(error, OSError):  # no descriptor left for the epoll
-                raise ServerStartError(f"cannot listen on {self.host}:{self.port}: {error.strerror or error}") from error
-            raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
-        if sockets:
-            self.port = sockets[0].getsockname()[1]
+            self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
+        except BaseException as error:
+            turns.reactor.close()
+            if isinstance(error, NotImplementedError):
+                raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
+            raise
         hub.set_address(self.host, self.port)
+        hub.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
         self._hub = hub
         self._loop = loop
-        self._turns = Turns(hub, reactor)
+        self._turns = turns
+        self._lobby = lobby
         self._process = os.getpid()
         self._refusals = 0
         self._announce(hub)
@@ -189,6 +199,7 @@ class Server:
         self._stopping = loop.create_future()
         self._all_closed = loop.create_future()
         self._close_listeners()
+        self._drop_arrivals(SERVER_SHUTDOWN)
         try:
             for connection in list(self._connections):
                 connection.close(SERVER_SHUTDOWN)
@@ -312,6 +323,18 @@ class Server:
 
         self._ask(refuse)
 
+    def reload_tls(self, options: ServerOptions | None = None) -> None:
+        """Read the certificates again, for connections that come from now on; those that are there keep theirs. From any thread.
+
+        Args:
+            options: what names them now; the server's own options as they were given, where it is left out.
+
+        Raises:
+            ServerStartError: one cannot be read, and nothing has changed; or a port would begin or cease to have TLS.
+        """
+        self._check_process()
+        self._ports.reload(self.options if options is None else options)
+
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
 
@@ -326,6 +349,7 @@ class Server:
         def reset(turns: Turns) -> None:
             turns.delay = 0.0
             self._refusals = 0
+            self._drop_arrivals(KICKED)
             for connection in list(self._connections):
                 connection.abort(KICKED)
 
@@ -403,26 +427,25 @@ class Server:
             return
         session = turns.hub.connect("pipe", turns.time(), jitter(), IN_PROCESS)
         link.carry(session.outbox)
-        self._adopt(Connection(turns, session, link, self._on_closed))
+        self._let_in(session, link)
         turns.reactor.schedule()
 
-    def _adopt_socket(self, sock: socket.socket, address: str, factory: LinkFactory) -> None:
-        turns = self._running()
+    def _adopt_socket(self, gate: Gate, sock: socket.socket, address: str) -> None:
         if self._is_refused():
             sock.close()
-            return
-        session = turns.hub.connect(address, turns.time(), jitter())
-        try:
-            link = factory(sock, session.outbox)
-        except OSError:  # gone already: the socket options cannot be set
-            sock.close()
-            session.receive_eof()
-            return
-        self._adopt(Connection(turns, session, link, self._on_closed))
+        else:
+            gate.adopt(sock, address)
 
-    def _adopt(self, connection: Connection) -> None:
+    def _let_in(self, session: Session, link: Link) -> None:
+        connection = Connection(self._running(), session, link, self._on_closed)
         self._connections.add(connection)
         connection.start()
+
+    def _take_over(self, session: Session, link: Link) -> None:
+        """Let in one that was greeted in the lobby."""
+        connection = Connection(self._running(), session, link, self._on_closed)
+        self._connections.add(connection)
+        connection.take_over()
 
     def _is_refused(self) -> bool:
         if self._refusals:
@@ -438,13 +461,23 @@ class Server:
     # Closing
 
     def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
+        self._ports.close()
+
+    def _drop_arrivals(self, reason: str) -> None:
+        """Close those who have not come in yet."""
+        if self._lobby is not None:
+            self._lobby.abort(reason)
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""
         self._close_listeners()
+        if self._lobby is not None:
+            if self._loop is None or self._loop.is_closed():
+                for arrival in self._lobby.arrivals:
+                    arrival.link.close()
+            else:
+                self._lobby.abort(SERVER_SHUTDOWN)
+            self._lobby = None
         for connection in list(self._connections):
             if self._loop is None or self._loop.is_closed():
                 connection.link.close()
@@ -468,7 +501,6 @@ class Server:
         log.info("  Version:  %s", NATS_VERSION)
         log.info("  Name:     %s", hub.server_name)
         log.info("  ID:       %s", hub.server_id)
-        if self._listeners:
-            host = f"[{self.host}]" if ":" in self.host else self.host
-            log.info("Listening for client connections on %s:%d", host, self.port)
+        if self._ports.is_open:
+            self._ports.announce()
         log.info("Server is ready")

@@ -36,7 +36,18 @@ else:
     from midge.server.sublist import Subscription
     from midge.wire.publication import Publication
 
-__all__ = ["CHAIN", "MAX_PENDING", "THRESHOLD", "Relay", "Response", "Responses", "ServiceExport", "ServiceImport", "Services", "lose_interest"]
+__all__ = [
+    "CHAIN",
+    "MAX_PENDING",
+    "THRESHOLD",
+    "Relay",
+    "Response",
+    "Responses",
+    "ServiceExport",
+    "ServiceImport",
+    "Services",
+    "lose_interest",
+]
 
 CHAIN = 32
 MAX_PENDING = 65536
@@ -345,7 +356,18 @@ class ServiceImport(Relay):
         """A request without a reply subject cannot be measured."""
         latency = self.export.options.latency
         assert latency is not None
-        about = metric(BAD_REQUEST, producer, None, self.share, why, services.hub.now, services.hub.now, services.hub.server_name, services.epoch, services.ids())
+        about = metric(
+            BAD_REQUEST,
+            producer,
+            None,
+            self.share,
+            why,
+            services.hub.now,
+            services.hub.now,
+            services.hub.server_name,
+            services.epoch,
+            services.ids(),
+        )
         services.hub.emit(self.exporter, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 

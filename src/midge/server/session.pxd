@@ -2,6 +2,7 @@ cimport cython
 from midge.server.account cimport Account
 from midge.server.peer cimport Peer
 from midge.server.sublist cimport Subscription
+from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 
 
@@ -17,7 +18,7 @@ cdef class Session(Peer):
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
     cdef readonly dict subs
-    cdef readonly bint aborted
+    cdef readonly bint aborted, asked
     cdef public bint active
     cdef readonly double started
     cdef public double last_active
@@ -28,8 +29,10 @@ cdef class Session(Peer):
     cdef object _introduced, _complaints
     cdef double _jitter
     cdef bint _pong_sent, _measured
-    cdef double _auth_deadline, _expiry, _ping_deadline, _last_ping
+    cdef double _auth_deadline, _expiry, _ping_deadline, _ping_interval, _last_ping
 
+    cpdef use(self, Outbox outbox)
+    cpdef arrived(self, origin, double now)
     cpdef hear_first(self, int byte)
     cpdef hold(self, bytearray data)
     cpdef handle(self, int op, double now)
@@ -37,6 +40,7 @@ cdef class Session(Peer):
     cpdef send_ok(self)
     cpdef put_line(self, bytes line)
     cdef _mark_urgent(self)
+    cdef str _came_from(self)
     cdef _connect(self, bytes line, double now)
     @cython.locals(first=bint)
     cdef _judge(self, identity)

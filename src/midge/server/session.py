@@ -25,7 +25,7 @@ from midge.errors import RemoteProtocolError
 from midge.server import trace
 from midge.server.complaints import Complaints
 from midge.server.connect import DEFAULT, check_info, parse_connect, with_cookies
-from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Origin, Pending
+from midge.server.identity import ANYBODY, WEBSOCKET, Awaited, Computed, Identity, Origin, Pending
 from midge.server.labels import describe, who_tried
 from midge.server.peer import CLIENT
 from midge.server.permissions import DENIED, FILTERED
@@ -61,6 +61,7 @@ if cython.compiled:
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
+    from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.parser import Parser
     from cython.cimports.midge.wire.publication import Publication
 else:
@@ -70,6 +71,7 @@ else:
     from midge.server.sublist import Subscription
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
+    from midge.wire.outbox import Outbox
     from midge.wire.parser import Parser
     from midge.wire.publication import Publication
 
@@ -102,6 +104,7 @@ class Session(Peer):
         origin: how it came.
 
     Attributes:
+        asked: it must say who it is before it says anything else.
         identity: as whom it was let in.
         nonce: what it was given to sign; empty where it was not.
         pending: what it depends on whether it is let in; None where that is known.
@@ -118,8 +121,9 @@ class Session(Peer):
 
     __slots__ = (
         "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
-        "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "may_begin",
-        "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs", "verbose",
+        "_ping_interval", "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active",
+        "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs",
+        "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
@@ -154,18 +158,31 @@ class Session(Peer):
         self._jitter = jitter
         self._pong_sent = False
         self._measured = False
-        self._auth_deadline: float = now + door.timeout if door.required else inf
         self._expiry = inf
-        self._ping_deadline: float = now + options.ping_interval
+        self._ping_interval: float = (origin.kind == WEBSOCKET and options.websocket.ping_interval) or options.ping_interval
+        self._auth_deadline: float = now + door.timeout if door.required else inf
+        self._ping_deadline: float = now + self._ping_interval
         self._last_ping = -inf
         self._complaints: Complaints | None = None
         self.log(logging.DEBUG, "Client connection created")
+
+    def use(self, outbox: Outbox) -> None:
+        """Send by an outbox that was there before it. Nothing waits to be sent yet."""
+        self.outbox = outbox
 
     def start(self) -> None:
         """Greet the client with INFO. Next: flush."""
         self.put_line(b"INFO " + self.hub.info(self, connect_info=False) + b" ")
         if not self.hub.has_room():
             self._refuse("maximum connections exceeded", MAX_CONNECTIONS)
+
+    def arrived(self, origin: Origin, now: float) -> None:
+        """It has come in, by TLS for instance, and is heard from now on: what it has time for begins now. Next: see ``next_deadline``."""
+        self.origin = origin
+        self.last_active = now
+        door = self.hub.authenticator.door(origin)
+        self._auth_deadline = now + door.timeout if door.required else inf
+        self._ping_deadline = now + self._ping_interval
 
     def receive_data(self, data: bytes, now: float) -> bool:
         """Take bytes from the client. Answers what ``Hub.receive`` answers."""
@@ -333,10 +350,17 @@ class Session(Peer):
     def log(self, level: int, text: str, *values: object) -> None:
         """Log with the connection's prefix, as nats-server writes it."""
         if log.isEnabledFor(level):
-            log.log(level, f"%s - {text}", f"{self.address} - cid:{self.cid}{self._label()}", *values)
+            log.log(level, f"%s - {text}", f"{self._came_from()}{self._label()}", *values)
 
     def _label(self) -> str:
         return describe(self._introduced, self.identity.name, self.account.name)
+
+    def _came_from(self) -> str:
+        """Return how a log line about it begins: WebSockets are numbered ``wid``, and may have come by a proxy that says for whom."""
+        if self.origin.kind != WEBSOCKET:
+            return f"{self.address} - cid:{self.cid}"
+        forwarded = self.origin.forwarded_for
+        return f"{forwarded}/{self.address} - wid:{self.cid}" if forwarded else f"{self.address} - wid:{self.cid}"
 
     def complain(self, text: str, *values: object) -> None:
         """Log what the client was refused, which it may try as often as it likes: so many lines a second at most."""
@@ -390,8 +414,7 @@ class Session(Peer):
         if not self._measured:  # nats-server takes the time from accept to here for the first round trip
             self._measured = True
             self.rtt = now - self.started
-        interval = self.hub.options.ping_interval
-        self._ping_deadline = now + min(FIRST_PING, interval) * (1 + self._jitter / 5)
+        self._ping_deadline = now + min(FIRST_PING, self._ping_interval) * (1 + self._jitter / 5)
         self._expiry = inf
         verdict = self.hub.identify(self)
         if isinstance(verdict, (Computed, Awaited)):
@@ -550,7 +573,7 @@ class Session(Peer):
             self._last_ping = now
             self.put_line(b"PING")
         self.active = False
-        self._ping_deadline = now + options.ping_interval
+        self._ping_deadline = now + self._ping_interval
 
 
 def _arguments(line: bytes) -> list[bytes]:

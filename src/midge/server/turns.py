@@ -47,7 +47,7 @@ class Turns:
 
     def set_clock(self) -> None:
         """Let the hub know what the wall clock says."""
-        self.hub.epoch = wall_clock() - self.time()
+        self.hub.epoch = self.hub.services.epoch = wall_clock() - self.time()
 
     def step(self) -> bool:
         """Send some of what there is to send. True where more of it should be sent now."""
