@@ -19,7 +19,7 @@ class Node:
         value: what it is; a map is a dict of nodes in the order of the file, an array a list of them.
         line, column: where the key stands, or the value itself in an array. Columns count bytes, as nats-server does it: from 0
             on the first line, and from 1 on all others.
-        file: the path as it was given, empty for text that is from no file.
+        file: the path as it was given, empty for text that is from no file. Without a line: where it is in a dict of Python's.
         used: a variable refers to it, so that it need not be a known option.
         weight, depth: of all that is in it, with everything that variables refer to counted anew.
     """
@@ -44,7 +44,7 @@ class Node:
     @property
     def place(self) -> str:
         """File, line and column, as they stand before an error."""
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def __repr__(self) -> str:
         return f"<Node {self.place} {self.value!r}>"
