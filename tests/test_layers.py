@@ -34,8 +34,8 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.access server.account server.account_options server.auth server.complaints server.config server.connect server.hub "
-    "server.identity server.listener_options server.options server.peer server.quote "
-    "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
+    "server.config.* server.identity server.listener_options server.options server.peer server.quote "
+    "server.reasons server.reload server.results server.session server.sublist server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [

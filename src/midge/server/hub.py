@@ -103,11 +103,9 @@ class Hub:
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
-        self.options = options
         names = dict.fromkeys((GLOBAL_ACCOUNT, options.system_account, *(each.name for each in options.accounts)))
         self.accounts = {name: Account(name, options.max_subscriptions) for name in names}
         self.account = self.accounts[GLOBAL_ACCOUNT]
-        self.authenticator = Authenticator(options)
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -136,11 +134,19 @@ class Hub:
             "host": options.host,
             "port": options.port,
             "headers": True,
-            "max_payload": options.max_payload,
         }
+        self.set_options(options)
+        self.set_address(options.host, options.port)
+
+    def set_options(self, options: ServerOptions) -> None:
+        """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
+        self.options = options
+        self.authenticator = Authenticator(options)
+        self._info["max_payload"] = options.max_payload
+        self._info.pop("auth_required", None)
         if options.auth_required:
             self._info["auth_required"] = True
-        self.set_address(options.host, options.port)
+        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""

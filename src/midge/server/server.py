@@ -29,7 +29,9 @@ from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.link.socket import SocketLink
-from midge.server import inspection
+from midge.server import inspection, reload
+from midge.server.config.load import Config
+from midge.server.config.options import options_of
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
@@ -57,6 +59,7 @@ class Server:
 
     Args:
         options: a ServerOptions, for those who have one; otherwise the keywords make it.
+        config: the path of a configuration file in nats-server's language, or a dict in its vocabulary. Keywords override it.
         host: the address to listen on, 127.0.0.1 by default; a name stands for all its addresses.
         port: the port, 4222 by default; 0 or -1 takes a free one, see ``port`` and ``url`` afterwards.
         listen: False opens no port: only clients of the same process can connect.
@@ -71,6 +74,7 @@ class Server:
         self,
         options: ServerOptions | None = None,
         *,
+        config: Config | None = None,
         listen: bool = True,
         **keywords: Unpack[ServerKeywords],
     ) -> None:
@@ -79,9 +83,11 @@ class Server:
         given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
         if options is not None and not isinstance(options, ServerOptions):
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
-        if options is not None and given:
-            raise TypeError("give a ServerOptions or keywords, not both")
-        self.options = ServerOptions(**given) if options is None else options
+        if options is not None and (given or config is not None):
+            raise TypeError("give a ServerOptions, or keywords and a config, not both")
+        self._read_options = partial(options_of, config, given)
+        self._config = config
+        self.options = self._read_options() if options is None else options
         self.host = self.options.host
         self.port = max(self.options.port, 0)
         self._listen = listen
@@ -143,7 +149,10 @@ class Server:
         """Let clients in through these sockets."""
         hub = Hub(self.options, server_id(), seed())
         reactor = Reactor(loop)
-        link = partial(SocketLink, reactor, self.options.write_deadline)
+
+        def link(sock: socket.socket, outbox: Outbox) -> SocketLink:
+            return SocketLink(reactor, self.options.write_deadline, sock, outbox)  # as it is by then
+
         try:
             self._listeners = [Listener(reactor, sock, link, self._adopt_socket) for sock in sockets]
         except (NotImplementedError, OSError) as error:
@@ -317,6 +326,26 @@ class Server:
             turns.delay = seconds
 
         self._ask(delay)
+
+    def reload(self, options: ServerOptions | None = None) -> None:
+        """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
+
+        Raises:
+            ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
+            ServerStartError: the server is not running.
+        """
+        if options is None:
+            if self._config is None:
+                raise ValueError("can only reload config when a file is provided using -c or --config")
+            options = self._read_options()
+        wanted = options
+
+        def apply(turns: Turns) -> None:
+            reload.apply(turns.hub, wanted)
+            self.options = wanted
+            turns.reactor.schedule()
+
+        self._ask(apply)
 
     def reset(self) -> None:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""

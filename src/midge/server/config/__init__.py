@@ -4,9 +4,3 @@ The text is cut into items (``scanner``, ``scalars``, ``lexer``), which become a
 ``tree``); of that the fields of ServerOptions are made (``top``, and one module for each kind of block). Messages are nats-server's,
 word for word, as far as nats-server's do not depend on the order in which it happens to look at keys.
 """
-
-from midge.server.config.errors import ConfigError
-from midge.server.config.load import Config, Configuration, load, load_text
-from midge.server.config.settings import Settings
-
-__all__ = ["Config", "ConfigError", "Configuration", "Settings", "load", "load_text"]

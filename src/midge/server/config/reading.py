@@ -86,30 +86,35 @@ class Report:
 
 
 def text(node: Node) -> str:
+    """Return a string."""
     if not isinstance(node.value, str):
         raise _wrong(node, "string")
     return node.value
 
 
 def whole(node: Node) -> int:
+    """Return a whole number."""
     if not isinstance(node.value, int) or isinstance(node.value, bool):
         raise _wrong(node, "int64")
     return node.value
 
 
 def flag(node: Node) -> bool:
+    """Return true or false."""
     if not isinstance(node.value, bool):
         raise _wrong(node, "bool")
     return node.value
 
 
 def mapping(node: Node) -> dict[str, Node]:
+    """Return a map."""
     if not isinstance(node.value, dict):
         raise _wrong(node, "map[string]interface {}")
     return node.value
 
 
 def array(node: Node) -> list[Node]:
+    """Return an array."""
     if not isinstance(node.value, list):
         raise _wrong(node, "[]interface {}")
     return node.value
@@ -194,6 +199,7 @@ def not_supported(node: Node, name: str, why: str = "") -> Fault:
 
 
 def in_quotes(value: str) -> str:
+    """Return a text as Go's %q shows it."""
     return quote(value.encode("utf-8", "surrogateescape"))
 
 

@@ -28,6 +28,7 @@ _UNITS = re.compile(r"[bBiI]+")
 
 
 def include_start(lexer: Scanner) -> State:
+    """What follows the word "include"."""
     if lexer.read() in "\t ":
         return lexer.skip(include_start)
     lexer.back()
@@ -89,6 +90,7 @@ def _closed(lexer: Scanner, kind: str) -> State:
 
 
 def raw(lexer: Scanner) -> State | None:
+    """A string in single quotes, without."""
     lexer.jump(_OF_RAW)
     character = lexer.read()
     if character == "'":
@@ -100,6 +102,7 @@ def raw(lexer: Scanner) -> State | None:
 
 
 def quoted(lexer: Scanner) -> State | None:
+    """A string in double quotes, with escapes."""
     lexer.jump(_OF_QUOTED)
     character = lexer.read()
     if character == "\\":
@@ -113,6 +116,7 @@ def quoted(lexer: Scanner) -> State | None:
 
 
 def bare(lexer: Scanner) -> State:
+    """A string without quotes, and what turns out to be a variable or true or false."""
     lexer.jump(_OF_STRING)
     character = lexer.read()
     if character == "\\":
@@ -167,6 +171,7 @@ def _byte(lexer: Scanner) -> str:
 
 
 def block(lexer: Scanner) -> State:
+    """A string in parentheses, the last of which stands alone on its line."""
     lexer.jump(_OF_BLOCK)
     character = lexer.read()
     if character == END:
@@ -192,6 +197,7 @@ def _block_end(lexer: Scanner) -> State:
 
 
 def number(lexer: Scanner) -> State:
+    """A digit has been read: of a number, a date, an address or a string."""
     lexer.jump(_DIGITS)
     character = lexer.read()
     if character == "-":
@@ -234,6 +240,7 @@ def date(lexer: Scanner) -> State:
 
 
 def negative_start(lexer: Scanner) -> State:
+    """A minus sign has been read."""
     character = lexer.read()
     if character == ".":
         raise lexer.error("Floats must start with a digit, not '.'.")

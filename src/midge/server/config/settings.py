@@ -6,7 +6,20 @@ from dataclasses import dataclass
 
 from midge.server.options import ServerOptions
 
-__all__ = ["Settings"]
+__all__ = ["NAMES", "Settings"]
+
+# What each is called in a configuration.
+NAMES = {
+    "debug": "debug",
+    "trace": "trace",
+    "stamp": "logtime",
+    "utc": "logtime_utc",
+    "log_file": "log_file",
+    "log_size_limit": "logfile_size_limit",
+    "log_max_files": "logfile_max_num",
+    "pid_file": "pid_file",
+    "ports_dir": "ports_file_dir",
+}
 
 
 @dataclass(frozen=True, slots=True)
