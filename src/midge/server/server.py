@@ -334,18 +334,16 @@ class Server:
             ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
             ServerStartError: the server is not running.
         """
-        if options is None:
-            if self._config is None:
-                raise ValueError("can only reload config when a file is provided using -c or --config")
-            options = self._read_options()
-        wanted = options
+        if options is None and self._config is None:
+            raise ValueError("can only reload config when a file is provided using -c or --config")
+        wanted = options or self._read_options()
 
         def apply(turns: Turns) -> None:
             reload.apply(turns.hub, wanted)
-            self.options = wanted
             turns.reactor.schedule()
 
         self._ask(apply)
+        self.options = wanted
 
     def reset(self) -> None:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
@@ -494,6 +492,8 @@ class Server:
         log.info("  Version:  %s", NATS_VERSION)
         log.info("  Name:     %s", hub.server_name)
         log.info("  ID:       %s", hub.server_id)
+        if self.options.config_file:
+            log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
         if self._listeners:
             host = f"[{self.host}]" if ":" in self.host else self.host
             log.info("Listening for client connections on %s:%d", host, self.port)

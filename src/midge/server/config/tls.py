@@ -60,6 +60,7 @@ class _Block:
             if handler is None:
                 raise Fault(node, f"error parsing tls config, unknown field {in_quotes(key)}")
             handler(node)
+        which = ""
         insecure = [each for each in self.given.get("ciphers", ()) if each in INSECURE_CIPHERS]
         if insecure and not self.may_be_insecure:
             names = ", ".join(insecure)
@@ -68,8 +69,9 @@ class _Block:
             if self.given.get("cert_file"):
                 raise Fault(self.node, "error parsing tls config, cannot combine 'cert_file' option with 'certs' option")
             self.given["cert_file"], self.given["key_file"] = self.given.pop("certs")
+            which = " 1/1"
         found = ServerTLS(**self.given)
-        check_files(self.node, found)
+        check_files(self.node, found, which)
         return found
 
     def _handlers(self) -> dict[str, Handler]:
@@ -206,14 +208,14 @@ def _refuse(name: str, why: str, node: Node) -> None:
     raise not_supported(node, name, why)
 
 
-def check_files(node: Node | None, tls: ServerTLS) -> None:
-    """Raise a Fault unless certificate, key and CA are there, and PEM."""
+def check_files(node: Node | None, tls: ServerTLS, which: str = "") -> None:
+    """Raise a Fault unless certificate, key and CA are there, and PEM. Where there is a list, nats-server says which pair it is."""
     if tls.cert_file and not tls.key_file:
         raise Fault(node, "missing 'key_file' in TLS configuration")
     if tls.key_file and not tls.cert_file:
         raise Fault(node, "missing 'cert_file' in TLS configuration")
     if tls.cert_file:
-        problem = "error parsing X509 certificate/key pair: "
+        problem = f"error parsing X509 certificate/key pair{which}: "
         certificate, key = (_read(node, problem, path) for path in (tls.cert_file, tls.key_file))
         if b"-----BEGIN CERTIFICATE-----" not in certificate:
             raise Fault(node, f"{problem}tls: failed to find any PEM data in certificate input")
