@@ -64,9 +64,9 @@ def read_authorization(report: Report, node: Node) -> Authorization:
         raise not_supported(each, "auth_callout", "in Python, give Server an `authorizer`")
 
     handlers = {
-        **dict.fromkeys(USER_KEYS, lambda each: setattr(found, "user", text(each))),
+        **dict.fromkeys(USER_KEYS, lambda each: setattr(found, "user", _not_empty(each))),
         **dict.fromkeys(PASSWORD_KEYS, lambda each: setattr(found, "password", text(each))),
-        "token": lambda each: setattr(found, "token", text(each)),
+        "token": lambda each: setattr(found, "token", _not_empty(each)),
         "timeout": timeout,
         "users": users,
         **dict.fromkeys(("default_permission", "default_permissions", "permissions"), permissions),
@@ -76,6 +76,14 @@ def read_authorization(report: Report, node: Node) -> Authorization:
     report.read(mapping(node), handlers)
     if found.users is not None and found.permissions is not None:
         found.users = [with_default(each, found.permissions) for each in found.users]
+    return found
+
+
+def _not_empty(node: Node) -> str:
+    """Return a string that somebody has to present. nats-server takes an empty one for none: a variable that is not set opens the server."""
+    found = text(node)
+    if not found:
+        raise Fault(node, "empty, which would let everybody in: leave it out if that is meant")
     return found
 
 
