@@ -46,9 +46,9 @@ def load(config: Config) -> Configuration:
     return _configuration(parse_file(path), path)
 
 
-def load_text(text: str, file: str = "") -> Configuration:
+def load_text(text: str | bytes, file: str = "") -> Configuration:
     """Read a text, as if it were from this file."""
-    return _configuration(parse(text.encode(), file), file)
+    return _configuration(parse(text.encode() if isinstance(text, str) else text, file), file)
 
 
 def _configuration(tree: dict[str, Node], path: str) -> Configuration:

@@ -220,7 +220,7 @@ def suffix(lexer: Scanner) -> State:
     lexer.jump(_UNITS)
     character = lexer.read()
     lexer.back()
-    if character in _AFTER_NUMBER or is_digit(character):
+    if character in _AFTER_NUMBER:
         lexer.emit(Kind.INTEGER)
         return lexer.stack.pop()
     lexer.string_state = bare

@@ -80,7 +80,7 @@ def read_authorization(report: Report, node: Node) -> Authorization:
 
 
 def _not_empty(node: Node) -> str:
-    """Return a string that somebody has to present. nats-server takes an empty one for none: a variable that is not set opens the server."""
+    """Return what somebody has to present. nats-server takes an empty text for none, and a variable that is not set opens the server."""
     found = text(node)
     if not found:
         raise Fault(node, "empty, which would let everybody in: leave it out if that is meant")
