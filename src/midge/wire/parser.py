@@ -156,7 +156,7 @@ class Parser:
         self._connect_only = on
 
     def set_limits(self, max_control_line: int, max_payload: int) -> None:
-        """Set the limits for what has not been begun yet."""
+        """Set the limits anew, for what is not complete yet too."""
         self._max_control_line = max_control_line
         self._max_payload = max_payload
 
