@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -376,3 +377,12 @@ def test_options_and_a_configuration_exclude_each_other() -> None:
 def test_secrets_are_not_shown() -> None:
     found: Configuration = load({"authorization": {"user": "a", "password": "s3cr3t"}})
     assert "s3cr3t" not in repr(found) and "s3cr3t" not in repr(options_of({"authorization": {"token": "s3cr3t"}}, {}))
+
+
+def test_the_configurations_of_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
+    blocks = re.findall(r"^```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert blocks
+    for text in blocks:
+        found = load_text(text, "nats.conf")
+        assert found.options["token"] == r"s3cr3t \n" and found.options["server_tags"] == ("a", "b", "c") and not found.warnings
