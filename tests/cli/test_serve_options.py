@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import signal
@@ -14,9 +15,11 @@ from certificates import server_certificate
 from processes import Run, Spawn
 
 from midge.cli import flags
+from midge.cli.reload import Reload
 from midge.cli.serve_options import Settings, reload_settings, settings_of
 from midge.server.config.errors import ConfigError
 from midge.server.config.load import load
+from midge.server.server import Server
 
 NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
 
@@ -102,6 +105,24 @@ def test_flags_for_tls(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found is not None and (found.verify, found.timeout) == (False, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("log_file", "LogFile: old=, new=x"), ("pid_file", "PidFile: old=, new=x"), ("ports_file_dir", "PortsFileDir: old=, new=x"),
+     ("logfile_max_num", "LogMaxFiles: old=0, new=3")],
+)  # fmt: skip
+def test_a_process_keeps_its_files(
+    conf: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.setattr("midge.cli.serve_options._PLANNED", {})
+    conf.write_text("max_payload: 100\n")
+    found = settings("-c", "nats.conf", "-p", "-1", "-a", "127.0.0.1")
+    with Server(found.options) as server:
+        conf.write_text(f"max_payload: 10\n{name}: {'3' if 'max' in name else 'x'}\n")
+        Reload(found, server, logging.NullHandler())()
+        assert f"Failed to reload server configuration: config reload not supported for {message}" in caplog.text
+        assert server.options.max_payload == 100
+
+
 def test_what_t_says(conf: Path, midge: Run) -> None:
     conf.write_text("port: 4333\n")
     done = midge("serve", "-t", "-c", "nats.conf")
@@ -152,7 +173,8 @@ def test_a_hangup(conf: Path, spawn: Spawn, name: str) -> None:
         hang_up("bogus: 1\n", failed + r"nats\.conf:1:0: unknown field \"bogus\"$")
         hang_up("listen: 127.0.0.1:4\nmax_payload: 10\n", failed + r"config reload not supported for Port: "
                 rf"old={port if name == 'nats-server' else -1}, new=4$")  # fmt: skip
-        hang_up("listen: 127.0.0.1:-1\nmax_payload: 10\ndebug: true\n", r"\[INF\] Reloaded server configuration ")
+        hang_up("listen: 127.0.0.1:-1\nmax_payload: 10\ndebug: true\n", r"\[INF\] Reloaded: debug = true$")
+        child.wait_for(r"\[INF\] Reloaded server configuration ")
         client.sendall(b"PUB a 11\r\n")
         assert stream.readline() == b"-ERR 'Maximum Payload Violation'\r\n"
     child.wait_for(r"\[DBG\] .*Client connection closed: Maximum Message Payload Exceeded")

@@ -21,11 +21,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import midge
 from midge.cli import flags, logs
-from midge.cli.serve_options import TLS_USAGE, USAGE, Settings, reload_settings, settings_of
+from midge.cli.reload import Reload
+from midge.cli.serve_options import TLS_USAGE, USAGE, Settings, settings_of
 from midge.cli.signals import send_signal
 from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
@@ -99,7 +99,7 @@ async def _run(settings: Settings, handler: logging.Handler) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     server = Server(settings.options)
-    reload = partial(_reload, settings, server, handler)
+    reload = Reload(settings, server, handler)
     for number in _SIGNALS:
         loop.add_signal_handler(number, _on_signal, number, ended, handler, reload)
     log.info("%s on Python %d.%d, %s", banner(), *sys.version_info[:2], type(loop).__module__.partition(".")[0])
@@ -147,17 +147,6 @@ def _on_signal(number: signal.Signals, ended: asyncio.Event, handler: logging.Ha
             log.error("File log re-open failed: %s", _reason(error))
         else:
             log.info("File log re-opened")
-
-
-def _reload(settings: Settings, server: Server, handler: logging.Handler) -> None:
-    """Read command line and file again, and go on with that."""
-    try:
-        found = reload_settings(settings)
-        server.reload(found.options)
-    except (ValueError, ServerStartError) as error:
-        log.error("Failed to reload server configuration: %s", error)
-        return
-    logs.set_levels(handler, debug=found.debug, trace=found.trace, stamp=found.stamp, utc=found.utc)
 
 
 def _write_ports(path: str, server: Server) -> None:

@@ -294,6 +294,7 @@ def test_what_belongs_to_the_process() -> None:
         ({"lame_duck_duration": 60.0, "lame_duck_grace_period": 60.0},
          "lame duck grace period (1m0s) should be strictly lower than lame duck duration (1m0s)"),
         ({"max_payload": 100, "max_pending": 99}, "max_payload (100) cannot be higher than max_pending (99)"),
+        ({"system_account": "x"}, "error resolving system account: account missing"),
         ({"no_auth_user": "x"}, 'no_auth_user: "x" present, but users/nkeys are not defined'),
         ({"no_auth_user": "x", "users": (User(user="y"),)},
          'no_auth_user: "x" not present as user or nkey in authorization block or account configuration'),

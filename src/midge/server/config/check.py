@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from midge.server.access import User
+from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, User
 from midge.server.config.durations import show_duration
 from midge.server.config.errors import ConfigError
 from midge.server.config.reading import in_quotes
@@ -36,6 +36,8 @@ def check(options: Mapping[str, Any]) -> None:
         )
     if get("max_payload") > get("max_pending"):
         raise ConfigError([f"max_payload ({get('max_payload')}) cannot be higher than max_pending ({get('max_pending')})"])
+    if get("system_account") not in (SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, *(each.name for each in get("accounts"))):
+        raise ConfigError(["error resolving system account: account missing"])
     users: tuple[User, ...] = get("users")
     _check_no_auth_user(get("no_auth_user"), users)
     websocket = get("websocket")
