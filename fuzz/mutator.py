@@ -52,7 +52,7 @@ def cut(data: bytes, random: Random) -> list[bytes]:
     return [data[start:stop] for start, stop in zip([0, *places], [*places, len(data)])]
 
 
-def run(target: Callable[[bytes], None], arguments: Sequence[str]) -> None:
+def run(target: Callable[[bytes], None], arguments: Sequence[str], seeds: Sequence[bytes] = SEEDS) -> None:
     """Feed the target until the time or the number of runs is over, or it raises; then show what it was fed."""
     parser = argparse.ArgumentParser(description=target.__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -68,7 +68,7 @@ def run(target: Callable[[bytes], None], arguments: Sequence[str]) -> None:
         atheris.Fuzz()
     random, end, runs = Random(options.seed), time.monotonic() + options.seconds, 0
     while runs < options.runs and time.monotonic() < end:
-        data = mutate(b"".join(random.choices(SEEDS, k=random.randint(1, 12))), random)
+        data = mutate(b"".join(random.choices(seeds, k=random.randint(1, 12))), random)
         try:
             target(data)
         except BaseException:

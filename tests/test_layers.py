@@ -34,10 +34,10 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
-    "server.client_info server.complaints server.connect server.guard server.hub server.identity server.info server.labels "
-    "server.latency server.listener_options server.mapping server.options server.origins server.passwords server.peer server.permissions "
-    "server.quote server.reasons server.results server.service_imports server.session server.stream_imports server.sublist "
-    "server.tls_names server.tokens server.trace server.watch server.wiring"
+    "server.client_info server.complaints server.config server.config.* server.connect server.guard server.hub server.identity "
+    "server.info server.labels server.latency server.listener_options server.mapping server.options server.origins server.passwords "
+    "server.peer server.permissions server.quote server.reasons server.reload server.results server.service_imports server.session "
+    "server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch server.wiring"
 )
 SERVER_DRIVERS = (
     "server.connection server.dice server.inspection server.listener server.lobby server.ports server.tls server.tls_arrival "

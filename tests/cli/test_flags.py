@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midge.cli.flags import TABLE, FlagError, parse
-from midge.cli.serve import USAGE, Settings, settings_of
+from midge.cli.serve_options import USAGE, Settings, settings_of
 
 # Every name in nats-server's ConfigureOptions, v2.15.
 KNOWN = """h help port p n name server_name addr a net client_advertise D debug V VV trace DV DVV T logtime logtime_utc user pass auth
@@ -31,15 +31,15 @@ def test_an_unsupported_flag_is_refused_with_its_value(name: str) -> None:
         settings_of(parsed)
 
 
-@pytest.mark.parametrize("args", ["-js=false", "--tls=false"])
+@pytest.mark.parametrize("args", ["-js=false", "--syslog=false"])
 def test_an_unsupported_flag_is_refused_even_where_it_is_switched_off(args: str) -> None:
     with pytest.raises(ValueError, match="not supported yet"):
         settings(args)
 
 
 def test_several_unsupported_flags_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="^flags -m, -js are not supported yet by midge$"):
-        settings("-m", "8222", "-js", "-m=1")
+    with pytest.raises(ValueError, match="^flags -s, -js are not supported yet by midge$"):
+        settings("-s", "-p", "8222", "-js", "-s=1")
 
 
 def test_the_usage_shows_every_supported_flag_and_no_other() -> None:

@@ -123,7 +123,7 @@ def test_an_address_that_is_not_ours(midge: Run) -> None:
     [
         (["--wrong"], "flag provided but not defined: -wrong. Try 'midge serve --help'."),
         (["-p", "abc"], "invalid value \"abc\" for flag -p: parse error. Try 'midge serve --help'."),
-        (["-m", "8222"], "flag -m is not supported yet by midge"),
+        (["-s"], "flag -s is not supported yet by midge"),
         (["foo"], 'unrecognized command: "foo"'),
         (["-p", "70000"], "port 70000: expected 1 to 65535, or -1 for a free one"),
         (["-l", "missing/log"], "error opening file: open missing/log: no such file or directory"),
@@ -182,7 +182,10 @@ def test_signals_that_it_does_not_obey_yet_are_errors(spawn: Spawn) -> None:
     child = spawn(*LOCAL)
     port = port_of(child)
     for number, answer in (
-        (signal.SIGHUP, r"\[ERR\] Failed to reload server configuration: "),
+        (
+            signal.SIGHUP,
+            r"\[ERR\] Failed to reload server configuration: can only reload config when a file is provided using -c or --config",
+        ),
         (signal.SIGUSR2, r"\[ERR\] Lame duck mode is not supported yet by midge"),
         (signal.SIGUSR1, r"\[INF\] File log re-open ignored, not a file logger"),
     ):

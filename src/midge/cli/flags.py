@@ -71,11 +71,25 @@ def _table() -> dict[str, Flag]:
         (str, "user", "user"),
         (str, "password", "pass"),
         (str, "token", "auth"),
+        (str, "config", "c config"),
+        (bool, "check", "t"),
+        (str, "signal", "sl signal"),
+        (bool, "help_tls", "help_tls"),
+        (int, "http_port", "m http_port"),
+        (int, "https_port", "ms https_port"),
+        (str, "client_advertise", "client_advertise"),
+        (int, "log_size_limit", "log_size_limit"),
+        (int, "max_traced_msg_len", "max_traced_msg_len"),
+        (bool, "tls", "tls"),
+        (bool, "tls_verify", "tlsverify"),
+        (str, "tls_cert", "tlscert"),
+        (str, "tls_key", "tlskey"),
+        (str, "tls_ca", "tlscacert"),
     ]
     unsupported: list[tuple[type[bool] | type[int] | type[str], str]] = [
-        (bool, "t s syslog no_advertise help_tls tls tlsverify js jetstream"),
-        (int, "m http_port ms https_port log_size_limit profile connect_retries max_traced_msg_len"),
-        (str, "client_advertise c config sl signal r remote_syslog sd store_dir tlscert tlskey tlscacert"),
+        (bool, "s syslog no_advertise js jetstream"),
+        (int, "profile connect_retries"),
+        (str, "r remote_syslog sd store_dir"),
         (str, "routes cluster cluster_listen cluster_advertise cluster_name"),
     ]
     table = {name: Flag(kind, option) for kind, option, names in supported for name in names.split()}

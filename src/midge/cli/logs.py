@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from midge.server.trace import LEVEL as TRACE
 
-__all__ = ["Format", "LogFile", "start"]
+__all__ = ["Format", "LogFile", "set_levels", "start"]
 
 # level: label, colour
 _LABELS = {
@@ -86,12 +86,20 @@ def start(path: str = "", *, debug: bool = False, trace: bool = False, stamp: bo
         OSError: the file cannot be opened.
     """
     handler: logging.Handler = LogFile(path) if path else logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Format(stamp=stamp, utc=utc, colours=not path and _is_terminal(sys.stderr)))
-    if trace and not debug:
-        handler.addFilter(lambda record: record.levelno != logging.DEBUG)
+    set_levels(handler, debug=debug, trace=trace, stamp=stamp, utc=utc)
     logging.getLogger().addHandler(handler)
-    logging.getLogger("midge").setLevel(TRACE if trace else logging.DEBUG if debug else logging.INFO)
     return handler
+
+
+def set_levels(handler: logging.Handler, *, debug: bool, trace: bool, stamp: bool, utc: bool) -> None:
+    """Say what is logged from now on, and how."""
+    handler.setFormatter(Format(stamp=stamp, utc=utc, colours=not isinstance(handler, LogFile) and _is_terminal(sys.stderr)))
+    handler.filters = [_no_debug] if trace and not debug else []
+    logging.getLogger("midge").setLevel(TRACE if trace else logging.DEBUG if debug else logging.INFO)
+
+
+def _no_debug(record: logging.LogRecord) -> bool:
+    return record.levelno != logging.DEBUG
 
 
 def _is_terminal(stream: IO[str] | None) -> bool:

@@ -128,7 +128,6 @@ class Hub:
         self.account = self.accounts[GLOBAL_ACCOUNT]
         self.services = Services(self, Nuid().next, b"." + server_id[-_HASH:].encode() + b".T")
         wire(self.accounts, options, self.services)
-        self.authenticator = Authenticator(options)
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -157,10 +156,17 @@ class Hub:
             "host": options.host,
             "port": options.port,
             "headers": not options.no_header_support,
-            "max_payload": options.max_payload,
         }
         self._websocket_address = ("", 0)
+        self.set_options(options)
         self.set_address(options.host, options.port)
+
+    def set_options(self, options: ServerOptions) -> None:
+        """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
+        self.options = options
+        self.authenticator = Authenticator(options)
+        self._info["max_payload"] = options.max_payload
+        self._make_heads()
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""

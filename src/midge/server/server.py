@@ -28,7 +28,9 @@ from midge.link import Link
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
-from midge.server import inspection
+from midge.server import inspection, reload
+from midge.server.config.load import Config
+from midge.server.config.options import options_of
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
@@ -58,6 +60,7 @@ class Server:
 
     Args:
         options: a ServerOptions, for those who have one; otherwise the keywords make it.
+        config: the path of a configuration file in nats-server's language, or a dict in its vocabulary. Keywords override it.
         host: the address to listen on, 127.0.0.1 by default; a name stands for all its addresses.
         port: the port, 4222 by default; 0 or -1 takes a free one, see ``port`` and ``url`` afterwards.
         listen: False opens no port: only clients of the same process can connect.
@@ -72,6 +75,7 @@ class Server:
         self,
         options: ServerOptions | None = None,
         *,
+        config: Config | None = None,
         listen: bool = True,
         **keywords: Unpack[ServerKeywords],
     ) -> None:
@@ -80,9 +84,11 @@ class Server:
         given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
         if options is not None and not isinstance(options, ServerOptions):
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
-        if options is not None and given:
-            raise TypeError("give a ServerOptions or keywords, not both")
-        self.options = ServerOptions(**given) if options is None else options
+        if options is not None and (given or config is not None):
+            raise TypeError("give a ServerOptions, or keywords and a config, not both")
+        self._read_options = partial(options_of, config, given)
+        self._config = config
+        self.options = self._read_options() if options is None else options
         self._ports = Ports(self.options, listen)
         self._process = 0
         self._hub: Hub | None = None
@@ -343,6 +349,26 @@ class Server:
 
         self._ask(delay)
 
+    def reload(self, options: ServerOptions | None = None) -> None:
+        """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
+
+        Raises:
+            ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
+            ServerStartError: the server is not running, or a certificate cannot be read. All stays as it was.
+        """
+        if options is None and self._config is None:
+            raise ValueError("can only reload config when a file is provided using -c or --config")
+        wanted = options or self._read_options()
+        reload.changes(self.options, wanted)
+        self._ports.reload(wanted)
+
+        def apply(turns: Turns) -> None:
+            reload.apply(turns.hub, wanted)
+            turns.reactor.schedule()
+
+        self._ask(apply)
+        self.options = wanted
+
     def reset(self) -> None:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
 
@@ -501,6 +527,8 @@ class Server:
         log.info("  Version:  %s", NATS_VERSION)
         log.info("  Name:     %s", hub.server_name)
         log.info("  ID:       %s", hub.server_id)
+        if self.options.config_file:
+            log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
         if self._ports.is_open:
             self._ports.announce()
         log.info("Server is ready")

@@ -25,6 +25,7 @@ cdef class Parser:
     cpdef set_headers(self, bint on)
     cpdef set_max_payload(self, Py_ssize_t size)
     cpdef set_connect_only(self, bint on)
+    cpdef set_limits(self, Py_ssize_t max_control_line, Py_ssize_t max_payload)
     cpdef receive(self, bytearray chunk, Py_ssize_t stop)
     cpdef receive_data(self, bytes data)
     cpdef int next(self) except -1

@@ -159,6 +159,11 @@ class Parser:
         """Say that anything but CONNECT is an authorization violation, from its first byte on (nats-server's awaitingAuth)."""
         self._connect_only = on
 
+    def set_limits(self, max_control_line: int, max_payload: int) -> None:
+        """Set the limits anew, for what is not complete yet too."""
+        self._max_control_line = max_control_line
+        self._max_payload = max_payload
+
     def receive(self, chunk: bytearray, stop: int) -> None:
         """Take the bytes chunk[:stop]; leave them alone until ``next`` has answered NEED_DATA."""
         self._chunk = chunk

@@ -1,0 +1,113 @@
+"""A running server goes on with other options: what may change, and what that means for the sessions that there are.
+
+What nats-server cannot change without being started again, cannot be changed here; then nothing is changed. Its words, too.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from midge.server.config.durations import show_duration
+from midge.server.options import ServerOptions
+from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, MAX_CONNECTIONS
+from midge.wire.parser import ANSWER_AUTHORIZATION
+
+if TYPE_CHECKING:
+    from midge.server.hub import Hub
+    from midge.server.session import Session
+
+__all__ = ["FIXED", "apply", "changes"]
+
+log = logging.getLogger("midge.server")
+
+# What cannot be changed, and what nats-server calls it.
+FIXED = {
+    "host": "Host", "port": "Port", "name": "ServerName", "max_subscriptions": "MaxSubs", "max_pending": "MaxPending",
+    "system_account": "SystemAccount", "no_auth_user": "NoAuthUser", "allow_non_tls": "AllowNonTLS", "websocket": "Websocket",
+    "always_enable_nonce": "AlwaysEnableNonce", "no_header_support": "NoHeaderSupport", "max_sub_tokens": "MaxSubTokens",
+    "max_closed_clients": "MaxClosedClients", "lame_duck_duration": "LameDuckDuration",
+    "lame_duck_grace_period": "LameDuckGracePeriod", "http_host": "HTTPHost", "http_port": "HTTPPort", "https_port": "HTTPSPort",
+    "http_base_path": "HTTPBasePath", "config_file": "ConfigFile",
+}  # fmt: skip
+_SECONDS = ("lame_duck_duration", "lame_duck_grace_period", "ping_interval", "write_deadline")
+_SECRET = ("websocket",)  # there are passwords in it
+_NO_NEWS = ("config_digest",)
+_AUTHENTICATION = ("user", "password", "token", "users", "accounts", "default_permissions", "authorizer")
+# What the log says, with the value or without; for the others, the option's name.
+_LOGGED = {
+    "user": "authorization username", "password": "authorization password", "token": "authorization token",
+    "users": "authorization users", "accounts": "accounts", "server_tags": "tags", "server_metadata": "metadata", "tls": "tls",
+    "mappings": "mappings", "default_permissions": "default permissions", "authorizer": "authorizer",
+}  # fmt: skip
+_NAMES = {"auth_timeout": "authorization timeout"}
+
+
+def changes(old: ServerOptions, new: ServerOptions) -> tuple[str, ...]:
+    """Return the names of the options that differ.
+
+    Raises:
+        ValueError: one of them cannot be changed while a server runs.
+    """
+    found = []
+    for each in fields(ServerOptions):
+        before, after = getattr(old, each.name), getattr(new, each.name)
+        if before == after or (each.name == "port" and after in (0, -1)):  # any port will do: the one it has, too
+            continue
+        if each.name == "no_auth_user" and not after and all(before not in (user.user, user.nkey) for user in new.users):
+            found.append(each.name)  # the user has gone, too
+        elif each.name in FIXED:
+            values = "" if each.name in _SECRET else f": old={_shown(each.name, before)}, new={_shown(each.name, after)}"
+            raise ValueError(f"config reload not supported for {FIXED[each.name]}{values}")
+        else:
+            found.append(each.name)
+    return tuple(found)
+
+
+def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
+    """Let the hub go on with these options; return the names of those that are new. Next: flush.
+
+    Raises:
+        ValueError: as ``changes``. The hub goes on as before.
+    """
+    changed = changes(hub.options, options)
+    hub.set_options(options)
+    sessions = list(hub.sessions.values())
+    for name in changed:
+        if name not in _NO_NEWS:
+            log.info("Reloaded: %s", _LOGGED.get(name) or f"{_NAMES.get(name, name)} = {_shown(name, getattr(options, name))}")
+    if "max_payload" in changed or "max_control_line" in changed:
+        for session in sessions:
+            session.parser.set_limits(options.max_control_line, options.max_payload)
+    if any(name in _AUTHENTICATION for name in changed):
+        for session in sessions:
+            _reconsider(hub, session)
+    if "max_connections" in changed:
+        _close_surplus(sessions, options.max_connections)
+    log.info("Reloaded server configuration%s", f" ({options.config_digest})" if options.config_digest else "")
+    return changed
+
+
+def _reconsider(hub: Hub, session: Session) -> None:
+    """See whether a session would still be let in, and into the same account."""
+    identity = hub.identify(session)
+    if identity is None:
+        session.send_error(ANSWER_AUTHORIZATION)
+        session.close(AUTHENTICATION_FAILURE)
+    elif identity.account != session.identity.account:
+        session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one
+
+
+def _close_surplus(sessions: list[Session], limit: int) -> None:
+    """Close those that came last."""
+    surplus = [session for session in sessions if session.closing is None][limit:]
+    for session in surplus:
+        session.send_error("maximum connections exceeded")
+        session.close(MAX_CONNECTIONS)
+    if surplus:
+        log.info("Closed %d connections to fall within max_connections", len(surplus))
+
+
+def _shown(name: str, value: Any) -> str:
+    return show_duration(value) if name in _SECONDS else str(value)

@@ -1,0 +1,199 @@
+"""server.reload: what may change while a server runs, and what that means for the clients that are there."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hubs import Client, info, new_client, new_hub
+from raw import Raw
+
+from midge.errors import ServerStartError
+from midge.server.access import User
+from midge.server.listener_options import WebSocketListener
+from midge.server.options import ServerOptions
+from midge.server.reload import FIXED, apply, changes
+from midge.server.server import Server
+
+BASE = ServerOptions()
+
+
+def changed(**options: Any) -> ServerOptions:
+    """The base with other values, those among them that no server can be made with yet."""
+    found = replace(BASE)
+    for name, value in options.items():
+        object.__setattr__(found, name, value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"port": 4333}, "Port: old=4222, new=4333"),
+        ({"host": "::1"}, "Host: old=127.0.0.1, new=::1"),
+        ({"name": "x"}, "ServerName: old=, new=x"),
+        ({"max_pending": 8 << 20}, "MaxPending: old=67108864, new=8388608"),
+        ({"max_subscriptions": 3}, "MaxSubs: old=0, new=3"),
+        ({"lame_duck_duration": 60.0}, "LameDuckDuration: old=2m0s, new=1m0s"),
+        ({"http_port": 8222}, "HTTPPort: old=None, new=8222"),
+        ({"websocket": WebSocketListener(port=1, no_tls=True, password="s3cr3t")}, "Websocket"),
+        ({"no_auth_user": "x"}, "NoAuthUser: old=, new=x"),
+    ],
+)
+def test_what_cannot_be_changed(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        changes(BASE, changed(**given))
+    assert str(caught.value) == f"config reload not supported for {message}"
+
+
+@pytest.mark.parametrize("port", [0, -1])
+def test_any_port_is_the_port_that_it_has(port: int) -> None:
+    assert changes(BASE, replace(BASE, port=port)) == ()
+
+
+def test_a_user_that_has_gone_need_not_be_named_any_more() -> None:
+    before = changed(no_auth_user="x", users=(User(user="x"), User(user="y")))
+    assert changes(before, changed(users=(User(user="y"),))) == ("users", "no_auth_user")
+    with pytest.raises(ValueError, match="NoAuthUser: old=x, new=$"):
+        changes(before, changed(users=(User(user="x"),)))
+
+
+def test_all_that_is_fixed_is_an_option() -> None:
+    assert set(FIXED) <= {each.name for each in fields(ServerOptions)}
+
+
+def test_nothing_is_changed_where_one_thing_cannot_be() -> None:
+    hub = new_hub()
+    with pytest.raises(ValueError):
+        apply(hub, ServerOptions(max_payload=10, max_pending=1000))
+    assert hub.options == ServerOptions()
+    assert info(Client(hub).heard())["max_payload"] == 1 << 20
+
+
+def test_a_new_limit_holds_for_those_who_are_there(caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub()
+    old = new_client(hub)
+    with caplog.at_level(logging.INFO, "midge.server"):
+        assert apply(hub, ServerOptions(max_payload=10, ping_interval=7.0)) == ("max_payload", "ping_interval")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Reloaded: max_payload = 10",
+        "Reloaded: ping_interval = 7s",
+        "Reloaded server configuration",
+    ]
+    assert info(Client(hub).heard())["max_payload"] == 10
+    assert old.ask(b"PUB a 10\r\n0123456789\r\nPING\r\n") == b"PONG\r\n"
+    assert old.ask(b"PUB a 11\r\n") == b"-ERR 'Maximum Payload Violation'\r\n"
+
+
+def test_a_shorter_line() -> None:
+    hub = new_hub()
+    client = new_client(hub)
+    apply(hub, ServerOptions(max_control_line=20))
+    assert client.ask(b"SUB %b 1\r\n" % (b"a" * 40)) == b"-ERR 'maximum control line exceeded'\r\n"
+
+
+def test_a_message_that_has_begun_is_measured_by_the_new_limit() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB a 1\r\n")
+    assert client.ask(b"PUB a 12\r\n01234") == b""
+    apply(hub, ServerOptions(max_payload=10))
+    assert client.ask(b"5678901\r\n") == b"-ERR 'Maximum Payload Violation'\r\n"
+
+
+def test_who_would_not_be_let_in_any_more_has_to_go() -> None:
+    hub = new_hub(token="one")
+    knows = new_client(hub, auth_token="one")
+    silent = Client(hub)
+    silent.heard()
+    apply(hub, ServerOptions(token="two"))
+    hub.flush()
+    assert knows.heard() == silent.heard() == b"-ERR 'Authorization Violation'\r\n"
+    assert (knows.session.closing, silent.session.closing) == ("Authentication Failure", "Authentication Failure")
+    assert new_client(hub, auth_token="two").ask(b"PING\r\n") == b"PONG\r\n"
+
+
+def test_a_server_that_asks_for_credentials_from_now_on_says_so() -> None:
+    hub = new_hub()
+    anybody = new_client(hub)
+    apply(hub, ServerOptions(user="a", password="b"))
+    hub.flush()
+    assert anybody.heard() == b"-ERR 'Authorization Violation'\r\n"
+    assert info(Client(hub).heard())["auth_required"] is True
+    apply(hub, ServerOptions())
+    assert "auth_required" not in info(Client(hub).heard())
+
+
+def test_who_is_let_in_before_and_after_stays() -> None:
+    hub = new_hub(token="one")
+    client = new_client(hub, auth_token="one")
+    apply(hub, ServerOptions(token="one", max_connections=5))
+    assert client.ask(b"PING\r\n") == b"PONG\r\n"
+
+
+def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub()
+    clients = [new_client(hub) for _ in range(4)]
+    with caplog.at_level(logging.INFO, "midge.server"):
+        apply(hub, ServerOptions(max_connections=2))
+    hub.flush()
+    assert [client.heard() for client in clients] == [b"", b"", *[b"-ERR 'maximum connections exceeded'\r\n"] * 2]
+    assert "Closed 2 connections to fall within max_connections" in caplog.text
+    assert b"maximum connections exceeded" in Client(hub).heard()
+
+
+# A server that runs
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "nats.conf"
+    found.write_text("max_payload: 100\nping_interval: '5m'\n")
+    return found
+
+
+def test_a_server_reads_its_file_again(path: Path) -> None:
+    with Server(config=path, port=0) as server:
+        client = Raw(server)
+        with client.socket:
+            assert client.info["max_payload"] == 100
+            path.write_text("max_payload: 10\nping_interval: '5m'\nauthorization {token: x}\n")
+            server.reload()
+            assert (server.options.max_payload, server.options.token) == (10, "x")
+            assert client.line() == b"-ERR 'Authorization Violation'"
+        again = Raw(server, auth_token="x")
+        with again.socket:
+            assert (again.info["max_payload"], again.info["auth_required"]) == (10, True)
+
+
+def test_a_keyword_keeps_its_precedence(path: Path) -> None:
+    with Server(config=path, port=0, max_payload=50) as server:
+        path.write_text("max_payload: 10\nmax_connections: 3\n")
+        server.reload()
+        assert (server.options.max_payload, server.options.max_connections) == (50, 3)
+
+
+def test_a_file_that_is_wrong_changes_nothing(path: Path) -> None:
+    with Server(config=path, port=0) as server:
+        before = server.options
+        for text, message in (
+            ("bogus: 1\n", "unknown field"),
+            ("max_pending: 1MB\nmax_payload: 1kb", "MaxPending"),
+            ("max_payload: [", "EOF|'"),
+        ):
+            path.write_text(text)
+            with pytest.raises(ValueError, match=message):
+                server.reload()
+            assert server.options is before and server.hub.options is before
+
+
+async def test_a_server_in_an_event_loop_and_other_options(path: Path) -> None:
+    async with Server(port=0) as server:
+        with pytest.raises(ValueError, match="can only reload config when a file is provided"):
+            server.reload()
+        server.reload(ServerOptions(port=0, max_payload=10, write_deadline=3.0))
+        assert server.options.max_payload == 10 and server.hub.options.write_deadline == 3.0
+    with pytest.raises(ServerStartError):
+        server.reload(ServerOptions(port=0))
