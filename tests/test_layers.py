@@ -33,11 +33,12 @@ CLIENT_CORE = (
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.account server.account_options server.auth server.complaints server.config server.connect server.hub "
-    "server.identity server.listener_options server.options server.peer server.quote "
+    "server.access server.account server.account_options server.auth server.closed server.complaints server.config server.connect "
+    "server.gotext server.hub server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
+    "server.pieces server.identity server.listener_options server.options server.peer server.quote "
     "server.reasons server.results server.session server.sublist server.tokens server.trace server.watch"
 )
-SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
+SERVER_DRIVERS = "server.calls server.connection server.dice server.inspection server.lame_duck server.listener server.turns server.usage"
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
@@ -64,7 +65,8 @@ RULES = [
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
-    Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
+    Rule("server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
+    Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),

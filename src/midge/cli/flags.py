@@ -68,13 +68,17 @@ def _table() -> dict[str, Flag]:
         (str, "log_file", "l log"),
         (str, "pid_file", "P pid"),
         (str, "ports_dir", "ports_file_dir"),
+        (int, "http_port", "m http_port"),
+        (int, "https_port", "ms https_port"),
+        (int, "log_size_limit", "log_size_limit"),
+        (int, "max_traced_msg_len", "max_traced_msg_len"),
         (str, "user", "user"),
         (str, "password", "pass"),
         (str, "token", "auth"),
     ]
     unsupported: list[tuple[type[bool] | type[int] | type[str], str]] = [
         (bool, "t s syslog no_advertise help_tls tls tlsverify js jetstream"),
-        (int, "m http_port ms https_port log_size_limit profile connect_retries max_traced_msg_len"),
+        (int, "profile connect_retries"),
         (str, "client_advertise c config sl signal r remote_syslog sd store_dir tlscert tlskey tlscacert"),
         (str, "routes cluster cluster_listen cluster_advertise cluster_name"),
     ]

@@ -20,7 +20,7 @@ cdef class Hub:
     cdef readonly dict sessions
     cdef readonly list on_connected, on_subscribed, on_closed
     cdef readonly list urgent, dirty
-    cdef public long long slow_consumers, stale_connections
+    cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly long long total_sessions
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled

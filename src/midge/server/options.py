@@ -20,9 +20,7 @@ BCRYPT = ("$2a$", "$2b$", "$2x$", "$2y$")  # how nats-server tells a hashed pass
 _PLANNED = frozenset(
     (
         "users", "accounts", "system_account", "no_auth_user", "default_permissions", "authorizer", "mappings", "tls", "allow_non_tls",
-        "websocket", "client_advertise", "always_enable_nonce", "no_header_support", "max_sub_tokens", "max_traced_msg_len",
-        "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
-        "server_tags", "server_metadata",
+        "websocket", "client_advertise", "always_enable_nonce", "no_header_support", "max_sub_tokens",
     )
 )  # fmt: skip
 
@@ -61,7 +59,8 @@ class ServerOptions:
         max_traced_msg_len: bytes of a payload that the trace log shows; 0 means all.
         max_closed_clients: closed connections that are remembered for monitoring.
         lame_duck_duration, lame_duck_grace_period: seconds in which clients are sent away, and before that begins.
-        http_host, http_port, https_port: where monitoring listens; None for no such port, -1 for a free one.
+        http_host, http_port, https_port: where monitoring listens, one of the two; None for no such port, 0 or -1 for a free one.
+            Where no host is given, it is that of the clients.
         http_base_path: what the paths of monitoring begin with.
         server_tags, server_metadata: what monitoring says of the server.
         config_file, config_digest: where the options come from, for monitoring and the log; empty where from no file.
@@ -118,7 +117,7 @@ class ServerOptions:
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
-        for name in ("max_connections", "max_subscriptions"):
+        for name in ("max_connections", "max_subscriptions", "max_closed_clients", "lame_duck_grace_period", "max_traced_msg_len"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
         if self.max_control_line > MAX_CONTROL_LINE_LIMIT:
@@ -127,6 +126,20 @@ class ServerOptions:
             raise ValueError(f"max_payload {self.max_payload}: expected at most {MAX_PAYLOAD_LIMIT}")
         if self.max_payload > self.max_pending:
             raise ValueError(f"max_payload {self.max_payload} exceeds max_pending {self.max_pending}")
+
+        if not self.lame_duck_grace_period < self.lame_duck_duration < inf:
+            raise ValueError("lame_duck_grace_period must be less than lame_duck_duration, and both finite")
+        self._check_monitoring()
+
+    def _check_monitoring(self) -> None:
+        for name in ("http_port", "https_port"):
+            port = getattr(self, name)
+            if port is not None and not -1 <= port <= 65535:
+                raise ValueError(f"{name} {port}: expected 1 to 65535, or 0 or -1 for a free one")
+        if self.http_port is not None and self.https_port is not None:
+            raise ValueError(f"can't specify both HTTP ({self.http_port}) and HTTPs ({self.https_port}) ports")
+        if self.https_port is not None and self.tls is None:
+            raise ValueError("https_port needs tls")
 
     def _check_types(self) -> None:
         """A wrong type would show much later, somewhere inside."""

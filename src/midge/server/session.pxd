@@ -13,7 +13,8 @@ cdef class Session(Peer):
     cdef readonly object connect, origin, identity
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
-    cdef readonly dict subs
+    cdef readonly dict subs, last_subs
+    cdef public long long stalls
     cdef readonly bint aborted
     cdef public bint active
     cdef readonly double started
