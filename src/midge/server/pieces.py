@@ -15,7 +15,7 @@ from midge.server.gotext import escaped
 
 __all__ = ["BATCH", "PAUSE", "Pause", "Rows", "pieces"]
 
-BATCH = 64
+BATCH = 16
 
 
 class Pause:
