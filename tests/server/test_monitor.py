@@ -1,19 +1,26 @@
 """The monitoring port of a running server, asked over real sockets, also by peers that mean no good."""
 
+import asyncio
 import json
 import re
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from certificates import client_context, server_context
 from hubs import new_client, new_hub
+from hypothesis import given
+from hypothesis import strategies as st
 from monitoring import Http, get
 from raw import Raw, until
 
 from midge.errors import ServerStartError
 from midge.server import monitor
+from midge.server.listener import open_sockets
+from midge.server.monitor import Monitor
 from midge.server.monitor_connz import connz
 from midge.server.monitor_queries import ConnzQuery
 from midge.server.monitor_state import MonitoredServer
@@ -358,3 +365,30 @@ def test_ipv6() -> None:
 def test_options_that_make_no_sense(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
         ServerOptions(**options)
+
+
+WORDS = st.sampled_from([b"GET", b" ", b"/", b"HTTP/1.1", b"\r\n", b":", b"Host", b"a", b"?", b"%", b"=", b"\xff"])
+
+
+@given(st.binary(max_size=200) | st.lists(WORDS, max_size=30).map(b"".join))
+def test_whatever_comes_is_a_request_or_none(data: bytes) -> None:
+    try:
+        request = monitor._parse(data + b"\r\n\r\n")
+    except monitor.BadRequest:
+        return
+    assert request.method.isalpha() and len(request.parameters) <= monitor.MAX_PARAMETERS
+
+
+async def test_https() -> None:
+    port = Monitor("127.0.0.1", "", await open_sockets("127.0.0.1", 0), server_context())
+    await port.start(new_hub(), ("127.0.0.1", 4222), lambda: True)
+
+    def ask() -> bytes:
+        with urllib.request.urlopen(f"{port.url}/healthz", context=client_context(), timeout=20) as reply:
+            body: bytes = reply.read()
+        return body
+
+    try:
+        assert port.url.startswith("https://127.0.0.1:") and await asyncio.to_thread(ask) == b'{"status":"ok"}'
+    finally:
+        port.close()
