@@ -24,7 +24,7 @@ import midge
 
 DIFFERS = {
     "server_id", "server_name", "version", "go", "port", "http_port", "start", "now", "config_load_time", "uptime", "mem", "cpu",
-    "gomaxprocs", "last_activity", "rtt", "idle", "stop", "update_time", "cid",
+    "gomaxprocs", "last_activity", "rtt", "idle", "stop", "update_time", "cid", "pending_bytes",
 }  # fmt: skip
 # nats-server's own subscriptions in its accounts, and what goes with them: they come with the services of the system account.
 OWN = {
