@@ -204,6 +204,13 @@ def test_a_wrong_parameter(url: str, path: str, text: str) -> None:
     assert (reply.status, reply.body.decode()) == (400, text)
 
 
+def test_whoever_asks_for_nonsense_does_not_fill_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(50):
+        assert get(url, "/healthz?stream=x").status == 400
+    lines = [record.getMessage() for record in caplog.records if "Healthcheck" in record.getMessage()]
+    assert 0 < len(lines) < 50 and 'Healthcheck failed: "\\"account\\" must not be empty when checking stream health"' in lines
+
+
 # HTTP
 
 

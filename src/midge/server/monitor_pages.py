@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from midge.server import monitor_views as views
+from midge.server.complaints import Complaints
 from midge.server.gotext import json_plain
 from midge.server.hub import NATS_VERSION
 from midge.server.monitor_connz import connz
@@ -87,6 +88,7 @@ class Pages:
         self._pages = {posixpath.join(self._base, path.lstrip("/")) if path != "/" else self._base: path for path in pages}
         self._pages[posixpath.join(self._base, "subscriptionsz")] = "/subsz"
         self._handlers = pages
+        self._complaints = Complaints()
 
     def answer(self, path: str, parameters: Parameters) -> Answer:
         """Return the answer to a request for a path."""
@@ -142,8 +144,11 @@ class Pages:
 
     def _healthz(self, parameters: Parameters) -> Answer:
         status, body = views.healthz(self._server, healthz_query(parameters))
-        if "error" in body:
-            log.warning("Healthcheck failed: %s", quote(body["error"].encode("utf-8", "replace")))
-        elif "errors" in body:
-            log.warning("Healthcheck failed: %d errors", len(body["errors"]))
+        if status != 200 and self._complaints.admit(self._now()):
+            if left_out := self._complaints.take_left_out():
+                log.warning("Healthcheck failed: %d more times", left_out)
+            if "error" in body:
+                log.warning("Healthcheck failed: %s", quote(body["error"].encode()))
+            else:
+                log.warning("Healthcheck failed: %d errors", len(body["errors"]))
         return Answer(status, [json_plain(body)])
