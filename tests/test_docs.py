@@ -168,7 +168,7 @@ def headings(page: Path) -> set[str]:
 def program(words: list[str]) -> list[str]:
     """The program that a line names, of this package; a server on a free port."""
     assert words[0] == "midge", f"no way to run {words[0]}"
-    return [sys.executable, "-W", "error", "-m", *(word.replace("4222", "-1") for word in words)]
+    return [sys.executable, "-W", "error", "-m", *(re.sub("^[48]222$", "-1", word) for word in words)]
 
 
 def start(words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:

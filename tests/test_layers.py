@@ -34,14 +34,16 @@ CLIENT_CORE = (
 )
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
-    "server.client_info server.complaints server.config server.config.* server.connect server.guard server.hub server.identity "
-    "server.info server.labels server.latency server.listener_options server.mapping server.options server.origins server.passwords "
-    "server.peer server.permissions server.quote server.reasons server.reload server.results server.service_imports server.session "
-    "server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch server.wiring"
+    "server.client_info server.closed server.complaints server.config server.config.* server.connect server.gotext server.guard "
+    "server.hub server.identity server.info server.labels server.latency server.listener_options server.mapping server.monitor_connz "
+    "server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options server.origins "
+    "server.passwords server.peer server.permissions server.pieces server.quote server.reasons server.reload server.results "
+    "server.service_imports server.session server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch "
+    "server.wiring"
 )
 SERVER_DRIVERS = (
-    "server.connection server.dice server.inspection server.listener server.lobby server.ports server.tls server.tls_arrival "
-    "server.turns server.verdicts server.websocket"
+    "server.calls server.connection server.dice server.inspection server.lame_duck server.listener server.lobby server.ports server.tls "
+    "server.tls_arrival server.turns server.usage server.verdicts server.websocket"
 )
 RULES = [
     Rule("errors nuid _nocython _version"),
@@ -72,9 +74,9 @@ RULES = [
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
-    Rule("server.connect server.hub", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
+    Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
-    Rule("server.certificate", f"{SERVER_CORE} {BELOW}", "cryptography"),
+    Rule("server.certificate server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),

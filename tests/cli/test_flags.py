@@ -39,7 +39,7 @@ def test_an_unsupported_flag_is_refused_even_where_it_is_switched_off(args: str)
 
 def test_several_unsupported_flags_are_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match="^flags -s, -js are not supported yet by midge$"):
-        settings("-s", "-p", "8222", "-js", "-s=1")
+        settings("-s", "-js", "-s=true")
 
 
 def test_the_usage_shows_every_supported_flag_and_no_other() -> None:

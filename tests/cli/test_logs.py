@@ -131,3 +131,36 @@ def test_asyncio_logs_to_the_same_place(log: logging.Logger, tmp_path: Path) -> 
     logging.getLogger("asyncio").error("a task died")
     logging.getLogger("asyncio").debug("Using selector")
     assert (tmp_path / "log").read_text() == f"[{os.getpid()}] [ERR] a task died\n"
+
+
+def test_a_file_that_is_too_long_moves_away(log: logging.Logger, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    logs.start(str(path), stamp=False, limit=100, max_files=3)
+    for number in range(30):
+        log.info("%d %s", number, "x" * 40)
+    names = sorted(os.listdir(tmp_path))
+    assert names[0] == "log" and len(names) == 3
+    assert all(re.fullmatch(r"log\.\d{4}(\.\d\d){5}\.\d{9}", name) for name in names[1:])
+    assert "Rotated log, backup saved as " in path.read_text() and "Purged log file " in path.read_text()
+
+
+def test_a_file_that_cannot_move_away_goes_on(log: logging.Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(13, "Permission denied")
+
+    path = tmp_path / "log"
+    monkeypatch.setattr(os, "rename", refuse)
+    logs.start(str(path), stamp=False, limit=100)
+    for number in range(30):
+        log.info("%d %s", number, "x" * 40)
+    text = path.read_text()
+    assert text.count("Unable to rotate the log") == 5 and "next rotation at size 200" in text and "29 xxx" in text
+
+
+def test_what_has_another_name_is_not_deleted(log: logging.Logger, tmp_path: Path) -> None:
+    for name in ("log.old", "log.2026.01.01", "logs.2026.01.01.00.00.00.000000001"):
+        (tmp_path / name).write_text("")
+    logs.start(str(tmp_path / "log"), stamp=False, limit=10, max_files=1)
+    for _ in range(5):
+        log.info("a line that is long")
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.2026.01.01", "log.old", "logs.2026.01.01.00.00.00.000000001"]

@@ -124,6 +124,9 @@ def test_an_address_that_is_not_ours(midge: Run) -> None:
         (["--wrong"], "flag provided but not defined: -wrong. Try 'midge serve --help'."),
         (["-p", "abc"], "invalid value \"abc\" for flag -p: parse error. Try 'midge serve --help'."),
         (["-s"], "flag -s is not supported yet by midge"),
+        (["-js"], "flag -js is not supported yet by midge"),
+        (["-m", "70000"], "http_port 70000: expected 1 to 65535, or 0 or -1 for a free one"),
+        (["-m", "8222", "-ms", "8223"], "can't specify both HTTP (8222) and HTTPs (8223) ports"),
         (["foo"], 'unrecognized command: "foo"'),
         (["-p", "70000"], "port 70000: expected 1 to 65535, or -1 for a free one"),
         (["-l", "missing/log"], "error opening file: open missing/log: no such file or directory"),
@@ -178,7 +181,7 @@ def test_a_pid_file_that_cannot_be_written(midge: Run) -> None:
     assert b"[FTL] Could not write pidfile: open missing/pid: no such file or directory\n" in result.stderr
 
 
-def test_signals_that_it_does_not_obey_yet_are_errors(spawn: Spawn) -> None:
+def test_signals_that_do_not_end_it(spawn: Spawn) -> None:
     child = spawn(*LOCAL)
     port = port_of(child)
     for number, answer in (
@@ -186,7 +189,6 @@ def test_signals_that_it_does_not_obey_yet_are_errors(spawn: Spawn) -> None:
             signal.SIGHUP,
             r"\[ERR\] Failed to reload server configuration: can only reload config when a file is provided using -c or --config",
         ),
-        (signal.SIGUSR2, r"\[ERR\] Lame duck mode is not supported yet by midge"),
         (signal.SIGUSR1, r"\[INF\] File log re-open ignored, not a file logger"),
     ):
         child.process.send_signal(number)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from typing import IO, Any
 
+from midge.server.quote import quote
 from midge.server.trace import LEVEL as TRACE
 
 __all__ = ["Format", "LogFile", "set_levels", "start"]
@@ -30,6 +32,8 @@ _LABELS = {
 }
 _LEVELS = sorted(_LABELS, reverse=True)
 _PERMISSIONS = 0o640
+_BACKUP = "%Y.%m.%d.%H.%M.%S"
+_STAMP = re.compile(r"\.\d{4}(\.\d\d){5}\.\d{9}")
 
 
 class Format(logging.Formatter):
@@ -55,14 +59,21 @@ class Format(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """A log file that can be opened anew after it was moved away.
+    """A log file that can be opened anew after it was moved away, and that moves itself away when it is too long.
+
+    Args:
+        path: the file.
+        limit: bytes after which it is renamed, as nats-server names it, and a new one begun; 0 for none.
+        max_files: how many files may be there, this one among them; older ones are deleted. 0 for any number.
 
     Raises:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limit: int = 0, max_files: int = 0) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self._wanted_limit = self._limit = limit
+        self._max_files = max_files
 
     def reopen(self) -> None:
         """Go on in a new file of the same name; where it cannot be opened, OSError is raised and the old one goes on."""
@@ -74,18 +85,62 @@ class LogFile(logging.FileHandler):
         finally:
             self.release()
 
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if self._limit and self.stream is not None and os.fstat(self.stream.fileno()).st_size > self._limit:
+            self._rotate()
+
     def _open(self) -> Any:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _PERMISSIONS)
         return open(descriptor, "a", encoding=self.encoding, errors=self.errors)
 
+    def _rotate(self) -> None:
+        """Move the file away and begin a new one; where that fails, try again when this one is twice as long."""
+        now = time.time_ns()
+        backup = f"{self.baseFilename}.{time.strftime(_BACKUP, time.localtime(now // 10**9))}.{now % 10**9:09d}"
+        try:
+            os.rename(self.baseFilename, backup)
+            self.reopen()
+        except OSError as error:
+            self._limit *= 2
+            self._say(logging.ERROR, f"Unable to rotate the log ({error}), will attempt next rotation at size {self._limit}")
+            return
+        self._limit = self._wanted_limit
+        self._say(logging.INFO, f"Rotated log, backup saved as {_in_quotes(backup)}")
+        if self._max_files:
+            self._purge()
 
-def start(path: str = "", *, debug: bool = False, trace: bool = False, stamp: bool = True, utc: bool = False) -> logging.Handler:
+    def _purge(self) -> None:
+        """Delete the oldest files: so many are left, this one among them."""
+        directory, name = os.path.split(self.baseFilename)
+        try:
+            backups = sorted(each for each in os.listdir(directory) if each.startswith(name) and _STAMP.fullmatch(each, len(name)))
+            for backup in backups[: max(len(backups) - (self._max_files - 1), 0)]:
+                os.remove(os.path.join(directory, backup))
+                self._say(logging.INFO, f"Purged log file {_in_quotes(backup)}")
+        except OSError as error:
+            self._say(logging.ERROR, f"Unable to purge log files ({error}), will attempt next rotation")
+
+    def _say(self, level: int, text: str) -> None:
+        super().emit(logging.LogRecord("midge.server", level, __file__, 0, text, None, None))
+
+
+def start(
+    path: str = "",
+    *,
+    debug: bool = False,
+    trace: bool = False,
+    stamp: bool = True,
+    utc: bool = False,
+    limit: int = 0,
+    max_files: int = 0,
+) -> logging.Handler:
     """Send the process's log to stderr, or to a file; return the handler. asyncio's own warnings go the same way.
 
     Raises:
         OSError: the file cannot be opened.
     """
-    handler: logging.Handler = LogFile(path) if path else logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = LogFile(path, limit, max_files) if path else logging.StreamHandler(sys.stderr)
     set_levels(handler, debug=debug, trace=trace, stamp=stamp, utc=utc)
     logging.getLogger().addHandler(handler)
     return handler
@@ -100,6 +155,10 @@ def set_levels(handler: logging.Handler, *, debug: bool, trace: bool, stamp: boo
 
 def _no_debug(record: logging.LogRecord) -> bool:
     return record.levelno != logging.DEBUG
+
+
+def _in_quotes(text: str) -> str:
+    return quote(text.encode("utf-8", "surrogateescape"))
 
 
 def _is_terminal(stream: IO[str] | None) -> bool:

@@ -6,7 +6,6 @@ import logging
 
 from midge.cli import logs
 from midge.cli.serve_options import Settings, reload_settings
-from midge.errors import ServerStartError
 from midge.server.config.settings import NAMES
 from midge.server.reload import changes
 from midge.server.server import Server
@@ -27,7 +26,7 @@ _FREE = ("debug", "trace", "stamp", "utc")
 
 
 class Reload:
-    """Called to reload. What is wrong is logged, and then nothing has changed.
+    """Called to reload.
 
     Args:
         settings: what the process runs with.
@@ -41,13 +40,14 @@ class Reload:
         self._handler = handler
 
     def __call__(self) -> None:
-        try:
-            found = reload_settings(self._settings)
-            self._check(found)
-            self._server.reload(found.options)
-        except (ValueError, ServerStartError) as error:
-            log.error("Failed to reload server configuration: %s", error)
-            return
+        """Go on with what is new.
+
+        Raises:
+            ValueError, ServerStartError: something is wrong with it, and nothing has changed.
+        """
+        found = reload_settings(self._settings)
+        self._check(found)
+        self._server.reload(found.options)
         logs.set_levels(self._handler, debug=found.debug, trace=found.trace, stamp=found.stamp, utc=found.utc)
         self._settings = found
 

@@ -28,7 +28,6 @@ _SETTINGS = {
     "stamp": "logtime", "utc": "logtime_utc", "log_file": "log_file", "log_size_limit": "log_size_limit",
     "pid_file": "pid_file", "ports_dir": "ports_dir",
 }  # fmt: skip
-_PLANNED = {"log_size_limit": "--log_size_limit", "log_max_files": "logfile_max_num"}  # not built yet
 
 USAGE = """
 Usage: midge serve [options]
@@ -164,9 +163,6 @@ def settings_of(parsed: flags.Parsed) -> Settings:
         raise ConfigError(["must specify [-c, --config] option to check configuration file syntax"])
     _override(options, values)
     settings.update({name: values[flag] for name, flag in _SETTINGS.items() if flag in values})
-    for name, shown in _PLANNED.items():
-        if settings.get(name):
-            raise ValueError(f"{shown} is not supported yet by midge")
     check(options)
     return Settings(ServerOptions(**options), parsed=parsed, **settings)
 

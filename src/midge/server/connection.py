@@ -261,6 +261,8 @@ class Connection:
         if other._held_back is None:
             other._held_back = set()
         other._held_back.add(self)
+        self.session.stalls += 1
+        self._turns.hub.stalls += 1
         self.link.pause_reading()
         timer = self._turns.reactor.loop.call_later(self._patience, self._guard, self._run_out)
         self._stall = other, timer, self._turns.time()

@@ -24,7 +24,7 @@ cdef class Hub:
     cdef readonly dict sessions
     cdef readonly list on_connected, on_subscribed, on_closed
     cdef readonly list urgent, dirty
-    cdef public long long slow_consumers, stale_connections
+    cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly long long total_sessions
     cdef readonly Services services
     cdef public double now

@@ -69,9 +69,10 @@ else:
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
 
-__all__ = ["FLUSH_AT", "NATS_VERSION", "WORK", "Hub"]
+__all__ = ["FLUSH_AT", "NATS_VERSION", "PLATFORM", "WORK", "Hub"]
 
 NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
+PLATFORM = f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"  # where nats-server names its version of Go
 FLUSH_AT = 65536
 WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
 _WORK = WORK
@@ -115,8 +116,8 @@ class Hub:
     __slots__ = (
         "_connects", "_emitted", "_emitted_size", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_websocket_address",
         "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at", "total_sessions",
-        "urgent",
+        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at", "stalls",
+        "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -139,6 +140,7 @@ class Hub:
         self._emitted_size = 0
         self.slow_consumers = 0
         self.stale_connections = 0
+        self.stalls = 0
         self.total_sessions = 0
         self.piled = 0
         self.now = self.epoch = 0.0
@@ -152,7 +154,7 @@ class Hub:
             "server_name": options.name or server_id,
             "version": NATS_VERSION,
             "proto": 1,
-            "go": f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}",
+            "go": PLATFORM,
             "host": options.host,
             "port": options.port,
             "headers": not options.no_header_support,

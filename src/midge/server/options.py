@@ -19,15 +19,6 @@ __all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions", "split_addres
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 MAX_SUB_TOKENS_LIMIT = 255
-_PLANNED = frozenset(
-    (
-        "max_traced_msg_len",
-        "max_closed_clients", "lame_duck_duration", "lame_duck_grace_period", "http_host", "http_port", "https_port", "http_base_path",
-        "server_tags", "server_metadata",
-    )
-)  # fmt: skip
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """The options of one server.
@@ -64,7 +55,8 @@ class ServerOptions:
         max_traced_msg_len: bytes of a payload that the trace log shows; 0 means all.
         max_closed_clients: closed connections that are remembered for monitoring.
         lame_duck_duration, lame_duck_grace_period: seconds in which clients are sent away, and before that begins.
-        http_host, http_port, https_port: where monitoring listens; None for no such port, -1 for a free one.
+        http_host, http_port, https_port: where monitoring listens, one of the two; None for no such port, 0 or -1 for a free one.
+            Where no host is given, it is that of the clients.
         http_base_path: what the paths of monitoring begin with.
         server_tags, server_metadata: what monitoring says of the server.
         config_file, config_digest: where the options come from, for monitoring and the log; empty where from no file.
@@ -116,7 +108,6 @@ class ServerOptions:
         if self.auth_timeout is None:
             object.__setattr__(self, "auth_timeout", 2.0 if self.tls is None else self.tls.timeout + 1.0)
         self._check_types()
-        self._check_supported()
         self._check_credentials()
         self._check_accounts()
         if not -1 <= self.port <= 65535:
@@ -128,7 +119,9 @@ class ServerOptions:
         for name in ("auth_timeout", "max_control_line", "max_payload", "max_pending", "ping_interval", "ping_max", "write_deadline"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} {getattr(self, name)}: expected more than 0, and finite")
-        for name in ("max_connections", "max_subscriptions", "max_sub_tokens"):
+        for name in (
+            "max_connections", "max_subscriptions", "max_sub_tokens", "max_closed_clients", "lame_duck_grace_period", "max_traced_msg_len",
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)}: expected 0 or more")
         if self.max_sub_tokens > MAX_SUB_TOKENS_LIMIT:
@@ -141,6 +134,20 @@ class ServerOptions:
         if self.max_payload > self.max_pending:
             raise ValueError(f"max_payload {self.max_payload} exceeds max_pending {self.max_pending}")
 
+        if not self.lame_duck_grace_period < self.lame_duck_duration < inf:
+            raise ValueError("lame_duck_grace_period must be less than lame_duck_duration, and both finite")
+        self._check_monitoring()
+
+    def _check_monitoring(self) -> None:
+        for name in ("http_port", "https_port"):
+            port = getattr(self, name)
+            if port is not None and not -1 <= port <= 65535:
+                raise ValueError(f"{name} {port}: expected 1 to 65535, or 0 or -1 for a free one")
+        if self.http_port is not None and self.https_port is not None:
+            raise ValueError(f"can't specify both HTTP ({self.http_port}) and HTTPs ({self.https_port}) ports")
+        if self.https_port is not None and self.tls is None:
+            raise ValueError("https_port needs tls")
+
     def _check_types(self) -> None:
         """A wrong type would show much later, somewhere inside."""
         for each in fields(self):
@@ -148,13 +155,6 @@ class ServerOptions:
             if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
                 names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in wanted)
                 raise TypeError(f"{each.name} must be {names}, not {type(value).__name__}")
-
-    def _check_supported(self) -> None:
-        """Nothing is taken and then ignored."""
-        for each in fields(self):
-            default = each.default_factory() if callable(each.default_factory) else each.default
-            if each.name in _PLANNED and getattr(self, each.name) != default:
-                raise ValueError(f"{each.name} is not supported yet")
 
     def _check_credentials(self) -> None:
         if self.token is not None and (self.user is not None or self.password is not None):

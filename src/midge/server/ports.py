@@ -63,6 +63,11 @@ class Ports:
         return bool(self._listeners)
 
     @property
+    def is_ready(self) -> bool:
+        """True if clients can come in by every way that there is to be."""
+        return self.is_open or not self._listen
+
+    @property
     def url(self) -> str:
         """Where clients connect. Where no port is open it is no address: ``pipe://`` and the name."""
         if not self._listen:

@@ -92,6 +92,17 @@ class Results:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def fanout(self, holes: dict[Any, int]) -> tuple[int, int]:
+        """Return how many subscriptions the result with most has, and all of them together; holes says how many to leave out of a node."""
+        most = total = 0
+        for result in self._kept.values():
+            count = len(result.groups)
+            for node in result.nodes:
+                count += (node.one is not None) + (len(node.plain) - holes.get(node, 0) if node.plain is not None else 0)
+            most = max(most, count)
+            total += count
+        return most, total
+
     def get(self, subject: bytes) -> Result | None:
         """Return the result for a subject. Next: where it is not fresh, ``replace`` it; where there is none, ``add`` one."""
         result = self._kept.get(subject)

@@ -18,7 +18,6 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, Unpack
@@ -29,6 +28,7 @@ from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.server import inspection, reload
+from midge.server.calls import ask, is_here, tell
 from midge.server.config.load import Config
 from midge.server.config.options import options_of
 from midge.server.connection import Connection
@@ -36,7 +36,9 @@ from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
+from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
+from midge.server.monitor import Monitor, open_monitor
 from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.ports import Ports
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
@@ -50,7 +52,6 @@ __all__ = ["Server"]
 log = logging.getLogger("midge.server")
 
 STOP_SECONDS = 2.0  # how long a stopping server waits for clients to take what is on its way to them
-ANSWER_SECONDS = 0.1  # how often those who wait for the server's thread see whether it still runs
 EVERYBODY = 1 << 62
 T = TypeVar("T")
 
@@ -95,12 +96,14 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._lobby: Lobby | None = None
+        self._monitor: Monitor | None = None
         self._connections: set[Connection] = set()
         self._refusals = 0
         self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
         self._starting = False
         self._stopping: asyncio.Future[None] | None = None
         self._all_closed: asyncio.Future[None] | None = None
+        self._lame_duck: asyncio.Event | None = None  # there from when that mode begins; set when the server stops
         self._thread: ServerThread | None = None
 
     @property
@@ -125,6 +128,11 @@ class Server:
     def port(self) -> int:
         """The client port; 0 for a free one until the server has been started."""
         return self._ports.port
+
+    @property
+    def monitoring_url(self) -> str | None:
+        """Where monitoring answers, such as ``http://127.0.0.1:8222``; None where it does not."""
+        return None if self._monitor is None else self._monitor.url
 
     @property
     def hub(self) -> Hub:
@@ -154,8 +162,14 @@ class Server:
         self._drop_everything()  # where its last loop was closed underneath it
         self._starting = True
         try:
+            self._monitor = await open_monitor(self.options)
             await self._ports.bind()
             self._open(asyncio.get_running_loop())
+            if self._monitor is not None:
+                await self._monitor.start(self.hub, (self.host, self.port), self._is_ready)
+        except BaseException:
+            self._drop_everything()
+            raise
         finally:
             self._starting = False
 
@@ -202,6 +216,8 @@ class Server:
             await asyncio.shield(self._stopping)
             return
         log.info("Initiating Shutdown...")
+        if self._lame_duck is not None:
+            self._lame_duck.set()
         self._stopping = loop.create_future()
         self._all_closed = loop.create_future()
         self._close_listeners()
@@ -214,8 +230,32 @@ class Server:
         finally:
             self._drop_everything()
             self._stopping.set_result(None)
-            self._stopping = self._all_closed = None
+            self._stopping = self._all_closed = self._lame_duck = None
         log.info("Server Exiting..")
+
+    async def lame_duck(self) -> None:
+        """Let nobody in any more, tell the clients so that they go to another server, close them little by little, and stop.
+
+        It takes at most ``lame_duck_duration``, and no time where there are no clients. Called again, it waits for the first call to be
+        done; ``stop`` cuts it short.
+
+        Raises:
+            RuntimeError: the server runs in another event loop.
+        """
+        self._check_process()
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise RuntimeError("the server runs in another event loop: use lame_duck_thread()")
+        if self._lame_duck is not None:
+            await self._lame_duck.wait()
+        elif self._loop is not None and self._stopping is None:
+            log.info("Entering lame duck mode, stop accepting new clients")
+            self._lame_duck = end = asyncio.Event()
+            self._close_listeners()
+            if self._connections:
+                tell_clients(self.hub)
+                self._running().reactor.schedule()
+                await send_away(list(self._connections), self.options, jitter, end)
+        await self.stop()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -257,6 +297,13 @@ class Server:
             if self._thread is thread:  # and not one that was started meanwhile
                 self._thread = None
 
+    def lame_duck_thread(self) -> None:
+        """The same for a server with a thread of its own, which ends too. Where it does not run, it does nothing."""
+        self._check_process()
+        if self._loop is not None and self._thread is not None:
+            asyncio.run_coroutine_threadsafe(self.lame_duck(), self._loop).result()
+        self.stop_thread()
+
     def __enter__(self) -> Server:
         self.start_thread()
         return self
@@ -285,7 +332,7 @@ class Server:
         Raises:
             MidgeTimeoutError: there were not as many in time.
         """
-        if self._is_here():
+        if is_here(self._loop):
             raise RuntimeError("this would hold up the server's own event loop: use `await server.subscribed(...)`")
         future, forget = self._ask(lambda turns: self._wait_for(turns, subject, count))
         try:
@@ -388,40 +435,11 @@ class Server:
             ServerStartError: the server is not running.
         """
         self._check_process()
-        if self._is_here():
-            return question(self._running())
-        answer: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                answer.set_result(question(self._running()))
-            except BaseException as error:
-                answer.set_exception(error)
-
-        loop = self._tell(call)
-        while not answer.done():
-            wait_for([answer], ANSWER_SECONDS)
-            if not answer.done() and not loop.is_running():
-                raise ServerStartError("the server's event loop does not run")
-        return answer.result()
+        return ask(self._loop, lambda: question(self._running()))
 
     def _tell(self, call: Callable[[], None]) -> asyncio.AbstractEventLoop:
         """Call it in the server's own thread, soon; return the event loop there."""
-        loop = self._loop
-        if loop is None:
-            raise ServerStartError("the server is not running")
-        try:
-            loop.call_soon_threadsafe(call)
-        except RuntimeError as error:
-            raise ServerStartError("the server's event loop is closed") from error
-        return loop
-
-    def _is_here(self) -> bool:
-        """True in the server's own event loop."""
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
+        return tell(self._loop, call)
 
     def _running(self) -> Turns:
         if self._turns is None:
@@ -448,7 +466,7 @@ class Server:
 
     def _adopt_memory(self, link: MemoryLink) -> None:
         turns = self._turns
-        if turns is None or self._stopping is not None or self._is_refused():
+        if turns is None or self._stopping is not None or self._lame_duck is not None or self._is_refused():
             link.close()
             return
         session = turns.hub.connect("pipe", turns.time(), jitter(), IN_PROCESS)
@@ -479,6 +497,10 @@ class Server:
             return True
         return False
 
+    def _is_ready(self) -> bool:
+        """True while clients are let in."""
+        return self._stopping is None and self._lame_duck is None and self._ports.is_ready
+
     def _on_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if not self._connections and self._all_closed is not None and not self._all_closed.done():
@@ -504,6 +526,9 @@ class Server:
             else:
                 self._lobby.abort(SERVER_SHUTDOWN)
             self._lobby = None
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
         for connection in list(self._connections):
             if self._loop is None or self._loop.is_closed():
                 connection.link.close()
@@ -529,6 +554,8 @@ class Server:
         log.info("  ID:       %s", hub.server_id)
         if self.options.config_file:
             log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
+        if self._monitor is not None:
+            log.info("Starting %s monitor on %s", self._monitor.protocol, self._monitor.address)
         if self._ports.is_open:
             self._ports.announce()
         log.info("Server is ready")

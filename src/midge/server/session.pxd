@@ -17,8 +17,9 @@ cdef class Session(Peer):
     cdef readonly bint may_begin
     cdef readonly bint connected
     cdef readonly bint verbose, pedantic, no_responders
-    cdef readonly dict subs
-    cdef readonly bint aborted, asked
+    cdef readonly dict subs, last_subs
+    cdef public long long stalls
+    cdef readonly bint aborted
     cdef public bint active
     cdef readonly double started
     cdef public double last_active

@@ -111,7 +111,8 @@ class Session(Peer):
         held: what it has sent meanwhile.
         may_begin: it may begin with any operation, though it is not known who it is: it is ``no_auth_user`` then.
         connect: what the client has said of itself; ``connected`` tells whether it has.
-        subs: its subscriptions by sid.
+        subs: its subscriptions by sid; while it is told of its end, ``last_subs`` are those that it had.
+        stalls: how often it was held back for the sake of a slow receiver.
         aborted: it ends at once: nothing that waits is worth sending.
         active: it has said something since its last deadline.
         started, last_active: when it came, and when it was last heard of.
@@ -122,8 +123,8 @@ class Session(Peer):
     __slots__ = (
         "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
         "_ping_interval", "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active",
-        "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "started", "subs",
-        "verbose",
+        "last_subs", "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "stalls",
+        "started", "subs", "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
@@ -147,6 +148,8 @@ class Session(Peer):
         self.verbose = self.pedantic = True
         self.no_responders = False
         self.subs: dict[bytes, Subscription] = {}
+        self.last_subs: dict[bytes, Subscription] = {}
+        self.stalls = 0
         self.aborted = False
         self.active = False
         self.tracing = log.isEnabledFor(trace.LEVEL)
@@ -284,6 +287,7 @@ class Session(Peer):
         if self.closing is not None:
             return
         self.closing = reason
+        self.last_subs = self.subs
         self.unsubscribe_all()
         if self.aborted:
             self.outbox.clear()
@@ -294,6 +298,7 @@ class Session(Peer):
             self._log_left_out(self._complaints)
         self.log(logging.DEBUG, "Client connection closed: %s", reason)
         self.hub.remove(self, reason)
+        self.last_subs = {}
 
     def abort(self, reason: str) -> None:
         """End at once: what waits is thrown away. Next: close the socket."""
@@ -342,6 +347,11 @@ class Session(Peer):
     def send_error(self, text: str) -> None:
         """Queue an -ERR."""
         self.put_line(b"-ERR '" + text.encode("utf-8", "surrogateescape") + b"'")
+
+    def send_info(self, info: bytes) -> None:
+        """Tell the client what is new about the server, if it is one that can be told, and has been told the rest."""
+        if self._pong_sent and self.connect.protocol >= 1:
+            self.put_line(b"INFO " + info + b" ")
 
     def send_ok(self) -> None:
         """Queue a +OK."""
@@ -395,7 +405,7 @@ class Session(Peer):
         account: Account = self.account
         for sub in self.subs.values():
             account.leave(sub)
-        self.subs.clear()
+        self.subs = {}
 
     # Operations
 

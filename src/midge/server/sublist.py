@@ -242,6 +242,10 @@ class Sublist:
         """Return how many results are kept."""
         return len(self._results)
 
+    def fanout(self) -> tuple[int, int]:
+        """Return how many subscriptions the kept result with most has, and all of them together."""
+        return self._results.fanout(self._holes)
+
     def clear(self) -> None:
         """Take everything out, for an account that ends. Watches are forgotten, and nobody is told."""
         self._results.clear()

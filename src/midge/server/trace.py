@@ -90,7 +90,10 @@ def _log(session: Any, arrow: str, text: str) -> None:
 
 
 def _log_payload(session: Any, arrow: str, payload: bytes) -> None:
-    if payload:
+    limit = session.hub.options.max_traced_msg_len
+    if 0 < limit < len(payload):
+        session.log(LEVEL, '%s MSG_PAYLOAD: [%s..."]', arrow, quote(payload[:limit])[:-1])
+    elif payload:
         session.log(LEVEL, "%s MSG_PAYLOAD: [%s]", arrow, quote(payload))
 
 
