@@ -522,6 +522,24 @@ def test_a_bomb_is_handed_over_in_pieces_as_they_are_wanted(run: Run) -> None:
     run(main())
 
 
+def test_many_small_deflated_messages_are_handed_over_a_few_in_each_turn(run: Run) -> None:
+    """Each of them costs as much as kilobytes that are not deflated: one reading may hold tens of thousands."""
+
+    async def main() -> None:
+        owner, peer = await opened_client(compress=True)
+        count = 4000
+        await peer.send(peer.raw(0xC2, deflate(b"a", 15)) * count)
+        most = before = 0
+        while len(owner.received) < count:
+            await asyncio.sleep(0)
+            most, before = max(most, len(owner.received) - before), len(owner.received)
+        assert owner.received == b"a" * count and most <= 1024
+        owner.close()
+        peer.sock.close()
+
+    run(main())
+
+
 def test_deflated_and_other_messages_in_order_however_they_are_fragmented(run: Run) -> None:
     async def main() -> None:
         owner, peer = await opened_server(compress=True)
