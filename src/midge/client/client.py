@@ -180,6 +180,8 @@ class Client(Publisher):
         return self._connection.reporter.listen()
 
     def __repr__(self) -> str:
+        if getattr(self, "_connection", None) is None:  # its arguments were refused, and a traceback shows local variables
+            return "<Client not connected>"
         name = "" if self._options.name is None else f"{self._options.name!r} "
         status = " closed" if self.is_closed else " reconnecting" if self.is_reconnecting else ""
         return f"<Client {name}{self.connected_url or 'not connected'}{status}>"
