@@ -387,7 +387,11 @@ def test_a_close_of_the_peer_is_the_end_of_its_side(payload: bytes, run: Run) ->
 
 @pytest.mark.parametrize(
     "payload, text",
-    [(b"\x03\xf0Authentication Failure", "1008 Authentication Failure"), (b"\x03\xeestale", "1006 stale"), (b"\x0f\xa0\xff", "4000")],
+    [
+        (b"\x03\xf0Authentication Failure", "1008 Authentication Failure"),
+        (b"\x03\xeestale", "1006 stale"),
+        (b"\x0f\xa0\xff\x1b\n[m", "4000 \ufffd??[m"),
+    ],
 )
 def test_a_close_for_another_reason_is_an_error(payload: bytes, text: str, run: Run) -> None:
     async def main() -> None:

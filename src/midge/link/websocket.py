@@ -330,7 +330,8 @@ class WebSocketLink:
                 self._say_close(NORMAL)
                 self._finish(None)
             else:
-                reason = f"the WebSocket was closed by the peer: {status} {payload[2:].decode(errors='replace')}"
+                said = "".join(character if character.isprintable() else "?" for character in payload[2:].decode(errors="replace"))
+                reason = f"the WebSocket was closed by the peer: {status} {said}"
                 self._fail(ConnectionClosedError(reason.rstrip()), NORMAL)
 
     def _fail(self, error: OSError, status: int) -> None:
