@@ -115,6 +115,7 @@ class Connection:
         self._credentials = Credentials(options, version)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
+        self._last_info: ServerInfo | None = None  # what was read last of what servers say of themselves
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
 
     # Links
@@ -302,11 +303,12 @@ class Connection:
         self.happen(Event.LOST if self.search.is_possible(cause) else Event.GIVEN_UP, cause)
 
     def _on_informed(self, _: states.Informed) -> None:
-        self._read_info()
+        if self.session.info is not self._last_info:  # of those that came in one slice the last is read, once
+            self._read_info()
 
     def _read_info(self) -> None:
         """Take in what the server says of itself: that it is about to shut down, and which others there are."""
-        driver = self.driver
+        driver, self._last_info = self.driver, self.session.info
         if self.session.info.ldm and driver is not None and self._lame_duck is not driver:
             self._lame_duck = driver
             self.emit(events.LameDuck(self.address))
