@@ -181,6 +181,26 @@ async def test_listening_in_the_wrong_place() -> None:
     await nc.close()
 
 
+async def test_waiting_in_the_wrong_place_is_an_error_and_not_a_wait_for_ever() -> None:
+    """What waits already may be taken there."""
+    nc, _ = await opened()
+    stream = nc.events()
+    emit(nc, Draining())
+
+    async def listen() -> Event:
+        assert await anext(stream) == Draining()
+        return await asyncio.wait_for(anext(stream), 10.0)
+
+    with pytest.raises(RuntimeError, match="another thread"):
+        await asyncio.to_thread(asyncio.run, listen())
+    await nc.close()
+    assert await asyncio.to_thread(asyncio.run, listen_to_the_end(stream)) == [Closed()]
+
+
+async def listen_to_the_end(stream: midge.EventStream) -> list[Event]:
+    return [event async for event in stream]
+
+
 async def test_a_loop_over_events_may_use_the_client_while_one_comes() -> None:
     nc, link = await opened()
     link.answers = True
