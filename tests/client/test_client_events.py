@@ -292,6 +292,30 @@ async def test_closing_inside_both_callbacks_and_outside() -> None:
     assert time.monotonic() - before < 1 and sorted(ended) == ["error", "event"]
 
 
+async def test_a_drain_outside_ends_what_a_drain_in_a_callback_has_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two callbacks may both close, so neither waits for the other; who waits outside ends the one that hangs."""
+    monkeypatch.setattr("midge.client.farewell.CLOSE_SECONDS", 0.01)
+    hangs = asyncio.Event()
+
+    async def hang(_: Exception) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    async def drain(event: Event) -> None:
+        if isinstance(event, ErrorOccurred):
+            await hangs.wait()
+            await nc.drain()
+
+    nc, link = await opened(error_callback=hang, event_callback=drain)
+    link.answers = True
+    nc._connection.report(ConnectionClosedError("x"))
+    while not nc.is_closed:
+        await asyncio.sleep(0)
+    await nc.drain()
+    await turns()
+    assert not nc._connection.tasks
+
+
 async def test_an_event_callback_that_fails_is_reported_and_told_of_the_next(caplog: pytest.LogCaptureFixture) -> None:
     """But not of its own failure: it would fail again."""
     told: list[Event] = []
