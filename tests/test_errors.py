@@ -154,3 +154,11 @@ def test_what_callers_catch() -> None:
     assert issubclass(errors.AuthorizationError, ServerError) and issubclass(errors.AuthorizationError, PermissionError)
     assert issubclass(errors.MidgeTimeoutError, TimeoutError)
     assert issubclass(errors.ConnectionDrainingError, errors.ConnectionClosedError)
+
+
+def test_what_a_server_said_can_be_written_anywhere() -> None:
+    """Bytes that are not UTF-8 are no text, and control characters steer terminals and forge lines of logs; ``text`` is as it came."""
+    error = ServerError("bad \udcff\r\x1b[31m subject \u20ac")
+    assert str(error) == r"the server said: bad \udcff\r\x1b[31m subject €"
+    assert error.text == "bad \udcff\r\x1b[31m subject \u20ac" and "\x1b" not in repr(error)
+    str(error).encode()

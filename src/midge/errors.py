@@ -93,6 +93,11 @@ class MidgeError(Exception):
         return _restore, (type(self), self.args, vars(self).copy())
 
 
+def _printable(text: str) -> str:
+    """Return a peer's text as it may be shown: not every stream takes what is not UTF-8, and control characters steer terminals."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def _restore(kind: type[MidgeError], args: tuple[object, ...], held: dict[str, object]) -> MidgeError:
     """Make an error anew from what it held: for copy and pickle."""
     error = kind.__new__(kind)
@@ -193,7 +198,7 @@ class ServerError(MidgeError):
         self.text = text
 
     def __str__(self) -> str:
-        return f"the server said: {self.text}"
+        return f"the server said: {_printable(self.text)}"
 
 
 class AuthorizationError(ServerError, PermissionError):

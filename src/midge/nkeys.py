@@ -106,7 +106,11 @@ class KeyPair:
 
     @classmethod
     def _from_raw_seed(cls, prefix: Prefix, seed: bytearray) -> KeyPair:
-        private = _curve_key(seed) if prefix is Prefix.CURVE else _signing_key(seed)
+        try:
+            private = _curve_key(seed) if prefix is Prefix.CURVE else _signing_key(seed)
+        except MissingPackageError:
+            wipe(seed)  # which a traceback may show
+            raise
         return cls(prefix, private.public_key().public_bytes_raw(), seed)
 
     @property

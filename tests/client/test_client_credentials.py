@@ -339,9 +339,11 @@ async def test_without_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(MissingPackageError):
+    with pytest.raises(MissingPackageError) as raised:
         await answer(creds=CREDS)
     assert await answer(token="t") == {"auth_token": "t"}
+    monkeypatch.undo()
+    check_hidden(*seen_in(raised.value))
 
 
 # When options are made

@@ -181,6 +181,26 @@ async def test_listening_in_the_wrong_place() -> None:
     await nc.close()
 
 
+async def test_waiting_in_the_wrong_place_is_an_error_and_not_a_wait_for_ever() -> None:
+    """What waits already may be taken there."""
+    nc, _ = await opened()
+    stream = nc.events()
+    emit(nc, Draining())
+
+    async def listen() -> Event:
+        assert await anext(stream) == Draining()
+        return await asyncio.wait_for(anext(stream), 10.0)
+
+    with pytest.raises(RuntimeError, match="another thread"):
+        await asyncio.to_thread(asyncio.run, listen())
+    await nc.close()
+    assert await asyncio.to_thread(asyncio.run, listen_to_the_end(stream)) == [Closed()]
+
+
+async def listen_to_the_end(stream: midge.EventStream) -> list[Event]:
+    return [event async for event in stream]
+
+
 async def test_a_loop_over_events_may_use_the_client_while_one_comes() -> None:
     nc, link = await opened()
     link.answers = True
@@ -270,6 +290,30 @@ async def test_closing_inside_both_callbacks_and_outside() -> None:
     before = time.monotonic()
     await nc.close()
     assert time.monotonic() - before < 1 and sorted(ended) == ["error", "event"]
+
+
+async def test_a_drain_outside_ends_what_a_drain_in_a_callback_has_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two callbacks may both close, so neither waits for the other; who waits outside ends the one that hangs."""
+    monkeypatch.setattr("midge.client.farewell.CLOSE_SECONDS", 0.01)
+    hangs = asyncio.Event()
+
+    async def hang(_: Exception) -> None:
+        hangs.set()
+        await asyncio.Event().wait()
+
+    async def drain(event: Event) -> None:
+        if isinstance(event, ErrorOccurred):
+            await hangs.wait()
+            await nc.drain()
+
+    nc, link = await opened(error_callback=hang, event_callback=drain)
+    link.answers = True
+    nc._connection.report(ConnectionClosedError("x"))
+    while not nc.is_closed:
+        await asyncio.sleep(0)
+    await nc.drain()
+    await turns()
+    assert not nc._connection.tasks
 
 
 async def test_an_event_callback_that_fails_is_reported_and_told_of_the_next(caplog: pytest.LogCaptureFixture) -> None:

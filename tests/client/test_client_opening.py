@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -345,8 +346,9 @@ BAD_ARGUMENTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", BAD_ARGUMENTS, ids=repr)
 def test_what_makes_no_sense_is_refused_at_once(arguments: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises((ValueError, TypeError)) as raised:
         midge.connect(**arguments)
+    traceback.StackSummary.extract(traceback.walk_tb(raised.value.__traceback__), capture_locals=True)  # has a repr of what was half made
 
 
 # Cancelling

@@ -15,6 +15,8 @@ import midge
 from midge.client import events
 from midge.client.connection import Connection
 from midge.client.handshake import ServerInfo
+from midge.client.pool import ServerPool
+from midge.client.servers import Address
 from midge.errors import AuthorizationError, ConnectError, ConnectionClosedError, ServerError
 
 SOON = 0.05
@@ -465,6 +467,26 @@ async def test_servers_that_are_discovered(seen: list[events.Event]) -> None:
                 nc.set_servers([])
     found = [event for event in seen if isinstance(event, events.ServersDiscovered)]
     assert len(found) == 1 and sorted(found[0].urls) == sorted([other.url, "nats://10.0.0.1:4222"])
+
+
+async def test_a_flood_of_infos_is_read_once_for_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a thousand names takes longer than parsing their INFO: a server cannot hold up the event loop by repeating them."""
+    learnt: list[list[str]] = []
+
+    def learn(pool: ServerPool, places: list[str], origin: Address) -> tuple[str, ...]:
+        learnt.append(places)
+        return ()
+
+    async def tells(peer: Peer) -> None:
+        await peer.greet()
+        await peer.expect(b"PING")
+        peer.send(*(info(connect_urls=[f"10.0.0.{number}:4222"]) for number in range(200)), b"PONG\r\n")
+        await peer.serve()
+
+    monkeypatch.setattr(ServerPool, "learn", learn)
+    async with FakeServer(tells) as server, midge.connect(server.url) as nc:
+        await nc.flush()
+        assert learnt[-1] == ["10.0.0.199:4222"] and len(learnt) < 50
 
 
 async def test_servers_that_are_discovered_and_ignored() -> None:

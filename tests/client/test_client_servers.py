@@ -46,6 +46,7 @@ BAD_URLS = [
     "", ",", [], [""], [5], [None], [b"h"], "nats:/h:1", "tls:/h", "Nats:/u:p@h",
     "nats://", "nats://:4222", "nats://h:x", "nats://h:99999", "nats://h:-1", "http://h", "tls://h/x",
     "ws://h,nats://g", "wss://h?x", "nats://h/path", "nats://h?x=1", "nats://h#x", "nats://h h", "nats://[::1", "::1", "nats://[x]:1",
+    "ws://h\0", "nats://h\x1b[m", "nats://u\udc80@h", "nats://u:p\udc80@h",
 ]  # fmt: skip
 
 
@@ -70,7 +71,7 @@ SECRETS = [
     "nats:/u:hunter2@h",
     "nats://u:hunter2@h:x", "nats://u:hun/ter2@h", "nats://u:hun#ter2@h", "nats://u:hun?ter2@h", "nats://u:hunter2", "nats://u:hun,ter2@h",
     "http://u:hunter2@h", "ftp://hunter2@h", "nats://u:hunter2@h/x", "nats://u:hunter2@", "u:hunter2@h h", "nats://u:hunter2\u2100@h",
-    "nats://u:hunter2@[::1",
+    "nats://u:hunter2@[::1", "nats://u:hunter2\udc80@h", "nats://hunter2\udc80@h",
 ]  # fmt: skip
 
 

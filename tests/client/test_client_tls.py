@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from certificates import Files, client_context, fails, secure, server_context
+from cryptography.hazmat.primitives import serialization
 from fakes import FakeServer, Peer, info
+from test_client_credentials import seen_in
 
 import midge
 from midge import TLSConfig, TLSError, TLSNotOfferedError
@@ -236,6 +238,7 @@ def test_what_the_option_cannot_be(tls: Any) -> None:
         {"key_file": "key.pem"}, {"key_password": "x"}, {"verify": False, "ca_file": "ca.pem"}, {"alpn": "h2"}, {"alpn": ("",)},
         {"server_name": ""}, {"context": client_context, "ca_file": "ca.pem"}, {"context": client_context, "verify": False},
         {"context": client_context, "alpn": ("h2",)}, {"context": client_context, "cert_file": "x"},
+        {"cert_file": "x", "key_password": "\udc80"},
     ],
 )  # fmt: skip
 def test_configurations_that_contradict_themselves(fields: dict[str, Any]) -> None:
@@ -243,7 +246,59 @@ def test_configurations_that_contradict_themselves(fields: dict[str, Any]) -> No
         TLSConfig(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"ca_file": 7}, {"context": 7}])
+@pytest.mark.parametrize("fields", [{"ca_file": 7}, {"context": 7}, {"cert_file": "x", "key_password": 7}])
 def test_configurations_of_wrong_types(fields: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         TLSConfig(**fields)
+
+
+# Contexts that cannot be made
+
+
+async def test_what_a_function_for_a_context_may_do_wrong() -> None:
+    """As with credentials, it is an error of the attempt: also where it waited for something that was cancelled, and nobody else was."""
+
+    def broken() -> ssl.SSLContext:
+        raise KeyError("tls")
+
+    async def cancelled() -> ssl.SSLContext:
+        raise asyncio.CancelledError
+
+    error = await fails("tls://127.0.0.1:1", tls=broken)
+    assert type(error) is TLSError and "has failed: KeyError" in str(error) and isinstance(error.__cause__, KeyError)
+    error = await fails("tls://127.0.0.1:1", tls=cancelled)
+    assert type(error) is TLSError and "was cancelled" in str(error)
+
+
+async def test_who_is_cancelled_while_a_context_is_asked_for_is_cancelled() -> None:
+    asking = asyncio.Event()
+
+    async def slow() -> ssl.SSLContext:
+        asking.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def connect() -> None:
+        await midge.connect("tls://127.0.0.1:1", tls=slow)
+
+    task = asyncio.ensure_future(connect())
+    await asking.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_whatever_keeps_a_context_from_being_made_is_an_error_of_the_attempt(files: Files) -> None:
+    for config in (TLSConfig(ca_file="no\0path"), TLSConfig(ca_file=files.ca, cert_file=files.cert, key_password="x" * 2000)):
+        assert type(await fails("tls://127.0.0.1:1", tls=config)) is TLSError
+
+
+async def test_the_password_of_a_key_is_not_seen_where_it_is_wrong(files: Files) -> None:
+    cert, key = files.client()
+    private = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"right")
+    Path(key).write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    config = TLSConfig(ca_file=files.ca, cert_file=cert, key_file=key, key_password="hunter2")
+    error = await fails("tls://127.0.0.1:1", tls=config)
+    assert type(error) is TLSError and key in str(error)
+    assert "hunter2" not in "".join(seen_in(error))

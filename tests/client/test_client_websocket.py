@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeInProcessServer, FakeServer, Peer
+from test_client_credentials import seen_in
 
 import midge
 from midge import ConnectError, InvalidHeaderError, MidgeTimeoutError, MissingExtraError, UpgradeError
@@ -138,6 +139,19 @@ async def test_what_a_function_for_headers_may_do_wrong() -> None:
         error = await fails(server, ws_headers=lambda: {"X-A": "hunter2\r\nX-B: c"})
         assert isinstance(error, InvalidHeaderError) and "hunter2" not in str(error)
         assert isinstance(await fails(server, ws_headers=slow, timeout=0.05), MidgeTimeoutError)
+
+
+async def test_headers_are_not_seen_where_one_cannot_be_sent() -> None:
+    """Nor where something else is wrong: they are in no local variable of a traceback."""
+    good = {"Authorization": "hunter2"}
+    for url, headers in (
+        ("ws://ä..b", lambda: good),
+        ("ws://127.0.0.1:1", lambda: good | {"X-A": 1}),
+        ("ws://127.0.0.1:1", lambda: {"Authorization": "hunter2\n"}),
+    ):
+        with pytest.raises(ConnectError) as raised:
+            await midge.connect(url, ws_headers=headers, timeout=SOON)  # type: ignore[arg-type]
+        assert "hunter2" not in "".join(seen_in(raised.value.attempts[0][1]))
 
 
 async def test_who_is_cancelled_while_headers_are_asked_for_is_cancelled() -> None:

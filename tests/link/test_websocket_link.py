@@ -390,7 +390,11 @@ def test_a_close_of_the_peer_is_the_end_of_its_side(payload: bytes, run: Run) ->
 
 @pytest.mark.parametrize(
     "payload, text",
-    [(b"\x03\xf0Authentication Failure", "1008 Authentication Failure"), (b"\x03\xeestale", "1006 stale"), (b"\x0f\xa0\xff", "4000")],
+    [
+        (b"\x03\xf0Authentication Failure", "1008 Authentication Failure"),
+        (b"\x03\xeestale", "1006 stale"),
+        (b"\x0f\xa0\xff\x1b\n[m", "4000 \ufffd??[m"),
+    ],
 )
 def test_a_close_for_another_reason_is_an_error(payload: bytes, text: str, run: Run) -> None:
     async def main() -> None:
@@ -519,6 +523,24 @@ def test_a_bomb_is_handed_over_in_pieces_as_they_are_wanted(run: Run) -> None:
         tracemalloc.stop()
         assert peak < 4_000_000
         await sending
+        owner.close()
+        peer.sock.close()
+
+    run(main())
+
+
+def test_many_small_deflated_messages_are_handed_over_a_few_in_each_turn(run: Run) -> None:
+    """Each of them costs as much as kilobytes that are not deflated: one reading may hold tens of thousands."""
+
+    async def main() -> None:
+        owner, peer = await opened_client(compress=True)
+        count = 4000
+        await peer.send(peer.raw(0xC2, deflate(b"a", 15)) * count)
+        most = before = 0
+        while len(owner.received) < count:
+            await asyncio.sleep(0)
+            most, before = max(most, len(owner.received) - before), len(owner.received)
+        assert owner.received == b"a" * count and most <= 1024
         owner.close()
         peer.sock.close()
 

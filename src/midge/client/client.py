@@ -176,10 +176,13 @@ class Client(Publisher):
             ConnectionClosedError: the client was never connected.
             RuntimeError: called in another thread or event loop than the client's, or in a forked process.
         """
-        self._connection.home.check()
-        return self._connection.reporter.listen()
+        home = self._connection.home
+        home.check()
+        return self._connection.reporter.listen(home.check)
 
     def __repr__(self) -> str:
+        if getattr(self, "_connection", None) is None:  # its arguments were refused, and a traceback shows local variables
+            return "<Client not connected>"
         name = "" if self._options.name is None else f"{self._options.name!r} "
         status = " closed" if self.is_closed else " reconnecting" if self.is_reconnecting else ""
         return f"<Client {name}{self.connected_url or 'not connected'}{status}>"

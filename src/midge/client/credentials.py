@@ -151,9 +151,7 @@ class Credentials:
         fields["sig"] = base64.urlsafe_b64encode(signature).decode().rstrip("=")
 
     async def _use_creds(self, fields: Fields, nonce: str) -> None:
-        source = self._options.creds
-        assert source is not None
-        content = await _load("creds", source)
+        content = await _load("creds", self._options.creds)
         try:
             fields["jwt"] = find_jwt(content.value)
             _, signature = _sign_with(content.value, nonce)

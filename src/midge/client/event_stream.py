@@ -9,6 +9,7 @@ The client knows a stream only as long as somebody else does or waits in it, so 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from midge.client.driver import Progress
 from midge.client.events import Closed, Event
@@ -23,16 +24,18 @@ class EventStream:
 
     Args:
         awaited: where it is noted while somebody waits in it.
+        check: refuses who may not wait here: another thread or event loop, a forked process. Nobody would ever wake them.
 
     Attributes:
         dropped: how many events were forgotten because too many waited.
     """
 
-    __slots__ = ("__weakref__", "_awaited", "_is_over", "_progress", "_waiting", "dropped")
+    __slots__ = ("__weakref__", "_awaited", "_check", "_is_over", "_progress", "_waiting", "dropped")
 
-    def __init__(self, awaited: set[EventStream]) -> None:
+    def __init__(self, awaited: set[EventStream], check: Callable[[], None]) -> None:
         self.dropped = 0
         self._awaited = awaited
+        self._check = check
         self._waiting: deque[Event] = deque()
         self._progress = Progress()
         self._is_over = False
@@ -44,6 +47,7 @@ class EventStream:
         while not self._waiting:
             if self._is_over:
                 raise StopAsyncIteration
+            self._check()
             self._awaited.add(self)
             try:
                 await self._progress.wait()

@@ -55,7 +55,7 @@ class Farewell:
         connection = self._connection
         connection.home.check()
         if self._drained is not None:
-            await self._wait_for_drain(self._drained, bool(asking) or caller in connection.tasks)
+            await self._wait_for_drain(self._drained, bool(asking) or caller in connection.tasks, caller)
         elif connection.state is State.CLOSED:
             await self._close(caller)
             if connection.session.cause is not None:
@@ -108,11 +108,12 @@ class Farewell:
             except DisconnectedError:
                 return
 
-    async def _wait_for_drain(self, drained: asyncio.Future[str], waits_for_us: bool) -> None:
-        """Another call drains: wait for it, unless it waits for us."""
+    async def _wait_for_drain(self, drained: asyncio.Future[str], waits_for_us: bool, caller: asyncio.Task[Any] | None) -> None:
+        """Another call drains: wait for it, unless it waits for us. It may come from a callback, and have spared another that hangs."""
         if waits_for_us:
             return
         failure = await asyncio.shield(drained)
+        await self._close(caller)
         if failure:
             raise ConnectionClosedError(f"the connection was closed before it was drained: {failure}")
 

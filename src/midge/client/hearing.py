@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from midge.client import events, states
 from midge.client.driver import Driver
+from midge.client.handshake import ServerInfo
 from midge.client.interest import Feed
 from midge.client.refusals import Concern, Refusal, read_refusal
 from midge.client.servers import Address
@@ -39,6 +40,7 @@ class Hearing:
         self._connection = connection
         self.suspects = Suspects(connection.interest)
         self._lame_duck: Driver | None = None  # the driver whose server has said that it is about to shut down
+        self._last_info: ServerInfo | None = None  # what was read last of what servers say of themselves
         self._last_refusal: tuple[int, ServerError | None] = 0, None  # and in which chunk it came
 
     def begin(self, driver: Driver, refusal: ServerError | None) -> None:
@@ -49,6 +51,7 @@ class Hearing:
         """Take in what the server says of itself: that it is about to shut down, and which others there are."""
         connection = self._connection
         driver, info = connection.driver, connection.session.info
+        self._last_info = info
         if info.ldm and driver is not None and self._lame_duck is not driver:
             self._lame_duck = driver
             connection.emit(events.LameDuck(connection.address))
@@ -82,7 +85,8 @@ class Hearing:
     # Private
 
     def _on_informed(self, _: states.Informed) -> None:
-        self.read_info()
+        if self._connection.session.info is not self._last_info:  # of those that came in one slice the last is read, once
+            self.read_info()
 
     def _on_refused(self, refused: states.Refused) -> None:
         """An -ERR came: tell whom it concerns. Only the server closes the connection, if it does."""

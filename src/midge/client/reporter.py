@@ -110,9 +110,9 @@ class Reporter:
         if (level := LEVELS.get(type(event))) is not None and (not is_heard or isinstance(event, Reconnected)):
             self._log_event(event, level)  # that it is back is logged in any case, because the loss was
 
-    def listen(self) -> EventStream:
-        """Return a stream of the events from now on; after Closed it gets that."""
-        stream = EventStream(self._awaited)
+    def listen(self, check: Callable[[], None]) -> EventStream:
+        """Return a stream of the events from now on; after Closed it gets that. ``check`` refuses who may not wait in it."""
+        stream = EventStream(self._awaited, check)
         if self._closed is None:
             self._streams.add(stream)
         else:

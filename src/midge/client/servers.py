@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from midge.client.secrets import text_problem
+
 __all__ = ["DEFAULT_PORT", "Address", "parse_servers"]
 
 DEFAULT_PORT = 4222
@@ -94,7 +96,7 @@ def _parse(url: str) -> Address:
         raise ValueError(f"bad server URL {_redact(url)!r}: it is not a URL") from None
     if parts.scheme not in DEFAULT_PORTS:
         raise ValueError(f"server URL {_redact(url)!r}: unknown scheme {parts.scheme!r}, expected nats://, tls://, ws:// or wss://")
-    if not host or any(character.isspace() for character in host):
+    if not host or any(character.isspace() or not character.isprintable() for character in host):
         raise ValueError(f"bad server URL {_redact(url)!r}: it names no host")
     try:
         port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
@@ -109,6 +111,8 @@ def _parse(url: str) -> Address:
         user, password = unquote(parts.username or ""), unquote(parts.password)
     elif parts.username:
         token = unquote(parts.username)
+    if problem := text_problem((user or "") + (password or "") + (token or "")):
+        raise ValueError(f"bad server URL {_redact(url)!r}: what stands before the host {problem}")
     return Address(host, port, user, password, token, parts.scheme, path)
 
 

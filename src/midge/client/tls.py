@@ -16,6 +16,7 @@ import ssl
 
 from midge.client.handshake import ServerInfo
 from midge.client.servers import Address
+from midge.client.teller import is_cancelled
 from midge.client.tls_config import Path, TLSConfig, read_tls
 from midge.errors import MidgeError, TLSError, TLSNotOfferedError
 
@@ -73,6 +74,10 @@ class Security:
                     own = await own
             except MidgeError:
                 raise
+            except asyncio.CancelledError as error:
+                if is_cancelled():
+                    raise
+                raise TLSError("the function that makes the context was cancelled") from error
             except Exception as error:
                 raise TLSError(f"the function that makes the context has failed: {type(error).__name__}: {error}") from error
         if not isinstance(own, ssl.SSLContext):
@@ -97,7 +102,7 @@ def make_context(config: TLSConfig) -> ssl.SSLContext:
     else:
         _load_authorities(context, config.ca_file)
     if config.cert_file is not None:
-        _load_certificate(context, config.cert_file, config.key_file, config.key_password)
+        _load_certificate(context, config, config.cert_file)
     if config.alpn:
         context.set_alpn_protocols(list(config.alpn))
     return context
@@ -106,23 +111,27 @@ def make_context(config: TLSConfig) -> ssl.SSLContext:
 def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
     try:
         context.load_verify_locations(os.fspath(path))
-    except OSError as error:  # ssl.SSLError is one
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a NUL in a path, a ValueError
         raise _file_error(os.fspath(path), error) from error
 
 
-def _load_certificate(context: ssl.SSLContext, path: Path, key: Path | None, password: str | bytes | None) -> None:
+def _load_certificate(context: ssl.SSLContext, config: TLSConfig, path: Path) -> None:
+    """Load the client's certificate. The password is in no local variable, which a traceback may show."""
+    key = config.key_file
+
     def no_password() -> str:  # else OpenSSL would ask at the terminal
         raise TLSError(f"{os.fspath(key or path)}: the key is encrypted, and there is no key_password")
 
     try:
-        context.load_cert_chain(path, key, no_password if password is None else password)
-    except OSError as error:
+        context.load_cert_chain(path, key, no_password if config.key_password is None else config.key_password)
+    except (OSError, ValueError) as error:
         names = os.fspath(path) if key is None else f"{os.fspath(path)} and {os.fspath(key)}"
         if isinstance(error, TLSError):
             raise
         raise _file_error(names, error) from error
 
 
-def _file_error(names: str, error: OSError) -> TLSError:
-    reason = error.reason.replace("_", " ").lower() if isinstance(error, ssl.SSLError) and error.reason else error.strerror
-    return TLSError(f"{names}: {reason or error}")
+def _file_error(names: str, error: OSError | ValueError) -> TLSError:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return TLSError(f"{names}: {error.reason.replace('_', ' ').lower()}")
+    return TLSError(f"{names}: {isinstance(error, OSError) and error.strerror or error}")

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from midge.client.secrets import text_problem
+
 __all__ = ["TLSConfig", "read_tls"]
 
 Path = str | os.PathLike[str]
@@ -52,6 +54,10 @@ class TLSConfig:
         for name in ("ca_file", "cert_file", "key_file"):
             if not isinstance(getattr(self, name), (str, os.PathLike, type(None))):
                 raise TypeError(f"{name} is a path, not {type(getattr(self, name)).__name__}")
+        if not isinstance(self.key_password, (str, bytes, type(None))):
+            raise TypeError(f"key_password is a str or bytes, not {type(self.key_password).__name__}")
+        if isinstance(self.key_password, str) and text_problem(self.key_password):
+            raise ValueError(f"key_password {text_problem(self.key_password)}")
         if isinstance(self.alpn, str) or not all(isinstance(protocol, str) and 0 < len(protocol.encode()) < 256 for protocol in self.alpn):
             raise ValueError(f"alpn {self.alpn!r}: expected names of protocols, of 1 to 255 bytes each")
         if self.server_name is not None and not (isinstance(self.server_name, str) and self.server_name.strip(".")):

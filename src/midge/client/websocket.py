@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from midge.client.credentials import Secret
 from midge.client.options import Options
 from midge.client.servers import Address
 from midge.client.session import Session
 from midge.client.ws_options import read_headers
-from midge.errors import MissingExtraError, UpgradeError
+from midge.errors import InvalidHeaderError, MissingExtraError, UpgradeError
 from midge.link import Link
 from midge.link.readiness import LoopReadiness
 from midge.wire.outbox import Outbox
@@ -65,13 +66,13 @@ class WebSocketRequest:
             OSError: the host's name is none.
         """
         address, options = self._address, self._options
-        headers = await self._headers()
         path = options.ws_proxy_path or address.path or "/"
         path = quote(path if path.startswith("/") else f"/{path}", safe=_PATH_CHARACTERS + ("?" if options.ws_proxy_path else ""))
         try:
             host = address.host if address.host.isascii() else address.host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise OSError(f"{address.host!r} cannot be a host name: {error}") from error
+        headers = await self._headers()  # last: a traceback of what goes wrong with the rest may show local variables
         return _load()[0](host, address.port, secure, path, headers, options.ws_compression)
 
     def link(
@@ -81,15 +82,15 @@ class WebSocketRequest:
         return _load()[1](LoopReadiness(loop), session.outbox, inner, inner_outbox, upgrade, lambda: session.info.max_payload)
 
     async def _headers(self) -> list[tuple[str, str]]:
-        headers: object = self._options.ws_headers
-        if headers is None:
+        source = self._options.ws_headers
+        if source is None:
             return []
-        if not callable(headers):
-            return read_headers(headers)
+        if not callable(source):
+            return read_headers(source)
         try:
-            headers = headers()
-            if inspect.isawaitable(headers):
-                headers = await headers
+            returned = source()
+            held = Secret(await returned if inspect.isawaitable(returned) else returned)
+            del returned
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -98,9 +99,12 @@ class WebSocketRequest:
         except Exception as error:
             raise UpgradeError(None, f"the callback for ws_headers raised {type(error).__name__}") from error
         try:
-            return read_headers(headers)
+            return read_headers(held.value)
+        except InvalidHeaderError as error:
+            problem: Exception = error
         except TypeError as error:
-            raise UpgradeError(None, f"what the callback returned: {error}") from None
+            problem = UpgradeError(None, f"what the callback returned: {error}")
+        raise problem.with_traceback(None)  # of ours alone: where it was found, the values are local variables
 
 
 def _load() -> tuple[type[ClientUpgrade], Callable[..., Link]]:

@@ -71,7 +71,8 @@ class ClientUpgrade:
             raise UpgradeError(int(status[1]), readable(status[2] or b""))
         self._protocol.receive_data(head)
         if self._protocol.handshake_exc is not None:
-            raise UpgradeError(101, str(self._protocol.handshake_exc)) from self._protocol.handshake_exc
+            problem = self._protocol.handshake_exc
+            raise UpgradeError(101, readable(str(problem).encode("latin-1", "replace"))) from problem
         self.window_bits = _window_bits(self._protocol.extensions)
         return used
 

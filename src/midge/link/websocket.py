@@ -47,6 +47,7 @@ FRAME = LARGE_BLOCK - MAX_HEAD  # what one frame holds at most: then it fits int
 MAX_FRAMES = 16  # frames that are sent at once
 PIECE = 131072  # what is inflated at once
 SLICE = 1 << 20  # what is handed over in one turn
+PIECE_COST = 2048  # what a piece counts for at least: to inflate one takes its time, even where nothing is in it
 WORTHWHILE = 4096  # where a peer inflates less than this, more than that is not deflated
 NORMAL, GOING_AWAY, NO_STATUS, BAD_DATA = 1000, 1001, 1005, 1007
 _FRAME = FRAME
@@ -283,7 +284,7 @@ class WebSocketLink:
         try:
             while left > 0 and not self._paused and self._has_pieces():
                 data = self._next_data()
-                left -= len(data)
+                left -= max(len(data), PIECE_COST)
                 if data and self._owner is not None:
                     self._owner.link_received(data, len(data))
         finally:
@@ -343,7 +344,8 @@ class WebSocketLink:
                 self._say_close(NORMAL, b"")
                 self._finish(None)
             else:
-                reason = f"the WebSocket was closed by the peer: {status} {payload[2:].decode(errors='replace')}"
+                said = "".join(character if character.isprintable() else "?" for character in payload[2:].decode(errors="replace"))
+                reason = f"the WebSocket was closed by the peer: {status} {said}"
                 self._fail(ConnectionClosedError(reason.rstrip()), NORMAL)
 
     def _fail(self, error: OSError, status: int) -> None:
