@@ -499,6 +499,14 @@ def test_an_authorizer_that_cancels_itself(served: Callable[..., Server]) -> Non
         assert client.rest() == VIOLATION
 
 
+def test_an_authorizer_whose_answer_belongs_to_another_loop(served: Callable[..., Server], caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    with Raw(served(authorizer=decides(loop.create_future()))) as client:
+        assert client.rest() == VIOLATION
+    loop.close()
+    assert "The authorizer failed" in caplog.text
+
+
 def test_a_deadline_in_a_running_server(served: Callable[..., Server]) -> None:
     server = served(authorizer=lambda request: Identity(deadline=time.time() + 0.05))
     with Raw(server) as client:
