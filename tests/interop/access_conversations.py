@@ -67,7 +67,6 @@ USERS = server(
         user("resp", subscribe_allow=("svc.>", "_INBOX.>"), responses=Responses()),
         user("resp2", responses=Responses(max_msgs=2)),
         user("resps", publish_allow=("ok.>",), publish_deny=("no.>",), responses=Responses(max_msgs=-1)),
-        user("short", responses=Responses(max_msgs=5, expires=1e-6)),
         user("denied", publish_deny=("_INBOX.>",), responses=Responses(max_msgs=2)),
         User(user="ws", password=SECRET, connection_types=("WEBSOCKET",)),
         User(user="std", password=SECRET, connection_types=("STANDARD", "MQTT")),
@@ -502,7 +501,6 @@ RESPONSES = [
     answers("resps", "an answer where it may publish", [(b"svc.a", b"ok.1")], pub(b"ok.1", b"!") * 2),
     answers("resps", "an answer where it may not", [(b"svc.a", b"no.1")], pub(b"no.1", b"!") * 2),
     answers("denied", "an answer where all else is denied", ONE, pub(b"_INBOX.1", b"!") * 3),
-    answers("short", "too late", ONE, pub(b"_INBOX.1", b"!")),
     talk(
         USERS,
         "resp: its own request",

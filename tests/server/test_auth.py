@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from hubs import Client, connect_line, info, new_client, new_hub
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from raw import Raw, ask, until
 
 from midge.errors import MissingExtraError
@@ -21,6 +23,7 @@ from midge.server import connection as connection_module
 from midge.server import passwords
 from midge.server.access import Permissions, Responses, User
 from midge.server.certificate import CertificateMap, parse_dn
+from midge.server.connect import fold
 from midge.server.hub import Hub
 from midge.server.identity import AuthRequest, Awaited, Computed, Identity, Origin
 from midge.server.listener_options import ServerTLS, WebSocketListener
@@ -499,6 +502,14 @@ def test_an_authorizer_that_cancels_itself(served: Callable[..., Server]) -> Non
         assert client.rest() == VIOLATION
 
 
+def test_an_authorizer_whose_answer_belongs_to_another_loop(served: Callable[..., Server], caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    with Raw(served(authorizer=decides(loop.create_future()))) as client:
+        assert client.rest() == VIOLATION
+    loop.close()
+    assert "The authorizer failed" in caplog.text
+
+
 def test_a_deadline_in_a_running_server(served: Callable[..., Server]) -> None:
     server = served(authorizer=lambda request: Identity(deadline=time.time() + 0.05))
     with Raw(server) as client:
@@ -525,6 +536,48 @@ def test_a_coroutine_is_asked_for_by_the_driver() -> None:
     asyncio.run(pending.answer)  # type: ignore[arg-type]
     hub.resolve(client.session, pending.conclude(True), 0.0)
     assert client.session.connected
+
+
+# Whoever has not said who it is reaches nobody
+
+WORDS = st.sampled_from(["", "a", "A", "p", "P", "a\0", "p ", "ap", "\ud800", "é", "x" * 300, HASH])
+VALUES = st.one_of(WORDS, st.none(), st.booleans(), st.integers(), st.lists(WORDS, max_size=2))
+NAMES = st.sampled_from(["user", "USER", "pass", "pa\u017fs", "auth_token", "nkey", "sig", "jwt", "account", "new_account", "verbose", "x"])
+BY_USERS = new_hub(users=(User(user="a", password="p"), User(nkey=KeyPair.create().public_key), User(user="b", password=HASH)))
+BY_TOKEN = new_hub(token="p")
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from([BY_USERS, BY_TOKEN]), st.lists(st.tuples(NAMES, VALUES), max_size=6), st.binary(max_size=20), st.integers(1, 60))
+def test_without_the_right_credentials_nothing_gets_through(hub: Hub, said: list[tuple[str, Any]], noise: bytes, cut: int) -> None:
+    right = {"user": "a", "pass": "p"} if hub is BY_USERS else {"auth_token": "p"}
+    listener = new_client(hub, b"SUB > 1\r\n", **right)
+    client = Client(hub)
+    body = b", ".join(json.dumps(name).encode() + b": " + json.dumps(value).encode() for name, value in said)
+    stream = b"CONNECT {" + body + b"}\r\n" + noise + b"\r\nPUB secret 1\r\nx\r\nSUB > 2\r\nPING\r\n"
+    for start in range(0, len(stream), cut):
+        if client.session.closing is None:
+            client.say(stream[start : start + cut])
+    credentials = {"user": "", "pass": "", "auth_token": "", "nkey": ""} | {
+        fold(name): value for name, value in said if isinstance(value, str)
+    }
+    is_right = all(credentials[name] == value for name, value in right.items())
+    if not is_right:
+        assert listener.heard() == b"" and not client.session.subs
+    for each in (client, listener):
+        each.session.close("done")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=80), st.integers(0, 80))
+def test_rubbish_before_connect_reaches_nobody(noise: bytes, at: int) -> None:
+    listener = new_client(BY_USERS, b"SUB > 1\r\n", user="a", **{"pass": "p"})
+    stream = connect_line(user="a", **{"pass": "q"}) + b"PUB secret 1\r\nx\r\nPUB secret 1\r\nx\r\n"
+    client = Client(BY_USERS)
+    client.say(stream[:at] + noise + stream[at:])
+    assert listener.heard() == b""
+    for each in (client, listener):
+        each.session.close("done")
 
 
 # Secrets

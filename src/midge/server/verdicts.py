@@ -42,7 +42,7 @@ class Verdicts:
             answer = self._loop.run_in_executor(self._threads, pending.compute)
             conclude: Callable[[Any], Identity | None] = _as_computed
         else:
-            answer = asyncio.ensure_future(pending.answer, loop=self._loop)
+            answer = self._begin(pending)
             conclude = pending.conclude
         dropped: list[bool] = []
 
@@ -52,6 +52,14 @@ class Verdicts:
 
         answer.add_done_callback(partial(_finish, dropped, conclude, tell))
         return drop
+
+    def _begin(self, pending: Awaited) -> asyncio.Future[Any]:
+        try:
+            return asyncio.ensure_future(pending.answer, loop=self._loop)
+        except (RuntimeError, TypeError, ValueError) as error:  # what is to be awaited belongs to another event loop
+            answer = self._loop.create_future()
+            answer.set_exception(error)
+            return answer
 
     def close(self) -> None:
         """Compute nothing more. What is just being computed ends by itself, and nobody hears of it."""
