@@ -11,9 +11,11 @@ cdef class Services:
     cdef readonly bytes suffix
     cdef readonly list chain
     cdef list _passed
-    cdef public double epoch
+    cdef public double epoch, deadline
     cdef readonly dict expecting
 
+    @cython.locals(export=ServiceExport, first=Response)
+    cpdef handle_timeout(self, double now)
     cpdef bint passes(self, ServiceExport export) except -1
     cpdef bint pass_on(self, account, Publication message, Peer producer, ServiceExport export, ServiceImport link) except -1
 

@@ -14,6 +14,7 @@ of the interest in the reply subject.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from midge.server.account_options import Export
@@ -59,9 +60,10 @@ class Services:
         chain: the imports that the message under way has come through; None stands for an answer on its way back.
         epoch: the time of day when the hub's clock was 0, in seconds.
         expecting: the exports that owe an answer.
+        deadline: when ``handle_timeout`` must be called.
     """
 
-    __slots__ = ("_passed", "chain", "choose", "epoch", "expecting", "hub", "ids", "suffix")
+    __slots__ = ("_passed", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
 
     def __init__(self, hub: Any, ids: Callable[[], str], suffix: bytes) -> None:
         self.hub = hub
@@ -71,6 +73,7 @@ class Services:
         self.chain: list[ServiceImport | None] = []
         self._passed: list[ServiceExport] = []
         self.epoch = 0.0
+        self.deadline = inf
         self.expecting: dict[ServiceExport, None] = {}
 
     def passes(self, export: ServiceExport) -> bool:
@@ -89,22 +92,17 @@ class Services:
             self.chain.pop()
             self._passed.pop()
 
-    def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` must be called, None where no answer is waited for."""
-        found = None
+    def handle_timeout(self, now: float) -> None:
+        """Give up the answers that are due by now. Next: flush, and see ``deadline``."""
+        self.hub.now = now
+        self.deadline = inf
         for export in list(self.expecting):
+            export.expire(self, now)
             first = next(iter(export.pending.values()), None)
             if first is None:
                 del self.expecting[export]
-            elif found is None or first.at + export.threshold < found:
-                found = first.at + export.threshold
-        return found
-
-    def handle_timeout(self, now: float) -> None:
-        """Give up the answers that are due by now. Next: flush."""
-        self.hub.now = now
-        for export in list(self.expecting):
-            export.expire(self, now)
+            elif first.at + export.threshold < self.deadline:
+                self.deadline = first.at + export.threshold
 
 
 class Relay(Sink):
@@ -201,6 +199,8 @@ class Responses(Relay):
         self.pending[subject] = response
         export.pending[subject] = response
         services.expecting[export] = None
+        if services.hub.now + export.threshold < services.deadline:
+            services.deadline = services.hub.now + export.threshold
         awaited = importer.awaited.get(reply)
         if awaited is None:
             importer.awaited[reply] = {subject: response}
