@@ -50,7 +50,7 @@ class StreamImport:
         self._local_tokens = route.local.split(".")
         self._there: Transform | None = route.transform
         self._back = None if route.transform is None else route.transform.reverse()
-        self._is_same = route.is_same
+        self._is_same = route.is_same or (route.transform is None and route.local == route.source)
         self._last = b""
         self._last_local = b""
 
