@@ -49,10 +49,10 @@ class Client:
         self.hub.flush()
 
 
-def options(**fields: dict[str, tuple[Destination, ...]]) -> ServerOptions:
+def options(mappings: dict[str, tuple[Destination, ...]] | None = None) -> ServerOptions:
     accounts = (
         AccountOptions(name="A", imports=(Import(kind="stream", account="B", subject="ev"), Import(kind="stream", account="B", subject="px",
-                       prefix="p"), Import(kind="service", account="B", subject="svc")), **fields),
+                       prefix="p"), Import(kind="service", account="B", subject="svc")), mappings=mappings or {}),
         AccountOptions(name="B", exports=(Export(kind="stream", subject="ev"), Export(kind="stream", subject="px"),
                        Export(kind="service", subject="svc"))),
     )  # fmt: skip

@@ -33,10 +33,10 @@ CLIENT_CORE = (
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.account server.account_options server.agreements server.auth server.client_info server.complaints server.config server.connect server.hub "
-    "server.identity server.latency server.listener_options server.mapping server.options server.peer server.quote "
-    "server.reasons server.results server.service_imports server.session server.stream_imports server.sublist server.tokens server.trace server.watch "
-    "server.wiring"
+    "server.access server.account server.account_options server.agreements server.auth server.client_info server.complaints "
+    "server.config server.connect server.hub server.identity server.latency server.listener_options server.mapping server.options "
+    "server.peer server.quote server.reasons server.results server.service_imports server.session server.stream_imports "
+    "server.sublist server.tokens server.trace server.watch server.wiring"
 )
 SERVER_DRIVERS = "server.connection server.dice server.inspection server.listener server.turns"
 RULES = [

@@ -158,7 +158,7 @@ def level(frame: bytes) -> bytes:
         size = int(words[-2])
         start, colon, rest = body[: size - 4].partition(b"Nats-Request-Info: ")
         value, _, behind = rest.partition(b"\r\n")
-        told = b"" if not value.startswith(b"{\"") else json.dumps(reduce(json.loads(value))).encode()
+        told = b"" if not value.startswith(b'{"') else json.dumps(reduce(json.loads(value))).encode()
         return b" ".join(words[:-2]) + b"\r\n" + start + colon + (told or value) + b"\r\n" + behind + body[size - 4 :]
     if b"io.nats.server.metric" in body:
         return head.rpartition(b" ")[0].rstrip() + b"\r\n" + json.dumps(reduce(json.loads(body))).encode()
@@ -203,6 +203,9 @@ def test_both_refuse_it_in_the_same_words(accounts: Any, tmp_path: Path) -> None
         ServerOptions(accounts=accounts)
     except ValueError as error:
         assert done.returncode == 1, str(error)
-        assert str(error) in done.stderr
+        text = str(error)
+        if "cycle" in text:  # which of its imports is the last is a matter of nats-server's maps
+            text = text.rpartition('": ')[2]
+        assert text in done.stderr
     else:
         assert done.returncode == 0, done.stderr

@@ -156,7 +156,11 @@ def _check_export_form(export: Export) -> None:
     if not 0 <= export.threshold < float("inf"):
         raise ValueError(f"threshold {export.threshold}: expected 0 or more seconds")
     if export.kind == "stream":
-        given = {"response": export.response != RESPONSES[0] or export.threshold, "latency": export.latency, "allow_trace": export.allow_trace}
+        given = {
+            "response": export.response != RESPONSES[0] or export.threshold,
+            "latency": export.latency,
+            "allow_trace": export.allow_trace,
+        }
         for name, value in given.items():
             if value:
                 raise ValueError(f"Detected {name} directive on non-service")

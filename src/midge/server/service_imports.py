@@ -7,8 +7,8 @@ to those subjects comes to the account's ``Responses``, which pass it on into th
 
 Bounds: a message goes through CHAIN accounts at most, and through no service twice. An answer is waited for until the service's
 threshold is over (two minutes unless it says otherwise), and for MAX_PENDING requests of one service at most: then the oldest is
-given up. One answer ends the wait, or for services that answer with several messages an empty one, nobody being there to hear it, or the end
-of the interest in the reply subject.
+given up. One answer ends the wait, or for services that answer with several messages an empty one, nobody being there to hear it,
+or the end of the interest in the reply subject.
 """
 
 from __future__ import annotations
@@ -37,7 +37,18 @@ else:
     from midge.server.sublist import Subscription
     from midge.wire.publication import Publication
 
-__all__ = ["CHAIN", "MAX_PENDING", "THRESHOLD", "Relay", "Response", "Responses", "ServiceExport", "ServiceImport", "Services", "lose_interest"]
+__all__ = [
+    "CHAIN",
+    "MAX_PENDING",
+    "THRESHOLD",
+    "Relay",
+    "Response",
+    "Responses",
+    "ServiceExport",
+    "ServiceImport",
+    "Services",
+    "lose_interest",
+]
 
 CHAIN = 32
 MAX_PENDING = 65536
@@ -291,7 +302,19 @@ class ServiceImport(Relay):
         export: what it is an import of.
     """
 
-    __slots__ = ("_info_head", "_is_same", "_last_header", "_last_rtt", "_local", "_target", "_transform", "export", "exporter", "importer", "share")
+    __slots__ = (
+        "_info_head",
+        "_is_same",
+        "_last_header",
+        "_last_rtt",
+        "_local",
+        "_target",
+        "_transform",
+        "export",
+        "exporter",
+        "importer",
+        "share",
+    )
 
     def __init__(self, route: ServiceRoute, importer: Any, exporter: Any, export: ServiceExport) -> None:
         self.importer = importer
@@ -376,7 +399,18 @@ class ServiceImport(Relay):
         """A request without a reply subject cannot be measured."""
         latency = self.export.options.latency
         assert latency is not None
-        about = metric(BAD_REQUEST, producer, None, self.share, why, services.hub.now, services.hub.now, services.hub.server_name, services.epoch, services.ids())
+        about = metric(
+            BAD_REQUEST,
+            producer,
+            None,
+            self.share,
+            why,
+            services.hub.now,
+            services.hub.now,
+            services.hub.server_name,
+            services.epoch,
+            services.ids(),
+        )
         services.hub.emit(self.exporter, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 

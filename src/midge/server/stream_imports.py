@@ -55,7 +55,7 @@ class StreamImport:
         self._last_local = b""
 
     def shadow(self, sub: Subscription) -> Subscription | None:
-        """Return what must be subscribed to at the exporter for a subscription of the importer; None where this import has nothing for it."""
+        """Return what must be subscribed to at the exporter for a subscription of the importer; None where there is nothing for it."""
         subject = self._interest(sub.subject.decode("utf-8", "surrogateescape"))
         if subject is None:
             return None

@@ -41,5 +41,3 @@ def wire(accounts: dict[str, Account], options: ServerOptions, services: Service
             relay = ServiceImport(route, accounts[name], accounts[route.exporter], export)
             accounts[name].sublist.insert(relay.subscription())
             accounts[route.exporter].use(services)
-
-
