@@ -83,17 +83,20 @@ def play(case: Case, address: Address) -> dict[str, list[bytes | Ending]]:
 def greet(who: str, fields: dict[str, Any], address: Address) -> Line:
     line = Line(*address)
     user = {} if who == "g" else {"user": who.rstrip("0123456789"), "pass": "p"}
-    line.send(connect_line(**{"headers": True, "no_responders": True, "protocol": 1} | user | fields))
+    # By itself: nats-server maps nothing that comes in one read with a CONNECT.
+    line.sync(connect_line(**({"headers": True, "no_responders": True, "protocol": 1} | user | fields)) + b"PING\r\n", 1)
     return line
 
 
 def perform(line: Line, commands: str) -> None:
     """Send the commands of one step and wait for the answers."""
     data = b""
+    if "ANS" in commands:
+        line.sync(b"PING\r\n", 1)  # the request has to be read before it can be answered
     for command in commands.split("; "):
         verb, _, rest = command.partition(" ")
         if verb == "FRAMES":
-            line.wait_for_frames(int(rest) + 1)
+            line.wait_for_frames(int(rest))
         elif verb == "WAIT":
             time.sleep(OVER)  # a threshold has to pass on nats-server's own clock
         elif verb == "RAW":
@@ -123,7 +126,8 @@ def encode(line: Line, verb: str, rest: str) -> bytes:
 
 def reply_of(received: bytes, which: int) -> str:
     found = [match[0].decode() for line in received.split(b"\r\n") if b"MSG " in line[:5] for match in [RANDOM.search(line)] if match]
-    return found[-which] if len(found) >= which else "nobody.asked"
+    assert len(found) >= which, "nothing was asked"
+    return found[-which]
 
 
 def normalise(data: bytes) -> list[bytes]:
@@ -157,7 +161,7 @@ def level(frame: bytes) -> bytes:
         told = b"" if not value.startswith(b'{"') else json.dumps(reduce(json.loads(value))).encode()
         return b" ".join(words[:-2]) + b"\r\n" + start + colon + (told or value) + b"\r\n" + behind + body[size - 4 :]
     if b"io.nats.server.metric" in body:
-        return head.rpartition(b" ")[0] + b"\r\n" + json.dumps(reduce(json.loads(body))).encode()
+        return head.rpartition(b" ")[0].rstrip() + b"\r\n" + json.dumps(reduce(json.loads(body))).encode()
     return frame
 
 
@@ -199,6 +203,9 @@ def test_both_refuse_it_in_the_same_words(accounts: Any, tmp_path: Path) -> None
         ServerOptions(accounts=accounts)
     except ValueError as error:
         assert done.returncode == 1, str(error)
-        assert str(error) in done.stderr
+        text = str(error)
+        if "cycle" in text:  # which of its imports is the last is a matter of nats-server's maps
+            text = text.rpartition('": ')[2]
+        assert text in done.stderr
     else:
         assert done.returncode == 0, done.stderr

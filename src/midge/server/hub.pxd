@@ -46,8 +46,11 @@ cdef class Hub:
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int)
     cpdef bint proceed(self, Session session, double now) except -1
-    @cython.locals(sublist=Sublist, result=Result, cached=bint, node=Node)
+    @cython.locals(sublist=Sublist, result=Result, cached=bint, node=Node, subject=bytes)
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
+    @cython.locals(sublist=Sublist, result=Result)
+    cpdef bint route_once(self, Account account, Publication publication, Peer producer) except -1
+    cdef bint _reach(self, Sublist sublist, Peer producer, Result result, Publication publication) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int, guard=Guard, account=Account)

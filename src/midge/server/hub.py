@@ -49,7 +49,7 @@ if cython.compiled:
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.stream_imports import Shadow
-    from cython.cimports.midge.server.sublist import Group, Node, Subscription
+    from cython.cimports.midge.server.sublist import Group, Node, Sublist, Subscription
     from cython.cimports.midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
@@ -63,7 +63,7 @@ else:
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
     from midge.server.stream_imports import Shadow
-    from midge.server.sublist import Group, Node, Subscription
+    from midge.server.sublist import Group, Node, Sublist, Subscription
     from midge.server.tokens import is_literal, is_reserved, is_reserved_reply
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
@@ -326,7 +326,8 @@ class Hub:
             or not same(publication.buf, publication.subject_start, publication.subject_end, result.subject)
             or not result.is_fresh()
         ):
-            result = sublist.match(cut(publication.buf, publication.subject_start, publication.subject_end))
+            subject = cut(publication.buf, publication.subject_start, publication.subject_end)
+            result = sublist.match_uncached(subject) if subject.startswith(b"_R_.") else sublist.match(subject)
             self._work -= _WORK_SEARCH * sublist.searched
             if cached:
                 producer.last = None if result.stale else result  # type: ignore[union-attr]
@@ -335,6 +336,16 @@ class Hub:
             node: Node = result.nodes[0]
             if node.one is not None and not node.one.limit:
                 return self._deliver(producer, node.one, publication)
+        return self._reach(sublist, producer, result, publication)
+
+    def route_once(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
+        """The same for a subject that is published to once: who is subscribed is not remembered."""
+        sublist = account.sublist
+        result = sublist.match_uncached(publication.subject())
+        self._work -= _WORK_PUBLISH + _WORK_SEARCH * sublist.searched
+        return self._reach(sublist, producer, result, publication)
+
+    def _reach(self, sublist: Sublist, producer: Peer | None, result: Result, publication: Publication) -> bool:
         sublist.routing += 1
         try:
             return self._fan_out(producer, result, publication)

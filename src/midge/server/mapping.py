@@ -50,8 +50,6 @@ class Mapping:
     __slots__ = ("has_wildcard", "shares", "source", "tokens")
 
     def __init__(self, source: str, destinations: tuple[Destination, ...]) -> None:
-        if not is_valid_subject(source):
-            raise ValueError("invalid subject")
         self.source = source
         self.tokens = source.split(".")
         self.has_wildcard = "*" in self.tokens or self.tokens[-1] == ">"
@@ -136,6 +134,8 @@ class Mappings:
         self._choose = choose
         self._mappings = []
         for source, destinations in mappings.items():
+            if not is_valid_subject(source):
+                raise ValueError(f'Subject "{source}" is not a valid subject')
             try:
                 self._mappings.append(Mapping(source, destinations))
             except ValueError as error:

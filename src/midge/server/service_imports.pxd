@@ -3,6 +3,7 @@ from midge.server.peer cimport Peer, Sink
 from midge.wire.publication cimport Publication
 
 cdef bytes _ALPHABET, _ACK, _RESERVED
+cdef unsigned long long _MULTIPLIER, _MASK
 
 
 @cython.final
@@ -11,9 +12,14 @@ cdef class Services:
     cdef readonly bytes suffix
     cdef readonly list chain
     cdef list _passed
-    cdef public double epoch
+    cdef unsigned long long _state
+    cdef public double epoch, deadline
     cdef readonly dict expecting
 
+    @cython.locals(export=ServiceExport, first=Response)
+    cpdef handle_timeout(self, double now)
+    @cython.locals(state="unsigned long long", number="unsigned long long", at=Py_ssize_t, name=bytearray)
+    cpdef bytes name(self)
     cpdef bint passes(self, ServiceExport export) except -1
     cpdef bint pass_on(self, account, Publication message, Peer producer, ServiceExport export, ServiceImport link) except -1
 
@@ -63,14 +69,14 @@ cdef class ServiceImport(Relay):
     cdef readonly object importer, exporter
     cdef readonly ServiceExport export
     cdef readonly bint share
-    cdef bytes _info_head, _local, _target
+    cdef bytes _info_head, _last_header, _local, _target
+    cdef long long _last_rtt
     cdef object _transform
     cdef bint _is_same
 
     @cython.locals(response=Response, header=bytes, reply=bytes, to=bytes, message=Publication, measured=bint, delivered=bint)
     cpdef bint relay(self, Services services, Publication publication, Peer producer) except -1
+    @cython.locals(rtt="long long")
+    cdef bytes _header(self, Services services, Publication publication, producer)
     cdef bytes _subject_there(self, Publication publication)
 
-
-@cython.locals(number="unsigned long long", at=Py_ssize_t, name=bytearray)
-cdef bytes _name(Services services)

@@ -7,13 +7,14 @@ to those subjects comes to the account's ``Responses``, which pass it on into th
 
 Bounds: a message goes through CHAIN accounts at most, and through no service twice. An answer is waited for until the service's
 threshold is over (two minutes unless it says otherwise), and for MAX_PENDING requests of one service at most: then the oldest is
-given up. One answer ends the wait, or for services that answer with several messages an empty one, nobody being there to hear it, or the end
-of the interest in the reply subject.
+given up. One answer ends the wait, or for services that answer with several messages an empty one, nobody being there to hear it,
+or the end of the interest in the reply subject.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from midge.server.account_options import Export
@@ -54,6 +55,8 @@ MAX_PENDING = 65536
 THRESHOLD = 120.0
 _WALK = 1024  # pending answers that are looked at for the end of the interest in a wildcard; where there are more, they expire
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MULTIPLIER = 2685821657736338717
+_MASK = 0xFFFFFFFFFFFFFFFF
 _ACK = b"$JS.ACK."
 _RESERVED = b"_R_."
 
@@ -70,19 +73,36 @@ class Services:
         chain: the imports that the message under way has come through; None stands for an answer on its way back.
         epoch: the time of day when the hub's clock was 0, in seconds.
         expecting: the exports that owe an answer.
+        deadline: when ``handle_timeout`` must be called.
     """
 
-    __slots__ = ("_passed", "chain", "choose", "epoch", "expecting", "hub", "ids", "suffix")
+    __slots__ = ("_passed", "_state", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
 
     def __init__(self, hub: Any, ids: Callable[[], str], suffix: bytes) -> None:
         self.hub = hub
         self.ids = ids
         self.suffix = suffix
+        self._state = (hub.choose(1 << 31) << 31 | hub.choose(1 << 31)) or 1
         self.choose: Callable[[int], int] = hub.choose
         self.chain: list[ServiceImport | None] = []
         self._passed: list[ServiceExport] = []
         self.epoch = 0.0
+        self.deadline = inf
         self.expecting: dict[ServiceExport, None] = {}
+
+    def name(self) -> bytes:
+        """Return six random letters and digits: xorshift64*, of whose 64 bits the upper half is used."""
+        state = self._state
+        state ^= state >> 12
+        state ^= (state << 25) & _MASK
+        state ^= state >> 27
+        self._state = state
+        number = ((state * _MULTIPLIER) & _MASK) >> 24
+        name = bytearray(6)
+        for at in range(6):
+            name[at] = _ALPHABET[number % 62]
+            number //= 62
+        return bytes(name)
 
     def passes(self, export: ServiceExport) -> bool:
         """True if the message under way may not go through this service: it has been there, or has come too far."""
@@ -94,28 +114,25 @@ class Services:
         self.chain.append(link)
         self.hub.imported += 1
         try:
+            if link is None:
+                return self.hub.route_once(account, message, producer)  # type: ignore[no-any-return]
             return self.hub.route(account, message, producer)  # type: ignore[no-any-return]
         finally:
             self.hub.imported -= 1
             self.chain.pop()
             self._passed.pop()
 
-    def next_deadline(self) -> float | None:
-        """Return when ``handle_timeout`` must be called, None where no answer is waited for."""
-        found = None
+    def handle_timeout(self, now: float) -> None:
+        """Give up the answers that are due by now. Next: flush, and see ``deadline``."""
+        self.hub.now = now
+        self.deadline = inf
         for export in list(self.expecting):
+            export.expire(self, now)
             first = next(iter(export.pending.values()), None)
             if first is None:
                 del self.expecting[export]
-            elif found is None or first.at + export.threshold < found:
-                found = first.at + export.threshold
-        return found
-
-    def handle_timeout(self, now: float) -> None:
-        """Give up the answers that are due by now. Next: flush."""
-        self.hub.now = now
-        for export in list(self.expecting):
-            export.expire(self, now)
+            elif first.at + export.threshold < self.deadline:
+                self.deadline = first.at + export.threshold
 
 
 class Relay(Sink):
@@ -197,14 +214,14 @@ class Responses(Relay):
     def __init__(self, account: Any, services: Services) -> None:
         self.account = account
         self.pending: dict[bytes, Response] = {}
-        self._prefix = b"_R_." + _name(services) + b"."
+        self._prefix = b"_R_." + services.name() + b"."
         account.subscribe(self, self._prefix + b">")
 
     def expect(self, services: Services, reply: bytes, importer: Any, export: ServiceExport, suffix: bytes) -> Response:
         """Wait for an answer from now on."""
-        subject = self._prefix + _name(services) + suffix
+        subject = self._prefix + services.name() + suffix
         while subject in self.pending:
-            subject = self._prefix + _name(services) + suffix
+            subject = self._prefix + services.name() + suffix
         if len(export.pending) >= MAX_PENDING:
             oldest = next(iter(export.pending.values()))
             oldest.holder.give_up(services, oldest, SERVICE_TIMEOUT)
@@ -212,6 +229,8 @@ class Responses(Relay):
         self.pending[subject] = response
         export.pending[subject] = response
         services.expecting[export] = None
+        if services.hub.now + export.threshold < services.deadline:
+            services.deadline = services.hub.now + export.threshold
         awaited = importer.awaited.get(reply)
         if awaited is None:
             importer.awaited[reply] = {subject: response}
@@ -251,7 +270,7 @@ class Responses(Relay):
                 again = importer.responses(services).expect(services, reply, self.account, response.export, b"")
                 reply = again.subject
         to = response.reply if importer.mappings is None else importer.mappings.target(response.reply)
-        message = Publication.compose(to, reply, publication.header(), publication.payload())
+        message = publication.redirected(to, reply, None)
         delivered = services.pass_on(importer, message, producer, response.export, None)
         if not delivered or response.export.is_single or publication.payload_end == publication.payload_start:
             self.forget(response)
@@ -283,7 +302,19 @@ class ServiceImport(Relay):
         export: what it is an import of.
     """
 
-    __slots__ = ("_info_head", "_is_same", "_local", "_target", "_transform", "export", "exporter", "importer", "share")
+    __slots__ = (
+        "_info_head",
+        "_is_same",
+        "_last_header",
+        "_last_rtt",
+        "_local",
+        "_target",
+        "_transform",
+        "export",
+        "exporter",
+        "importer",
+        "share",
+    )
 
     def __init__(self, route: ServiceRoute, importer: Any, exporter: Any, export: ServiceExport) -> None:
         self.importer = importer
@@ -295,6 +326,8 @@ class ServiceImport(Relay):
         self._transform: Transform | None = route.transform
         self._is_same = route.is_same
         self._info_head = b'{"acc":' + go_json(importer.name)
+        self._last_rtt = 0
+        self._last_header: bytes | None = None
 
     def subscription(self) -> Subscription:
         """Return what catches the requests in the importing account."""
@@ -304,12 +337,12 @@ class ServiceImport(Relay):
         """Pass a request on to the service."""
         if services.passes(self.export):
             return False
-        header = publication.header()
+        header: bytes | None = None
         response = None
         reply = b""
         measured, why = False, None
         if self.export.options.latency is not None and producer is not None:
-            measured, why = sampled(self.export.options.latency, header, services.choose)
+            measured, why = sampled(self.export.options.latency, publication.header(), services.choose)
         if publication.reply_end:
             reply = publication.reply()
             if not reply.startswith(_ACK):
@@ -324,8 +357,8 @@ class ServiceImport(Relay):
         if self.exporter.mappings is not None:
             to = self.exporter.mappings.target(to)
         if producer is not None:
-            header = with_header(header, REQUEST_INFO, self._info(services, producer))
-        message = Publication.compose(to, reply, header, publication.payload())
+            header = self._header(services, publication, producer)
+        message = publication.redirected(to, reply, header)
         delivered: bool = services.pass_on(self.exporter, message, producer, self.export, self)
         if not delivered and response is not None:
             response.holder.give_up(services, response, NO_RESPONDER)
@@ -337,6 +370,16 @@ class ServiceImport(Relay):
         if self._transform is not None:
             return self._transform.apply(publication.subject().split(b"."), _never)
         return self._target
+
+    def _header(self, services: Services, publication: Publication, producer: Any) -> bytes:
+        """Return the header block with what the service may know of who asks. One that is often the same is kept."""
+        if publication.header_size > 0 or self.share or services.chain or producer.account is not self.importer:
+            return with_header(publication.header(), REQUEST_INFO, self._info(services, producer))
+        rtt = nanoseconds(producer.rtt)
+        if rtt != self._last_rtt or self._last_header is None:
+            self._last_rtt = rtt
+            self._last_header = with_header(b"", REQUEST_INFO, self._info(services, producer))
+        return self._last_header
 
     def _info(self, services: Services, producer: Any) -> bytes:
         """Return what the service learns of who asks: the account and how far away it is; more where the import shares more."""
@@ -396,16 +439,6 @@ def _covers(pattern: list[bytes], tokens: list[bytes]) -> bool:
         if wanted not in (b"*", token):
             return False
     return len(pattern) == len(tokens)
-
-
-def _name(services: Services) -> bytes:
-    """Return six random letters and digits."""
-    number = services.choose(1 << 31) * 2147483647 + services.choose(1 << 31)
-    name = bytearray(6)
-    for at in range(6):
-        name[at] = _ALPHABET[number % 62]
-        number //= 62
-    return bytes(name)
 
 
 def _never(_count: int) -> int:

@@ -50,12 +50,12 @@ class StreamImport:
         self._local_tokens = route.local.split(".")
         self._there: Transform | None = route.transform
         self._back = None if route.transform is None else route.transform.reverse()
-        self._is_same = route.is_same
+        self._is_same = route.is_same or (route.transform is None and route.local == route.source)
         self._last = b""
         self._last_local = b""
 
     def shadow(self, sub: Subscription) -> Subscription | None:
-        """Return what must be subscribed to at the exporter for a subscription of the importer; None where this import has nothing for it."""
+        """Return what must be subscribed to at the exporter for a subscription of the importer; None where there is nothing for it."""
         subject = self._interest(sub.subject.decode("utf-8", "surrogateescape"))
         if subject is None:
             return None

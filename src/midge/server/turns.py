@@ -10,6 +10,7 @@ PILE bytes.
 from __future__ import annotations
 
 from time import time as wall_clock
+from math import inf
 
 from midge.link.reactor import Reactor
 from midge.server.hub import Hub
@@ -31,7 +32,7 @@ class Turns:
         delay: seconds by which everything that clients send is held back: for tests of those who wait.
     """
 
-    __slots__ = ("_expects", "_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
+    __slots__ = ("_answers_due", "_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
 
     def __init__(self, hub: Hub, reactor: Reactor) -> None:
         self.hub = hub
@@ -39,7 +40,7 @@ class Turns:
         self.time = reactor.loop.time
         self.unfinished = 0
         self.delay = 0.0
-        self._expects = False  # it is to be called when the next answer is due
+        self._answers_due = inf  # when the answers that are waited for are looked at
         self._since = 0.0  # when the oldest of what is to be sent was produced, 0.0 where there is none
         self.verdicts = Verdicts(reactor.loop)
         self.set_clock()
@@ -52,8 +53,8 @@ class Turns:
     def step(self) -> bool:
         """Send some of what there is to send. True where more of it should be sent now."""
         hub = self.hub
-        if hub.services.expecting and not self._expects:
-            self._await_answers()
+        if hub.services.deadline != self._answers_due:
+            self._await_answers(hub.services.deadline)
         hub.flush_urgent()
         if not hub.has_more():
             self._since = 0.0
@@ -70,13 +71,12 @@ class Turns:
         self._since = 0.0
         return False
 
-    def _await_answers(self) -> None:
-        due = self.hub.services.next_deadline()
-        if due is not None:
-            self._expects = True
+    def _await_answers(self, due: float) -> None:
+        self._answers_due = due
+        if due < inf:
             self.reactor.call_at(due, self._give_up_answers)
 
     def _give_up_answers(self) -> None:
         """Answers are due that have not come."""
-        self._expects = False
+        self._answers_due = inf
         self.hub.services.handle_timeout(self.time())

@@ -1,5 +1,7 @@
 cimport cython
 
+cdef Py_ssize_t _OVERHEAD
+
 
 @cython.final
 cdef class Publication:
@@ -12,8 +14,10 @@ cdef class Publication:
     cdef readonly Py_ssize_t payload_start, payload_end
     cdef readonly Py_ssize_t end
 
-    @cython.locals(publication=Publication, shift=Py_ssize_t, tail=bytearray)
+    @cython.locals(publication=Publication, size=Py_ssize_t, at=Py_ssize_t, shift=Py_ssize_t, buf=bytearray)
     cpdef Publication renamed(self, bytes subject)
+    @cython.locals(publication=Publication, skip=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t, buf=bytearray)
+    cpdef Publication redirected(self, bytes subject, bytes reply, bytes header)
     cpdef Py_ssize_t size(self) except -1
     cpdef bytes subject(self)
     cpdef bytes sid(self)

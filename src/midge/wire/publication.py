@@ -20,11 +20,13 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.wire.octets import cut
+    from cython.cimports.midge.wire.octets import cut, new_buffer, put, put_blank, put_crlf, put_number, put_slice
 else:
-    from midge.wire.octets import cut
+    from midge.wire.octets import cut, new_buffer, put, put_blank, put_crlf, put_number, put_slice
 
 __all__ = ["Publication"]
+
+_OVERHEAD = 48  # blanks, CRLF twice and two numbers of at most 19 digits
 
 
 class Publication:
@@ -75,18 +77,43 @@ class Publication:
 
     def renamed(self, subject: bytes) -> Publication:
         """Return the same message with another subject, in a buffer of its own."""
-        publication = Publication()
-        shift = len(subject) + 1 - self.tail_start
-        publication.buf = bytearray(subject + b" ") + self.buf[self.tail_start : self.end]
-        publication.subject_end = len(subject)
-        publication.tail_start = len(subject) + 1
+        publication = Publication.__new__(Publication)
+        size = len(subject) + 1 + self.end - self.tail_start
+        buf = publication.buf = new_buffer(size)
+        at = publication.tail_start = put_blank(buf, put(buf, 0, subject))
+        put_slice(buf, at, self.buf, self.tail_start, self.end)
+        shift = at - self.tail_start
+        publication.subject_start = publication.sid_start = publication.sid_end = 0
+        publication.subject_end = at - 1
+        publication.reply_start = self.reply_start + shift if self.reply_end else 0
+        publication.reply_end = self.reply_end + shift if self.reply_end else 0
         publication.header_size = self.header_size
-        if self.reply_end:
-            publication.reply_start = self.reply_start + shift
-            publication.reply_end = self.reply_end + shift
         publication.payload_start = self.payload_start + shift
         publication.payload_end = self.payload_end + shift
-        publication.end = self.end + shift
+        publication.end = size
+        return publication
+
+    def redirected(self, subject: bytes, reply: bytes, header: bytes | None) -> Publication:
+        """Return the same message with another subject and reply, and another header block unless that is None; the reply may be empty."""
+        publication = Publication.__new__(Publication)
+        skip = self.header_size if header is not None and self.header_size > 0 else 0
+        size = self.payload_end - self.payload_start - skip + (0 if header is None else len(header))
+        buf = publication.buf = new_buffer(len(subject) + len(reply) + size + _OVERHEAD)
+        at = publication.tail_start = put_blank(buf, put(buf, 0, subject))
+        publication.subject_start = publication.sid_start = publication.sid_end = publication.reply_start = publication.reply_end = 0
+        publication.subject_end = at - 1
+        if reply:
+            publication.reply_start = at
+            publication.reply_end = at = put(buf, at, reply)
+            at = put_blank(buf, at)
+        publication.header_size = self.header_size if header is None else len(header)
+        if publication.header_size >= 0:
+            at = put_blank(buf, put_number(buf, at, publication.header_size))
+        at = publication.payload_start = put_crlf(buf, put_number(buf, at, size))
+        if header is not None:
+            at = put(buf, at, header)
+        publication.payload_end = put_slice(buf, at, self.buf, self.payload_start + skip, self.payload_end)
+        publication.end = put_crlf(buf, publication.payload_end)
         return publication
 
     def size(self) -> int:
