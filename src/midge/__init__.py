@@ -47,6 +47,7 @@ from midge.errors import (
     UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
@@ -94,6 +95,7 @@ __all__ = [
     "ServerInfo",
     "ServerOptions",
     "ServerStartError",
+    "ServerTLS",
     "SlowConsumerError",
     "Stats",
     "Subscription",
@@ -103,6 +105,7 @@ __all__ = [
     "TLSNotOfferedError",
     "TooManySubscriptionsError",
     "UpgradeError",
+    "WebSocketListener",
     "__version__",
     "compiled",
     "connect",
