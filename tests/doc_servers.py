@@ -1,4 +1,4 @@
-"""The servers that the samples of the documentation talk to, each under the URL that the samples have for it.
+"""The servers that the samples of the documentation talk to, each under the URL that the samples have for it; and files that they name.
 
 ``PLACES`` has a context manager for each such URL. It is given the directory that the sample runs in, lays the files there that the
 sample reads, and gives the URL that the server really has: the ones in the documentation may be taken.
@@ -73,6 +73,16 @@ def with_websocket(directory: Path) -> Iterator[str]:
         yield f"wss://localhost:{port}"
 
 
+@contextmanager
+def with_files(directory: Path) -> Iterator[str]:
+    """No server: the files for one that the sample starts."""
+    files = Files(directory)
+    files.client("client")
+    (directory / "server.pem").write_bytes(Path(files.cert).read_bytes())
+    (directory / "server-key.pem").write_bytes(Path(files.key).read_bytes())
+    yield "server.pem"
+
+
 def secure(url: str) -> str:
     return f"tls://localhost:{url.rpartition(':')[2]}"
 
@@ -84,9 +94,10 @@ PLACES: dict[str, Place] = {
     "tls://localhost:4443": with_tls,
     "tls://localhost:4444": with_client_certificates,
     "wss://localhost:8443": with_websocket,
+    "server.pem": with_files,
 }
 
 
 def needs_nats_server(text: str) -> bool:
     """True if a sample cannot run here: it talks to a real nats-server, and there is no executable of it."""
-    return find_nats_server() is None and any(url in text for url, place in PLACES.items() if place is not plain)
+    return find_nats_server() is None and any(url in text for url, place in PLACES.items() if place not in (plain, with_files))

@@ -49,6 +49,7 @@ from midge.errors import (
 from midge.message import Headers, HeadersLike, Message
 from midge.server.access import Permissions, Responses, User
 from midge.server.identity import AuthRequest, Identity
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
@@ -100,6 +101,7 @@ __all__ = [
     "ServerInfo",
     "ServerOptions",
     "ServerStartError",
+    "ServerTLS",
     "SlowConsumerError",
     "Stats",
     "Subscription",
@@ -110,6 +112,7 @@ __all__ = [
     "TooManySubscriptionsError",
     "UpgradeError",
     "User",
+    "WebSocketListener",
     "__version__",
     "compiled",
     "connect",
