@@ -42,6 +42,7 @@ def refusal(text: str) -> str:
     [
         ("listen: 127.0.0.1:4333", {"host": "127.0.0.1", "port": 4333}),
         ("listen: 4333", {"port": 4333}),
+        (f"listen: 'a:{'0' * 5000}80'", {"host": "a", "port": 80}),
         ('listen: "[::1]:-1"', {"host": "::1", "port": -1}),
         ("net: localhost\nPORT: -1", {"host": "localhost", "port": -1}),
         ("port: 0", {}),

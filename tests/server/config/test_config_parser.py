@@ -132,10 +132,23 @@ def test_text_that_is_not_utf_8_is_refused_where_it_matters() -> None:
 
 def test_numbers_that_do_not_fit() -> None:
     assert read("a: 9223372036854775807\nb: -9223372036854775808") == {"a": (1 << 63) - 1, "b": -(1 << 63)}
+    assert read(f"a: {'0' * 10_000}5k\nb: -{'0' * 10_000}") == {"a": 5000, "b": 0}
     assert refusal("a: 9223372036854775808") == "integer '9223372036854775808' is out of the range"
     assert refusal("a: 10e") == "integer '10e' is out of the range"  # in nats-server it would become a negative number
     assert "is out of the range" in refusal(f"a: {'9' * 100_000}")
     assert "is out of the range" in refusal(f"a: {'9' * 400}.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1٣", "expected integer, but got '1٣'"),
+        ("a: 1.٣", "expected float, but got '1.٣'"),
+        ("a: 200٣-01-02T03:04:05Z", "full Zulu form"),
+    ],
+)
+def test_digits_of_other_scripts_are_digits_but_make_no_numbers(text: str, message: str) -> None:
+    assert message in refusal(text)
 
 
 def test_depth_is_bounded() -> None:

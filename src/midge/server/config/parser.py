@@ -36,7 +36,6 @@ for _power, _letter in enumerate("kmgtpe", 1):
     _UNITS.update(dict.fromkeys((f"{_letter}b", f"{_letter}i", f"{_letter}ib"), 1024**_power))
 _ENVIRONMENT_KEY = "pk"  # what nats-server calls the value of a variable while it reads it
 _BCRYPT = "2a$"
-_MISSING = object()
 
 
 def parse(data: bytes, file: str = "", environment: Mapping[str, str] | None = None) -> dict[str, Node]:
@@ -120,7 +119,7 @@ class _Parser:
         elif kind == Kind.INTEGER:
             self.integer(item)
         elif kind == Kind.FLOAT:
-            self.add(item, _float(item.text))
+            self.add(item, _float(self.text(item)))
         elif kind == Kind.BOOL:
             self.add(item, item.text.lower() in ("true", "yes", "on"))
         elif kind == Kind.DATE:
@@ -162,7 +161,8 @@ class _Parser:
         unit = _UNITS.get(item.text[digits.end() :].lower())
         if unit is None:
             return
-        value = int(digits[0]) * unit if len(digits[0].lstrip("-0")) < 20 else 1 << 64
+        size = digits[0].lstrip("-0")  # of however many zeros there are in front, Python's int would have none
+        value = int(size or "0") * unit * (-1 if digits[0][0] == "-" else 1) if len(size) < 20 else 1 << 64
         if not -(1 << 63) <= value < 1 << 63:
             raise ConfigError([f"integer '{item.text}' is out of the range"])
         self.add(item, value)
@@ -233,10 +233,9 @@ class _Parser:
 
 
 def _float(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ConfigError([f"expected float, but got '{text}'"]) from None
+    if not text.isascii():  # digits of another script
+        raise ConfigError([f"expected float, but got '{text}'"])
+    value = float(text)
     if isinf(value):
         raise ConfigError([f"float '{text}' is out of the range"])
     return value
@@ -244,6 +243,8 @@ def _float(text: str) -> float:
 
 def _date(text: str) -> datetime:
     try:
+        if not text.isascii():
+            raise ValueError
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         raise ConfigError([f"expected Zulu formatted DateTime, but got '{text}'"]) from None

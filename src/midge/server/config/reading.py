@@ -168,7 +168,8 @@ def address(node: Node) -> tuple[str, int]:
     number = port.removeprefix("-") if port.startswith("-") else port.removeprefix("+")
     if not (number.isascii() and number.isdigit()) or len(number.lstrip("0")) > 18:
         raise Fault(node, f"could not parse port {in_quotes(port)}")
-    return host[1:-1] if bracketed else host, int(port)
+    size = int(number.lstrip("0") or "0")
+    return host[1:-1] if bracketed else host, -size if port[:1] == "-" else size
 
 
 def valid(node: Node | None, subject: str, may_have_queue: bool = False) -> str:

@@ -40,7 +40,7 @@ _NOT_SUPPORTED = {
     "storedir": "there are no streams yet",
     "remote_syslog": "log to a file or to stderr",
 }
-# What may be switched off, but not on; or, where the value says so, the other way about.
+# What may be false, but not true.
 _NOT_ON = ("disable_sublist_cache", "no_sublist_cache", "no_system_account", "no_system", "no_sys_acc", "proxy_protocol", "trace_headers",
            "no_fast_producer_stall", "syslog")  # fmt: skip
 _NO_EFFECT = ("connect_error_reports", "reconnect_error_reports")  # of routes, gateways and leaf nodes
