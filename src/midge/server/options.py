@@ -19,6 +19,8 @@ __all__ = ["MAX_PAYLOAD_LIMIT", "ServerKeywords", "ServerOptions", "split_addres
 MAX_PAYLOAD_LIMIT = 64 << 20
 MAX_CONTROL_LINE_LIMIT = 1 << 18  # a subject has at most half as many tokens, and the trie as many levels
 MAX_SUB_TOKENS_LIMIT = 255
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """The options of one server.

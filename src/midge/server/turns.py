@@ -9,8 +9,8 @@ PILE bytes.
 
 from __future__ import annotations
 
-from time import time as wall_clock
 from math import inf
+from time import time as wall_clock
 
 from midge.link.reactor import Reactor
 from midge.server.hub import Hub
