@@ -66,7 +66,8 @@ def test_info_tells_the_accounts_own_payload_limit() -> None:
 
 
 @pytest.mark.parametrize("accounts, text", [
-    ((AccountOptions(name="$G"),), "Reserved Account"), ((AccountOptions(name="A"), AccountOptions(name="A")), "Duplicate Account Entry: A"),
+    ((AccountOptions(name="$G"),), "Reserved Account"),
+    ((AccountOptions(name="A"), AccountOptions(name="A")), "Duplicate Account Entry: A"),
     ((AccountOptions(name=""),), "needs a name"), ((AccountOptions(name="A", nkey="UABC"),), "Not a valid public nkey for an account"),
     ((AccountOptions(name="A", max_payload=-2),), "max_payload -2"),
     ((AccountOptions(name="A", exports=(Export(kind="other", subject="a"),)),), "other"),

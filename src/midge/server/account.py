@@ -93,6 +93,10 @@ class Account:
             out_bytes += session.out_bytes
         return in_msgs, in_bytes, out_msgs, out_bytes
 
+    def carry(self, totals: tuple[int, int, int, int]) -> None:
+        """Begin with what was counted before it was made anew."""
+        self._before = [before + total for before, total in zip(self._before, totals)]
+
     def subscribe(self, sink: Sink, subject: bytes, queue: bytes | None = None) -> Subscription:
         """Let the server itself listen: the sink gets what is published to the subject.
 

@@ -27,7 +27,6 @@ cdef class Hub:
     cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly long long total_sessions
     cdef readonly Services services
-    cdef public double now
     cdef public Py_ssize_t imported
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled
@@ -42,6 +41,8 @@ cdef class Hub:
     cdef dict _info
     cdef dict _info_heads
     cdef tuple _websocket_address
+    cdef list _gone
+    cdef bytes _server_hash
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int)

@@ -114,21 +114,20 @@ class Hub:
     """
 
     __slots__ = (
-        "_connects", "_emitted", "_emitted_size", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_websocket_address",
-        "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections", "stall_at", "stalls",
-        "total_sessions", "urgent",
+        "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_server_hash",
+        "_websocket_address", "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now",
+        "on_closed", "on_connected", "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections",
+        "stall_at", "stalls", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
-        self.now = 0.0
         self.imported = 0
         self._random = seed & _MASK or 1
-        self.accounts = make_accounts(options, self.choose)
-        self.account = self.accounts[GLOBAL_ACCOUNT]
-        self.services = Services(self, Nuid().next, b"." + server_id[-_HASH:].encode() + b".T")
-        wire(self.accounts, options, self.services)
+        self._server_hash = b"." + server_id[-_HASH:].encode() + b".T"
+        self._gone = [0, 0, 0, 0]  # what was counted in accounts that there are no more
+        self.now = self.epoch = 0.0
+        self._make_accounts()
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -143,7 +142,6 @@ class Hub:
         self.stalls = 0
         self.total_sessions = 0
         self.piled = 0
-        self.now = self.epoch = 0.0
         self._work = 0
         self._connects: dict[Connect, Connect] = {}
         self._max_pending = options.max_pending
@@ -169,6 +167,25 @@ class Hub:
         self.authenticator = Authenticator(options)
         self._info["max_payload"] = options.max_payload
         self._make_heads()
+
+    def renew_accounts(self) -> None:
+        """Make the accounts anew, as the options have them now. Next: let every session ``reconsider``, or close it."""
+        old = self.accounts
+        self._make_accounts()
+        for name, account in old.items():
+            totals = account.totals()
+            if name in self.accounts:
+                self.accounts[name].carry(totals)
+            else:
+                self._gone = [gone + total for gone, total in zip(self._gone, totals)]
+
+    def _make_accounts(self) -> None:
+        options = self.options
+        self.accounts = make_accounts(options, self.choose)
+        self.account = self.accounts[GLOBAL_ACCOUNT]
+        self.services = Services(self, Nuid().next, self._server_hash)
+        self.services.epoch = self.epoch
+        wire(self.accounts, options, self.services)
 
     def set_address(self, host: str, port: int) -> None:
         """Say where the server listens; goes into INFO."""
@@ -237,7 +254,7 @@ class Hub:
     def totals(self) -> tuple[int, int, int, int]:
         """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""
         columns = zip(*(account.totals() for account in self.accounts.values()))
-        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column) for column in columns)
+        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column, gone) for column, gone in zip(columns, self._gone))
         return in_msgs, in_bytes, out_msgs, out_bytes
 
     def info(self, session: Session, connect_info: bool) -> bytes:

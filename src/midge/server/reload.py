@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from midge.server.config.durations import show_duration
+from midge.server.identity import Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, MAX_CONNECTIONS
 from midge.wire.parser import ANSWER_AUTHORIZATION
@@ -34,7 +35,8 @@ FIXED = {
 _SECONDS = ("lame_duck_duration", "lame_duck_grace_period", "ping_interval", "write_deadline")
 _SECRET = ("websocket",)  # there are passwords in it
 _NO_NEWS = ("config_digest",)
-_AUTHENTICATION = ("user", "password", "token", "users", "accounts", "default_permissions", "authorizer")
+_ACCOUNTS = ("accounts", "mappings", "max_payload")  # what accounts are made of
+_AUTHENTICATION = ("user", "password", "token", "users", "default_permissions", "authorizer", *_ACCOUNTS)
 # What the log says, with the value or without; for the others, the option's name.
 _LOGGED = {
     "user": "authorization username", "password": "authorization password", "token": "authorization token",
@@ -71,32 +73,53 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     Raises:
         ValueError: as ``changes``. The hub goes on as before.
     """
-    changed = changes(hub.options, options)
+    before = hub.options
+    changed = changes(before, options)
     hub.set_options(options)
     sessions = list(hub.sessions.values())
     for name in changed:
         if name not in _NO_NEWS:
             log.info("Reloaded: %s", _LOGGED.get(name) or f"{_NAMES.get(name, name)} = {_shown(name, getattr(options, name))}")
-    if "max_payload" in changed or "max_control_line" in changed:
-        for session in sessions:
-            session.parser.set_limits(options.max_control_line, options.max_payload)
+    if any(name in _ACCOUNTS for name in changed):
+        hub.renew_accounts()
     if any(name in _AUTHENTICATION for name in changed):
         for session in sessions:
-            _reconsider(hub, session)
+            _reconsider(hub, session, before)
+    if "max_control_line" in changed:
+        for session in sessions:
+            session.parser.set_limits(options.max_control_line, session.account.max_payload)
     if "max_connections" in changed:
         _close_surplus(sessions, options.max_connections)
     log.info("Reloaded server configuration%s", f" ({options.config_digest})" if options.config_digest else "")
     return changed
 
 
-def _reconsider(hub: Hub, session: Session) -> None:
-    """See whether a session would still be let in, and into the same account."""
-    identity = hub.identify(session)
+def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
+    """See whether a session would still be let in, and as whom. Who has not said yet who it is, is asked as now."""
+    if session.closing is not None:
+        return
+    identity: Identity | Pending | None = session.identity
+    if not session.connected and (before.auth_required or not hub.options.auth_required):
+        pass  # nobody knows yet who it is, or cares
+    elif session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
+        identity = hub.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
         session.close(AUTHENTICATION_FAILURE)
-    elif identity.account != session.identity.account:
-        session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one
+    elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
+        session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
+    else:
+        session.reconsider(identity)
+
+
+def _stands(identity: Identity, before: ServerOptions, now: ServerOptions) -> bool:
+    """True if nothing has changed for this one: so nobody has to be asked, nor a hash compared, once more."""
+    same = (getattr(before, name) == getattr(now, name) for name in ("user", "password", "token", "authorizer", "default_permissions"))
+    if not all(same):
+        return False
+    mine = [[user for user in options.users if identity.name in (user.user, user.nkey)] for options in (before, now)]
+    accounts = [{each.name: each.default_permissions for each in options.accounts}.get(identity.account) for options in (before, now)]
+    return mine[0] == mine[1] and accounts[0] == accounts[1]
 
 
 def _close_surplus(sessions: list[Session], limit: int) -> None:

@@ -288,7 +288,8 @@ class Responses(Relay):
         latency = response.export.options.latency
         assert latency is not None
         about = metric(
-            status, requestor, responder, response.share, response.headers, response.at, services.hub.now, services.hub.server_name, services.epoch, services.ids(),
+            status, requestor, responder, response.share, response.headers, response.at,
+            services.hub.now, services.hub.server_name, services.epoch, services.ids(),
         )  # fmt: skip
         services.hub.emit(self.account, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 

@@ -48,6 +48,8 @@ cdef class Session(Peer):
     @cython.locals(account=Account)
     cdef _admit(self, identity, bint first)
     cdef _become(self, identity)
+    @cython.locals(subs=list, account=Account, sub=Subscription)
+    cpdef reconsider(self, identity)
     cdef _move_to(self, Account account)
     cdef _answer_ping(self)
     cdef _refuse(self, str text, str reason)

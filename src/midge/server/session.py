@@ -479,6 +479,24 @@ class Session(Peer):
         self.parser.set_connect_only(False)
         self.parser.set_max_payload(self.account.max_payload)
 
+    def reconsider(self, identity: Identity) -> None:
+        """Go on as this, now that the options have changed: in the account as it is now, with what may be subscribed to now."""
+        subs = list(self.subs.values())
+        account: Account = self.account
+        for sub in subs:
+            account.leave(sub)
+        if self.connected or not self.hub.authenticator.door(self.origin).required:
+            self._become(identity)
+        else:  # it has yet to say who it is
+            self._move_to(self.hub.accounts[identity.account])
+        account = self.account
+        for sub in subs:
+            if self._may_subscribe(sub.subject, sub.queue):
+                account.join(sub)
+            else:
+                del self.subs[sub.sid]
+                self._refuse_subscription(sub.subject, sub.queue, sub.sid)
+
     def _move_to(self, account: Account) -> None:
         """Belong to this account from now on. Nothing is subscribed to yet."""
         if account is not self.account:
