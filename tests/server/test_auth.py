@@ -27,18 +27,12 @@ from midge.server.connect import fold
 from midge.server.hub import Hub
 from midge.server.identity import AuthRequest, Awaited, Computed, Identity, Origin
 from midge.server.listener_options import ServerTLS, WebSocketListener
-from midge.server.options import _PLANNED, ServerOptions
+from midge.server.options import ServerOptions
 from midge.server.server import Server
 
 VIOLATION = b"-ERR 'Authorization Violation'\r\n"
 HASH = "$2a$04$kaC1B7m0deiMSzB6dTl2Jei/mV5n7Yqdzk2J3OHGjGVo3V6tPk4ua"  # of "s3cret"
 BY_WEBSOCKET = Origin(kind="WEBSOCKET")
-
-
-@pytest.fixture(autouse=True)
-def with_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the options of listeners and accounts mean to whoever lets clients in, wherever those listeners are built."""
-    monkeypatch.setattr("midge.server.options._PLANNED", _PLANNED - {"tls", "websocket", "accounts"})
 
 
 class Guest(Client):

@@ -164,7 +164,13 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     _override(options, values)
     settings.update({name: values[flag] for name, flag in _SETTINGS.items() if flag in values})
     check(options)
-    return Settings(ServerOptions(**options), parsed=parsed, **settings)
+    try:
+        made = ServerOptions(**options)
+    except ValueError as error:
+        if path:
+            raise ConfigError([str(error)]) from None
+        raise
+    return Settings(made, parsed=parsed, **settings)
 
 
 def _spread(values: dict[str, bool | int | str]) -> dict[str, bool | int | str]:

@@ -133,10 +133,12 @@ class WebSocketListener:
             try:
                 read_origin(origin)
             except ValueError as error:
-                raise ValueError(f"unable to parse allowed origin: {error}") from None
+                raise ValueError(f'unable to parse allowed origin "{origin}": {error}') from None
         for name, value in self.headers.items():
-            if name.lower() in _NOT_FOR_ANSWERS or name.lower().startswith("sec-websocket-"):
-                raise ValueError(f"websocket: invalid header {name!r} not allowed")
+            if name.lower() in _NOT_FOR_ANSWERS:
+                raise ValueError(f'websocket: invalid header "{name}" not allowed')
+            if name.lower().startswith("sec-websocket-"):
+                raise ValueError(f'websocket: invalid header "{name}", "Sec-WebSocket-" prefix not allowed')
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise ValueError(f"websocket: header {name!r} cannot be sent")
 

@@ -53,6 +53,8 @@ def read_origin(url: str) -> Origin:
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
-    if scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is no absolute URL with http or https and a host")
+    if scheme not in _PORTS:
+        raise ValueError("allowed origins must be absolute URLs with http or https scheme")
+    if not parts.hostname:
+        raise ValueError("host is required")
     return scheme, parts.hostname.lower(), parts.port or _PORTS[scheme]

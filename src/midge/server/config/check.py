@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
-from urllib.parse import urlsplit
 
 from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, User
 from midge.server.config.durations import show_duration
@@ -17,7 +16,6 @@ from midge.server.options import ServerOptions
 __all__ = ["check"]
 
 _DEFAULTS = {each.name: each.default for each in fields(ServerOptions)}
-_FORBIDDEN_HEADERS = ("host", "content-length", "connection", "upgrade", "nats-no-masking")
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -55,10 +53,6 @@ def _check_no_auth_user(name: str, users: tuple[User, ...]) -> None:
 
 
 def _check_websocket(websocket: WebSocketListener, users: tuple[User, ...]) -> None:
-    if websocket.tls is None and not websocket.no_tls:
-        raise ConfigError(["websocket requires TLS configuration"])
-    for origin in websocket.allowed_origins:
-        _check_origin(origin)
     _check_no_auth_user(websocket.no_auth_user, users)
     for what, value in (("username", websocket.user), ("token", websocket.token)):
         if users and value:
@@ -66,22 +60,3 @@ def _check_websocket(websocket: WebSocketListener, users: tuple[User, ...]) -> N
     if websocket.jwt_cookie:
         cookie = in_quotes(websocket.jwt_cookie)
         raise ConfigError([f"trusted operators or trusted keys configuration is required for JWT authentication via cookie {cookie}"])
-    for name in websocket.headers:
-        if name.lower() in _FORBIDDEN_HEADERS:
-            raise ConfigError([f"websocket: invalid header {in_quotes(name)} not allowed"])
-        if name.lower().startswith("sec-websocket-"):
-            raise ConfigError([f'websocket: invalid header {in_quotes(name)}, "Sec-WebSocket-" prefix not allowed'])
-
-
-def _check_origin(origin: str) -> None:
-    problem = f"unable to parse allowed origin {in_quotes(origin)}: "
-    try:
-        parts = urlsplit(origin)
-        if parts.port == 0:
-            raise ValueError("port 0")
-    except ValueError as error:
-        raise ConfigError([f"{problem}{error}"]) from None
-    if parts.scheme not in ("http", "https"):
-        raise ConfigError([f"{problem}allowed origins must be absolute URLs with http or https scheme"])
-    if not parts.hostname:
-        raise ConfigError([f"{problem}host is required"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from midge.server.config.errors import Fault
+from midge.server.config.errors import ConfigError, Fault
 from midge.server.config.reading import Handler, Report, address, duration, flag, mapping, strings, text, whole
 from midge.server.config.tls import read_tls
 from midge.server.config.tree import Node, kind_of
@@ -54,7 +54,10 @@ def read_websocket(report: Report, node: Node) -> WebSocketListener | None:
     for name in ("host", "handshake_timeout"):  # where zero is the default
         if not given.get(name, True):
             del given[name]
-    return WebSocketListener(**given)
+    try:
+        return WebSocketListener(**given)
+    except ValueError as error:  # in nats-server's words, which has no place for these
+        raise ConfigError([str(error)]) from None
 
 
 def _handshake_timeout(node: Node) -> float:
