@@ -628,11 +628,11 @@ PAIR = KeyPair.create()
         ({"authorizer": print, "token": "t"}, "an authorizer decides in place of token: give one or the other"),
         ({"authorizer": print, "users": (User(user="a"),)}, "an authorizer decides in place of users: give one or the other"),
         (
-            {"users": (User(user="a"),), "websocket": WebSocketListener(token="t")},
+            {"users": (User(user="a"),), "websocket": WebSocketListener(no_tls=True, token="t")},
             "websocket authentication token not compatible with presence of users/nkeys",
         ),
         (
-            {"websocket": WebSocketListener(jwt_cookie="j")},
+            {"websocket": WebSocketListener(no_tls=True, jwt_cookie="j")},
             "trusted operators or trusted keys configuration is required for JWT authentication via cookie "
             '"j"; an authorizer can take it too',
         ),
