@@ -50,7 +50,7 @@ class ServerTLS:
     rate_limit: int = -1
 
     def __post_init__(self) -> None:
-        if not self.cert_file or not self.key_file:
+        if bool(self.cert_file) != bool(self.key_file):  # with neither, it says so when it is to be used, as nats-server does
             raise ValueError(f"missing {'cert_file' if not self.cert_file else 'key_file'!r} in TLS configuration")
         if not 0 < self.timeout < inf:
             raise ValueError(f"tls timeout {self.timeout}: expected more than 0, and finite")

@@ -95,13 +95,11 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
 
 
 def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
-    """See whether a session would still be let in, and as whom. Who has not said yet who it is, is asked as now."""
+    """See whether a session would still be let in, and as whom."""
     if session.closing is not None:
         return
     identity: Identity | Pending | None = session.identity
-    if not session.connected and (before.auth_required or not hub.options.auth_required):
-        pass  # nobody knows yet who it is, or cares
-    elif session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
+    if session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
         identity = hub.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)

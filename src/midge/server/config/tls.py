@@ -70,7 +70,10 @@ class _Block:
                 raise Fault(self.node, "error parsing tls config, cannot combine 'cert_file' option with 'certs' option")
             self.given["cert_file"], self.given["key_file"] = self.given.pop("certs")
             which = " 1/1"
-        found = ServerTLS(**self.given)
+        try:
+            found = ServerTLS(**self.given)
+        except ValueError as error:
+            raise Fault(self.node, str(error)) from None
         check_files(self.node, found, which)
         return found
 
