@@ -378,7 +378,7 @@ def test_options_and_a_configuration_exclude_each_other() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["authorization {users: {user: a, password: s3cr3t}}", "authorization {users: [ [s3cr3t ] ]}", 
+    ["authorization {users: {user: a, password: s3cr3t}}", "authorization {users: [ [s3cr3t ] ]}",
      "accounts {A {limits: {a: {b: s3cr3t}}}}",
      "authorization {users: [{user: a, permissions: [s3cr3t ]}]}", "authorization {user: [s3cr3t ], password: {a: s3cr3t}}"],
 )  # fmt: skip
