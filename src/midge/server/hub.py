@@ -103,9 +103,11 @@ class Hub:
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
+        self.options = options
         names = dict.fromkeys((GLOBAL_ACCOUNT, options.system_account, *(each.name for each in options.accounts)))
         self.accounts = {name: Account(name, options.max_subscriptions) for name in names}
         self.account = self.accounts[GLOBAL_ACCOUNT]
+        self.authenticator = Authenticator(options)
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -134,9 +136,17 @@ class Hub:
             "host": options.host,
             "port": options.port,
             "headers": True,
+            "max_payload": options.max_payload,
         }
-        self.set_options(options)
+        if options.auth_required:
+            self._info["auth_required"] = True
         self.set_address(options.host, options.port)
+
+    def set_address(self, host: str, port: int) -> None:
+        """Say where the server listens; goes into INFO."""
+        self._info["host"] = host
+        self._info["port"] = port
+        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
 
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
@@ -146,13 +156,9 @@ class Hub:
         self._info.pop("auth_required", None)
         if options.auth_required:
             self._info["auth_required"] = True
-        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
-
-    def set_address(self, host: str, port: int) -> None:
-        """Say where the server listens; goes into INFO."""
-        self._info["host"] = host
-        self._info["port"] = port
-        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
+        host, port = self._info["host"], self._info["port"]
+        assert isinstance(host, str) and isinstance(port, int)
+        self.set_address(host, port)  # which writes INFO anew
 
     @property
     def server_id(self) -> str:
