@@ -161,6 +161,12 @@ class Hub:
         self.set_options(options)
         self.set_address(options.host, options.port)
 
+    def set_address(self, host: str, port: int) -> None:
+        """Say where the server listens; goes into INFO."""
+        self._info["host"] = host
+        self._info["port"] = port
+        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
+
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
         self.options = options

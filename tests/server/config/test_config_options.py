@@ -368,6 +368,16 @@ def test_options_and_a_configuration_exclude_each_other() -> None:
         Server(ServerOptions(), config={})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["authorization {users: {user: a, password: s3cr3t}}", "authorization {users: [ [s3cr3t ] ]}",
+     "accounts {A {limits: {a: {b: s3cr3t}}}}",
+     "authorization {users: [{user: a, permissions: [s3cr3t ]}]}", "authorization {user: [s3cr3t ], password: {a: s3cr3t}}"],
+)  # fmt: skip
+def test_no_secret_is_in_an_error(text: str) -> None:
+    assert "s3cr3t" not in refusal(text)
+
+
 def test_secrets_are_not_shown() -> None:
     found: Configuration = load({"authorization": {"user": "a", "password": "s3cr3t"}})
     assert "s3cr3t" not in repr(found) and "s3cr3t" not in repr(options_of({"authorization": {"token": "s3cr3t"}}, {}))

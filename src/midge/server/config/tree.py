@@ -58,11 +58,11 @@ def kind_of(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as it stands in nats-server's messages."""
+    """Return a value as it stands in nats-server's messages. What is in a map or an array is not shown: it may be a password."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{shown(node.value)}' for key, node in sorted(value.items()))}]"
+        return f"map[{' '.join(f'{key}:...' for key in sorted(value))}]"
     if isinstance(value, list):
-        return f"[{' '.join(shown(node.value) for node in value)}]"
+        return f"[{' '.join('...' for _ in value)}]"
     return str(value)
