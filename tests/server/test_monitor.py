@@ -15,7 +15,7 @@ from hubs import new_client, new_hub
 from hypothesis import given
 from hypothesis import strategies as st
 from monitoring import Http, get
-from raw import Raw, until
+from raw import Raw, ask, until
 
 from midge.errors import ServerStartError
 from midge.server import monitor
@@ -87,6 +87,13 @@ def test_what_the_server_counts(server: Server, url: str) -> None:
     assert (after["server_name"], after["port"], after["tags"], after["metadata"]) == ("one", server.port, ["a:b"], {"a": "2", "z": "1"})
     assert after["http_req_stats"]["/varz"] == before["http_req_stats"]["/varz"] + 1
     assert after["mem"] > 1 << 20 and after["cores"] >= 1 and after["cpu"] >= 0
+
+
+def test_when_the_configuration_was_read(server: Server, url: str) -> None:
+    before = get(url, "/varz").json()["config_load_time"]
+    assert server._monitor is not None
+    ask(server, server._monitor.note_reload)
+    assert before < get(url, "/varz").json()["config_load_time"]
 
 
 def test_a_connection(server: Server, url: str) -> None:
@@ -390,12 +397,12 @@ async def test_https() -> None:
     port = Monitor("127.0.0.1", "", await open_sockets("127.0.0.1", 0), server_context())
     await port.start(new_hub(), ("127.0.0.1", 4222), lambda: True)
 
-    def ask() -> bytes:
+    def fetch() -> bytes:
         with urllib.request.urlopen(f"{port.url}/healthz", context=client_context(), timeout=20) as reply:
             body: bytes = reply.read()
         return body
 
     try:
-        assert port.url.startswith("https://127.0.0.1:") and await asyncio.to_thread(ask) == b'{"status":"ok"}'
+        assert port.url.startswith("https://127.0.0.1:") and await asyncio.to_thread(fetch) == b'{"status":"ok"}'
     finally:
         port.close()

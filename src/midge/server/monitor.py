@@ -105,6 +105,7 @@ class Monitor:
         self._base_path = base_path
         self._sockets = sockets
         self._context = context
+        self._server: MonitoredServer | None = None
         self._pages: Pages | None = None
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,13 +130,19 @@ class Monitor:
         """Answer from now on, about the server of this hub that lets clients in at this address, and tells whether it does."""
         clock = asyncio.get_running_loop().time
         epoch = time.time_ns() - int(clock() * 1e9)
-        self._pages = Pages(MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready), self._base_path)
+        self._server = MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready)
+        self._pages = Pages(self._server, self._base_path)
         for sock in self._sockets:
             # asyncio closes the sockets with the servers. The handshake has its own limit, so that nobody holds a place for nothing.
             timeout = REQUEST_SECONDS if self._context is not None else None
             self._servers.append(
                 await asyncio.start_server(self._serve, sock=sock, limit=MAX_REQUEST, ssl=self._context, ssl_handshake_timeout=timeout)
             )
+
+    def note_reload(self) -> None:
+        """The options have been read anew: that is when the configuration was loaded."""
+        if self._server is not None:
+            self._server.config_loaded = self._server.clock()
 
     def close(self) -> None:
         """Close the port and every connection."""
@@ -191,7 +198,10 @@ class Monitor:
             if not request.stays:
                 break
             patience = IDLE_SECONDS
-        writer.write_eof() if writer.can_write_eof() else writer.close()
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:  # TLS
+            writer.close()
         with suppress(asyncio.IncompleteReadError):
             async with asyncio.timeout(REQUEST_SECONDS):
                 await reader.read(1)  # until it has closed: what it has not read yet would be lost with the connection
