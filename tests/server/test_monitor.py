@@ -7,6 +7,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -358,6 +359,18 @@ async def test_the_ports_are_free_after_the_end() -> None:
                 pass
         with pytest.raises(ConnectionRefusedError), socket.create_connection((place[0], int(place[1]))):
             pass
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /va", b"GET /varz HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_connections_end_with_the_server(loop_factory: object, said: bytes) -> None:
+    async with Server(port=0, http_port=0) as server:
+        assert server.monitoring_url is not None
+        http = Http(server.monitoring_url)
+        http.send(said)
+        await asyncio.sleep(0)
+    with http:
+        with suppress(ConnectionResetError):
+            await asyncio.to_thread(http.stream.read)  # it comes to an end
 
 
 def test_ipv6() -> None:

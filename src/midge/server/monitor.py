@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -135,9 +136,11 @@ class Monitor:
         for sock in self._sockets:
             # asyncio closes the sockets with the servers. The handshake has its own limit, so that nobody holds a place for nothing.
             timeout = REQUEST_SECONDS if self._context is not None else None
-            self._servers.append(
-                await asyncio.start_server(self._serve, sock=sock, limit=MAX_REQUEST, ssl=self._context, ssl_handshake_timeout=timeout)
+            server = await asyncio.start_server(
+                self._accept, sock=sock, limit=MAX_REQUEST, ssl=self._context, ssl_handshake_timeout=timeout, start_serving=False
             )
+            self._servers.append(server)
+            await server.start_serving()
 
     def note_reload(self) -> None:
         """The options have been read anew: that is when the configuration was loaded."""
@@ -157,9 +160,11 @@ class Monitor:
 
     # One connection
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let somebody in; the tasks are our own, because asyncio complains about one that is cancelled."""
+        if not self._servers:  # it was on its way here when the port was closed
+            writer.transport.abort()
+            return
         if len(self._tasks) >= MAX_CONNECTIONS:
             oldest = next(iter(self._idle), None)
             if oldest is None:
@@ -167,17 +172,25 @@ class Monitor:
                 return
             oldest.cancel()
             del self._idle[oldest]
+            self._tasks.discard(oldest)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(partial(self._on_end, writer))  # which comes even where the task is cancelled before it begins
+
+    def _on_end(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._idle.pop(task, None)
+        writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             await self._converse(reader, writer, task)
         except (OSError, TimeoutError):
             pass  # gone, or too slow
         except Exception:  # the safety net
             log.exception("internal error, closing a monitoring connection")
-        finally:
-            self._tasks.discard(task)
-            self._idle.pop(task, None)
-            writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
         patience = REQUEST_SECONDS
