@@ -5,7 +5,7 @@ import socket
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 
 
 class Reply(NamedTuple):

@@ -7,6 +7,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hubs import new_client, new_hub
 from hypothesis import given
 from hypothesis import strategies as st
 from monitoring import Http, get
-from raw import Raw, until
+from raw import Raw, ask, until
 
 from midge.errors import ServerStartError
 from midge.server import monitor
@@ -87,6 +88,13 @@ def test_what_the_server_counts(server: Server, url: str) -> None:
     assert (after["server_name"], after["port"], after["tags"], after["metadata"]) == ("one", server.port, ["a:b"], {"a": "2", "z": "1"})
     assert after["http_req_stats"]["/varz"] == before["http_req_stats"]["/varz"] + 1
     assert after["mem"] > 1 << 20 and after["cores"] >= 1 and after["cpu"] >= 0
+
+
+def test_when_the_configuration_was_read(server: Server, url: str) -> None:
+    before = get(url, "/varz").json()["config_load_time"]
+    assert server._monitor is not None
+    ask(server, server._monitor.note_reload)
+    assert before < get(url, "/varz").json()["config_load_time"]
 
 
 def test_a_connection(server: Server, url: str) -> None:
@@ -353,6 +361,18 @@ async def test_the_ports_are_free_after_the_end() -> None:
             pass
 
 
+@pytest.mark.parametrize("said", [b"", b"GET /va", b"GET /varz HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_connections_end_with_the_server(loop_factory: object, said: bytes) -> None:
+    async with Server(port=0, http_port=0) as server:
+        assert server.monitoring_url is not None
+        http = Http(server.monitoring_url)
+        http.send(said)
+        await asyncio.sleep(0)
+    with http:
+        with suppress(ConnectionResetError):
+            await asyncio.to_thread(http.stream.read)  # it comes to an end
+
+
 def test_ipv6() -> None:
     with Server(port=0, http_port=0, http_host="::1") as server:
         assert server.monitoring_url is not None and server.monitoring_url.startswith("http://[::1]:")
@@ -390,12 +410,12 @@ async def test_https() -> None:
     port = Monitor("127.0.0.1", "", await open_sockets("127.0.0.1", 0), server_context())
     await port.start(new_hub(), ("127.0.0.1", 4222), lambda: True)
 
-    def ask() -> bytes:
+    def fetch() -> bytes:
         with urllib.request.urlopen(f"{port.url}/healthz", context=client_context(), timeout=20) as reply:
             body: bytes = reply.read()
         return body
 
     try:
-        assert port.url.startswith("https://127.0.0.1:") and await asyncio.to_thread(ask) == b'{"status":"ok"}'
+        assert port.url.startswith("https://127.0.0.1:") and await asyncio.to_thread(fetch) == b'{"status":"ok"}'
     finally:
         port.close()

@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -105,6 +106,7 @@ class Monitor:
         self._base_path = base_path
         self._sockets = sockets
         self._context = context
+        self._server: MonitoredServer | None = None
         self._pages: Pages | None = None
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,13 +131,21 @@ class Monitor:
         """Answer from now on, about the server of this hub that lets clients in at this address, and tells whether it does."""
         clock = asyncio.get_running_loop().time
         epoch = time.time_ns() - int(clock() * 1e9)
-        self._pages = Pages(MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready), self._base_path)
+        self._server = MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready)
+        self._pages = Pages(self._server, self._base_path)
         for sock in self._sockets:
             # asyncio closes the sockets with the servers. The handshake has its own limit, so that nobody holds a place for nothing.
             timeout = REQUEST_SECONDS if self._context is not None else None
-            self._servers.append(
-                await asyncio.start_server(self._serve, sock=sock, limit=MAX_REQUEST, ssl=self._context, ssl_handshake_timeout=timeout)
+            server = await asyncio.start_server(
+                self._accept, sock=sock, limit=MAX_REQUEST, ssl=self._context, ssl_handshake_timeout=timeout, start_serving=False
             )
+            self._servers.append(server)
+            await server.start_serving()
+
+    def note_reload(self) -> None:
+        """The options have been read anew: that is when the configuration was loaded."""
+        if self._server is not None:
+            self._server.config_loaded = self._server.clock()
 
     def close(self) -> None:
         """Close the port and every connection."""
@@ -150,9 +160,11 @@ class Monitor:
 
     # One connection
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let somebody in; the tasks are our own, because asyncio complains about one that is cancelled."""
+        if not self._servers:  # it was on its way here when the port was closed
+            writer.transport.abort()
+            return
         if len(self._tasks) >= MAX_CONNECTIONS:
             oldest = next(iter(self._idle), None)
             if oldest is None:
@@ -160,17 +172,25 @@ class Monitor:
                 return
             oldest.cancel()
             del self._idle[oldest]
+            self._tasks.discard(oldest)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(partial(self._on_end, writer))  # which comes even where the task is cancelled before it begins
+
+    def _on_end(self, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._idle.pop(task, None)
+        writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             await self._converse(reader, writer, task)
         except (OSError, TimeoutError):
             pass  # gone, or too slow
         except Exception:  # the safety net
             log.exception("internal error, closing a monitoring connection")
-        finally:
-            self._tasks.discard(task)
-            self._idle.pop(task, None)
-            writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
         patience = REQUEST_SECONDS
@@ -191,7 +211,10 @@ class Monitor:
             if not request.stays:
                 break
             patience = IDLE_SECONDS
-        writer.write_eof() if writer.can_write_eof() else writer.close()
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:  # TLS
+            writer.close()
         with suppress(asyncio.IncompleteReadError):
             async with asyncio.timeout(REQUEST_SECONDS):
                 await reader.read(1)  # until it has closed: what it has not read yet would be lost with the connection
