@@ -1,11 +1,10 @@
-"""server.stream_imports, service_imports: bounds, ends and hostile clients. Against nats-server: tests/interop/test_accounts.py."""
+"""server.stream_imports, service_imports: bounds, ends and hostile clients."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
-from hubs import Client
-from test_accounts import accounts_hub, member
+from hubs import Client, accounts_hub, member
 
 from midge.server import service_imports
 from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency

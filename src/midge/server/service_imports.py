@@ -287,9 +287,7 @@ class Responses(Relay):
         response.requestor = None
         latency = response.export.options.latency
         assert latency is not None
-        about = metric(
-            status, requestor, responder, response.share, response.headers, response.at, services.hub.now, services.hub.server_name, services.epoch, services.ids(),
-        )  # fmt: skip
+        about = metric(services, status, requestor, responder, response.share, response.headers, response.at)
         services.hub.emit(self.account, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 
@@ -399,18 +397,7 @@ class ServiceImport(Relay):
         """A request without a reply subject cannot be measured."""
         latency = self.export.options.latency
         assert latency is not None
-        about = metric(
-            BAD_REQUEST,
-            producer,
-            None,
-            self.share,
-            why,
-            services.hub.now,
-            services.hub.now,
-            services.hub.server_name,
-            services.epoch,
-            services.ids(),
-        )
+        about = metric(services, BAD_REQUEST, producer, None, self.share, why, services.hub.now)
         services.hub.emit(self.exporter, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 
