@@ -309,6 +309,13 @@ class Hub:
             if sublist.unsettled:
                 sublist.settle()
 
+    def can_spend(self, work: int) -> bool:
+        """Take so much work, in deliveries, out of what the turn may do. False where nothing is left: do without."""
+        if self._work < 0:
+            return False
+        self._work -= work
+        return True
+
     def emit(self, account: Account, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         """Queue a message of the server's own, to be routed when the hub is flushed. Next: flush.
 
@@ -345,7 +352,7 @@ class Hub:
         """Let the account's mappings have their say."""
         found = mappings.redirect(publication)
         if found is not publication:
-            self._work -= _WORK_SEARCH
+            self._work -= found.subject_end  # what functions make of long tokens takes its time
             if session.tracing:
                 trace.log_mapping(session, publication.subject(), found.subject())
         return found
