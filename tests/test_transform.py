@@ -1,4 +1,4 @@
-"""transform: what becomes of subjects, what is refused and in which words. Against nats-server: tests/interop/test_accounts.py."""
+"""transform: what becomes of subjects, what is refused and in which words."""
 
 from collections.abc import Callable
 

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from midge.server.access import User
+from midge.server.account_options import AccountOptions
 from midge.server.hub import Hub
 from midge.server.options import ServerOptions
 from midge.server.session import Session
@@ -86,3 +88,14 @@ def new_client(hub: Hub, data: bytes = b"", now: float = 0.0, **fields: Any) -> 
     client.say(connect_line(**fields) + data, now)
     client.heard()
     return client
+
+
+def accounts_hub(*accounts: AccountOptions, **options: Any) -> Hub:
+    """A hub with these accounts, and in each a user who is called as it in lower case."""
+    users = tuple(User(user=account.name.lower(), password="p", account=account.name) for account in accounts)
+    return new_hub(accounts=accounts, users=users, **options)
+
+
+def member(hub: Hub, account: str, data: bytes = b"", **fields: Any) -> Client:
+    """A client of an account, as ``new_client``."""
+    return new_client(hub, data, user=account.lower(), **{"pass": "p"}, **fields)

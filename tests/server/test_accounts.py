@@ -1,26 +1,15 @@
 """server.account: limits, isolation, statistics; and a model of several accounts with imports and mappings."""
 
 import pytest
-from hubs import Client, info, new_client, new_hub
+from hubs import Client, accounts_hub, info, member
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midge.server.access import User
 from midge.server.account_options import AccountOptions, Destination, Export, Import
-from midge.server.hub import Hub
 from midge.server.options import ServerOptions
 from midge.server.reasons import MAX_ACCOUNT_CONNECTIONS
 from midge.subject import matches
-
-
-def accounts_hub(*accounts: AccountOptions, **options: object) -> Hub:
-    """A hub with these accounts, and in each a user who is called as it in lower case."""
-    users = tuple(User(user=account.name.lower(), password="p", account=account.name) for account in accounts)
-    return new_hub(accounts=accounts, users=users, **options)
-
-
-def member(hub: Hub, account: str, data: bytes = b"", **fields: object) -> Client:
-    return new_client(hub, data, user=account.lower(), **{"pass": "p"}, **fields)
 
 
 def test_who_is_in_one_account_hears_nothing_of_another() -> None:

@@ -1,11 +1,10 @@
-"""server.stream_imports, service_imports: bounds, ends and hostile clients. Against nats-server: tests/interop/test_accounts.py."""
+"""server.stream_imports, service_imports: bounds, ends and hostile clients."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
-from hubs import Client
-from test_accounts import accounts_hub, member
+from hubs import Client, accounts_hub, member
 
 from midge.server import service_imports
 from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency
@@ -110,6 +109,23 @@ def test_many_waits_are_not_walked_through_for_each_unsubscribe(pair: tuple[Hub,
     assert pending(hub) == 2000
     a.say(b"SUB in.5 2\r\nUNSUB 2\r\n")
     assert pending(hub) == 1999
+
+
+def test_an_unsubscribe_does_not_pay_for_thousands(pair: tuple[Hub, Client, Client]) -> None:
+    """Thousands of subscriptions that end with one message, while a thousand answers are waited for: the walks are bounded by the turn."""
+    hub, a, _ = pair
+    a.say(b"".join(b"PUB svc in.%d 0\r\n\r\n" % number for number in range(1000)))
+    a.say(b"".join(b"SUB in.* x%d\r\nUNSUB x%d 1\r\n" % (number, number) for number in range(3000)))
+    a.say(b"PUB in.x 0\r\n\r\n")
+    assert a.heard().count(b"MSG in.x") == 3001 and pending(hub) == 1000
+
+
+def test_long_reply_subjects_count(pair: tuple[Hub, Client, Client]) -> None:
+    hub, a, _ = pair
+    long = b"r" * 4000
+    for start in range(0, 6000, 100):
+        a.say(b"".join(b"PUB svc %b.%d 0\r\n\r\n" % (long, number) for number in range(start, start + 100)))
+    assert pending(hub) <= (16 << 20) // 4000 + 1
 
 
 def test_a_request_comes_to_an_end_in_a_ring_of_services() -> None:

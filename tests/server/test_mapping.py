@@ -1,4 +1,4 @@
-"""server.mapping: who decides, weights, loss, and what is remembered. Against nats-server: tests/interop/test_accounts.py."""
+"""server.mapping: who decides, weights, loss, and what is remembered. Against nats-server: tests/interop/test_account_conversations.py."""
 
 from collections import Counter
 

@@ -52,6 +52,7 @@ cdef class Hub:
     @cython.locals(sublist=Sublist, result=Result)
     cpdef bint route_once(self, Account account, Publication publication, Peer producer) except -1
     cdef bint _reach(self, Sublist sublist, Peer producer, Result result, Publication publication) except -1
+    cpdef bint can_spend(self, Py_ssize_t work) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int, guard=Guard, account=Account)

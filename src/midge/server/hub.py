@@ -161,12 +161,6 @@ class Hub:
         self.set_options(options)
         self.set_address(options.host, options.port)
 
-    def set_address(self, host: str, port: int) -> None:
-        """Say where the server listens; goes into INFO."""
-        self._info["host"] = host
-        self._info["port"] = port
-        self._info_head = json.dumps(self._info, separators=(",", ":")).encode()[:-1]
-
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
         self.options = options
@@ -377,6 +371,13 @@ class Hub:
             if sublist.unsettled:
                 sublist.settle()
 
+    def can_spend(self, work: int) -> bool:
+        """Take so much work, in deliveries, out of what the turn may do. False where nothing is left: do without."""
+        if self._work < 0:
+            return False
+        self._work -= work
+        return True
+
     def emit(self, account: Account, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         """Queue a message of the server's own, to be routed when the hub is flushed. Next: flush.
 
@@ -417,7 +418,7 @@ class Hub:
         """Let the account's mappings have their say."""
         found = mappings.redirect(publication)
         if found is not publication:
-            self._work -= _WORK_SEARCH
+            self._work -= found.subject_end  # what functions make of long tokens takes its time
             if session.tracing:
                 trace.log_mapping(session, publication.subject(), found.subject())
         return found

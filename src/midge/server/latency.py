@@ -51,15 +51,13 @@ def sampled(latency: Latency, block: bytes, choose: Callable[[int], int]) -> tup
     return False, {}
 
 
-def metric(
-    status: tuple[int, str], requestor: Any, responder: Any, share: bool, headers: Headers, at: float, now: float, server_name: str,
-    epoch: float, number: str,
-) -> bytes:  # fmt: skip
-    """Return the message about one request that came at ``at`` and was over ``now``."""
+def metric(services: Any, status: tuple[int, str], requestor: Any, responder: Any, share: bool, headers: Headers, at: float) -> bytes:
+    """Return the message about one request that came at ``at`` and is over now; ``share``: who asked may be shown."""
+    now, epoch, server_name = services.hub.now, services.epoch, services.hub.server_name
     code, text = status
     asked = nanoseconds(None if requestor is None else requestor.rtt)
     answered = nanoseconds(None if responder is None else responder.rtt)
-    found: dict[str, object] = {"type": TYPE, "id": number, "timestamp": timestamp(epoch + now), "status": code}
+    found: dict[str, object] = {"type": TYPE, "id": services.ids(), "timestamp": timestamp(epoch + now), "status": code}
     if text:
         found["description"] = text
     if requestor is not None:

@@ -32,7 +32,7 @@ else:
 __all__ = ["Mapping", "Mappings", "Verdict", "is_valid_subject"]
 
 _REMEMBERED = 1024  # verdicts; then all are forgotten, as each is soon made again
-_REMEMBERED_LENGTH = 1024  # bytes of a subject that is worth it
+_REMEMBERED_LENGTH = 256  # bytes of a subject that is worth it
 _SPACE = re.compile(r"[\t\n\f\r ]")
 
 
@@ -107,6 +107,8 @@ class Verdict:
             self.only = b""
         elif len(shares) == 1 and shares[0][0] == 100 and not shares[0][1].is_random:
             self.only = shares[0][1].apply(self._tokens, _never)
+        if self.only is not None:
+            self._tokens = []
 
     def roll(self, choose: Callable[[int], int]) -> bytes:
         """Return the subject that a message goes to; ``choose`` gives a random number below its argument. Empty where it is lost."""

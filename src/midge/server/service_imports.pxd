@@ -34,6 +34,7 @@ cdef class ServiceExport:
     cdef readonly double threshold
     cdef readonly bint is_single
     cdef readonly dict pending
+    cdef readonly Py_ssize_t pending_bytes
 
     @cython.locals(response=Response)
     cpdef expire(self, Services services, double now)
@@ -57,7 +58,7 @@ cdef class Responses(Relay):
 
     @cython.locals(subject=bytes, oldest=Response, response=Response, awaited=dict)
     cpdef Response expect(self, Services services, bytes reply, importer, ServiceExport export, bytes suffix)
-    @cython.locals(awaited=dict)
+    @cython.locals(export=ServiceExport, awaited=dict)
     cpdef bint forget(self, Response response) except -1
     cpdef give_up(self, Services services, Response response, tuple status)
     cdef _tell(self, Services services, Response response, tuple status, responder)

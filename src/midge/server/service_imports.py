@@ -6,14 +6,15 @@ replaced by one of the exporter's own, ``_R_.xxxxxx.yyyyyy``, for which a ``Resp
 to those subjects comes to the account's ``Responses``, which pass it on into the account that asked.
 
 Bounds: a message goes through CHAIN accounts at most, and through no service twice. An answer is waited for until the service's
-threshold is over (two minutes unless it says otherwise), and for MAX_PENDING requests of one service at most: then the oldest is
-given up. One answer ends the wait, or for services that answer with several messages an empty one, nobody being there to hear it,
-or the end of the interest in the reply subject.
+threshold is over (two minutes unless it says otherwise), and for MAX_PENDING requests of one service at most, or MAX_PENDING_BYTES of
+their reply subjects: then the oldest is given up. One answer ends the wait, or for services that answer with several messages an empty
+one, nobody being there to hear it, or the end of the interest in the reply subject.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,9 @@ __all__ = [
 CHAIN = 32
 MAX_PENDING = 65536
 THRESHOLD = 120.0
-_WALK = 1024  # pending answers that are looked at for the end of the interest in a wildcard; where there are more, they expire
+MAX_PENDING_BYTES = 16 << 20  # of their reply subjects
+_WALK = 1024  # pending answers that are given up in one go, or looked at for the end of the interest in a wildcard; others expire
+_WALK_WORK = 16  # what one of them costs, in deliveries
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MULTIPLIER = 2685821657736338717
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -153,19 +156,23 @@ class ServiceExport:
         threshold: seconds that an answer is waited for.
         is_single: one message is the whole answer.
         pending: the answers that are waited for, the first to expire first.
+        pending_bytes: of their reply subjects.
     """
 
-    __slots__ = ("is_single", "options", "pending", "threshold")
+    __slots__ = ("is_single", "options", "pending", "pending_bytes", "threshold")
 
     def __init__(self, options: Export) -> None:
         self.options = options
         self.threshold = options.threshold or THRESHOLD
         self.is_single = options.response == "Singleton"
         self.pending: dict[bytes, Response] = {}
+        self.pending_bytes = 0
 
     def expire(self, services: Services, now: float) -> None:
-        """Give up answers that have not come in time."""
-        while self.pending:
+        """Give up answers that have not come in time; not thousands at once, the rest is due at once again."""
+        for _ in range(_WALK):
+            if not self.pending:
+                break
             response = next(iter(self.pending.values()))
             if response.at + self.threshold > now:
                 break
@@ -222,12 +229,13 @@ class Responses(Relay):
         subject = self._prefix + services.name() + suffix
         while subject in self.pending:
             subject = self._prefix + services.name() + suffix
-        if len(export.pending) >= MAX_PENDING:
+        while len(export.pending) >= MAX_PENDING or export.pending_bytes > MAX_PENDING_BYTES:
             oldest = next(iter(export.pending.values()))
             oldest.holder.give_up(services, oldest, SERVICE_TIMEOUT)
         response = Response(self, subject, reply, importer, export, services.hub.now)
         self.pending[subject] = response
         export.pending[subject] = response
+        export.pending_bytes += len(reply)
         services.expecting[export] = None
         if services.hub.now + export.threshold < services.deadline:
             services.deadline = services.hub.now + export.threshold
@@ -242,7 +250,9 @@ class Responses(Relay):
         """Wait for it no longer. False where nobody does any more."""
         if self.pending.pop(response.subject, None) is None:
             return False
-        del response.export.pending[response.subject]
+        export = response.export
+        del export.pending[response.subject]
+        export.pending_bytes -= len(response.reply)
         awaited = response.importer.awaited[response.reply]
         del awaited[response.subject]
         if not awaited:
@@ -287,10 +297,7 @@ class Responses(Relay):
         response.requestor = None
         latency = response.export.options.latency
         assert latency is not None
-        about = metric(
-            status, requestor, responder, response.share, response.headers, response.at,
-            services.hub.now, services.hub.server_name, services.epoch, services.ids(),
-        )  # fmt: skip
+        about = metric(services, status, requestor, responder, response.share, response.headers, response.at)
         services.hub.emit(self.account, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 
@@ -400,18 +407,7 @@ class ServiceImport(Relay):
         """A request without a reply subject cannot be measured."""
         latency = self.export.options.latency
         assert latency is not None
-        about = metric(
-            BAD_REQUEST,
-            producer,
-            None,
-            self.share,
-            why,
-            services.hub.now,
-            services.hub.now,
-            services.hub.server_name,
-            services.epoch,
-            services.ids(),
-        )
+        about = metric(services, BAD_REQUEST, producer, None, self.share, why, services.hub.now)
         services.hub.emit(self.exporter, latency.subject.encode("utf-8", "surrogateescape"), b"", b"", about)
 
 
@@ -422,14 +418,14 @@ def lose_interest(services: Services, account: Any, subject: bytes) -> None:
     tokens = subject.split(b".")
     if b"*" not in tokens and tokens[-1] != b">":
         replies = [subject] if subject in account.awaited else []
-    elif len(account.awaited) <= _WALK:
+    elif len(account.awaited) <= _WALK and services.hub.can_spend(_WALK_WORK * len(account.awaited)):
         replies = [reply for reply in account.awaited if _covers(tokens, reply.split(b"."))]
     else:
         return
     for reply in replies:
         result = account.sublist.match_uncached(reply)
         if not result.nodes and not result.groups:
-            for response in list(account.awaited.get(reply, {}).values()):
+            for response in list(islice(account.awaited.get(reply, {}).values(), _WALK)):
                 response.holder.give_up(services, response, REQUEST_TIMEOUT)
 
 
