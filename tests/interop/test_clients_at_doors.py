@@ -69,6 +69,7 @@ async def test_our_own_client(name: str, servers: dict[str, Server], files: File
 
 
 @pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float' is deprecated:DeprecationWarning")  # how nats-py calls aiohttp
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # and leaves its session and its socket to the collector
 @pytest.mark.parametrize("name", ["tls", "ws", "wss"])
 async def test_nats_py(name: str, servers: dict[str, Server], files: Files) -> None:
     nats = pytest.importorskip("nats")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Files
 
 import midge
 
@@ -50,19 +51,36 @@ def server() -> Iterator[midge.Server]:
         yield server
 
 
-def test_nats_go(server: midge.Server, tmp_path: Path) -> None:
+@pytest.fixture
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[midge.Server, Files]]:
+    """A server with TLS, and WebSockets with and without."""
+    files = Files(tmp_path_factory.mktemp("certificates"))
+    tls = midge.ServerTLS(cert_file=files.cert, key_file=files.key)
+    with midge.Server(port=0, tls=tls, websocket=midge.WebSocketListener(host="127.0.0.1", port=-1, tls=tls, compression=True)) as server:
+        yield server, files
+
+
+def test_nats_go(server: midge.Server, secure: tuple[midge.Server, Files], tmp_path: Path) -> None:
     go = need("go")
     shutil.copytree(OTHER / "go", tmp_path, dirs_exist_ok=True)
     run(go, "get", NATS_GO, cwd=tmp_path, seconds=BUILDING)
     run(go, "build", "-o", "other", ".", cwd=tmp_path, seconds=BUILDING)
     assert run(str(tmp_path / "other"), server.url, cwd=tmp_path, seconds=RUNNING).endswith("done\n")
+    guarded, files = secure
+    websocket = midge.WebSocketListener(host="127.0.0.1", port=-1, no_tls=True)
+    with midge.Server(port=0, websocket=websocket) as plain:
+        for url, authority in ((guarded.url, files.ca), (guarded.ws_url, files.ca), (plain.ws_url, "")):
+            assert url is not None
+            assert run(str(tmp_path / "other"), url, cwd=tmp_path, seconds=RUNNING, AUTHORITY=authority).endswith("done\n")
 
 
-def test_nats_js(server: midge.Server, tmp_path: Path) -> None:
+def test_nats_js(server: midge.Server, secure: tuple[midge.Server, Files], tmp_path: Path) -> None:
     node, npm = need("node"), need("npm")
     shutil.copytree(OTHER / "js", tmp_path, dirs_exist_ok=True)
     run(npm, "install", "--no-audit", "--no-fund", cwd=tmp_path, seconds=BUILDING)
     assert run(node, "other.mjs", server.url, cwd=tmp_path, seconds=RUNNING).endswith("done\n")
+    guarded, files = secure
+    assert run(node, "other.mjs", guarded.url, cwd=tmp_path, seconds=RUNNING, AUTHORITY=files.ca).endswith("done\n")
 
 
 def test_the_program_nats(server: midge.Server, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ cdef class FrameReader:
     cdef bint _read_control(self) except -1
     @cython.locals(head=bytearray, chunk=bytearray)
     cdef bint _read_head(self) except -1
-    @cython.locals(first=int, second=int, size=Py_ssize_t, end=Py_ssize_t, i=Py_ssize_t)
+    @cython.locals(first=int, second=int, size=Py_ssize_t, end=Py_ssize_t, i=Py_ssize_t, is_too_long=bint, reason=bytes)
     cdef Py_ssize_t _parse_head(self, bytearray buf, Py_ssize_t at) except -1
     @cython.locals(reason=bytes)
     cdef _check_control(self, int first, Py_ssize_t size)

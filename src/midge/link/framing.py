@@ -168,20 +168,25 @@ class FrameReader:
         return False
 
     def _parse_head(self, buf: bytearray, at: int) -> int:
-        """Parse a head that begins at buf[at] and is complete; return its size."""
+        """Parse a head that begins at buf[at] and is complete; return its size. What is wrong is found in nats-server's order."""
         first = buf[at]
         second = buf[at + 1]
+        if first & 0x30:
+            raise self._wrong(b"RSV2 and RSV3 must be clear", "a WebSocket frame has a reserved bit set")
+        if first & _DEFLATED and not self._deflate:
+            reason = b"compressed frame received without negotiated permessage-deflate"
+            raise self._wrong(reason, "a WebSocket frame has a reserved bit set")
         size = second & 127
+        is_too_long = False
         end = at + 2
         if size == 126:
             size = (buf[end] << 8) + buf[end + 1]
             end += 2
         elif size == 127:
-            if buf[end] >= 128:
-                raise self._wrong(b"invalid 64-bit payload length", "a WebSocket frame announces more than 63 bits can count")
+            is_too_long = buf[end] >= 128
             size = 0
             for i in range(end, end + 8):
-                size = (size << 8) + buf[i]
+                size = (size << 8) + (buf[i] & (127 if i == end else 255))
             end += 8
         if (second >= 128) != self._masked:
             raise self._wrong(b"mask bit missing", f"a WebSocket frame that is {'not ' if self._masked else ''}masked")
@@ -192,6 +197,8 @@ class FrameReader:
             self._check_control(first, size)
         else:
             self._check_data(first)
+        if is_too_long:
+            raise self._wrong(b"invalid 64-bit payload length", "a WebSocket frame announces more than 63 bits can count")
         self.opcode = first & 15
         self._left = size
         self._in_frame = True
@@ -200,14 +207,13 @@ class FrameReader:
     def _check_control(self, first: int, size: int) -> None:
         if first & 15 > _PONG:
             raise self._wrong(b"unknown opcode %d" % (first & 15), f"WebSocket opcode {first & 15} is reserved")
-        if first & 0x70:
-            reason = b"RSV2 and RSV3 must be clear" if first & 0x30 else b"control frame must not be compressed"
-            raise self._wrong(reason, "a WebSocket control frame has a reserved bit set")
         if size > _MAX_CONTROL:
             reason = b"control frame length bigger than maximum allowed of %d bytes" % _MAX_CONTROL
             raise self._wrong(reason, f"a WebSocket control frame of {size} bytes, the limit is {_MAX_CONTROL}")
         if not first & _FINAL:
             raise self._wrong(b"control frame does not have final bit set", "a WebSocket control frame is fragmented")
+        if first & _DEFLATED:
+            raise self._wrong(b"control frame must not be compressed", "a WebSocket control frame has a reserved bit set")
         self.control = b""
 
     def _check_data(self, first: int) -> None:
@@ -217,8 +223,8 @@ class FrameReader:
         if opcode == _TEXT and not self._masked:  # nats-server, and so every server, takes them from clients
             self.close_code = UNSUPPORTED_DATA
             raise RemoteProtocolError("a WebSocket text frame; NATS speaks in binary ones")
-        if first & 0x30 or (first & _DEFLATED and (opcode == _CONTINUATION or not self._deflate)):
-            raise self._wrong(_reserved(first, self._deflate), "a WebSocket frame has a reserved bit set")
+        if first & _DEFLATED and opcode == _CONTINUATION:
+            raise self._wrong(b"invalid continuation frame", "a WebSocket frame has a reserved bit set")
         if self._in_message != (opcode == _CONTINUATION):
             if not opcode:
                 raise self._wrong(b"invalid continuation frame", "a WebSocket frame continues nothing")
@@ -233,13 +239,6 @@ class FrameReader:
         """Return the error for what a peer must not send; the reason is what nats-server says of it in its CLOSE."""
         self.close_reason = reason
         return RemoteProtocolError(text)
-
-
-def _reserved(first: int, deflate: bool) -> bytes:
-    """Return what nats-server says of a data frame with a reserved bit set."""
-    if first & 0x30:
-        return b"RSV2 and RSV3 must be clear"
-    return b"invalid continuation frame" if deflate else b"compressed frame received without negotiated permessage-deflate"
 
 
 def close_answer(payload: bytes) -> tuple[int, bytes]:

@@ -101,6 +101,12 @@ class Lobby:
         for arrival in list(self.arrivals):
             arrival.abort(reason)
 
+    def close(self) -> None:
+        """Close all links; the event loop is gone."""
+        for arrival in self.arrivals:
+            arrival.link.close()
+        self.arrivals.clear()
+
     def may_complain(self) -> bool:
         """Return whether one more line may be logged of those who never came in: so many a second, for there is no end of them."""
         if not self._complaints.admit(self.turns.time()):

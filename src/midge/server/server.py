@@ -220,7 +220,7 @@ class Server:
             self._lame_duck.set()
         self._stopping = loop.create_future()
         self._all_closed = loop.create_future()
-        self._close_listeners()
+        self._ports.close()
         self._drop_arrivals(SERVER_SHUTDOWN)
         try:
             for connection in list(self._connections):
@@ -508,9 +508,6 @@ class Server:
 
     # Closing
 
-    def _close_listeners(self) -> None:
-        self._ports.close()
-
     def _drop_arrivals(self, reason: str) -> None:
         """Close those who have not come in yet."""
         if self._lobby is not None:
@@ -518,19 +515,16 @@ class Server:
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""
-        self._close_listeners()
+        self._ports.close()
+        is_over = self._loop is None or self._loop.is_closed()
         if self._lobby is not None:
-            if self._loop is None or self._loop.is_closed():
-                for arrival in self._lobby.arrivals:
-                    arrival.link.close()
-            else:
-                self._lobby.abort(SERVER_SHUTDOWN)
+            self._lobby.close() if is_over else self._lobby.abort(SERVER_SHUTDOWN)
             self._lobby = None
         if self._monitor is not None:
             self._monitor.close()
             self._monitor = None
         for connection in list(self._connections):
-            if self._loop is None or self._loop.is_closed():
+            if is_over:
                 connection.link.close()
             else:
                 connection.abort(SERVER_SHUTDOWN)

@@ -87,7 +87,10 @@ class WebSocketGate:
         self._cookies = {cookie: field for name, field in _COOKIE_FIELDS if (cookie := getattr(options, name))}
 
     def adopt(self, sock: socket.socket, address: str) -> None:
-        """Take a socket that was accepted."""
+        """Take a socket that was accepted. They are not counted as connections yet, but there is no end of them either."""
+        if len(self.lobby.arrivals) >= self.lobby.turns.hub.options.max_connections:
+            sock.close()
+            return
         try:
             arrival = WebSocketArrival(self, sock, address)
         except OSError:  # gone already: the socket options cannot be set

@@ -32,6 +32,9 @@ func must(name string, err error) {
 
 func connect(options ...nats.Option) *nats.Conn {
 	options = append(options, nats.NoReconnect(), nats.Timeout(patience))
+	if authority := os.Getenv("AUTHORITY"); authority != "" {
+		options = append(options, nats.RootCAs(authority))
+	}
 	nc, err := nats.Connect(os.Args[1], options...)
 	must("connect", err)
 	return nc

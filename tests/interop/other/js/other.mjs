@@ -9,7 +9,8 @@ function check(name, ok, details) {
   if (!ok) process.exit(1);
 }
 
-const open = (options) => connect({ servers: process.argv[2], reconnect: false, timeout: patience, ...options });
+const tls = process.env.AUTHORITY ? { tls: { caFile: process.env.AUTHORITY } } : {};
+const open = (options) => connect({ ...tls, servers: process.argv[2], reconnect: false, timeout: patience, ...options });
 
 async function next(sub, count) {
   const messages = [];
