@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fakes import FakeServer, Peer, info, is_waiting, linked, turns
+from fakes import FakeServer, Peer, Script, info, is_waiting, linked, turns
 from test_client_reconnect import behind_connect
 
 import midge
-from midge.client import events
+from midge.client import events, states
+from midge.client.attempt import Attempt
 from midge.client.connection import Connection
 from midge.client.handshake import ServerInfo
-from midge.client.pool import ServerPool
+from midge.client.pool import Server, ServerPool
 from midge.client.servers import Address
 from midge.errors import AuthorizationError, ConnectError, ConnectionClosedError, ServerError
 
@@ -508,3 +511,45 @@ async def test_waiting_for_a_link_has_no_end_of_its_own() -> None:
     server.is_down = False
     await task
     await nc.close()
+
+
+async def tells_nothing(peer: Peer) -> None:
+    await peer.end()
+
+
+async def tells_nonsense(peer: Peer) -> None:
+    peer.send(b"INFO {]\r\n")
+    await peer.end()
+
+
+async def has_no_tls(peer: Peer) -> None:
+    peer.send(info(tls_required=True))
+    await peer.reader.read(5)
+    peer.send(b"nonsense")
+    peer.close()
+
+
+async def leaves(peer: Peer) -> None:
+    peer.close()
+
+
+@pytest.mark.parametrize("script", [tells_nothing, tells_nonsense, has_no_tls, leaves])
+async def test_the_error_of_an_attempt_does_not_hold_what_the_attempt_was_made_of(script: Script, seen: list[events.Event]) -> None:
+    """A loop over events may be slow, and an outage long: a thousand links with their buffers are a gigabyte."""
+    async with FakeServer(good, *[script] * 20) as server:
+        nc = await midge.connect(server.url, timeout=0.05, reconnect_delay=lambda passes: 0)
+        drivers = weakref.WeakSet([nc._connection.driver])
+        new_attempt = nc._connection.new_attempt
+
+        def noting(tried: Server) -> Attempt:
+            attempt = new_attempt(tried)
+            drivers.add(attempt._driver)
+            return attempt
+
+        nc._connection.new_attempt = noting  # type: ignore[method-assign]
+        nc._connection.happen(states.Event.LOST, ServerError("x"))
+        while sum(isinstance(event, events.ReconnectFailed) for event in seen) < 4:
+            await asyncio.sleep(0.001)
+        await nc.close()
+        gc.collect()
+        assert len(drivers) <= 2, seen

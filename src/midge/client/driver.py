@@ -215,7 +215,7 @@ class Driver:
             finally:
                 self._finish_slice()
         except RemoteProtocolError as error:
-            self._cause = self._cause or error
+            self._cause = self._cause or error.with_traceback(None)  # which leads to us and to the chunk, and an event may hold it
             self._early.clear()  # nobody knows where an operation begins in it
             is_done = True
         except Exception as error:  # the driver's safety net: a bug of ours must not leave a connection that nobody reads

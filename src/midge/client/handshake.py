@@ -73,7 +73,7 @@ def read_info(line: bytes) -> ServerInfo:
     try:
         return msgspec.json.decode(line.decode("utf-8", "replace"), type=ServerInfo)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise RemoteProtocolError(f"bad INFO: {error}") from error
+        raise RemoteProtocolError(f"bad INFO: {error}") from error.with_traceback(None)  # which would keep the line
 
 
 def connect_line(options: Options, address: Address | None, version: str, info: ServerInfo, credentials: Mapping[str, str]) -> bytes:

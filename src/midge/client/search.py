@@ -125,6 +125,7 @@ class Search:
     def _note_failure(self, server: Server, error: BaseException) -> bool:
         """An attempt has failed. True if the server has said the same twice: that our credentials are not good."""
         pool = self._connection.pool
+        _forget_frames(error)
         pool.note_error(server, error)
         return pool.note_refusal(server, _refusal_text(error))
 
@@ -246,6 +247,16 @@ class Search:
         except TimeoutError:
             pass
         self._hurried.clear()
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Drop an expected error's traceback: it leads to the link, its buffers and all else that the attempt was made of, and the error may
+    wait in a pool or with a thousand events. What is its cause, such as what a callback raised, keeps its own.
+    """
+    if isinstance(error, (OSError, MidgeError)):
+        error.__traceback__ = None
+        if error.__suppress_context__:
+            error.__context__ = None
 
 
 def _refusal_text(error: BaseException | None) -> str | None:

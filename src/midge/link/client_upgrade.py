@@ -72,7 +72,7 @@ class ClientUpgrade:
         self._protocol.receive_data(head)
         if self._protocol.handshake_exc is not None:
             problem = self._protocol.handshake_exc
-            raise UpgradeError(101, readable(str(problem).encode("latin-1", "replace"))) from problem
+            raise UpgradeError(101, readable(str(problem).encode("latin-1", "replace"))) from problem.with_traceback(None)
         self.window_bits = _window_bits(self._protocol.extensions)
         return used
 
