@@ -250,7 +250,8 @@ class Server:
         elif self._loop is not None and self._stopping is None:
             log.info("Entering lame duck mode, stop accepting new clients")
             self._lame_duck = end = asyncio.Event()
-            self._close_listeners()
+            self._ports.close()
+            self._drop_arrivals(SERVER_SHUTDOWN)
             if self._connections:
                 tell_clients(self.hub)
                 self._running().reactor.schedule()
