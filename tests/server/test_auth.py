@@ -611,7 +611,7 @@ PAIR = KeyPair.create()
         ({"users": (User(),)}, "User entry requires a user"),
         ({"users": (User(nkey="U"),)}, "Not a valid public nkey for a user"),
         ({"users": (User(nkey=PAIR.public_key, user="a"),)}, "Nkey users do not take usernames or passwords"),
-        ({"users": (User(user="a", account="A"),)}, 'user "a": there is no account "A"'),
+        ({"users": (User(user="a", account="A"),)}, 'user "a": account "A" missing'),
         ({"users": (User(user="a", connection_types=("TCP",)),)}, 'unknown connection type "TCP"'),
         ({"users": (User(user="a", deadline=float("nan")),)}, 'user "a": the deadline must be seconds since the epoch'),
         (

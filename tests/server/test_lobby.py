@@ -150,7 +150,7 @@ def test_cookies_and_proxies(caplog: pytest.LogCaptureFixture) -> None:
     websocket = WebSocketListener(
         host="127.0.0.1", port=-1, no_tls=True, user_cookie="u", pass_cookie="p", token_cookie="t", jwt_cookie="j", ping_interval=7.0
     )
-    with caplog.at_level(logging.DEBUG, "midge.server"), Server(port=0, websocket=websocket) as server:
+    with caplog.at_level(logging.DEBUG, "midge.server"), Server(port=0, websocket=websocket, authorizer=lambda _: True) as server:
         cookies = b'Cookie: u=bob; other=1; p="se=cret"\r\nCookie: t=tok; j=x\r\n'
         _, sock = talk(server, cookies + b"X-Forwarded-For: 10.0.0.1\r\n")
         (session,) = server.hub.sessions.values()

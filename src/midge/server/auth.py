@@ -52,6 +52,7 @@ class _Door:
     required: bool
     announced: bool
     timeout: float
+    ping_interval: float
     no_auth_user: str
     implicit_user: str
     user: str
@@ -257,7 +258,7 @@ def _tcp_door(options: ServerOptions) -> _Door:
     required = options.auth_required
     return _Door(
         required=required, announced=required and not options.no_auth_user, timeout=options.auth_timeout,
-        no_auth_user=options.no_auth_user, implicit_user=options.no_auth_user,
+        ping_interval=options.ping_interval, no_auth_user=options.no_auth_user, implicit_user=options.no_auth_user,
         user=options.user or "", password=options.password or "", token=options.token or "",
         maps=options.tls is not None and options.tls.verify_and_map,
     )  # fmt: skip
@@ -273,6 +274,7 @@ def _websocket_door(options: ServerOptions) -> _Door:
     required = door.required or replaces
     return _Door(
         required=required, announced=required, timeout=own.auth_timeout or options.auth_timeout,
+        ping_interval=own.ping_interval or options.ping_interval,
         no_auth_user=own.no_auth_user if replaces else door.no_auth_user, implicit_user=own.no_auth_user or door.no_auth_user,
         user=own.user if replaces else door.user, password=own.password if replaces else door.password,
         token=own.token if replaces else door.token, maps=own.tls is not None and own.tls.verify_and_map,

@@ -30,7 +30,7 @@ cdef class Session(Peer):
     cdef object _introduced, _complaints
     cdef double _jitter
     cdef bint _pong_sent, _measured
-    cdef double _auth_deadline, _expiry, _ping_deadline, _ping_interval, _last_ping
+    cdef double _auth_deadline, _expiry, _ping_deadline, _last_ping
 
     cpdef use(self, Outbox outbox)
     cpdef arrived(self, origin, double now)

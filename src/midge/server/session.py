@@ -122,9 +122,9 @@ class Session(Peer):
 
     __slots__ = (
         "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
-        "_ping_interval", "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active",
-        "last_subs", "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "stalls",
-        "started", "subs", "verbose",
+        "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "last_subs",
+        "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "stalls", "started", "subs",
+        "verbose",
     )  # fmt: skip
 
     def __init__(self, hub: Any, cid: int, address: str, now: float, jitter: float, origin: Origin) -> None:
@@ -162,9 +162,8 @@ class Session(Peer):
         self._pong_sent = False
         self._measured = False
         self._expiry = inf
-        self._ping_interval: float = (origin.kind == WEBSOCKET and options.websocket.ping_interval) or options.ping_interval
         self._auth_deadline: float = now + door.timeout if door.required else inf
-        self._ping_deadline: float = now + self._ping_interval
+        self._ping_deadline: float = now + door.ping_interval
         self._last_ping = -inf
         self._complaints: Complaints | None = None
         self.log(logging.DEBUG, "Client connection created")
@@ -185,7 +184,7 @@ class Session(Peer):
         self.last_active = now
         door = self.hub.authenticator.door(origin)
         self._auth_deadline = now + door.timeout if door.required else inf
-        self._ping_deadline = now + self._ping_interval
+        self._ping_deadline = now + door.ping_interval
 
     def receive_data(self, data: bytes, now: float) -> bool:
         """Take bytes from the client. Answers what ``Hub.receive`` answers."""
@@ -424,7 +423,7 @@ class Session(Peer):
         if not self._measured:  # nats-server takes the time from accept to here for the first round trip
             self._measured = True
             self.rtt = now - self.started
-        self._ping_deadline = now + min(FIRST_PING, self._ping_interval) * (1 + self._jitter / 5)
+        self._ping_deadline = now + min(FIRST_PING, self.hub.authenticator.door(self.origin).ping_interval) * (1 + self._jitter / 5)
         self._expiry = inf
         verdict = self.hub.identify(self)
         if isinstance(verdict, (Computed, Awaited)):
@@ -601,7 +600,7 @@ class Session(Peer):
             self._last_ping = now
             self.put_line(b"PING")
         self.active = False
-        self._ping_deadline = now + self._ping_interval
+        self._ping_deadline = now + self.hub.authenticator.door(self.origin).ping_interval
 
 
 def _arguments(line: bytes) -> list[bytes]:

@@ -176,7 +176,7 @@ def test_tls(files: Path) -> None:
     pair = f"cert_file: '{files}/cert.pem', key_file: '{files}/key.pem'"
     found = options(
         f"""tls {{ {pair}, ca_file: '{files}/ca.pem', verify_and_map: true, timeout: "3s", min_version: "1.3", first: auto,
-        cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_RC4_128_SHA ], allow_insecure_cipher_suites: true
+        cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 ], allow_insecure_cipher_suites: true
         curve_preferences: [CurveP256 ], pinned_certs: ['{"AB" * 32}'], connection_rate_limit: 5 }}"""
     )
     assert found == {
@@ -189,7 +189,7 @@ def test_tls(files: Path) -> None:
             timeout=3.0,
             handshake_first=0.05,
             min_version="1.3",
-            ciphers=("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_RSA_WITH_RC4_128_SHA"),
+            ciphers=("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",),
             curves=("CurveP256",),
             pinned_certs=frozenset(["ab" * 32]),
             rate_limit=5,
