@@ -46,6 +46,7 @@ def go_json(value: object) -> bytes:
 
 
 def nanoseconds(seconds: float | None) -> int:
+    """Return a duration as Go counts it; nothing is 0."""
     return 0 if seconds is None else max(0, int(seconds * 1e9))
 
 
