@@ -64,6 +64,7 @@ def test_info_tells_the_accounts_own_payload_limit() -> None:
     ((AccountOptions(name="A", exports=(Export(kind="stream", subject="a", response="Stream"),)),), "non-service"),
     ((AccountOptions(name="A", imports=(Import(kind="stream", account="A", subject="a", to="b", prefix="c"),)),), "'prefix' and a 'to'"),
     ((AccountOptions(name="A", imports=(Import(kind="service", account="A", subject="a", allow_trace=True),)),), "non-stream"),
+    ((AccountOptions(name="A", exports=(Export(kind="service", subject="a", allow_trace=True),)),), "not supported"),
 ])  # fmt: skip
 def test_refused(accounts: tuple[AccountOptions, ...], text: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -76,6 +77,14 @@ def test_a_user_of_an_account_that_is_not_there_is_refused() -> None:
         ServerOptions(users=(User(user="u", password="p", account="X"),))
     with pytest.raises(ValueError, match="account missing"):
         ServerOptions(system_account="X")
+
+
+def test_an_account_that_may_have_no_subscription_lets_nobody_in() -> None:
+    hub = accounts_hub(AccountOptions(name="A", max_subscriptions=0))
+    client = Client(hub)
+    client.say(b'CONNECT {"user":"a","pass":"p","verbose":false,"pedantic":false}\r\n')
+    assert client.heard().endswith(b"-ERR 'maximum subscriptions exceeded'\r\n")
+    assert client.session.closing == "Maximum Subscriptions Exceeded"
 
 
 # A model: what each account hears of what another publishes, worked out message by message

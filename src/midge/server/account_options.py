@@ -57,8 +57,8 @@ class Import:
         account: the name of the account that exports it.
         subject: there.
         to: here; empty for the same. It may change the order of the wildcards ("$1", "{{wildcard(1)}}").
-        prefix: of a stream: what the subject begins with here.
-        share: of a service: the exporter learns who asks.
+        prefix: of a stream: what the subject begins with here; without meaning for a service, as with nats-server.
+        share: of a service: the exporter learns who asks; without meaning for a stream.
         allow_trace: of a stream: message tracing may come in from there.
     """
 

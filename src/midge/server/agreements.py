@@ -164,6 +164,8 @@ def _check_export_form(export: Export) -> None:
         for name, value in given.items():
             if value:
                 raise ValueError(f"Detected {name} directive on non-service")
+    if export.allow_trace:
+        raise ValueError("allow_trace is not supported yet")
 
 
 def _check_import_form(entry: Import) -> None:
@@ -173,12 +175,10 @@ def _check_import_form(entry: Import) -> None:
         raise ValueError("Expect an account name and a subject")
     if entry.kind == "stream" and entry.prefix and entry.to:
         raise ValueError("Stream import can not have a 'prefix' and a 'to' property")
-    if entry.kind == "stream" and entry.share:
-        raise ValueError("Detected share directive on a non-service")
-    if entry.kind == "service" and entry.prefix:
-        raise ValueError("Detected prefix directive on a non-stream")
     if entry.kind == "service" and entry.allow_trace:
         raise ValueError("Detected allow_trace directive on a non-stream")
+    if entry.allow_trace:
+        raise ValueError("allow_trace is not supported yet")
 
 
 def _check_export(export: Export | Import, account: AccountOptions, by_name: dict[str, AccountOptions]) -> None:
