@@ -46,11 +46,7 @@ def go_json(value: object) -> bytes:
 
 
 def nanoseconds(seconds: float | None) -> int:
-<<<<<<< HEAD
-    """Return a time.Duration as Go writes it in JSON."""
-=======
     """Return a duration as Go counts it; nothing is 0."""
->>>>>>> accounts
     return 0 if seconds is None else max(0, int(seconds * 1e9))
 
 

@@ -460,13 +460,9 @@ class Session(Peer):
             self._introduced = connect
         if connect.protocol not in (0, 1):
             self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
-<<<<<<< HEAD
-        elif connect.no_responders and not self.headers:
-=======
         elif account.max_subscriptions == 0:  # what nats-server does with an account whose limit is 0
             self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
-        elif connect.no_responders and not connect.headers:
->>>>>>> accounts
+        elif connect.no_responders and not self.headers:
             self._refuse("no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS)
         else:
             self.no_responders = connect.no_responders
