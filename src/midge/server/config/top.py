@@ -113,7 +113,6 @@ class Top:
             "lame_duck_duration": self._lame_duck_duration,
             "lame_duck_grace_period": self._lame_duck_grace_period,
             "no_header_support": partial(take, "no_header_support", flag),
-            "always_enable_nonce": partial(take, "always_enable_nonce", flag),
             "allow_non_tls": partial(take, "allow_non_tls", flag),
             "tls": partial(take, "tls", read_tls),
             **several(("websocket", "ws"), partial(take, "websocket", partial(read_websocket, self.report))),
