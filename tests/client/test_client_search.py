@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import socket
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -553,3 +554,15 @@ async def test_the_error_of_an_attempt_does_not_hold_what_the_attempt_was_made_o
         await nc.close()
         gc.collect()
         assert len(drivers) <= 2, seen
+
+
+@pytest.mark.parametrize("wait", ["request", "flush"])
+async def test_who_waits_in_vain_without_a_connection_is_told_so(wait: str) -> None:
+    with socket.socket() as bound:  # and not listening: whoever comes is refused
+        bound.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{bound.getsockname()[1]}"
+        nc = await midge.connect(url, retry_on_failed_connect=True)
+        with pytest.raises(midge.MidgeTimeoutError, match=rf"there was no connection \(the last attempt, {url}: .*Connect call failed") as raised:
+            await (nc.request("a", timeout=0.01) if wait == "request" else nc.flush(timeout=0.01))
+        assert "within 0.01 s" in str(raised.value)
+        await nc.close()

@@ -41,7 +41,7 @@ class Exchange:
             async with asyncio.timeout(timeout):
                 return await self._flush()
         except TimeoutError:
-            raise MidgeTimeoutError("PONG", timeout) from None
+            raise self.timed_out("PONG", timeout) from None
 
     async def confirm(self, timeout: float | None) -> None:
         """Return when a server has seen everything before, on this link or another. Raises as ``flush``, but no DisconnectedError."""
@@ -50,7 +50,7 @@ class Exchange:
             async with asyncio.timeout(timeout):
                 await self.flush_at_last()
         except TimeoutError:
-            raise MidgeTimeoutError("PONG", timeout) from None
+            raise self.timed_out("PONG", timeout) from None
 
     async def flush_at_last(self) -> None:
         """Flush, on as many links as it takes."""
@@ -60,6 +60,15 @@ class Exchange:
             except DisconnectedError:
                 continue
             return
+
+    def timed_out(self, what: str, timeout: float | None) -> MidgeTimeoutError:
+        """Return the error for who has waited in vain: where there is no link, it says so, and why."""
+        connection = self._connection
+        if not connection.is_searching():
+            return MidgeTimeoutError(what, timeout)
+        url, error = next(reversed(connection.pool.errors()), (None, None))
+        last = f" (the last attempt, {url}: {error})" if url is not None else ""
+        return MidgeTimeoutError(what, timeout, f"there was no connection{last}, and none came")
 
     async def _flush(self) -> float:
         driver = await self._connection.linked()
@@ -88,7 +97,7 @@ class Exchange:
                 if connection.interest.requests.pop(token, None) is not None and connection.backlog is not None:
                     connection.backlog.forget_request()
         except TimeoutError:
-            raise MidgeTimeoutError(f"request on {subject!r}", timeout) from None
+            raise self.timed_out(f"request on {subject!r}", timeout) from None
         if not message.data and message.status == NO_RESPONDERS:
             raise NoRespondersError(subject)
         return message

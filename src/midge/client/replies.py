@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS
 from midge.client.options import check_timeout
-from midge.errors import MidgeTimeoutError, NoRespondersError, SlowConsumerError
+from midge.errors import NoRespondersError, SlowConsumerError
 from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Replies:
                 async with asyncio.timeout_at(deadline):
                     await connection.wait_for_room()
             except TimeoutError:
-                raise MidgeTimeoutError(f"request on {subject!r}", self._timeout) from None
+                raise connection.exchange.timed_out(f"request on {subject!r}", self._timeout) from None
         if self._collector is None:  # nobody else has begun meanwhile
             collector = Collector(subject, connection.interest.requests, self._stop)
             collector.token = connection.exchange.ask(subject, data, headers, collector, deadline)
