@@ -3,6 +3,8 @@
 import ast
 import importlib
 import pkgutil
+import subprocess
+import sys
 from types import ModuleType
 
 import pytest
@@ -87,3 +89,15 @@ def test_every_error_is_re_exported() -> None:
     from midge import errors
 
     assert set(errors.__all__) <= set(midge.__all__)
+
+
+def test_the_server_program_does_not_import_the_client() -> None:
+    code = "import sys, midge.cli.serve; print(*(name for name in sys.modules if name.startswith('midge.client.')))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.split() == []
+
+
+def test_a_name_of_the_client_that_is_not_imported_yet_can_be_seen_and_a_wrong_one_is_an_error() -> None:
+    assert set(midge.__all__) <= set(dir(midge))
+    with pytest.raises(AttributeError, match="module 'midge' has no attribute 'nothing'"):
+        getattr(midge, "nothing")  # noqa: B009

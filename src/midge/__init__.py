@@ -1,15 +1,13 @@
-"""midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own."""
+"""midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own.
+
+The client is imported when the first of its names is asked for: ``midge serve`` is started by supervisors and test suites that wait
+for it, and has no use for it.
+"""
+
+import importlib
+import typing
 
 from midge._version import VERSION as __version__
-from midge.client import events
-from midge.client.client import Client, Stats
-from midge.client.connect import Connecting, connect
-from midge.client.event_stream import EventStream
-from midge.client.handshake import ServerInfo
-from midge.client.options import ErrorCallback, EventCallback, Options
-from midge.client.replies import Replies
-from midge.client.subscription import Callback, Subscription
-from midge.client.tls_config import TLSConfig
 from midge.errors import (
     AuthorizationError,
     CertificateError,
@@ -53,6 +51,17 @@ from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.wire import parser as _parser
+
+if typing.TYPE_CHECKING:
+    from midge.client import events
+    from midge.client.client import Client, Stats
+    from midge.client.connect import Connecting, connect
+    from midge.client.event_stream import EventStream
+    from midge.client.handshake import ServerInfo
+    from midge.client.options import ErrorCallback, EventCallback, Options
+    from midge.client.replies import Replies
+    from midge.client.subscription import Callback, Subscription
+    from midge.client.tls_config import TLSConfig
 
 __all__ = [
     "AuthRequest",
@@ -120,3 +129,37 @@ __all__ = [
 ]
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")
+
+_CLIENT = {
+    "Callback": "subscription",
+    "Client": "client",
+    "Connecting": "connect",
+    "ErrorCallback": "options",
+    "EventCallback": "options",
+    "EventStream": "event_stream",
+    "Options": "options",
+    "Replies": "replies",
+    "ServerInfo": "handshake",
+    "Stats": "client",
+    "Subscription": "subscription",
+    "TLSConfig": "tls_config",
+    "connect": "connect",
+    "events": "events",
+}
+
+
+def _name_of_client(name: str) -> object:
+    """Import a name of the client's, which is then as any other of the package."""
+    if name not in _CLIENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"midge.client.{_CLIENT[name]}")
+    value = globals()[name] = home if name == "events" else getattr(home, name)
+    return value
+
+
+if not typing.TYPE_CHECKING:  # a type checker would take every name for one of the package
+    __getattr__ = _name_of_client
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_CLIENT})

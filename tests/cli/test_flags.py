@@ -31,10 +31,12 @@ def test_an_unsupported_flag_is_refused_with_its_value(name: str) -> None:
         settings_of(parsed)
 
 
-@pytest.mark.parametrize("args", ["-js=false", "--syslog=false"])
-def test_an_unsupported_flag_is_refused_even_where_it_is_switched_off(args: str) -> None:
-    with pytest.raises(ValueError, match="not supported yet"):
-        settings(args)
+@pytest.mark.parametrize("name", [name for name in KNOWN if not TABLE[name].option])
+def test_an_unsupported_flag_that_asks_for_nothing_is_taken_as_nats_server_takes_it(name: str) -> None:
+    nothing = {bool: "false", int: "0", str: ""}[TABLE[name].kind]
+    assert settings(f"-{name}={nothing}") == settings()
+    assert parse([f"-{name}={nothing}", f"-{name}=1"]).refused == [name]
+    assert parse([f"-{name}=1", f"-{name}={nothing}"]).refused == []
 
 
 def test_several_unsupported_flags_are_refused_in_one_line() -> None:

@@ -5,7 +5,8 @@ flag, or ``--``, ends the flags. A flag occurs once per name in the table; sever
 one given wins.
 
 The table also holds what midge does not do yet. Such a flag is read like any other, value and all, and then *refused*: a
-server that was told ``--tls`` and listens without it would be worse than none.
+server that was told ``--cluster`` and stands alone would be worse than none. False, 0 and nothing ask for nothing: ``-js=false``
+is as good as no flag, as in a configuration file.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Parsed:
 
     Attributes:
         values: the options that were given, by name.
-        refused: the flags that midge does not support, as they were spelled, without dashes.
+        refused: the flags that ask for what midge does not support, as they were spelled, without dashes.
         rest: the words after the flags.
     """
 
@@ -129,7 +130,9 @@ def parse(args: Sequence[str]) -> Parsed:
             value = _int(name, text) if flag.kind is int else text
         if flag.option:
             parsed.values[flag.option] = value
-        elif name not in parsed.refused:
+        elif name in parsed.refused and not value:  # the last one counts
+            parsed.refused.remove(name)
+        elif name not in parsed.refused and value:
             parsed.refused.append(name)
     return parsed
 
