@@ -12,7 +12,8 @@ from hubs import Client, info, new_client, new_hub
 from raw import Raw
 
 from midge.errors import ServerStartError
-from midge.server.access import User
+from midge.server.access import Permissions, User
+from midge.server.identity import ANYBODY
 from midge.server.listener_options import WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reload import FIXED, apply, changes
@@ -131,6 +132,35 @@ def test_who_is_let_in_before_and_after_stays() -> None:
     client = new_client(hub, auth_token="one")
     apply(hub, ServerOptions(token="one", max_connections=5))
     assert client.ask(b"PING\r\n") == b"PONG\r\n"
+
+
+def test_a_client_that_reads_nothing_does_not_hold_up_a_reload() -> None:
+    users = (User(user="a", password="p"), User(user="b", password="p"))
+    hub = new_hub(users=users, max_pending=20_000, max_payload=1000)
+    bad = new_client(hub, b"".join(b"SUB %b.%d %d\r\n" % (b"x" * 100, at, at) for at in range(300)), user="a", **{"pass": "p"})
+    good = new_client(hub, b"SUB y 1\r\n", user="b", **{"pass": "p"})
+    bad.takes = False
+    nothing = Permissions(publish_allow=(), subscribe_allow=())
+    apply(hub, replace(hub.options, users=tuple(replace(user, permissions=nothing) for user in users), max_payload=999))
+    assert bad.session.closing == "Slow Consumer (Pending Bytes)"
+    assert b"Permissions Violation for Publish" in good.ask(b"PUB y 0\r\n\r\n")
+    assert hub.account.sublist.count == 0
+
+
+def test_a_bug_that_one_client_runs_into_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub(token="one")
+    clients = [new_client(hub, auth_token="one") for _ in range(2)]
+    failing = [RuntimeError("bug")]
+
+    def identify(session: Any) -> Any:
+        if failing:
+            raise failing.pop()
+        return ANYBODY
+
+    monkeypatch.setattr("midge.server.hub.Authenticator.identify", lambda *_: identify(None))
+    apply(hub, ServerOptions(token="two", max_payload=1000))
+    assert [client.session.closing for client in clients] == ["Internal Error", None]
+    assert clients[1].session.account is hub.account and "internal error" in caplog.text
 
 
 def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from midge.server.config.durations import show_duration
 from midge.server.identity import Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
-from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, MAX_CONNECTIONS
+from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
 from midge.wire.parser import ANSWER_AUTHORIZATION
 
 if TYPE_CHECKING:
@@ -84,7 +84,11 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
         hub.renew_accounts()
     if any(name in _AUTHENTICATION for name in changed):
         for session in sessions:
-            _reconsider(hub, session, before)
+            try:
+                _reconsider(hub, session, before)
+            except Exception:  # the safety net: the others must not stay as they were, with permissions that they have no more
+                log.exception("%s - internal error, closing the connection", session.address)
+                session.abort(INTERNAL_ERROR)
     if "max_control_line" in changed:
         for session in sessions:
             session.parser.set_limits(options.max_control_line, session.account.max_payload)
