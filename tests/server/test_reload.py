@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubs import Client, info, new_client, new_hub
+from hubs import Client, connect_line, info, new_client, new_hub
 from raw import Raw
 
 from midge.errors import ServerStartError
 from midge.server.access import Permissions, User
-from midge.server.identity import ANYBODY
+from midge.server.account_options import AccountOptions
+from midge.server.identity import ANYBODY, AuthRequest, Awaited, Identity
 from midge.server.listener_options import WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reload import FIXED, apply, changes
@@ -147,7 +148,7 @@ def test_a_client_that_reads_nothing_does_not_hold_up_a_reload() -> None:
     assert hub.account.sublist.count == 0
 
 
-def test_a_bug_that_one_client_runs_into_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_that_one_client_runs_into_costs_no_other(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     hub = new_hub(token="one")
     clients = [new_client(hub, auth_token="one") for _ in range(2)]
     failing = [RuntimeError("bug")]
@@ -161,6 +162,45 @@ def test_a_bug_that_one_client_runs_into_costs_the_others_nothing(monkeypatch: p
     apply(hub, ServerOptions(token="two", max_payload=1000))
     assert [client.session.closing for client in clients] == ["Internal Error", None]
     assert clients[1].session.account is hub.account and "internal error" in caplog.text
+
+
+@pytest.mark.parametrize("accounts", [(), (AccountOptions(name="A", default_permissions=Permissions(publish_deny=(">",))),)])
+def test_a_verdict_that_is_pending_is_not_one_for_the_new_options(accounts: tuple[AccountOptions, ...]) -> None:
+    async def authorizer(_: AuthRequest) -> Identity:
+        return Identity(name="x", account="A")
+
+    hub = new_hub(accounts=(AccountOptions(name="A"),), authorizer=authorizer)
+    client = Client(hub)
+    client.say(connect_line(user="x"))
+    pending = client.session.pending
+    assert isinstance(pending, Awaited)
+    apply(hub, replace(hub.options, accounts=accounts))
+    pending.drop()
+    hub.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
+    assert client.session.closing == "Client Closed" and not client.session.connected
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_reload_asks_an_authorizer_in_vain_is_not_left_lying_about() -> None:
+    asked: list[Any] = []
+
+    class Answer:
+        closed = False
+
+        def __await__(self) -> Any:
+            yield
+
+        def close(self) -> None:
+            self.closed = True
+
+    def authorizer(_: AuthRequest) -> Answer:
+        asked.append(Answer())
+        return asked[-1]  # type: ignore[no-any-return]
+
+    hub = new_hub(token="one")
+    client = new_client(hub, auth_token="one")
+    apply(hub, ServerOptions(authorizer=authorizer))
+    assert client.session.closing == "Client Closed" and [answer.closed for answer in asked] == [True]
 
 
 def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,6 +102,9 @@ def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
     """See whether a session would still be let in, and as whom."""
     if session.closing is not None:
         return
+    if session.pending is not None:  # what it will be told was asked of others
+        session.close(CLIENT_CLOSED)
+        return
     identity: Identity | Pending | None = session.identity
     if session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
         identity = hub.identify(session)
@@ -110,6 +113,8 @@ def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
         session.close(AUTHENTICATION_FAILURE)
     elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
         session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
+        if isinstance(identity, Awaited):
+            identity.drop()
     else:
         session.reconsider(identity)
 
