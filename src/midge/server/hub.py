@@ -127,6 +127,7 @@ class Hub:
         self._server_hash = b"." + server_id[-_HASH:].encode() + b".T"
         self._gone = [0, 0, 0, 0]  # what was counted in accounts that there are no more
         self.now = self.epoch = 0.0
+        self.services = Services(self, Nuid().next, self._server_hash)
         self._make_accounts()
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
@@ -178,13 +179,13 @@ class Hub:
                 self.accounts[name].carry(totals)
             else:
                 self._gone = [gone + total for gone, total in zip(self._gone, totals)]
+            account.hand_over(self.accounts, self.services)
+        self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
 
     def _make_accounts(self) -> None:
         options = self.options
         self.accounts = make_accounts(options, self.choose)
         self.account = self.accounts[GLOBAL_ACCOUNT]
-        self.services = Services(self, Nuid().next, self._server_hash)
-        self.services.epoch = self.epoch
         wire(self.accounts, options, self.services)
 
     def set_address(self, host: str, port: int) -> None:
