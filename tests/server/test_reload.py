@@ -15,7 +15,7 @@ from midge.errors import ServerStartError
 from midge.server.access import Permissions, User
 from midge.server.account_options import AccountOptions
 from midge.server.identity import ANYBODY, AuthRequest, Awaited, Identity
-from midge.server.listener_options import WebSocketListener
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reload import FIXED, apply, changes
 from midge.server.server import Server
@@ -257,6 +257,22 @@ def test_a_file_that_is_wrong_changes_nothing(path: Path) -> None:
             with pytest.raises(ValueError, match=message):
                 server.reload()
             assert server.options is before and server.hub.options is before
+
+
+def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
+    with Server(port=0, users=(User(user="a", password="p"),)) as server:
+        client = Raw(server, user="a", **{"pass": "p"})
+        with client.socket:
+            client.send(b"PING\r\n")
+            assert client.line() == b"PONG"
+            server.reload(replace(server.options, users=(User(user="a", password="p", deadline=1.0),)))
+            assert client.line() == b"-ERR 'User Authentication Expired'"
+
+
+def test_a_server_without_a_port_has_no_certificates_to_read_again() -> None:
+    with Server(port=0, listen=False, tls=ServerTLS(cert_file="gone", key_file="gone")) as server:
+        server.reload(replace(server.options, max_payload=10))
+        assert server.hub.options.max_payload == 10
 
 
 async def test_a_server_in_an_event_loop_and_other_options(path: Path) -> None:
