@@ -6,6 +6,7 @@ What nats-server cannot change without being started again, cannot be changed he
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +84,10 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     if any(name in _ACCOUNTS for name in changed):
         hub.renew_accounts()
     if any(name in _AUTHENTICATION for name in changed):
+        stands = _standing(before, options)
         for session in sessions:
             try:
-                _reconsider(hub, session, before)
+                _reconsider(hub, session, stands)
             except Exception:  # the safety net: the others must not stay as they were, with permissions that they have no more
                 log.exception("%s - internal error, closing the connection", session.address)
                 session.abort(INTERNAL_ERROR)
@@ -98,7 +100,7 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     return changed
 
 
-def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
+def _reconsider(hub: Hub, session: Session, stands: Callable[[Identity], bool]) -> None:
     """See whether a session would still be let in, and as whom."""
     if session.closing is not None:
         return
@@ -106,7 +108,7 @@ def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
         session.close(CLIENT_CLOSED)
         return
     identity: Identity | Pending | None = session.identity
-    if session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
+    if session.identity.account not in hub.accounts or not stands(session.identity):
         identity = hub.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
@@ -119,14 +121,19 @@ def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
         session.reconsider(identity)
 
 
-def _stands(identity: Identity, before: ServerOptions, now: ServerOptions) -> bool:
-    """True if nothing has changed for this one: so nobody has to be asked, nor a hash compared, once more."""
-    same = (getattr(before, name) == getattr(now, name) for name in ("user", "password", "token", "authorizer", "default_permissions"))
-    if not all(same):
-        return False
-    mine = [[user for user in options.users if identity.name in (user.user, user.nkey)] for options in (before, now)]
-    accounts = [{each.name: each.default_permissions for each in options.accounts}.get(identity.account) for options in (before, now)]
-    return mine[0] == mine[1] and accounts[0] == accounts[1]
+def _standing(before: ServerOptions, now: ServerOptions) -> Callable[[Identity], bool]:
+    """Return what says of whom nothing has changed: so nobody has to be asked, nor a hash compared, once more."""
+    names = ("user", "password", "token", "authorizer", "default_permissions")
+    is_same = all(getattr(before, name) == getattr(now, name) for name in names)
+    are_same = before.users == now.users
+    users = [{user.nkey or user.user: user for user in options.users} for options in (before, now)]
+    defaults = [{each.name: each.default_permissions for each in options.accounts} for options in (before, now)]
+
+    def stands(identity: Identity) -> bool:
+        mine = users[0].get(identity.name) == users[1].get(identity.name) if identity.name else are_same
+        return is_same and mine and defaults[0].get(identity.account) == defaults[1].get(identity.account)
+
+    return stands
 
 
 def _close_surplus(sessions: list[Session], limit: int) -> None:
