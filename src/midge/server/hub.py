@@ -542,8 +542,10 @@ class Hub:
         return ((((state * _MULTIPLIER) & _MASK) >> 32) * count) >> 32
 
     def _refuse_publish(self, session: Session, subject: bytes) -> None:
-        session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
-        session.complain("Publish Violation - Subject %s", quote(subject))
+        self._work -= _WORK_CONTROL + _WORK_LINE * len(subject)
+        name = quote(subject)
+        session.send_error(f"Permissions Violation for Publish to {name}")
+        session.complain("Publish Violation - Subject %s", name)
 
     def _is_reserved(self, session: Session, publication: Publication) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
@@ -561,8 +563,10 @@ class Hub:
         reply = publication.reply()
         if not is_reserved_reply(reply):
             return False
-        session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
-        session.complain("Publish Violation - Reply %s", quote(reply))
+        self._work -= _WORK_CONTROL + _WORK_LINE * len(reply)
+        name = quote(reply)
+        session.send_error(f"Permissions Violation for Publish with Reply of {name}")
+        session.complain("Publish Violation - Reply %s", name)
         return True
 
     def _say_no_responders(self, session: Session, publication: Publication) -> None:
