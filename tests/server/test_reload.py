@@ -203,6 +203,46 @@ def test_what_a_reload_asks_an_authorizer_in_vain_is_not_left_lying_about() -> N
     assert client.session.closing == "Client Closed" and [answer.closed for answer in asked] == [True]
 
 
+def test_the_limits_of_an_account_hold_for_those_who_are_there() -> None:
+    users = (User(user="a", password="p", account="A"),)
+    hub = new_hub(accounts=(AccountOptions(name="A"),), users=users)
+    first, second, third = (new_client(hub, b"SUB x 1\r\n" * 2 + b"SUB y 2\r\n", user="a", **{"pass": "p"}) for _ in range(3))
+    apply(hub, replace(hub.options, accounts=(AccountOptions(name="A", max_connections=2, max_subscriptions=2),)))
+    hub.flush()
+    assert third.heard() == b"-ERR 'maximum account active connections exceeded'\r\n" and first.ask(b"PING\r\n") == b"PONG\r\n"
+    apply(hub, replace(hub.options, accounts=(AccountOptions(name="A", max_subscriptions=1),)))
+    hub.flush()
+    assert first.heard() == second.heard() == b"-ERR 'maximum subscriptions exceeded'\r\n"
+    assert hub.accounts["A"].sublist.count == 0 and not hub.accounts["A"].sessions
+
+
+def test_who_has_yet_to_say_who_it_is_may_still_be_no_auth_user() -> None:
+    users = (User(user="a", password="p", account="A"), User(user="b", password="p", account="A"))
+    hub = new_hub(accounts=(AccountOptions(name="A"),), users=users, no_auth_user="a")
+    client = Client(hub)
+    client.heard()
+    apply(hub, replace(hub.options, users=(users[0], replace(users[1], password="q"))))
+    assert client.ask(b"PING\r\n") == b"PONG\r\n" and client.session.account.name == "A"
+
+
+def test_who_need_not_say_who_it_is_any_more_has_time() -> None:
+    hub = new_hub(user="a", password="b", auth_timeout=1.0)
+    client = Client(hub)
+    client.heard()
+    apply(hub, ServerOptions())
+    client.at(1.5)
+    assert client.ask(b"PING\r\n", 2.0) == b"PONG\r\n"
+
+
+def test_a_subscription_that_is_not_allowed_any_more_is_named_by_its_sid() -> None:
+    user = User(user="a", password="p")
+    hub = new_hub(users=(user,))
+    client = new_client(hub, b'SUB x.y q "9\r\n', user="a", **{"pass": "p"})
+    apply(hub, replace(hub.options, users=(replace(user, permissions=Permissions(subscribe_deny=("x.*",))),)))
+    hub.flush()
+    assert client.heard() == b"-ERR 'Permissions Violation for Subscription to \"x.y\" (sid \"\\\"9\")'\r\n"
+
+
 def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:
     hub = new_hub()
     clients = [new_client(hub) for _ in range(4)]

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from midge.server.config.durations import show_duration
-from midge.server.identity import Awaited, Computed, Identity, Pending
+from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
 from midge.wire.parser import ANSWER_AUTHORIZATION
@@ -113,6 +113,8 @@ def _reconsider(hub: Hub, session: Session, stands: Callable[[Identity], bool]) 
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
         session.close(AUTHENTICATION_FAILURE)
+    elif not session.connected and isinstance(identity, Identity):
+        session.reconsider(ANYBODY)  # it has yet to say who it is
     elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
         session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
         if isinstance(identity, Awaited):

@@ -495,10 +495,15 @@ class Session(Peer):
         for sub in subs:
             account.leave(sub)
         if self.connected or not self.hub.authenticator.door(self.origin).required:
-            self._become(identity)
+            self._auth_deadline = inf
+            if not self._enter(identity):
+                return
         else:  # it has yet to say who it is
             self._move_to(self.hub.accounts[identity.account])
         account = self.account
+        if 0 <= account.max_subscriptions < len(subs):
+            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
+            return
         for sub in subs:
             if self.closing is not None:  # it reads nothing, and has been refused too much
                 return
@@ -506,7 +511,7 @@ class Session(Peer):
                 account.join(sub)
             else:
                 del self.subs[sub.sid]
-                self._refuse_subscription(sub.subject, sub.queue, sub.sid)
+                self._tell_removed(sub)
 
     def _move_to(self, account: Account) -> None:
         """Belong to this account from now on. Nothing is subscribed to yet."""
@@ -570,6 +575,12 @@ class Session(Peer):
         else:
             self.send_error(f"Permissions Violation for Subscription to {name} using queue {quote(queue)}")
             self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", name, quote(queue), number)
+
+    def _tell_removed(self, sub: Subscription) -> None:
+        """Say that a subscription is no longer allowed. nats-server names the sid here, and only here."""
+        name, number = quote(sub.subject), quote(sub.sid)
+        self.send_error(f"Permissions Violation for Subscription to {name} (sid {number})")
+        self.complain("Removed sub %s (sid %s) - not authorized", name, number)
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account
