@@ -240,7 +240,7 @@ def test_a_subscription_that_is_not_allowed_any_more_is_named_by_its_sid() -> No
     client = new_client(hub, b'SUB x.y q "9\r\n', user="a", **{"pass": "p"})
     apply(hub, replace(hub.options, users=(replace(user, permissions=Permissions(subscribe_deny=("x.*",))),)))
     hub.flush()
-    assert client.heard() == b"-ERR 'Permissions Violation for Subscription to \"x.y\" (sid \"\\\"9\")'\r\n"
+    assert client.heard() == b'-ERR \'Permissions Violation for Subscription to "x.y" (sid "\\"9")\'\r\n'
 
 
 def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:
