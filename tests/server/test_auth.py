@@ -22,6 +22,7 @@ from midge.server import auth as module
 from midge.server import connection as connection_module
 from midge.server import passwords
 from midge.server.access import Permissions, Responses, User
+from midge.server.account_options import AccountOptions
 from midge.server.certificate import CertificateMap, parse_dn
 from midge.server.connect import fold
 from midge.server.hub import Hub
@@ -53,6 +54,17 @@ def says(hub: Hub, origin: Origin, **fields: Any) -> bytes:
 
 
 # Users, and what they may do
+
+
+def test_who_begins_without_connect_is_bound_by_the_limits_of_its_account() -> None:
+    users = (User(user="a", password="p", account="A"),)
+    hub = new_hub(accounts=(AccountOptions(name="A", max_connections=1),), users=users, no_auth_user="a")
+    first, second = Client(hub), Client(hub)
+    assert first.ask(b"PING\r\n") == b"PONG\r\n"
+    assert second.ask(b"PING\r\n") == b"-ERR 'maximum account active connections exceeded'\r\n"
+    assert second.session.closing == "Maximum Account Connections Exceeded" and len(hub.accounts["A"].sessions) == 1
+    hub = new_hub(accounts=(AccountOptions(name="A", max_subscriptions=0),), users=users, no_auth_user="a")
+    assert Client(hub).ask(b"SUB a 1\r\n").endswith(b"-ERR 'maximum subscriptions exceeded'\r\n")
 
 
 def test_permissions_end_with_another_connect() -> None:

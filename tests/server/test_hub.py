@@ -10,6 +10,7 @@ import pytest
 from hubs import Client, connect_line, new_client, new_hub
 
 from midge.errors import InvalidSubjectError
+from midge.server.access import Permissions, User
 from midge.server.hub import FLUSH_AT, WORK, Hub
 from midge.server.peer import Peer, Sink
 from midge.server.results import Result
@@ -228,6 +229,13 @@ def test_a_turn_ends_after_a_budget_of_bytes() -> None:
 @pytest.mark.parametrize("line", [b"PING\r\n", b"SUB a 1\r\n", b"UNSUB 1\r\n", b"INFO {}\r\n", b"CONNECT {}\r\n"], ids=repr)
 def test_a_turn_ends_after_a_budget_of_anything_else(line: bytes) -> None:
     client = new_client(new_hub())
+    assert not client.session.receive_data(line * 1000, 0.0)
+
+
+@pytest.mark.parametrize("line", [b"PUB a 0\r\n\r\n", b"PUB b _R_.a 0\r\n\r\n"], ids=["subject", "reply"])
+def test_a_turn_ends_after_a_budget_of_refusals(line: bytes) -> None:
+    hub = new_hub(users=(User(user="a", password="p", permissions=Permissions(publish_deny=("a",))),))
+    client = new_client(hub, user="a", **{"pass": "p"})
     assert not client.session.receive_data(line * 1000, 0.0)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hubs import Client, accounts_hub, member
@@ -10,6 +11,7 @@ from midge.server import service_imports
 from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency
 from midge.server.hub import Hub
 from midge.server.peer import Peer, Sink
+from midge.server.reload import apply
 from midge.server.sublist import Subscription
 from midge.wire.publication import Publication
 
@@ -144,6 +146,55 @@ def test_a_request_comes_to_an_end_in_a_ring_of_services() -> None:
     hub = accounts_hub(*accounts)
     client = member(hub, "R0", b"SUB in 1\r\n", headers=True, no_responders=True)
     assert client.ask(b"PUB go in 0\r\n\r\n").startswith(b"HMSG in 1 ")
+
+
+def test_two_accounts_may_be_given_one_export() -> None:
+    export = Export(kind="service", subject="q")
+    hub = accounts_hub(
+        AccountOptions(name="A", exports=(export,)),
+        AccountOptions(name="B", exports=(export,), imports=(Import(kind="service", account="A", subject="q"),)),
+        AccountOptions(name="C", imports=(Import(kind="service", account="B", subject="q"),)),
+    )
+    a, c = member(hub, "A", b"SUB q 1\r\n"), member(hub, "C")
+    c.say(b"PUB q 0\r\n\r\n")
+    assert a.heard() == b"MSG q 1 0\r\n\r\n"
+
+
+def test_answers_are_waited_for_across_a_reload(pair: tuple[Hub, Client, Client]) -> None:
+    hub, a, b = pair
+    a.say(b"PUB svc in.1 0\r\n\r\nPUB svc in.2 0\r\n\r\n", 10.0)
+    first, second = asked(b)
+    apply(hub, replace(hub.options, max_payload=1000))
+    assert hub.accounts["A"].awaited.keys() == {b"in.1", b"in.2"} and hub.services.deadline == 130.0
+    b.say(b"PUB %b in.b 2\r\nhi\r\n" % first, 11.0)
+    assert a.heard().startswith(b"MSG in.1 1 _R_.") and pending(hub) == 2  # the second, and what A may answer to the first
+    a.say(b"PUB svc in.1 0\r\n\r\n", 12.0)
+    assert len(asked(b)) == 1
+    a.say(b"UNSUB 1\r\n")
+    assert not hub.accounts["A"].awaited
+    b.say(b"PUB %b 2\r\nhi\r\n" % second)
+    assert a.heard() == b""
+    hub.services.handle_timeout(200.0)
+    assert pending(hub) == 0 and not hub.accounts["B"].awaited
+
+
+def test_answers_are_not_waited_for_where_an_account_has_gone(pair: tuple[Hub, Client, Client]) -> None:
+    hub, a, b = pair
+    a.say(b"PUB svc in.1 0\r\n\r\n", 10.0)
+    reply = asked(b)[0]
+    left = [replace(account, imports=(), exports=()) for account in hub.options.accounts]
+    for gone in ("B", "A"):
+        left = [account for account in left if account.name != gone]
+        apply(hub, replace(hub.options, accounts=tuple(left), users=tuple(user for user in hub.options.users if user.account != gone)))
+    assert pending(hub) == 0 and a.session.closing is not None and b.session.closing is not None and reply
+
+
+def test_what_is_about_to_be_said_in_an_account_is_said_after_a_reload(pair: tuple[Hub, Client, Client]) -> None:
+    hub, a, _ = pair
+    assert hub.emit(hub.accounts["A"], b"in.x", b"", b"", b"hi")
+    apply(hub, replace(hub.options, max_payload=1000))
+    hub.flush()
+    assert a.heard() == b"MSG in.x 1 2\r\nhi\r\n"
 
 
 def test_chains_are_bounded() -> None:

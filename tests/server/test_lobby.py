@@ -158,10 +158,12 @@ def test_cookies_and_proxies(caplog: pytest.LogCaptureFixture) -> None:
         assert session.origin.forwarded_for == "10.0.0.1" and "secret" not in repr(session.origin)
         sock.close()
         until(server, lambda: not server.hub.sessions)
-        _, sock = talk(server, b"X-Forwarded-For: 10.0.0.1, 10.0.0.2\r\n")
-        (session,) = server.hub.sessions.values()
-        assert session.origin.forwarded_for == ""
-        sock.close()
+        for address in (b"10.0.0.1, 10.0.0.2", b'fe80::1%" - cid:1 - forged'):
+            _, sock = talk(server, b"X-Forwarded-For: %b\r\n" % address)
+            (session,) = server.hub.sessions.values()
+            assert session.origin.forwarded_for == ""
+            sock.close()
+            until(server, lambda: not server.hub.sessions)
     assert any(message.startswith("10.0.0.1/127.0.0.1:") and " - wid:1 - " in message for message in caplog.messages)
 
 

@@ -226,3 +226,10 @@ def test_a_subject_must_be_one(fields: dict[str, tuple[str, ...]], text: str) ->
     with pytest.raises(ValueError) as caught:
         check_permissions(Permissions(**fields))  # type: ignore[arg-type]
     assert str(caught.value) == text
+
+
+def test_the_empty_subject_is_none_that_was_allowed() -> None:
+    """Where a mapping sends what is meant to be lost."""
+    guard = Guard(Policy(Permissions(publish_allow=(">",))))
+    assert not guard.may_publish(publication(b""), 0.0)
+    assert guard.may_publish(publication(b"a"), 0.0) and not guard.may_publish(publication(b""), 0.0)

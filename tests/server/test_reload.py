@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubs import Client, info, new_client, new_hub
+from hubs import Client, connect_line, info, new_client, new_hub
 from raw import Raw
 
 from midge.errors import ServerStartError
-from midge.server.access import User
-from midge.server.listener_options import WebSocketListener
+from midge.server.access import Permissions, User
+from midge.server.account_options import AccountOptions
+from midge.server.identity import ANYBODY, AuthRequest, Awaited, Identity
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reload import FIXED, apply, changes
 from midge.server.server import Server
@@ -133,6 +135,114 @@ def test_who_is_let_in_before_and_after_stays() -> None:
     assert client.ask(b"PING\r\n") == b"PONG\r\n"
 
 
+def test_a_client_that_reads_nothing_does_not_hold_up_a_reload() -> None:
+    users = (User(user="a", password="p"), User(user="b", password="p"))
+    hub = new_hub(users=users, max_pending=20_000, max_payload=1000)
+    bad = new_client(hub, b"".join(b"SUB %b.%d %d\r\n" % (b"x" * 100, at, at) for at in range(300)), user="a", **{"pass": "p"})
+    good = new_client(hub, b"SUB y 1\r\n", user="b", **{"pass": "p"})
+    bad.takes = False
+    nothing = Permissions(publish_allow=(), subscribe_allow=())
+    apply(hub, replace(hub.options, users=tuple(replace(user, permissions=nothing) for user in users), max_payload=999))
+    assert bad.session.closing == "Slow Consumer (Pending Bytes)"
+    assert b"Permissions Violation for Publish" in good.ask(b"PUB y 0\r\n\r\n")
+    assert hub.account.sublist.count == 0
+
+
+def test_a_bug_that_one_client_runs_into_costs_no_other(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    hub = new_hub(token="one")
+    clients = [new_client(hub, auth_token="one") for _ in range(2)]
+    failing = [RuntimeError("bug")]
+
+    def identify(session: Any) -> Any:
+        if failing:
+            raise failing.pop()
+        return ANYBODY
+
+    monkeypatch.setattr("midge.server.hub.Authenticator.identify", lambda *_: identify(None))
+    apply(hub, ServerOptions(token="two", max_payload=1000))
+    assert [client.session.closing for client in clients] == ["Internal Error", None]
+    assert clients[1].session.account is hub.account and "internal error" in caplog.text
+
+
+@pytest.mark.parametrize("accounts", [(), (AccountOptions(name="A", default_permissions=Permissions(publish_deny=(">",))),)])
+def test_a_verdict_that_is_pending_is_not_one_for_the_new_options(accounts: tuple[AccountOptions, ...]) -> None:
+    async def authorizer(_: AuthRequest) -> Identity:
+        return Identity(name="x", account="A")
+
+    hub = new_hub(accounts=(AccountOptions(name="A"),), authorizer=authorizer)
+    client = Client(hub)
+    client.say(connect_line(user="x"))
+    pending = client.session.pending
+    assert isinstance(pending, Awaited)
+    apply(hub, replace(hub.options, accounts=accounts))
+    pending.drop()
+    hub.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
+    assert client.session.closing == "Client Closed" and not client.session.connected
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_a_reload_asks_an_authorizer_in_vain_is_not_left_lying_about() -> None:
+    asked: list[Any] = []
+
+    class Answer:
+        closed = False
+
+        def __await__(self) -> Any:
+            yield
+
+        def close(self) -> None:
+            self.closed = True
+
+    def authorizer(_: AuthRequest) -> Answer:
+        asked.append(Answer())
+        return asked[-1]  # type: ignore[no-any-return]
+
+    hub = new_hub(token="one")
+    client = new_client(hub, auth_token="one")
+    apply(hub, ServerOptions(authorizer=authorizer))
+    assert client.session.closing == "Client Closed" and [answer.closed for answer in asked] == [True]
+
+
+def test_the_limits_of_an_account_hold_for_those_who_are_there() -> None:
+    users = (User(user="a", password="p", account="A"),)
+    hub = new_hub(accounts=(AccountOptions(name="A"),), users=users)
+    first, second, third = (new_client(hub, b"SUB x 1\r\n" * 2 + b"SUB y 2\r\n", user="a", **{"pass": "p"}) for _ in range(3))
+    apply(hub, replace(hub.options, accounts=(AccountOptions(name="A", max_connections=2, max_subscriptions=2),)))
+    hub.flush()
+    assert third.heard() == b"-ERR 'maximum account active connections exceeded'\r\n" and first.ask(b"PING\r\n") == b"PONG\r\n"
+    apply(hub, replace(hub.options, accounts=(AccountOptions(name="A", max_subscriptions=1),)))
+    hub.flush()
+    assert first.heard() == second.heard() == b"-ERR 'maximum subscriptions exceeded'\r\n"
+    assert hub.accounts["A"].sublist.count == 0 and not hub.accounts["A"].sessions
+
+
+def test_who_has_yet_to_say_who_it_is_may_still_be_no_auth_user() -> None:
+    users = (User(user="a", password="p", account="A"), User(user="b", password="p", account="A"))
+    hub = new_hub(accounts=(AccountOptions(name="A"),), users=users, no_auth_user="a")
+    client = Client(hub)
+    client.heard()
+    apply(hub, replace(hub.options, users=(users[0], replace(users[1], password="q"))))
+    assert client.ask(b"PING\r\n") == b"PONG\r\n" and client.session.account.name == "A"
+
+
+def test_who_need_not_say_who_it_is_any_more_has_time() -> None:
+    hub = new_hub(user="a", password="b", auth_timeout=1.0)
+    client = Client(hub)
+    client.heard()
+    apply(hub, ServerOptions())
+    client.at(1.5)
+    assert client.ask(b"PING\r\n", 2.0) == b"PONG\r\n"
+
+
+def test_a_subscription_that_is_not_allowed_any_more_is_named_by_its_sid() -> None:
+    user = User(user="a", password="p")
+    hub = new_hub(users=(user,))
+    client = new_client(hub, b'SUB x.y q "9\r\n', user="a", **{"pass": "p"})
+    apply(hub, replace(hub.options, users=(replace(user, permissions=Permissions(subscribe_deny=("x.*",))),)))
+    hub.flush()
+    assert client.heard() == b'-ERR \'Permissions Violation for Subscription to "x.y" (sid "\\"9")\'\r\n'
+
+
 def test_too_many_for_a_new_limit(caplog: pytest.LogCaptureFixture) -> None:
     hub = new_hub()
     clients = [new_client(hub) for _ in range(4)]
@@ -187,6 +297,22 @@ def test_a_file_that_is_wrong_changes_nothing(path: Path) -> None:
             with pytest.raises(ValueError, match=message):
                 server.reload()
             assert server.options is before and server.hub.options is before
+
+
+def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
+    with Server(port=0, users=(User(user="a", password="p"),)) as server:
+        client = Raw(server, user="a", **{"pass": "p"})
+        with client.socket:
+            client.send(b"PING\r\n")
+            assert client.line() == b"PONG"
+            server.reload(replace(server.options, users=(User(user="a", password="p", deadline=1.0),)))
+            assert client.line() == b"-ERR 'User Authentication Expired'"
+
+
+def test_a_server_without_a_port_has_no_certificates_to_read_again() -> None:
+    with Server(port=0, listen=False, tls=ServerTLS(cert_file="gone", key_file="gone")) as server:
+        server.reload(replace(server.options, max_payload=10))
+        assert server.hub.options.max_payload == 10
 
 
 async def test_a_server_in_an_event_loop_and_other_options(path: Path) -> None:

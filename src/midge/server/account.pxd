@@ -16,5 +16,7 @@ cdef class Account:
     cdef object _responses, _services
     cdef list _before
 
+    @cython.locals(successor=Account)
+    cpdef hand_over(self, dict accounts, services)
     cpdef bint join(self, Subscription sub) except -1
     cpdef bint leave(self, Subscription sub) except -1

@@ -97,6 +97,14 @@ class Account:
         """Begin with what was counted before it was made anew."""
         self._before = [before + total for before, total in zip(self._before, totals)]
 
+    def hand_over(self, accounts: dict[str, Any], services: Services) -> None:
+        """The accounts have been made anew: the answers that this one's services owe are waited for by the one of its name."""
+        if self._responses is not None:
+            successor: Account | None = accounts.get(self.name)
+            self._responses.move(successor, accounts, services)
+            if successor is not None:
+                successor._responses = self._responses
+
     def subscribe(self, sink: Sink, subject: bytes, queue: bytes | None = None) -> Subscription:
         """Let the server itself listen: the sink gets what is published to the subject.
 

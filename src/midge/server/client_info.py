@@ -63,6 +63,10 @@ def with_header(header: bytes, name: bytes, value: bytes) -> bytes:
         return b"%b%b: %b\r\n\r\n" % (_VERSION_LINE, name, value)
     kept = header[:-2]
     mark = b"\r\n%b:" % name
-    while (at := kept.find(mark)) >= 0 and (end := kept.find(b"\r\n", at + 2)) >= 0:
-        kept = kept[: at + 2] + kept[end + 2 :]
+    pieces = []  # once through, however often it has the name: there is room for fifty thousand in a message
+    start = search = 0
+    while (at := kept.find(mark, search)) >= 0 and (end := kept.find(b"\r\n", at + 2)) >= 0:
+        pieces.append(kept[start : at + 2])
+        start, search = end + 2, end
+    kept = b"".join((*pieces, kept[start:]))
     return b"%b%b: %b\r\n\r\n" % (kept if len(kept) > len(_VERSION_LINE) else _VERSION_LINE, name, value)

@@ -71,6 +71,11 @@ class Connection:
         """Send what the session has to send; called by the hub. Never raises: a fan-out goes on whatever happens to one of many."""
         self._guard(self._flush)
 
+    def renew_deadline(self) -> None:
+        """The session may be due earlier than it was: the server goes on with other options."""
+        if self.session.closing is None:
+            self._guard(self._set_deadline)
+
     def close(self, reason: str) -> None:
         """Close for a reason of the server's own, sending what waits."""
         self._guard(self.session.close, reason)

@@ -32,7 +32,7 @@ MAX_REPLY_BYTES = 8 << 20
 _MAX_REPLIES = MAX_REPLIES
 _MAX_REPLY_BYTES = MAX_REPLY_BYTES
 _PRUNE_SECONDS = 1.0
-_NO_SUBJECT = b""
+_NO_SUBJECT = b"\n"  # the empty one is where a mapping sends what is meant to be lost
 
 
 class Guard:

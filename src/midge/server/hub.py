@@ -127,6 +127,7 @@ class Hub:
         self._server_hash = b"." + server_id[-_HASH:].encode() + b".T"
         self._gone = [0, 0, 0, 0]  # what was counted in accounts that there are no more
         self.now = self.epoch = 0.0
+        self.services = Services(self, Nuid().next, self._server_hash)
         self._make_accounts()
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
@@ -178,13 +179,13 @@ class Hub:
                 self.accounts[name].carry(totals)
             else:
                 self._gone = [gone + total for gone, total in zip(self._gone, totals)]
+            account.hand_over(self.accounts, self.services)
+        self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
 
     def _make_accounts(self) -> None:
         options = self.options
         self.accounts = make_accounts(options, self.choose)
         self.account = self.accounts[GLOBAL_ACCOUNT]
-        self.services = Services(self, Nuid().next, self._server_hash)
-        self.services.epoch = self.epoch
         wire(self.accounts, options, self.services)
 
     def set_address(self, host: str, port: int) -> None:
@@ -541,8 +542,10 @@ class Hub:
         return ((((state * _MULTIPLIER) & _MASK) >> 32) * count) >> 32
 
     def _refuse_publish(self, session: Session, subject: bytes) -> None:
-        session.send_error(f"Permissions Violation for Publish to {quote(subject)}")
-        session.complain("Publish Violation - Subject %s", quote(subject))
+        self._work -= _WORK_CONTROL + _WORK_LINE * len(subject)
+        name = quote(subject)
+        session.send_error(f"Permissions Violation for Publish to {name}")
+        session.complain("Publish Violation - Subject %s", name)
 
     def _is_reserved(self, session: Session, publication: Publication) -> bool:
         """Refuse subjects and reply subjects that servers keep for themselves."""
@@ -560,8 +563,10 @@ class Hub:
         reply = publication.reply()
         if not is_reserved_reply(reply):
             return False
-        session.send_error(f"Permissions Violation for Publish with Reply of {quote(reply)}")
-        session.complain("Publish Violation - Reply %s", quote(reply))
+        self._work -= _WORK_CONTROL + _WORK_LINE * len(reply)
+        name = quote(reply)
+        session.send_error(f"Permissions Violation for Publish with Reply of {name}")
+        session.complain("Publish Violation - Reply %s", name)
         return True
 
     def _say_no_responders(self, session: Session, publication: Publication) -> None:

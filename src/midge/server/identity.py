@@ -93,6 +93,12 @@ class Awaited:
     answer: Awaitable[Any] = field(repr=False)
     conclude: Callable[[Any], Identity | None] = field(repr=False)
 
+    def drop(self) -> None:
+        """Nobody is going to await it: a coroutine is closed, a future cancelled."""
+        end = getattr(self.answer, "close", None) or getattr(self.answer, "cancel", None)
+        if end is not None:
+            end()
+
 
 Pending = Computed | Awaited
 

@@ -140,6 +140,8 @@ class Ports:
         Raises:
             ServerStartError: one cannot be read, and nothing has changed; or a port would begin or cease to have TLS.
         """
+        if not self._listen:
+            return
         websocket = options.websocket.tls if options.websocket is not None else None
         pairs = ((self._security, options.tls), (self._websocket_security, websocket))
         if any((security is None) != (tls is None) for security, tls in pairs):

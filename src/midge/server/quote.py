@@ -19,7 +19,10 @@ _SHORT = {
 
 def quote(data: bytes) -> str:
     """Return the bytes in double quotes; what is not printable UTF-8 is escaped, byte by byte where it is not UTF-8."""
-    return '"' + "".join(_show(character) for character in data.decode("utf-8", "surrogateescape")) + '"'
+    text = data.decode("utf-8", "surrogateescape")
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return '"' + "".join(_show(character) for character in text) + '"'
 
 
 def _show(character: str) -> str:

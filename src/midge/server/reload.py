@@ -6,13 +6,14 @@ What nats-server cannot change without being started again, cannot be changed he
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from midge.server.config.durations import show_duration
-from midge.server.identity import Awaited, Computed, Identity, Pending
+from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
-from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, MAX_CONNECTIONS
+from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
 from midge.wire.parser import ANSWER_AUTHORIZATION
 
 if TYPE_CHECKING:
@@ -83,8 +84,13 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     if any(name in _ACCOUNTS for name in changed):
         hub.renew_accounts()
     if any(name in _AUTHENTICATION for name in changed):
+        stands = _standing(before, options)
         for session in sessions:
-            _reconsider(hub, session, before)
+            try:
+                _reconsider(hub, session, stands)
+            except Exception:  # the safety net: the others must not stay as they were, with permissions that they have no more
+                log.exception("%s - internal error, closing the connection", session.address)
+                session.abort(INTERNAL_ERROR)
     if "max_control_line" in changed:
         for session in sessions:
             session.parser.set_limits(options.max_control_line, session.account.max_payload)
@@ -94,30 +100,42 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     return changed
 
 
-def _reconsider(hub: Hub, session: Session, before: ServerOptions) -> None:
+def _reconsider(hub: Hub, session: Session, stands: Callable[[Identity], bool]) -> None:
     """See whether a session would still be let in, and as whom."""
     if session.closing is not None:
         return
+    if session.pending is not None:  # what it will be told was asked of others
+        session.close(CLIENT_CLOSED)
+        return
     identity: Identity | Pending | None = session.identity
-    if session.identity.account not in hub.accounts or not _stands(session.identity, before, hub.options):
+    if session.identity.account not in hub.accounts or not stands(session.identity):
         identity = hub.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
         session.close(AUTHENTICATION_FAILURE)
+    elif not session.connected and isinstance(identity, Identity):
+        session.reconsider(ANYBODY)  # it has yet to say who it is
     elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
         session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
+        if isinstance(identity, Awaited):
+            identity.drop()
     else:
         session.reconsider(identity)
 
 
-def _stands(identity: Identity, before: ServerOptions, now: ServerOptions) -> bool:
-    """True if nothing has changed for this one: so nobody has to be asked, nor a hash compared, once more."""
-    same = (getattr(before, name) == getattr(now, name) for name in ("user", "password", "token", "authorizer", "default_permissions"))
-    if not all(same):
-        return False
-    mine = [[user for user in options.users if identity.name in (user.user, user.nkey)] for options in (before, now)]
-    accounts = [{each.name: each.default_permissions for each in options.accounts}.get(identity.account) for options in (before, now)]
-    return mine[0] == mine[1] and accounts[0] == accounts[1]
+def _standing(before: ServerOptions, now: ServerOptions) -> Callable[[Identity], bool]:
+    """Return what says of whom nothing has changed: so nobody has to be asked, nor a hash compared, once more."""
+    names = ("user", "password", "token", "authorizer", "default_permissions")
+    is_same = all(getattr(before, name) == getattr(now, name) for name in names)
+    are_same = before.users == now.users
+    users = [{user.nkey or user.user: user for user in options.users} for options in (before, now)]
+    defaults = [{each.name: each.default_permissions for each in options.accounts} for options in (before, now)]
+
+    def stands(identity: Identity) -> bool:
+        mine = users[0].get(identity.name) == users[1].get(identity.name) if identity.name else are_same
+        return is_same and mine and defaults[0].get(identity.account) == defaults[1].get(identity.account)
+
+    return stands
 
 
 def _close_surplus(sessions: list[Session], limit: int) -> None:

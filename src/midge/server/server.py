@@ -412,6 +412,8 @@ class Server:
 
         def apply(turns: Turns) -> None:
             reload.apply(turns.hub, wanted)
+            for connection in self._connections:
+                connection.renew_deadline()
             turns.reactor.schedule()
 
         self._ask(apply)

@@ -56,10 +56,16 @@ cdef class Responses(Relay):
     cdef readonly dict pending
     cdef bytes _prefix
 
-    @cython.locals(subject=bytes, oldest=Response, response=Response, awaited=dict)
+    @cython.locals(subject=bytes, oldest=Response, response=Response)
     cpdef Response expect(self, Services services, bytes reply, importer, ServiceExport export, bytes suffix)
-    @cython.locals(export=ServiceExport, awaited=dict)
+    @cython.locals(export=ServiceExport)
     cpdef bint forget(self, Response response) except -1
+    @cython.locals(response=Response)
+    cpdef move(self, account, dict accounts, Services services)
+    @cython.locals(awaited=dict)
+    cdef _enlist(self, Response response)
+    @cython.locals(awaited=dict)
+    cdef _strike_out(self, Response response)
     cpdef give_up(self, Services services, Response response, tuple status)
     cdef _tell(self, Services services, Response response, tuple status, responder)
     @cython.locals(response=Response, again=Response, reply=bytes, to=bytes, message=Publication, delivered=bint)

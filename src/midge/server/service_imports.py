@@ -239,11 +239,7 @@ class Responses(Relay):
         services.expecting[export] = None
         if services.hub.now + export.threshold < services.deadline:
             services.deadline = services.hub.now + export.threshold
-        awaited = importer.awaited.get(reply)
-        if awaited is None:
-            importer.awaited[reply] = {subject: response}
-        else:
-            awaited[subject] = response
+        self._enlist(response)
         return response
 
     def forget(self, response: Response) -> bool:
@@ -253,11 +249,42 @@ class Responses(Relay):
         export = response.export
         del export.pending[response.subject]
         export.pending_bytes -= len(response.reply)
+        self._strike_out(response)
+        return True
+
+    def move(self, account: Any, accounts: dict[str, Any], services: Services) -> None:
+        """Go on, now that the accounts have been made anew, for those who still have one.
+
+        Args:
+            account: the one that the services are of now; None where it has gone.
+            accounts: all of them by name.
+        """
+        for response in list(self.pending.values()):
+            importer = accounts.get(response.importer.name)
+            if account is None or importer is None:
+                self.forget(response)
+            else:
+                self._strike_out(response)
+                response.importer = importer
+                importer.use(services)
+                self._enlist(response)
+        if account is not None:
+            self.account = account
+            account.subscribe(self, self._prefix + b">")
+
+    def _enlist(self, response: Response) -> None:
+        """Let the account that has asked know what it waits for."""
+        awaited = response.importer.awaited.get(response.reply)
+        if awaited is None:
+            response.importer.awaited[response.reply] = {response.subject: response}
+        else:
+            awaited[response.subject] = response
+
+    def _strike_out(self, response: Response) -> None:
         awaited = response.importer.awaited[response.reply]
         del awaited[response.subject]
         if not awaited:
             del response.importer.awaited[response.reply]
-        return True
 
     def give_up(self, services: Services, response: Response, status: tuple[int, str]) -> None:
         """Wait for it no longer, and tell those who measure the service why."""

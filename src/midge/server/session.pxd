@@ -45,8 +45,9 @@ cdef class Session(Peer):
     cdef _connect(self, bytes line, double now)
     @cython.locals(first=bint)
     cdef _judge(self, identity)
-    @cython.locals(account=Account)
     cdef _admit(self, identity, bint first)
+    @cython.locals(account=Account)
+    cdef bint _enter(self, identity) except -1
     cdef _become(self, identity)
     @cython.locals(subs=list, account=Account, sub=Subscription)
     cpdef reconsider(self, identity)

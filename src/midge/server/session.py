@@ -258,8 +258,8 @@ class Session(Peer):
         if isinstance(identity, Identity):  # otherwise the parser finds that it has not said CONNECT
             self.connected = True
             self._auth_deadline = inf
-            self._become(identity)
-            self.hub.opened(self)
+            if self._enter(identity):
+                self.hub.opened(self)
 
     def resolve(self, identity: Identity | None) -> None:
         """It is known now as whom the client is let in, or that it is not. Next: flush, and go on with what was ``held``."""
@@ -448,11 +448,8 @@ class Session(Peer):
     def _admit(self, identity: Identity, first: bool) -> None:
         """Let the client in, and do as its CONNECT says."""
         connect = self.connect
-        account: Account = self.hub.accounts[identity.account]
-        if account is not self.account and account.is_full():
-            self._refuse("maximum account active connections exceeded", MAX_ACCOUNT_CONNECTIONS)
+        if not self._enter(identity):
             return
-        self._become(identity)
         self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
         self.headers = connect.headers and not self.hub.options.no_header_support
         self.parser.set_headers(self.headers)
@@ -460,8 +457,6 @@ class Session(Peer):
             self._introduced = connect
         if connect.protocol not in (0, 1):
             self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
-        elif account.max_subscriptions == 0:  # what nats-server does with an account whose limit is 0
-            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
         elif connect.no_responders and not self.headers:
             self._refuse("no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS)
         else:
@@ -470,6 +465,18 @@ class Session(Peer):
                 self.send_ok()
             if first:
                 self.hub.opened(self)
+
+    def _enter(self, identity: Identity) -> bool:
+        """Be let into the account of this one. False, and the client is refused, where the account lets nobody in."""
+        account: Account = self.hub.accounts[identity.account]
+        if account is not self.account and account.is_full():
+            self._refuse("maximum account active connections exceeded", MAX_ACCOUNT_CONNECTIONS)
+            return False
+        self._become(identity)
+        if account.max_subscriptions == 0:  # what nats-server does with an account whose limit is 0
+            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
+            return False
+        return True
 
     def _become(self, identity: Identity) -> None:
         """Be somebody, with an account and permissions; the client may speak from now on."""
@@ -488,16 +495,23 @@ class Session(Peer):
         for sub in subs:
             account.leave(sub)
         if self.connected or not self.hub.authenticator.door(self.origin).required:
-            self._become(identity)
+            self._auth_deadline = inf
+            if not self._enter(identity):
+                return
         else:  # it has yet to say who it is
             self._move_to(self.hub.accounts[identity.account])
         account = self.account
+        if 0 <= account.max_subscriptions < len(subs):
+            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
+            return
         for sub in subs:
+            if self.closing is not None:  # it reads nothing, and has been refused too much
+                return
             if self._may_subscribe(sub.subject, sub.queue):
                 account.join(sub)
             else:
                 del self.subs[sub.sid]
-                self._refuse_subscription(sub.subject, sub.queue, sub.sid)
+                self._tell_removed(sub)
 
     def _move_to(self, account: Account) -> None:
         """Belong to this account from now on. Nothing is subscribed to yet."""
@@ -561,6 +575,12 @@ class Session(Peer):
         else:
             self.send_error(f"Permissions Violation for Subscription to {name} using queue {quote(queue)}")
             self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", name, quote(queue), number)
+
+    def _tell_removed(self, sub: Subscription) -> None:
+        """Say that a subscription is no longer allowed. nats-server names the sid here, and only here."""
+        name, number = quote(sub.subject), quote(sub.sid)
+        self.send_error(f"Permissions Violation for Subscription to {name} (sid {number})")
+        self.complain("Removed sub %s (sid %s) - not authorized", name, number)
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account

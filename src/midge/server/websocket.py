@@ -240,7 +240,9 @@ def _forwarded(address: bytes) -> str:
         found = ip_address(address.decode("ascii"))
     except ValueError:
         return ""
-    return f"[{found}]" if found.version == 6 else str(found)
+    if found.version == 4:
+        return str(found)
+    return "" if found.scope_id else f"[{found}]"  # a zone is any text
 
 
 def _read_cookies(request: Request, wanted: dict[str, str]) -> dict[str, str]:

@@ -33,10 +33,10 @@ def wire(accounts: dict[str, Account], options: ServerOptions, services: Service
     agreements = agree(options.accounts)
     for name, streams in agreements.streams.items():
         accounts[name].streams.extend(StreamImport(route, accounts[route.exporter]) for route in streams)
-    exports: dict[int, ServiceExport] = {}  # by the identity of its options: two accounts may offer the same
+    exports: dict[tuple[str, int], ServiceExport] = {}  # by account and identity of its options: both may be there twice
     for name, routes in agreements.services.items():
         for route in routes:
-            export = exports.setdefault(id(route.export), ServiceExport(route.export))
+            export = exports.setdefault((route.exporter, id(route.export)), ServiceExport(route.export))
             accounts[name].use(services)
             relay = ServiceImport(route, accounts[name], accounts[route.exporter], export)
             accounts[name].sublist.insert(relay.subscription())
