@@ -562,7 +562,8 @@ async def test_who_waits_in_vain_without_a_connection_is_told_so(wait: str) -> N
         bound.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{bound.getsockname()[1]}"
         nc = await midge.connect(url, retry_on_failed_connect=True)
-        with pytest.raises(midge.MidgeTimeoutError, match=rf"there was no connection \(the last attempt, {url}: .*Connect call failed") as raised:
+        reason = rf"there was no connection \(the last attempt, {url}: .*Connect call failed"
+        with pytest.raises(midge.MidgeTimeoutError, match=reason) as raised:
             await (nc.request("a", timeout=0.01) if wait == "request" else nc.flush(timeout=0.01))
         assert "within 0.01 s" in str(raised.value)
         await nc.close()

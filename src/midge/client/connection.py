@@ -325,6 +325,7 @@ class Connection:
         driver, backlog = self.driver, self.backlog
         assert driver is not None
         driver.listener = self.hearing
+        self.migration.take_place()
         driver.beat(self.options.ping_interval, self.options.max_pings_out)
         self.interest.resubscribe(driver.session.outbox)
         self._use(driver.session)

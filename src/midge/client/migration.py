@@ -42,6 +42,7 @@ class Migration:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._leaving: set[asyncio.Task[None]] = set()  # each sees one link that is left to its end
+        self._let_go: set[Driver] = set()  # those of them that another link takes the place of, as soon as there is one
 
     def start(self, old: Driver) -> None:
         """The server of this link is about to shut down. To be called once for each link."""
@@ -50,8 +51,16 @@ class Migration:
     def let_go(self, old: Driver, unsent: int) -> None:
         """The application wants another link than this one, which may be as good as ever: close it when its server has read what it was
         sent. A server that is still writing when it hears of the end forgets what it has not read. So many of the PINGs will never be sent.
+        What it delivers counts until there is another link: no message comes twice.
         """
+        self._let_go.add(old)
         self._begin_leaving(old, LET_GO_SECONDS, unsent=unsent)
+
+    def take_place(self) -> None:
+        """There is another link: what comes by those that were let go might come by this one, too, and is dropped."""
+        for old in self._let_go:
+            old.session.forget_feeds()
+        self._let_go.clear()
 
     async def left(self) -> None:
         """Return when the links that are being left have given what they still had; or after a while, as they may be stuck."""
@@ -129,6 +138,7 @@ class Migration:
 
     def _end_leaving(self, old: Driver, leaving: asyncio.Task[None]) -> None:
         self._leaving.discard(leaving)
+        self._let_go.discard(old)
         self._take_over(old.session.outbox)
         old.close()
         old.session.close()

@@ -48,6 +48,7 @@ cdef class Session:
     cpdef bint receive(self, bytearray chunk, Py_ssize_t stop) except -1
     @cython.locals(parser=Parser, publication=Publication, outbox=Outbox, op=int, left=int)
     cpdef bint parse(self) except -1
+    cpdef forget_feeds(self)
     cpdef list take_events(self)
     @cython.locals(buf=bytearray, size=Py_ssize_t, sid=Py_ssize_t, feed=Feed, message=Message)
     cdef _deliver(self, Publication publication)

@@ -238,6 +238,11 @@ class Session:
         put_line(self.outbox, b"PING")
         return self.pings
 
+    def forget_feeds(self) -> None:
+        """Deliver nothing more: another session does that from now on."""
+        self._feeds = {}
+        self._last_feed = None
+
     def close(self, cause: BaseException | None = None) -> None:
         """Refuse everything from now on, because of the cause if there is one."""
         self.state = _CLOSED
