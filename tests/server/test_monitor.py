@@ -16,7 +16,7 @@ from hubs import new_client, new_hub
 from hypothesis import given
 from hypothesis import strategies as st
 from monitoring import Http, get
-from raw import Raw, ask, until
+from raw import Raw, until
 
 from midge.errors import ServerStartError
 from midge.server import monitor
@@ -93,7 +93,7 @@ def test_what_the_server_counts(server: Server, url: str) -> None:
 def test_when_the_configuration_was_read(server: Server, url: str) -> None:
     before = get(url, "/varz").json()["config_load_time"]
     assert server._monitor is not None
-    ask(server, server._monitor.note_reload)
+    server.reload(server.options)
     assert before < get(url, "/varz").json()["config_load_time"]
 
 

@@ -141,8 +141,3 @@ class WebSocketListener:
                 raise ValueError(f'websocket: invalid header "{name}", "Sec-WebSocket-" prefix not allowed')
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise ValueError(f"websocket: header {name!r} cannot be sent")
-
-    @property
-    def overrides_auth(self) -> bool:
-        """Who comes by WebSocket must say who it is, whatever others must."""
-        return bool(self.user or self.token or self.no_auth_user)

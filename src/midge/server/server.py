@@ -414,6 +414,8 @@ class Server:
             reload.apply(turns.hub, wanted)
             for connection in self._connections:
                 connection.renew_deadline()
+            if self._monitor is not None:
+                self._monitor.note_reload()
             turns.reactor.schedule()
 
         self._ask(apply)

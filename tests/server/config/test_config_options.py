@@ -1,4 +1,4 @@
-"""From a configuration to the fields of ServerOptions. Fields that are not built yet are looked at below the refusal."""
+"""From a configuration to the fields of ServerOptions."""
 
 from __future__ import annotations
 
