@@ -42,6 +42,7 @@ MODULES = [
     "midge.server.stream_imports",
     "midge.server.service_imports",
     "midge.server.account",
+    "midge.server.info",
     "midge.server.subscribing",
     "midge.server.session",
     "midge.server.admission",

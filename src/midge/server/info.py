@@ -36,6 +36,8 @@ class Info:
         server_name: what it is called, which is its id where it has no name.
     """
 
+    __slots__ = ("_authenticator", "_fields", "_heads", "_options", "_websocket_address", "server_id", "server_name")
+
     def __init__(self, options: ServerOptions, authenticator: Authenticator, server_id: str) -> None:
         self.server_id = server_id
         self.server_name = options.name or server_id
