@@ -7,6 +7,7 @@ once, what was published after the loss was known arrives, all of it in order, a
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -301,3 +302,31 @@ async def test_reconnecting_on_demand_loses_nothing_that_was_published(node: Nod
         await until(lambda: not nc._connection.tasks, "the end of the links that were left")
         await witness.settle(nc)
         assert sorted(witness.got) == list(range(next(numbers)))
+
+
+async def reconnect_while_nothing_is_read(url: str, plain: str, options: dict[str, Any]) -> None:
+    """A link is let go of in the middle of a frame, of a record, of a publish, and its server reads on only after there is another."""
+    chronicle = Chronicle()
+    noise = random.Random(1).randbytes(60_000)  # which no WebSocket can deflate
+    async with Proxy(url) as proxy, midge.connect(plain) as stable:
+        async with midge.connect(proxy.url, event_callback=chronicle, **options) as nc:
+            witness = Witness(stable, "n")
+            await stable.flush()
+            numbers = count()
+            for size in (60_000, 4_000):
+                proxy.hold(UP)
+                held = proxy.last
+                while len(nc._connection.session.outbox) < 200_000:
+                    nc.publish("n", numbered(next(numbers)) + noise[:size])
+                    await asyncio.sleep(0)
+                await patiently(nc.reconnect())
+                publish(nc, numbers, 10)
+                held.flows[UP].release()
+                await until(lambda: not nc._connection.tasks, "the end of the link that was left")
+            await witness.settle(nc)
+            assert sorted(witness.got) == list(range(next(numbers)))
+            assert [event.lost for event in chronicle.of(Disconnected)] == [0, 0]
+
+
+async def test_reconnecting_on_demand_while_the_server_reads_nothing(node: Node) -> None:
+    await reconnect_while_nothing_is_read(node.url, node.url, FAST)

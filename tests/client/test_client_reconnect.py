@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import pytest
-from fakes import FakeServer, Peer, is_waiting, linked, msg, turns
+from fakes import FakeLinks, FakeServer, Peer, is_waiting, linked, msg, turns
 
 import midge
 from midge.client import events
+from midge.client import migration as migration_module
 from midge.client.connection import Connection
 from midge.client.session import HIGH_WATER
 from midge.errors import (
@@ -120,6 +122,55 @@ async def test_what_was_not_sent_is_kept_and_what_was_half_sent_is_not_sent_agai
     assert sent == b"".join(b"PUB a 4\r\n%04d\r\n" % i for i in range(3) if i * 33 >= cut)
     lost = next(event for event in seen if isinstance(event, events.Disconnected))
     assert lost.lost == (cut in (1, 14, 34))
+    await nc.close()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 14, 15, 16, 22, 24, 33, 34, 98, 99])
+async def test_a_link_that_is_let_go_finishes_what_it_has_begun(seen: list[events.Event], cut: int) -> None:
+    """Also where the server reads nothing just then: what was sent in part is sent by the same link, and what was not by the next."""
+    nc, server = await linked()
+    old = server.links[0]
+    old.takes = False
+    for i in range(3):
+        nc.publish("a", b"%04d" % i)  # fifteen bytes each
+        nc.subscribe("b").unsubscribe()
+    await turns()
+    written = b"".join(block[:fill] for block, fill in old.outbox.blocks())
+    old.outbox.advance(cut)
+    await nc.reconnect()
+    ends = [0, *accumulate(len(line) for line in re.findall(rb"PUB.*\r\n.*\r\n|.+\r\n", written))]
+    end = min(end for end in ends if end >= cut)
+    old.take()
+    assert old.sent() == written[cut:end] + b"PING\r\n"
+    again = server.links[1]
+    assert behind_connect(again.sent()) == b"".join(b"PUB a 4\r\n%04d\r\n" % i for i in range(3) if i * 33 >= end)
+    old.come(b"PONG\r\n")
+    await turns()
+    assert old.closed and not nc._connection.tasks
+    assert [event.lost for event in seen if isinstance(event, events.Disconnected)] == [0]
+    await nc.close()
+
+
+@pytest.mark.parametrize("how", ["time", "close"])
+async def test_what_a_link_that_is_let_go_never_finishes_is_reported(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(migration_module, "LET_GO_SECONDS", SOON)
+    errors: list[Exception] = []
+    nc, server = await linked(error_callback=errors.append)
+    old = server.links[0]
+    old.takes = False
+    nc.publish("a", b"half sent")
+    nc.publish("a", b"whole")
+    await turns()
+    old.outbox.advance(3)
+    await nc.reconnect()
+    assert behind_connect(server.links[1].sent()) == b"PUB a 5\r\nwhole\r\n"
+    if how == "close":
+        await nc.close()
+    async with asyncio.timeout(10):
+        while not old.closed:
+            await asyncio.sleep(0)
+    await turns()
+    assert ["1 publishes were not sent when a link" in str(error) for error in errors] == [True]
     await nc.close()
 
 

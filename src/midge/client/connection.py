@@ -51,7 +51,7 @@ from midge.errors import (
     DisconnectedError,
     ServerError,
 )
-from midge.wire.frames import half_sent, pings_left, publishes_left
+from midge.wire.frames import half_sent, publishes_left
 
 __all__ = ["Connection"]
 
@@ -297,16 +297,18 @@ class Connection:
         """Let go of the driver, if there is one: what it has not begun to send waits for the next."""
         driver, last, options = self.driver, self.session, self.options
         self.backlog = Backlog(last, options, self.home.publisher, self.report)
-        lost = unsent = 0
+        lost = 0
         if driver is not None:
-            lost, unsent = half_sent(last.outbox), pings_left(last.outbox)
             last.end_stopped()
             driver.take_events()
-            self.backlog.keep(last.outbox, not options.fail_requests)
+            begun = driver.begun() if cause is None else 0
+            self.backlog.keep(last.outbox, begun, not options.fail_requests)
             driver.end_waits(partial(_disconnected, cause))
-            if cause is None and not lost:
-                self.migration.let_go(driver, unsent)
+            if cause is None:
+                self.migration.let_go(driver, begun)
             else:
+                lost = half_sent(last.outbox)
+                last.outbox.clear()
                 driver.close()
                 last.close(cause)
         self.driver = None

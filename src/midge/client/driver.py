@@ -118,6 +118,10 @@ class Driver:
         if self.progress.is_awaited and len(self.session.outbox) < LOW_WATER:
             self.progress.wake()
 
+    def begun(self) -> int:
+        """Return how many bytes of those that wait will be sent whatever becomes of the rest; see ``Link.begun``."""
+        return 0 if self._link is None else self._link.begun()
+
     async def ponged(self, number: int) -> None:
         """Return when the PING of this number is answered."""
         self.schedule()
