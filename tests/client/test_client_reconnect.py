@@ -642,6 +642,29 @@ async def test_a_drain_between_two_links_waits_for_the_next() -> None:
     assert nc.is_closed
 
 
+@pytest.mark.parametrize("how", ["lost", "never there"])
+async def test_a_drain_that_nothing_waits_for_ends_without_a_server(how: str) -> None:
+    """What was taken can be worked on without one; only what is to be sent, and answered, waits for the next."""
+    server = FakeLinks()
+    server.is_down = how == "never there"
+    nc = await midge.connect(server, drain_timeout=None, retry_on_failed_connect=True)
+    taken: list[bytes] = []
+
+    async def work(message: midge.Message) -> None:
+        await asyncio.sleep(0)
+        taken.append(message.data)
+
+    sub = nc.subscribe("a", callback=work)
+    await turns()
+    if how == "lost":
+        server.links[0].come(msg("a", sub.sid, b"1"), msg("a", sub.sid, b"2"))
+        server.is_down = True
+        server.lose()
+    async with asyncio.timeout(10):
+        await nc.drain()
+    assert nc.is_closed and taken == ([b"1", b"2"] if how == "lost" else [])
+
+
 @pytest.mark.parametrize("takes", [False, True])
 async def test_a_link_that_is_lost_while_draining(takes: bool) -> None:
     nc, server = await linked()
