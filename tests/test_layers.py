@@ -27,10 +27,10 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model"
+BELOW = "errors events subject transform message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
-    "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
+    "client.options client.refusals client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
@@ -48,7 +48,7 @@ SERVER_DRIVERS = (
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("transform"),
+    Rule("events transform"),
     Rule("model", "errors", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),

@@ -242,7 +242,7 @@ class ConnectError(MidgeError, ConnectionError):
     ``attempts`` holds (url, exception) for each that was tried; the ``__cause__`` is the one exception, or a group of several.
     """
 
-    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+    def __init__(self, attempts: list[tuple[str, Exception]]) -> None:
         super().__init__()
         self.attempts = attempts
 
@@ -254,7 +254,7 @@ class ConnectError(MidgeError, ConnectionError):
 class ConnectAuthorizationError(ConnectError, AuthorizationError):
     """No server accepted our credentials: caught as a ConnectError, and as the AuthorizationError that it came to."""
 
-    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+    def __init__(self, attempts: list[tuple[str, Exception]]) -> None:
         AuthorizationError.__init__(self, next((error.text for _, error in attempts if isinstance(error, ServerError)), ""))
         self.attempts = attempts
 

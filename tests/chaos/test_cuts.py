@@ -18,8 +18,8 @@ from proxy import DOWN, UP, Proxy
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs, until
 
 import midge
-from midge.client.events import Disconnected, Reconnected
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError, NoRespondersError, SubscriptionClosedError
+from midge.events import Disconnected, Reconnected
 
 SIZE = 100
 PUB = len(b"PUB n 100\r\n") + SIZE + 2

@@ -21,8 +21,8 @@ from test_cuts import FAST, publish, publish_until_lost, reconnect_while_nothing
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs
 
 import midge
-from midge.client.events import Disconnected, Reconnected
 from midge.errors import DisconnectedError
+from midge.events import Disconnected, Reconnected
 
 
 class Place:

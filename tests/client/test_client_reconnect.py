@@ -12,7 +12,7 @@ import pytest
 from fakes import FakeLinks, FakeServer, Peer, is_waiting, linked, msg, turns
 
 import midge
-from midge.client import events
+from midge import events
 from midge.client import migration as migration_module
 from midge.client.connection import Connection
 from midge.client.session import HIGH_WATER

@@ -15,7 +15,8 @@ from fakes import FakeServer, Peer, Script, info, is_waiting, linked, turns
 from test_client_reconnect import behind_connect
 
 import midge
-from midge.client import events, states
+from midge import events
+from midge.client import states
 from midge.client.attempt import Attempt
 from midge.client.connection import Connection
 from midge.client.handshake import ServerInfo

@@ -22,8 +22,8 @@ from proxy import DOWN, UP, Proxy
 from witness import LONG, Witness, number_of, numbered, patiently, until
 
 import midge
-from midge.client.events import Disconnected, Event
 from midge.errors import MidgeError
+from midge.events import Disconnected, Event
 
 EXAMPLES = 3_000 if LONG else 200
 READERS = ("next", "loop")

@@ -81,7 +81,7 @@ class Attempt:
         self._driver = Driver(loop, session, self)
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
-        self._cause: BaseException | None = None
+        self._cause: Exception | None = None
 
     async def run(self) -> Driver:
         """Return a driver whose session is open.
@@ -174,7 +174,7 @@ class Attempt:
         elif type(happening) is Refused:
             self.refusal = read_refusal(happening.text).error
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         self._driver.close()
         self._cause = self.refusal or cause
         for step in (self._greeted, self._opened):  # one of them is awaited
@@ -183,10 +183,10 @@ class Attempt:
                 step.exception()  # nobody need take it: what is awaited raises it
 
 
-def connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
+def connect_error(refusals: list[tuple[str, Exception]]) -> ConnectError:
     """Return the error for a client that no server let in, with what the servers refused as its cause."""
     errors = [error for _, error in refusals]
     denied = bool(errors) and all(isinstance(error, AuthorizationError) for error in errors)
     error = ConnectAuthorizationError(refusals) if denied else ConnectError(refusals)
-    error.__cause__ = errors[0] if len(errors) == 1 else BaseExceptionGroup("no server let us in", errors)
+    error.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("no server let us in", errors)
     return error

@@ -10,11 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from midge.client.consumers import Consumer
-from midge.client.events import Closed
 from midge.client.interest import Feed
 from midge.client.states import Event, State
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError
+from midge.events import Closed
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection

@@ -177,7 +177,7 @@ class _Leaving:
         if not isinstance(happening, states.Informed | states.Refused):
             self._connection.hearing.driver_heard(happening)
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         self._driver.close()
         self._driver.session.close(cause)
         self._driver.end_waits(DisconnectedError)

@@ -43,7 +43,7 @@ class Server:
         self.address = address
         self.tries = 0
         self.failures = 0
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.refusal: str | None = None
 
     @property
@@ -81,7 +81,7 @@ class ServerPool:
         self._shuffle = shuffle
         self._max_failures = max_failures
         self._ignores_discovered = ignores_discovered
-        self._gone: dict[str, BaseException] = {}  # what those that were given up ended with
+        self._gone: dict[str, Exception] = {}  # what those that were given up ended with
         self.current: Server | None = None
         self.passes = 0
         self._servers = self._new_servers(servers)
@@ -172,7 +172,7 @@ class ServerPool:
             self._servers.remove(server)  # behind the others, for when it is lost
             self._servers.append(server)
 
-    def note_error(self, server: Server, error: BaseException) -> None:
+    def note_error(self, server: Server, error: Exception) -> None:
         """An attempt has failed."""
         server.tries += 1
         server.error = error
@@ -191,7 +191,7 @@ class ServerPool:
             if server.error is not None:
                 self._gone[server.url] = server.error
 
-    def errors(self) -> list[tuple[str, BaseException]]:
+    def errors(self) -> list[tuple[str, Exception]]:
         """Return (url, error) of each server whose last attempt failed, those that were given up first."""
         return [*self._gone.items(), *((server.url, server.error) for server in self._servers if server.error is not None)]
 
