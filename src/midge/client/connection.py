@@ -128,7 +128,7 @@ class Connection:
         line = partial(self._credentials.connect_line, address)
         security = Security(self.options.tls, address)
         websocket = WebSocketRequest(self.options, address) if address is not None and address.is_websocket else None
-        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout)
+        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout, self.pool.shuffle)
 
     def take_driver(self, driver: Driver, refusal: ServerError | None) -> None:
         """An attempt to reach what is now the pool's current server has succeeded."""

@@ -19,7 +19,9 @@ from typing import Any
 
 from midge.client.servers import Address, parse_servers
 
-__all__ = ["PATIENT_PASSES", "Server", "ServerPool", "longest_wait"]
+__all__ = ["PATIENT_PASSES", "Server", "ServerPool", "Shuffle", "longest_wait"]
+
+Shuffle = Callable[[list[Any]], None]
 
 PATIENT_PASSES = 10  # passes with the shortest wait: a server that is restarted is back within these
 MAX_DISCOVERED = 256  # a hostile server may name very many
@@ -69,16 +71,17 @@ class ServerPool:
     Attributes:
         current: the server in use, or the one last used.
         passes: over the pool, since a link last stood for a while.
+        shuffle: as given.
     """
 
     def __init__(
         self,
         servers: Iterable[Any],
-        shuffle: Callable[[list[Any]], None] | None = None,
+        shuffle: Shuffle | None = None,
         max_failures: int | None = None,
         ignores_discovered: bool = False,
     ) -> None:
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         self._max_failures = max_failures
         self._ignores_discovered = ignores_discovered
         self._gone: dict[str, Exception] = {}  # what those that were given up ended with
@@ -120,8 +123,8 @@ class ServerPool:
         found = [Server(address) for place, address in named.items() if place not in known][: max(room, 0)]
         for server in found:
             server.tries = self.passes  # it is tried at once, and not more often than the others
-        if self._shuffle is not None:
-            self._shuffle(found)
+        if self.shuffle is not None:
+            self.shuffle(found)
         self._servers += found
         return tuple(server.url for server in found)
 
@@ -130,8 +133,8 @@ class ServerPool:
 
     def _new_servers(self, addresses: Iterable[Any]) -> list[Server]:
         servers = [Server(address) for address in dict.fromkeys(addresses)]
-        if self._shuffle is not None:
-            self._shuffle(servers)
+        if self.shuffle is not None:
+            self.shuffle(servers)
         return servers
 
     # Which is next
