@@ -65,7 +65,7 @@ async def test_connect(loop_factory: LoopFactory) -> None:
     said: list[dict[str, Any]] = []
 
     async def script(peer: Peer) -> None:
-        await peer.greet(server_name="S", max_payload=1000, client_id=7)
+        await peer.greet(server_name="S", max_payload=1000, client_id=7, client_ip="10.0.0.1")
         said.append(peer.connect)
         await peer.serve()
 
@@ -74,7 +74,8 @@ async def test_connect(loop_factory: LoopFactory) -> None:
         nc = await midge.connect(url, name="me", echo=False)
         assert nc.is_connected and not nc.is_closed
         assert nc.connected_url == server.url and repr(nc) == f"<Client 'me' {server.url}>"
-        assert (nc.server_info.server_name, nc.max_payload, nc.server_info.client_id) == ("S", 1000, 7)
+        assert (nc.server_info.server_name, nc.max_payload) == ("S", 1000)
+        assert (nc.server_info.client_id, nc.server_info.client_ip) == (7, "10.0.0.1")
         assert nc.stats == midge.Stats(0, 0, 0, 0, 0, 0, 0)
         assert await nc.rtt() > 0
         await nc.close()
