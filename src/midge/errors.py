@@ -347,11 +347,16 @@ class DisconnectedError(MidgeError, ConnectionError):
     """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
 
     What was asked for may have been done or not. It may be asked for again: that waits for the new link.
+
+    Attributes:
+        reason: what happened, in words.
+        lost: publishes that are reported as lost with the link, as they were half sent.
     """
 
-    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again") -> None:
+    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again", lost: int = 0) -> None:
         super().__init__()
         self.reason = reason
+        self.lost = lost
 
     def __str__(self) -> str:
         return self.reason

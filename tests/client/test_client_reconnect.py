@@ -151,9 +151,9 @@ async def test_a_link_that_is_let_go_finishes_what_it_has_begun(seen: list[event
     await nc.close()
 
 
-@pytest.mark.parametrize("how", ["time", "close"])
+@pytest.mark.parametrize("how", ["time", "close", "loss"])
 async def test_what_a_link_that_is_let_go_never_finishes_is_reported(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-    monkeypatch.setattr(migration_module, "LET_GO_SECONDS", SOON)
+    monkeypatch.setattr(migration_module, "LET_GO_SECONDS", SOON if how == "time" else 60.0)
     errors: list[Exception] = []
     nc, server = await linked(error_callback=errors.append)
     old = server.links[0]
@@ -166,11 +166,15 @@ async def test_what_a_link_that_is_let_go_never_finishes_is_reported(monkeypatch
     assert behind_connect(server.links[1].sent()) == b"PUB a 5\r\nwhole\r\n"
     if how == "close":
         await nc.close()
+    elif how == "loss":
+        assert old.owner is not None
+        old.owner.link_lost(None)
     async with asyncio.timeout(10):
         while not old.closed:
             await asyncio.sleep(0)
     await turns()
-    assert ["1 publishes were not sent when a link" in str(error) for error in errors] == [True]
+    assert [isinstance(error, DisconnectedError) and error.lost for error in errors] == [1], errors
+    assert "1 publishes were not sent when a link" in str(errors[0])
     await nc.close()
 
 

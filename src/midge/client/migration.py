@@ -163,7 +163,8 @@ class Migration:
         if left:
             connection.settle()
         if lost:
-            connection.report(DisconnectedError(f"{lost} publishes were not sent when a link that was not wanted any more was left"))
+            reason = f"{lost} publishes were not sent when a link that was not wanted any more was left"
+            connection.report(DisconnectedError(reason, lost))
 
 
 class _Leaving:
