@@ -27,10 +27,10 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model"
+BELOW = "errors events subject transform message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
-    "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
+    "client.options client.refusals client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.accounts server.admission server.agreements "
@@ -48,7 +48,7 @@ SERVER_DRIVERS = (
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("transform"),
+    Rule("events transform"),
     Rule("model", "errors", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
@@ -72,7 +72,7 @@ RULES = [
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
-    Rule("store store.*", "store.* errors"),
+    Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
