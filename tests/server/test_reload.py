@@ -176,7 +176,7 @@ def test_a_verdict_that_is_pending_is_not_one_for_the_new_options(accounts: tupl
     assert isinstance(pending, Awaited)
     apply(hub, replace(hub.options, accounts=accounts))
     pending.drop()
-    hub.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
+    hub.admission.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
     assert client.session.closing == "Client Closed" and not client.session.connected
 
 

@@ -17,6 +17,6 @@ cdef class Account:
     cdef list _before
 
     @cython.locals(successor=Account)
-    cpdef hand_over(self, dict accounts, services)
+    cpdef bint hand_over(self, dict accounts, services) except -1
     cpdef bint join(self, Subscription sub) except -1
     cpdef bint leave(self, Subscription sub) except -1

@@ -93,17 +93,18 @@ class Account:
             out_bytes += session.out_bytes
         return in_msgs, in_bytes, out_msgs, out_bytes
 
-    def carry(self, totals: tuple[int, int, int, int]) -> None:
-        """Begin with what was counted before it was made anew."""
-        self._before = [before + total for before, total in zip(self._before, totals)]
-
-    def hand_over(self, accounts: dict[str, Any], services: Services) -> None:
-        """The accounts have been made anew: the answers that this one's services owe are waited for by the one of its name."""
+    def hand_over(self, accounts: dict[str, Any], services: Services) -> bool:
+        """The accounts have been made anew: let the one of this one's name go on with what was counted here, and with the answers that
+        services here owe. False where there is none: they have ended.
+        """
+        successor: Account | None = accounts.get(self.name)
         if self._responses is not None:
-            successor: Account | None = accounts.get(self.name)
             self._responses.move(successor, accounts, services)
-            if successor is not None:
-                successor._responses = self._responses
+        if successor is None:
+            return False
+        successor._before = [before + total for before, total in zip(successor._before, self.totals())]
+        successor._responses = self._responses
+        return True
 
     def subscribe(self, sink: Sink, subject: bytes, queue: bytes | None = None) -> Subscription:
         """Let the server itself listen: the sink gets what is published to the subject.

@@ -98,7 +98,7 @@ def counters(hub: Hub) -> Counters:
     in_msgs, in_bytes, out_msgs, out_bytes = hub.totals()
     count = sum(account.sublist.count for account in hub.accounts.values())
     return Counters(
-        len(hub.sessions), hub.total_sessions, count, in_msgs, in_bytes, out_msgs, out_bytes, hub.slow_consumers, hub.stale_connections
+        len(hub.sessions), hub.admission.total, count, in_msgs, in_bytes, out_msgs, out_bytes, hub.slow_consumers, hub.stale_connections
     )
 
 

@@ -109,18 +109,18 @@ def _reconsider(hub: Hub, session: Session, stands: Callable[[Identity], bool]) 
         return
     identity: Identity | Pending | None = session.identity
     if session.identity.account not in hub.accounts or not stands(session.identity):
-        identity = hub.identify(session)
+        identity = hub.admission.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
         session.close(AUTHENTICATION_FAILURE)
     elif not session.connected and isinstance(identity, Identity):
-        session.reconsider(ANYBODY)  # it has yet to say who it is
+        hub.admission.reconsider(session, ANYBODY)  # it has yet to say who it is
     elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
         session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
         if isinstance(identity, Awaited):
             identity.drop()
     else:
-        session.reconsider(identity)
+        hub.admission.reconsider(session, identity)
 
 
 def _standing(before: ServerOptions, now: ServerOptions) -> Callable[[Identity], bool]:

@@ -33,8 +33,9 @@ from midge.server.config.load import Config
 from midge.server.config.options import options_of
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
-from midge.server.hub import NATS_VERSION, Hub
+from midge.server.hub import Hub
 from midge.server.identity import IN_PROCESS
+from midge.server.info import NATS_VERSION
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
@@ -185,8 +186,8 @@ class Server:
             if isinstance(error, NotImplementedError):
                 raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
             raise
-        hub.set_address(self.host, self.port)
-        hub.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
+        hub.info.set_address(self.host, self.port)
+        hub.info.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
         self._hub = hub
         self._loop = loop
         self._turns = turns
@@ -474,7 +475,7 @@ class Server:
         if turns is None or self._stopping is not None or self._lame_duck is not None or self._is_refused():
             link.close()
             return
-        session = turns.hub.connect("pipe", turns.time(), jitter(), IN_PROCESS)
+        session = turns.hub.admission.connect("pipe", turns.time(), jitter(), IN_PROCESS)
         link.carry(session.outbox)
         self._let_in(session, link)
         turns.reactor.schedule()
