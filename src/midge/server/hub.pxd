@@ -31,6 +31,8 @@ cdef class Hub:
     cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly Services services
     cdef public Py_ssize_t imported
+    cdef public object trace
+    cdef readonly object tracer
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled
     cdef public double now, epoch
@@ -53,17 +55,17 @@ cdef class Hub:
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)
-    cdef _publish(self, Session session, Publication publication, int op)
+    cpdef publish(self, Session session, Publication publication, int op)
     @cython.locals(found=Publication)
     cdef Publication _redirect(self, Session session, Mappings mappings, Publication publication)
     @cython.locals(
         node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, left=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t, guard=Guard)
-    cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
+    cpdef bint deliver(self, Peer producer, Subscription sub, Publication publication) except -1
     @cython.locals(relay=Relay, shadow=Shadow)
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
-    cdef bint _deliver_to_shadow(self, Peer producer, Shadow shadow, Publication publication) except -1
+    cdef bint _deliver_to_shadow(self, Peer producer, Subscription sub, Shadow shadow, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(account=Account, sublist=Sublist, result=Result)

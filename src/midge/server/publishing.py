@@ -36,7 +36,7 @@ _UNDERSCORE = 0x5F
 def refuse(session: Session, subject: bytes) -> int:
     """Say that this may not be published to. Returns its length."""
     name = quote(subject)
-    session.send_error(f"Permissions Violation for Publish to {name}")
+    _tell(session, f"Permissions Violation for Publish to {name}")
     session.complain("Publish Violation - Subject %s", name)
     return len(subject)
 
@@ -57,9 +57,17 @@ def refuse_reserved(session: Session, publication: Publication) -> int:
     if not is_reserved_reply(reply):
         return 0
     name = quote(reply)
-    session.send_error(f"Permissions Violation for Publish with Reply of {name}")
+    _tell(session, f"Permissions Violation for Publish with Reply of {name}")
     session.complain("Publish Violation - Reply %s", name)
     return len(reply)
+
+
+def _tell(session: Session, error: str) -> None:
+    """Tell the client, and who wants to know what becomes of its message."""
+    trace = session.hub.trace
+    if trace is not None:
+        trace.set_error(error)
+    session.send_error(error)
 
 
 def say_no_responders(session: Session, publication: Publication, result: Result) -> int:

@@ -28,6 +28,7 @@ from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.server import inspection, reload
+from midge.server.advice import advice
 from midge.server.calls import ask, is_here, tell
 from midge.server.config.load import Config
 from midge.server.config.options import options_of
@@ -552,8 +553,13 @@ class Server:
         log.info("  Version:  %s", NATS_VERSION)
         log.info("  Name:     %s", hub.server_name)
         log.info("  ID:       %s", hub.server_id)
+        about_credentials, about_limits = advice(self.options)
+        if about_credentials:
+            log.warning(about_credentials)
         if self.options.config_file:
             log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
+        if about_limits:
+            log.warning(about_limits)
         if self._monitor is not None:
             log.info("Starting %s monitor on %s", self._monitor.protocol, self._monitor.address)
         if self._ports.is_open:
