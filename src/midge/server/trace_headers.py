@@ -35,6 +35,7 @@ _ONLY = b"Nats-Trace-Only"
 _ORIGIN = b"Nats-Trace-Origin-Account"
 _ENCODING = b"Accept-Encoding"
 _FIRST_LINE = b"NATS/1.0\r\n"
+_FIRST_LENGTH, _DEST_LENGTH, _SHORTEST = 10, 16, 12  # the last is ``traceparent:``
 _LF, _UPPER_N, _UPPER_T, _LOWER_T, _COLON = 10, 78, 84, 116, 58
 _TRUE = (b"1", b"true", b"on")
 _ONLY_LINE = re.compile(rb"\r\nNats-Trace-Only:[ \t]*(?:1|(?i:true|on))[ \t]*\r\n")
@@ -66,20 +67,22 @@ class TraceHeaders:
 
 
 def asks(publication: Publication) -> bool:
-    """True if a line of the message's header block begins as those do that ask for tracing."""
+    """True if a line of the message's header block, but for the first, begins as those do that ask for tracing."""
     buf = publication.buf
-    at = publication.payload_start
-    stop = at + publication.header_size
-    while True:
-        at = find_byte(buf, _LF, at, stop) + 1
-        if at == 0 or stop - at <= 12:  # the shorter of the two and a colon
-            return False
+    stop = publication.payload_start + publication.header_size
+    at = publication.payload_start + _FIRST_LENGTH
+    while stop - at > _SHORTEST:
         first = buf[at]
         if first == _UPPER_N:
-            if stop - at > 16 and same(buf, at, at + 16, _DEST_LINE):
+            if stop - at > _DEST_LENGTH and same(buf, at, at + _DEST_LENGTH, _DEST_LINE):
                 return True
-        elif (first == _LOWER_T or first == _UPPER_T) and buf[at + 11] == _COLON and cut(buf, at, at + 11).lower() == _PARENT:
-            return True
+        elif (first == _LOWER_T or first == _UPPER_T) and buf[at + _SHORTEST - 1] == _COLON:
+            if cut(buf, at, at + _SHORTEST - 1).lower() == _PARENT:
+                return True
+        at = find_byte(buf, _LF, at, stop) + 1
+        if at == 0:
+            return False
+    return False
 
 
 def read_headers(block: bytes) -> TraceHeaders | None:
