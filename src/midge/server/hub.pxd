@@ -44,7 +44,7 @@ cdef class Hub:
     cdef object _all_accounts
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
-    @cython.locals(parser=Parser, op=int)
+    @cython.locals(parser=Parser, op=int, publication=Publication)
     cpdef bint proceed(self, Session session, double now) except -1
     @cython.locals(sublist=Sublist, result=Result, cached=bint, node=Node, subject=bytes)
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
@@ -55,7 +55,7 @@ cdef class Hub:
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)
-    cpdef publish(self, Session session, Publication publication, int op)
+    cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(found=Publication)
     cdef Publication _redirect(self, Session session, Mappings mappings, Publication publication)
     @cython.locals(

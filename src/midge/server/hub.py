@@ -45,7 +45,7 @@ if cython.compiled:
     from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
-    from cython.cimports.midge.server.publishing import refuse, refuse_reserved, say_no_responders
+    from cython.cimports.midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
@@ -63,7 +63,7 @@ else:
     from midge.server.guard import Guard
     from midge.server.mapping import Mappings
     from midge.server.peer import Peer
-    from midge.server.publishing import refuse, refuse_reserved, say_no_responders
+    from midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from midge.server.results import Result
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
@@ -110,7 +110,7 @@ class Hub:
         now: the time, as far as the hub knows it: at least that of the last chunk.
         epoch: what makes it seconds since the epoch, when it is added.
         imported: how many accounts the message under way has come through.
-        trace: what becomes of the message under way, where that is asked for (``tracer`` begins it); None for nearly all.
+        trace: what becomes of the message under way, begun by the ``tracer``; None for nearly all.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -130,7 +130,6 @@ class Hub:
         self.admission = Admission(self)
         self.info = Info(options, self.authenticator, server_id)
         self.server_id, self.server_name = server_id, self.info.server_name
-        self.imported = 0
         self.trace: MessageTrace | None = None
         self.tracer = Tracer(self)
         self.chance = Chance(seed)
@@ -146,8 +145,7 @@ class Hub:
         self.dirty: list[Peer] = []
         self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
         self._emitted: deque[tuple[Account, Publication]] = deque()
-        self._emitted_size = self._work = self.piled = 0
-        self.slow_consumers = self.stale_connections = self.stalls = 0
+        self._emitted_size = self._work = self.piled = self.imported = self.slow_consumers = self.stale_connections = self.stalls = 0
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
@@ -205,10 +203,14 @@ class Hub:
         try:
             while session.closing is None:
                 op = parser.next()
-                if op == PUB or (op == HPUB and not asks(parser.publication)):
-                    self.publish(session, parser.publication, op)
-                elif op == HPUB:
-                    self.tracer.publish(session)
+                if op == PUB or op == HPUB:
+                    publication: Publication | None = parser.publication
+                    if op == HPUB and asks(parser.publication):
+                        publication = self.tracer.begin(session, publication)
+                    if publication is not None:
+                        self._publish(session, publication, op)
+                    if self.trace is not None:
+                        self.tracer.finish(session)
                 elif op == NEED_DATA:
                     return True
                 else:
@@ -221,6 +223,8 @@ class Hub:
                     return session.closing is not None
         except RemoteProtocolError as error:
             session.refuse(error)
+        finally:
+            self.trace = None
         return True
 
     def route(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
@@ -284,8 +288,7 @@ class Hub:
         self._emitted.append((account, publication))
         return True
 
-    def publish(self, session: Session, publication: Publication, op: int) -> None:
-        """Route what a client has published, if it may. ``op`` is PUB or HPUB."""
+    def _publish(self, session: Session, publication: Publication, op: int) -> None:
         session.in_msgs += 1
         session.in_bytes += publication.payload_end - publication.payload_start
         session.active = True
@@ -317,10 +320,8 @@ class Hub:
         found = mappings.redirect(publication)
         if found is not publication:
             self._work -= found.subject_end  # what functions make of long tokens takes its time
-            if self.trace is not None:
-                self.trace.add_mapping(found.subject())
-            if session.tracing:
-                trace.log_mapping(session, publication.subject(), found.subject())
+            if session.tracing or self.trace is not None:
+                note_mapping(session, publication.subject(), found.subject())
         return found
 
     def _fan_out(self, producer: Peer | None, result: Result, publication: Publication) -> bool:
@@ -350,7 +351,7 @@ class Hub:
         target = sub.peer
         if target is None:
             return self._deliver_to_sink(producer, sub, publication)
-        if self.trace is not None and self.trace.stops(producer, sub, publication):
+        if self.trace is not None and is_only_traced(self.trace, producer, sub, publication):
             return True
         if target.closing is not None or (target is producer and not target.echo):
             self._work -= 1
@@ -398,9 +399,8 @@ class Hub:
             if isinstance(sink, Relay):
                 relay = sink
                 return relay.relay(self.services, publication, producer)
-            if self.trace is not None and self.trace.only:
-                return True
-            sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
+            if self.trace is None or not self.trace.only:
+                sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
         except Exception:
             log.exception("internal error, a message to %s is lost", quote(sub.subject))
         return True

@@ -1,6 +1,6 @@
 """Message tracing, who may ask for it: begins the trace of a message, and tells of it (ADR-41). Pure.
 
-The hub hands a publish to ``publish`` whose headers look as if they ask (``trace_headers.asks``). It is traced where the subject that is to
+The hub hands a publish to ``begin`` whose headers look as if they ask (``trace_headers.asks``). It is traced where the subject that is to
 hear of it can be published to, and its client may; else it goes on untraced, or not at all: what was to be traced only is never delivered.
 What nats-server does in each case is done here, in its words.
 
@@ -18,7 +18,6 @@ from midge.server.publishing import refuse
 from midge.server.quote import quote
 from midge.server.tokens import is_publishable, is_reserved
 from midge.server.trace_headers import MAX_BLOCK, TraceHeaders, is_only, read_headers
-from midge.wire.octets import HPUB
 
 __all__ = ["MAX_PAYLOAD_EXCEEDED", "Tracer"]
 
@@ -41,34 +40,31 @@ class Tracer:
         self._hub = hub
         self._sequence = 0
 
-    def publish(self, session: Any) -> None:
-        """Let the hub publish what a session's parser has found, and tell what became of it."""
+    def begin(self, session: Any, publication: Any) -> Any:
+        """Let the hub trace what a session publishes, if that may be. Returns the message as it goes on, None where it goes no further.
+
+        Next: publish it, and then, where the hub has a trace, ``finish``.
+        """
         hub = self._hub
-        publication = session.parser.publication
         hub.can_spend(_WORK_TRACE + _WORK_BYTE * min(publication.header_size, MAX_BLOCK))
         block = publication.header()
-        headers = None
         if len(block) > MAX_BLOCK:
             session.complain("Message tracing disabled because of %d bytes of headers", len(block))
-            if is_only(block):
-                return
-        else:
-            headers = read_headers(block)
+            return None if is_only(block) else publication
+        headers = read_headers(block)
         if headers is None:
-            hub.publish(session, publication, HPUB)
-            return
+            return publication
         started = self._start(session, headers, publication.subject(), publication.size())
         if isinstance(started, MessageTrace):
             hub.trace = started
-            try:
-                hub.publish(session, publication, HPUB)
-            finally:
-                hub.trace = None
-            self._send(session, started)
-        elif started is not _STOPPED:
-            if started is _DISABLED:
-                publication = publication.redirected(publication.subject(), publication.reply(), disabled(block))
-            hub.publish(session, publication, HPUB)
+        elif started is _DISABLED:
+            return publication.redirected(publication.subject(), publication.reply(), disabled(block))
+        return None if started is _STOPPED else publication
+
+    def finish(self, session: Any) -> None:
+        """Tell what has become of what the session has published."""
+        trace, self._hub.trace = self._hub.trace, None
+        self._send(session, trace)
 
     def deliver_to_shadow(self, producer: Any, sub: Any, shadow: Any, publication: Any) -> bool:
         """Let the hub deliver a message, which is traced, to a subscriber in an account that imports the stream."""
