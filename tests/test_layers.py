@@ -37,14 +37,14 @@ SERVER_CORE = (
     "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
     "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.labels "
     "server.latency server.listener_options server.mapping server.message_trace server.monitor_connz server.monitor_pages "
-    "server.monitor_queries server.monitor_state server.monitor_views server.options server.origins server.passwords server.peer "
-    "server.permissions server.pieces server.publishing server.quote server.reasons server.reload server.results server.service_imports "
-    "server.session server.snappy server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace "
-    "server.trace_headers server.tracer server.watch"
+    "server.monitor_queries server.monitor_state server.monitor_views server.options server.origins server.passwords server.patterns "
+    "server.peer server.permissions server.pieces server.publishing server.quote server.reasons server.reload server.results "
+    "server.service_imports server.session server.snappy server.stream_imports server.sublist server.subscribing server.tls_names "
+    "server.tokens server.trace server.trace_headers server.tracer server.watch"
 )
 SERVER_DRIVERS = (
-    "server.calls server.connection server.dice server.inspection server.lame_duck server.listener server.lobby server.ports server.tls "
-    "server.tls_arrival server.turns server.usage server.verdicts server.websocket"
+    "server.calls server.connection server.connections server.dice server.inspection server.lame_duck server.listener server.lobby "
+    "server.ports server.tls server.tls_arrival server.turns server.usage server.verdicts server.websocket"
 )
 RULES = [
     Rule("errors nuid _nocython _version"),
@@ -81,7 +81,7 @@ RULES = [
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),
-    Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
+    Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
 
@@ -169,7 +169,7 @@ def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
         "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.lobby", "server.ports",
-        "server.server", "server.tls_arrival", "server.turns", "server.websocket",
+        "server.connections", "server.server", "server.tls_arrival", "server.turns", "server.websocket",
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from midge.server.reasons import (
     MAX_SUBSCRIPTIONS_EXCEEDED,
     NO_RESPONDERS_REQUIRES_HEADERS,
 )
-from midge.wire.parser import ANSWER_AUTHORIZATION
+from midge.wire.faults import ANSWER_AUTHORIZATION
 
 if TYPE_CHECKING:
     import cython

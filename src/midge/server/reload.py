@@ -14,7 +14,7 @@ from midge.server.config.durations import show_duration
 from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
-from midge.wire.parser import ANSWER_AUTHORIZATION
+from midge.wire.faults import ANSWER_AUTHORIZATION
 
 if TYPE_CHECKING:
     from midge.server.hub import Hub

@@ -268,9 +268,8 @@ class Responses(Relay):
                 response.importer = importer
                 importer.use(services)
                 self._enlist(response)
-        if account is not None:
+        if account is not None:  # to which its subscription is handed over
             self.account = account
-            account.subscribe(self, self._prefix + b">")
 
     def _enlist(self, response: Response) -> None:
         """Let the account that has asked know what it waits for."""

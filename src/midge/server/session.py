@@ -28,7 +28,7 @@ from midge.server.identity import ANYBODY, Identity, Origin, Pending
 from midge.server.labels import came_from, describe
 from midge.server.peer import CLIENT
 from midge.server.permissions import Policy
-from midge.wire.parser import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
+from midge.wire.faults import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
 
 if TYPE_CHECKING:
     import cython

@@ -9,7 +9,7 @@ cdef bytes _SYSTEM_QUEUE
 @cython.locals(args=list, count=Py_ssize_t)
 cpdef Subscription read_sub(Peer peer, bytes line)
 
-@cython.locals(args=list, count=Py_ssize_t)
+@cython.locals(args=list)
 cpdef tuple read_unsub(bytes line)
 
 @cython.locals(guard=Guard)
@@ -22,6 +22,6 @@ cpdef refuse_tokens(session, Subscription sub)
 cpdef tell_removed(session, Subscription sub)
 
 @cython.locals(args=list)
-cdef list _arguments(bytes line)
+cdef list _arguments(bytes line, Py_ssize_t least, str function)
 
 cdef str _text(bytes sid)

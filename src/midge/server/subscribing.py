@@ -36,10 +36,8 @@ def read_sub(peer: Peer, line: bytes) -> Subscription:
     Raises:
         RemoteProtocolError: there are too many arguments, or too few.
     """
-    args = _arguments(line)
+    args = _arguments(line, 2, "processSub")
     count = len(args)
-    if count != 2 and count != 3:
-        raise RemoteProtocolError(f"processSub Parse Error: {quote(line)}")
     return Subscription(peer, args[0], args[1] if count == 3 else None, args[count - 1])
 
 
@@ -49,11 +47,8 @@ def read_unsub(line: bytes) -> tuple[bytes, int]:
     Raises:
         RemoteProtocolError: there are too many arguments, or too few.
     """
-    args = _arguments(line)
-    count = len(args)
-    if count != 1 and count != 2:
-        raise RemoteProtocolError(f"processUnsub Parse Error: {quote(line)}")
-    return args[0], int(args[1]) if count == 2 and args[1].isdigit() and len(args[1]) <= _SIZE_DIGITS else 0
+    args = _arguments(line, 1, "processUnsub")
+    return args[0], int(args[1]) if len(args) == 2 and args[1].isdigit() and len(args[1]) <= _SIZE_DIGITS else 0
 
 
 def may_subscribe(peer: Peer, sub: Subscription) -> bool:
@@ -95,10 +90,19 @@ def tell_removed(session: Session, sub: Subscription) -> None:
     session.complain("Removed sub %s (sid %s) - not authorized", name, number)
 
 
-def _arguments(line: bytes) -> list[bytes]:
-    """Split a line as nats-server does: at runs of blank, tab, CR and LF. ``bytes.split`` would split at VT and FF as well."""
+def _arguments(line: bytes, least: int, function: str) -> list[bytes]:
+    """Split a line as nats-server does: at runs of blank, tab, CR and LF. ``bytes.split`` would split at VT and FF as well.
+
+    Args:
+        least: how many arguments there are, or one more.
+        function: where nats-server finds that there are not.
+    """
     args = line.split()
-    return args if b" ".join(args) == line else _FIELD.findall(line)
+    if b" ".join(args) != line:
+        args = _FIELD.findall(line)
+    if len(args) != least and len(args) != least + 1:
+        raise RemoteProtocolError(f"{function} Parse Error: {quote(line)}")
+    return args
 
 
 def _text(sid: bytes) -> str:
