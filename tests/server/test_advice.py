@@ -3,6 +3,7 @@
 import logging
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,10 @@ def test_both_servers_warn_alike(directory: Path, caplog: pytest.LogCaptureFixtu
 def test_nobody_looks_at_users_beside_an_authorizer(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "midge.server"), midge.Server(port=0, authorizer=lambda request: True):
         assert caplog.records == []
+
+
+def test_an_embedded_server_without_logging_is_silent() -> None:
+    """Python prints warnings for which nobody has set up anything."""
+    text = 'import midge\nwith midge.Server(port=0, user="a", password="b", max_payload=9 << 20):\n    print("up")\n'
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("up\n", "")

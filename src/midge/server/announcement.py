@@ -22,7 +22,8 @@ def announce(hub: Hub, ports: Ports, monitor: Monitor | None) -> None:
     log.info("  Version:  %s", NATS_VERSION)
     log.info("  Name:     %s", hub.server_name)
     log.info("  ID:       %s", hub.server_id)
-    about_credentials, about_limits = advice(options)
+    # Where no logging is set up, Python prints warnings: an embedded server keeps its advice to itself then.
+    about_credentials, about_limits = advice(options) if log.hasHandlers() else ("", "")
     if about_credentials:
         log.warning(about_credentials)
     if options.config_file:
