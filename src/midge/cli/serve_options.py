@@ -12,7 +12,7 @@ from typing import Any
 
 from midge.cli import flags
 from midge.server.config import settings as process
-from midge.server.config.check import check
+from midge.server.config.check import check, unchecked
 from midge.server.config.errors import ConfigError, Fault
 from midge.server.config.load import load
 from midge.server.config.tls import CIPHERS, CURVES, INSECURE_CIPHERS, check_files
@@ -163,6 +163,8 @@ def settings_of(parsed: flags.Parsed) -> Settings:
         raise ConfigError(["must specify [-c, --config] option to check configuration file syntax"])
     _override(options, values)
     settings.update({name: values[flag] for name, flag in _SETTINGS.items() if flag in values})
+    if checks:
+        options = unchecked(options)
     check(options)
     try:
         made = ServerOptions(**options)
