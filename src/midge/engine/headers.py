@@ -1,0 +1,59 @@
+"""Header blocks as bytes: what nats-server reads in them, and how it changes them. Names are compared exactly, as there.
+
+A block is ``NATS/1.0`` (a status may follow), lines ``Name: value``, and an empty line. Nothing here validates it: what a client sends is
+stored as it came.
+"""
+
+from __future__ import annotations
+
+__all__ = ["add", "nats_values", "remove", "strip_status", "value_of"]
+
+_VERSION = b"NATS/1.0"
+_EMPTY = b"NATS/1.0\r\n\r\n"
+_END = b"\r\n"
+
+
+def value_of(header: bytes, name: bytes) -> bytes:
+    """Return the first value of a name, without the spaces before it; empty where there is none."""
+    at = header.find(b"\r\n" + name + b":")
+    if at < 0:
+        return b""
+    start = at + len(name) + 3
+    end = header.find(_END, start)
+    return header[start : end if end >= 0 else len(header)].lstrip(b" ")
+
+
+def nats_values(header: bytes) -> dict[bytes, bytes]:
+    """Return the first value of every name that begins with ``Nats-``; those without a value are left out."""
+    found: dict[bytes, bytes] = {}
+    if b"\nNats-" not in header:
+        return found
+    for line in header.split(_END):
+        if line.startswith(b"Nats-"):
+            name, colon, value = line.partition(b":")
+            if colon and name not in found:
+                found[name] = value.lstrip(b" ")
+    return {name: value for name, value in found.items() if value}
+
+
+def remove(header: bytes, name: bytes) -> bytes:
+    """Return the block without a name; empty where nothing is left."""
+    mark = b"\r\n" + name + b":"
+    while (at := header.find(mark)) >= 0:
+        end = header.find(_END, at + len(mark))
+        header = header[:at] + (header[end:] if end >= 0 else b"\r\n\r\n")
+    return b"" if header == _EMPTY else header
+
+
+def add(header: bytes, name: bytes, value: bytes) -> bytes:
+    """Return the block with one more line at its end; an empty one is begun."""
+    return b"%b%b: %b\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", name, value)
+
+
+def strip_status(header: bytes) -> bytes:
+    """Return the block without a status in its first line; empty where nothing else is in it."""
+    end = header.find(b"\r")
+    if end <= len(_VERSION) or not header.startswith(_VERSION):
+        return header
+    header = _VERSION + header[end:]
+    return b"" if header == _EMPTY else header
