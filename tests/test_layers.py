@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model"
+BELOW = "errors subject transform message nuid nkeys model model.*"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
@@ -49,7 +49,7 @@ RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
     Rule("transform"),
-    Rule("model", "errors", "msgspec"),
+    Rule("model model.*", "errors model model.*", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link.deadlines"),
