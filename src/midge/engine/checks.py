@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from midge.engine.errors import ApiError
 from midge.engine.renaming import is_publishable
 from midge.engine.ttl import parse_ttl
-from midge.model import StreamConfig
+from midge.model.stream import StreamConfig
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream

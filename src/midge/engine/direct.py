@@ -14,7 +14,7 @@ import msgspec
 from midge.engine.headers import value_of
 from midge.engine.jobs import Job, fetch
 from midge.engine.reports import described
-from midge.engine.times import nanoseconds_of
+from midge.model.base import time_of
 from midge.store.base import Store, Stored
 from midge.wire.publication import Publication
 
@@ -92,7 +92,7 @@ def _read(publication: Publication, api_level: int) -> DirectRequest:
         raise _Refused(EMPTY_REQUEST)
     try:
         request = _DECODER.decode(body) if body else DirectRequest()
-        start_time, up_to_time = nanoseconds_of(request.start_time), nanoseconds_of(request.up_to_time)
+        start_time, up_to_time = _time_of(request.start_time), _time_of(request.up_to_time)
     except (msgspec.MsgspecError, ValueError):
         raise _Refused(MALFORMED_REQUEST) from None
     if any(number is not None and number < 0 for number in (request.seq, request.up_to_seq)):
@@ -175,7 +175,7 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
     """Send the last message of every subject that a list of filters matches."""
     store, name = stream.store, _raw(stream.name)
     up_to = request.up_to_seq or 0
-    up_to_time = nanoseconds_of(request.up_to_time)
+    up_to_time = _time_of(request.up_to_time)
     if up_to_time is not None:
         up_to = store.at_time(up_to_time)
         if up_to <= store.first:
@@ -231,8 +231,12 @@ class _Pace:
 
 def _start(store: Store, request: DirectRequest) -> int:
     """Return where to look from: a time or a sequence."""
-    time = nanoseconds_of(request.start_time)
+    time = _time_of(request.start_time)
     return store.at_time(time) if time is not None else request.seq or 0
+
+
+def _time_of(text: str | None) -> int | None:
+    return None if text is None else time_of(text)
 
 
 def _when_committed(stream: Stream, sequence: int, call: Callable[[], None]) -> None:

@@ -38,10 +38,10 @@ def nats_values(header: bytes) -> dict[bytes, bytes]:
 
 def remove(header: bytes, name: bytes) -> bytes:
     """Return the block without a name; empty where nothing is left."""
-    mark = b"\r\n" + name + b":"
-    while (at := header.find(mark)) >= 0:
-        end = header.find(_END, at + len(mark))
-        header = header[:at] + (header[end:] if end >= 0 else b"\r\n\r\n")
+    if b"\r\n" + name + b":" not in header:
+        return header
+    first, *lines = header.split(_END)
+    header = _END.join([first, *(line for line in lines if not line.startswith(name + b":"))])
     return b"" if header == _EMPTY else header
 
 

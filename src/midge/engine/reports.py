@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from midge.model.base import time_text
 from midge.store.base import Stored
 from midge.wire.publication import Publication
 
-__all__ = ["described", "republished", "timestamp"]
+__all__ = ["described", "republished"]
 
 _VERSION = b"NATS/1.0\r\n"
-
-
-def timestamp(time: int) -> bytes:
-    """Return wall nanoseconds as RFC 3339 in UTC, with as many digits as it needs."""
-    seconds, nanoseconds = divmod(time, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    digits = f"{nanoseconds:09d}".rstrip("0")
-    return f"{text}.{digits}Z".encode() if digits else f"{text}Z".encode()
 
 
 def republished(stream: bytes, subject: bytes, stored: Publication, sequence: int, time: int, before: int, headers_only: bool) -> Publication:
@@ -42,4 +33,4 @@ def described(stream: bytes, stored: Stored, pending: int = -1, before: int = 0)
 def _placed(header: bytes, stream: bytes, subject: bytes, sequence: int, time: int) -> bytes:
     """Return the block, without its last line end, and what tells its place."""
     lines = b"Nats-Stream: %b\r\nNats-Subject: %b\r\nNats-Sequence: %d\r\nNats-Time-Stamp: %b\r\n"
-    return (header[:-2] if header else _VERSION) + lines % (stream, subject, sequence, timestamp(time))
+    return (header[:-2] if header else _VERSION) + lines % (stream, subject, sequence, time_text(time).encode())

@@ -22,12 +22,13 @@ from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
-from midge.model import StreamConfig
+from midge.model.stream import StreamConfig
 from midge.store.base import Store
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.account import Account
+    from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
 
@@ -130,7 +131,7 @@ class Stream:
 
     def refusal(self, error: ApiError) -> bytes:
         """Return what a publisher is told."""
-        return b'{"error":%b,"stream":%b,"seq":0}' % (json.dumps(error.as_dict(), separators=(",", ":")).encode(), _quoted(self.name))
+        return b'{"error":%b,"stream":%b,"seq":0}' % (error.as_json(), _quoted(self.name))
 
     def undone(self, error: Exception) -> None:
         """What the store had not committed is gone."""
@@ -209,6 +210,17 @@ class Stream:
         if not self.intake.dirty and not self.intake.closed:
             self.intake.dirty = True
             self.note(self.intake)
+
+    def settled(self, request: ApiRequest, respond: Callable[[], None]) -> None:
+        """Answer a request when everything is safe that was changed so far, or say that it could not be made so."""
+
+        def tell(error: Exception | None) -> None:
+            if error is None:
+                respond()
+            else:
+                request.refuse(ApiError(10051, err=error))
+
+        self.store.settle(tell)
 
     # Inside
 

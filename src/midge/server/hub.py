@@ -43,6 +43,7 @@ else:
 if cython.compiled:
     from cython.cimports.midge.server.account import Account
     from cython.cimports.midge.server.guard import Guard
+    from cython.cimports.midge.server.inlet import Inlet
     from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
@@ -57,6 +58,7 @@ if cython.compiled:
 else:
     from midge.server.account import Account
     from midge.server.guard import Guard
+    from midge.server.inlet import Inlet
     from midge.server.mapping import Mappings
     from midge.server.peer import Peer
     from midge.server.results import Result
@@ -81,6 +83,7 @@ _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of 
 _WORK_SEND = 256  # sending a long outbox,
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
+_WORK_INLET = 8  # with what a stream does with it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at
 _HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
 _SHARED = 256  # CONNECT lines that are remembered for all who say the same
@@ -107,6 +110,7 @@ class Hub:
         now: the time, as far as the hub knows it: at least that of the last chunk.
         epoch: what makes it seconds since the epoch, when it is added.
         imported: how many accounts the message under way has come through.
+        producer: who has sent what an Inlet is being given; None for the server itself.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -114,9 +118,9 @@ class Hub:
     """
 
     __slots__ = (
-        "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_server_hash",
+        "_answered", "_answers", "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_server_hash",
         "_websocket_address", "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now",
-        "on_closed", "on_connected", "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections",
+        "on_closed", "on_connected", "on_subscribed", "options", "piled", "producer", "services", "sessions", "slow_consumers", "stale_connections",
         "stall_at", "stalls", "total_sessions", "urgent",
     )  # fmt: skip
 
@@ -138,6 +142,9 @@ class Hub:
         self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
         self._emitted: deque[tuple[Account, Publication]] = deque()
         self._emitted_size = 0
+        self._answers: deque[tuple[Account, list[Publication]]] = deque()
+        self._answered = 0  # how many of the first list have been routed
+        self.producer: Peer | None = None
         self.slow_consumers = 0
         self.stale_connections = 0
         self.stalls = 0
@@ -181,6 +188,7 @@ class Hub:
                 self._gone = [gone + total for gone, total in zip(self._gone, totals)]
             account.hand_over(self.accounts, self.services)
         self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
+        self._answers = deque((self.accounts.get(account.name, account), answers) for account, answers in self._answers)
 
     def _make_accounts(self) -> None:
         options = self.options
@@ -391,6 +399,14 @@ class Hub:
         self._emitted.append((account, publication))
         return True
 
+    def answer(self, account: Account, answers: list[Publication]) -> None:
+        """Queue messages of the server's own whose subjects are published to once, to be routed when the hub is flushed. Next: flush.
+
+        They are many and small, so they wait in lists, and ``flush_some`` takes as many at a time as there is work for. What bounds them is
+        what they answer.
+        """
+        self._answers.append((account, answers))
+
     def _publish(self, session: Session, publication: Publication, op: int) -> None:
         session.in_msgs += 1
         session.in_bytes += publication.payload_end - publication.payload_start
@@ -492,8 +508,13 @@ class Hub:
             shadow = sink
             return self._deliver_to_shadow(producer, shadow, publication)
         sub.delivered += 1
-        self._work -= _WORK_CONTROL
         try:
+            if isinstance(sink, Inlet):
+                inlet = sink
+                self._work -= _WORK_INLET
+                self.producer = producer
+                return inlet.receive(publication, int((self.now + self.epoch) * 1e9))  # type: ignore[no-any-return]
+            self._work -= _WORK_CONTROL
             if isinstance(sink, Relay):
                 relay = sink
                 return relay.relay(self.services, publication, producer)
@@ -598,7 +619,7 @@ class Hub:
 
     def has_more(self) -> bool:
         """True while a message waits to be routed or anybody has something to send."""
-        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted)
+        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted) or bool(self._answers)
 
     def flush(self) -> None:
         """Route what was emitted and let everybody send. Who must not take too long uses ``flush_some``."""
@@ -626,6 +647,8 @@ class Hub:
             self.route(account, publication, None)
             if self._work < 0:
                 break
+        while self._answers and self._work >= 0:
+            self._route_answers()
         while count > 0:
             if not self._sending:
                 if not self.dirty:
@@ -640,6 +663,18 @@ class Hub:
             if peer.transport is not None:
                 peer.transport.flush()
         return self.has_more()
+
+    def _route_answers(self) -> None:
+        """Route what waits in the first list, as far as there is work left."""
+        account, answers = self._answers[0]
+        at = self._answered
+        while at < len(answers) and self._work >= 0:
+            self.route_once(account, answers[at], None)
+            at += 1
+        self._answered = at
+        if at == len(answers):
+            self._answered = 0
+            self._answers.popleft()
 
     def send_early(self, peer: Peer) -> None:
         """Send a long outbox now; give its owner up where that does not help."""

@@ -1,0 +1,7 @@
+cimport cython
+from midge.server.peer cimport Peer, Sink
+
+
+@cython.final
+cdef class Inlet(Sink):
+    cdef readonly object receive

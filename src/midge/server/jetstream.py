@@ -1,0 +1,173 @@
+"""JetStream in the server: the driver of the pure engine, and what the engine asks of the server around it.
+
+The engine does its work at the end of each turn (``step``, called by ``Turns``), a bounded piece at a time and after what clients are owed:
+core messages do not wait for the API. Then the store directory may begin to write what has come together (``begin``); its threads wake the
+loop when it is written, and what waited for that leaves. One timer of the reactor serves all of the engine's.
+
+The engine knows accounts by name, because a reload makes them anew: ``renew`` subscribes everything again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import time_ns
+from typing import Any
+
+from midge.engine.engine import Engine, Settings
+from midge.engine.outside import Receive
+from midge.model.account import AccountLimits
+from midge.nuid import Nuid
+from midge.server.account import Account
+from midge.server.client_info import describe
+from midge.server.hub import NATS_VERSION
+from midge.server.inlet import Inlet
+from midge.server.sublist import Subscription
+from midge.server.turns import Turns
+from midge.wire.publication import Publication
+
+__all__ = ["JetStream"]
+
+log = logging.getLogger("midge.server")
+
+REPEAT = 60.0  # seconds in which the same failure is logged once
+
+
+class _Ear:
+    """One subscription of the engine's, which outlives the account that it is in."""
+
+    __slots__ = ("account", "inlet", "subject", "subscription")
+
+    def __init__(self, account: str, subject: bytes, inlet: Inlet) -> None:
+        self.account = account
+        self.subject = subject
+        self.inlet = inlet
+        self.subscription: Subscription | None = None
+
+
+class JetStream:
+    """JetStream of one running server.
+
+    Args:
+        turns: the server's turns; ``step`` is to be called at the end of each.
+        directory: the StoreDirectory that file streams are kept in, None where all streams are in memory.
+        limits: what each account may use, by name; an account that is not there has no JetStream.
+    """
+
+    def __init__(self, turns: Turns, directory: Any, limits: dict[str, AccountLimits], settings: Settings) -> None:
+        self._turns = turns
+        self._hub = turns.hub
+        self._directory = directory
+        self._ears: dict[_Ear, None] = {}
+        self._calls: list[Callable[[], None]] = []
+        self._due: int | None = None
+        self._told: dict[str, float] = {}
+        self.engine = Engine(settings, directory, self, nuid=Nuid().next, choose=self._hub.choose, wall=time_ns())
+        for name in self._hub.accounts:
+            if name != self._hub.options.system_account:
+                self.engine.open_account(name, limits.get(name))
+        turns.jetstream = self
+
+    def step(self) -> bool:
+        """Do a piece of the engine's work. True where there is more."""
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+        more = self.engine.step(time_ns())
+        if self._directory is not None:
+            self._directory.begin()
+        self._arm()
+        return more or bool(self._calls)
+
+    def committed(self) -> None:
+        """The directory has written something: called in the loop."""
+        self._directory.finish()
+        self._turns.reactor.schedule()
+
+    def renew(self) -> None:
+        """The accounts have been made anew: listen in them."""
+        for ear in self._ears:
+            self._listen(ear)
+
+    def close(self) -> None:
+        """Let go of the streams; what is written is safe when it returns."""
+        self._turns.jetstream = None
+        self._turns.reactor.cancel(self._on_timer)
+        self.engine.close()
+        if self._directory is not None:
+            self._directory.close()
+
+    # What the engine asks: see engine.outside
+
+    def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
+        found = self._hub.accounts.get(account)
+        self._turns.reactor.schedule()
+        return found is not None and self._hub.emit(found, subject, reply, header, payload)
+
+    def answer(self, account: str, answers: Sequence[Publication]) -> None:
+        found = self._hub.accounts.get(account)
+        if found is not None:
+            self._hub.answer(found, answers)
+
+    def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
+        ear = _Ear(account, subject, Inlet(receive))
+        self._ears[ear] = None
+        self._listen(ear)
+        return ear
+
+    def unsubscribe(self, token: Any) -> None:
+        del self._ears[token]
+        found = self._hub.accounts.get(token.account)
+        if found is not None and token.subscription is not None:
+            found.unsubscribe(token.subscription)
+
+    def has_interest(self, account: str, subject: bytes) -> bool:
+        found: Account | None = self._hub.accounts.get(account)
+        if found is None:
+            return False
+        result = found.sublist.match_uncached(subject)
+        return bool(result.nodes) or bool(result.groups)
+
+    def sender(self) -> dict[str, object] | None:
+        session: Any = self._hub.producer
+        return None if session is None or session.closing is not None else describe(session, self._hub.server_name, self._hub.epoch)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        self._turns.reactor.schedule()
+
+    def failed(self, what: str, error: Exception) -> None:
+        text = f"{what}: {error}"
+        now = self._turns.time()
+        if self._told.get(text, -REPEAT) + REPEAT <= now:
+            if len(self._told) > 100:
+                self._told.clear()
+            self._told[text] = now
+            log.error("JetStream failed %s", text)
+
+    # Inside
+
+    def _listen(self, ear: _Ear) -> None:
+        account: Account | None = self._hub.accounts.get(ear.account)
+        ear.subscription = None if account is None else account.subscribe(ear.inlet, ear.subject)
+
+    def _arm(self) -> None:
+        """Set the timer for what is due next."""
+        due = self.engine.next_deadline()
+        if self._directory is not None:
+            other = self._directory.next_deadline()
+            due = other if due is None or (other is not None and other < due) else due
+        if due != self._due:
+            self._due = due
+            reactor = self._turns.reactor
+            reactor.cancel(self._on_timer)
+            if due is not None:
+                reactor.call_at(reactor.time() + max(due - time_ns(), 0) / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._due = None
+        wall = time_ns()
+        self.engine.handle_timeout(wall)
+        if self._directory is not None:
+            self._directory.handle_timeout(wall)
+        self._arm()
