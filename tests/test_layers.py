@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model model.*"
+BELOW = "errors subject transform message nuid nkeys model model.* jetstream_errors"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
@@ -48,7 +48,7 @@ SERVER_DRIVERS = (
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("transform"),
+    Rule("transform jetstream_errors"),
     Rule("model model.*", "errors model model.*", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
