@@ -42,6 +42,7 @@ TEXTS: dict[MidgeError, str] = {
     errors.ServerDisconnectError("Stale Connection"): "the server said: Stale Connection",
     errors.TooManySubscriptionsError("maximum subscriptions exceeded"): "the server said: maximum subscriptions exceeded",
     errors.InvalidOperationError("Invalid Subject"): "the server said: Invalid Subject",
+    errors.JetStreamError(404, 10059, "stream not found"): "stream not found (10059)",
     errors.ConnectError([]): "could not connect: no server given",
     errors.ConnectError([("nats://a", OSError("refused")), ("nats://b", TimeoutError())]): (
         "could not connect: nats://a: refused; nats://b: TimeoutError"

@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model model.*"
+BELOW = "errors subject transform message nuid nkeys model model.* jetstream_errors quote durations"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
     "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
@@ -37,7 +37,7 @@ SERVER_CORE = (
     "server.client_info server.closed server.complaints server.config server.config.* server.connect server.gotext server.guard "
     "server.hub server.identity server.info server.labels server.latency server.listener_options server.mapping server.monitor_connz "
     "server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options server.origins "
-    "server.passwords server.peer server.permissions server.pieces server.quote server.reasons server.reload server.results "
+    "server.passwords server.peer server.permissions server.pieces server.reasons server.reload server.results "
     "server.service_imports server.session server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch "
     "server.wiring"
 )
@@ -48,7 +48,8 @@ SERVER_DRIVERS = (
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("transform"),
+    Rule("transform jetstream_errors quote"),
+    Rule("durations", "quote"),
     Rule("model model.*", "errors model model.*", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),

@@ -15,6 +15,7 @@
     │   ├── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     │   ├── TooManySubscriptionsError               it goes on; one or more subscriptions were refused
     │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
+    ├── JetStreamError                              the JetStream API refused: see err_code
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
+    "JetStreamError",
     "LocalProtocolError",
     "MalformedMessageError",
     "MaxPayloadError",
@@ -234,6 +236,25 @@ class TooManySubscriptionsError(ServerError):
 
 class InvalidOperationError(ServerError, ValueError):
     """The server refused one subscription or publish as invalid, and does not say which; the connection goes on."""
+
+
+class JetStreamError(MidgeError):
+    """The JetStream API refused.
+
+    Attributes:
+        code: what kind of refusal, in the numbers of HTTP.
+        err_code: which error; ``midge.jetstream_errors`` lists them.
+        description: the server's text.
+    """
+
+    def __init__(self, code: int, err_code: int, description: str) -> None:
+        super().__init__()
+        self.code = code
+        self.err_code = err_code
+        self.description = description
+
+    def __str__(self) -> str:
+        return f"{_printable(self.description)} ({self.err_code})"
 
 
 class ConnectError(MidgeError, ConnectionError):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from midge.server.quote import quote
+from midge.quote import quote
 
 __all__ = ["TABLE", "Flag", "FlagError", "Parsed", "in_quotes", "parse"]
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
 from midge.nuid import Nuid
+from midge.quote import quote
 from midge.server import trace
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.auth import Authenticator
@@ -32,7 +33,6 @@ from midge.server.connect import Connect
 from midge.server.identity import BY_TCP, Identity, Origin, Pending
 from midge.server.info import TLS_FIRST, info_heads
 from midge.server.options import ServerOptions
-from midge.server.quote import quote
 from midge.server.wiring import make_accounts, wire
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from midge.quote import quote
 from midge.server.connect import Connect
-from midge.server.quote import quote
 
 __all__ = ["describe", "who_tried"]
 

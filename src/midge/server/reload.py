@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from midge.server.config.durations import show_duration
+from midge.durations import show_duration
 from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS

@@ -22,6 +22,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from midge.errors import RemoteProtocolError
+from midge.quote import quote
 from midge.server import trace
 from midge.server.complaints import Complaints
 from midge.server.connect import DEFAULT, check_info, parse_connect, with_cookies
@@ -29,7 +30,6 @@ from midge.server.identity import ANYBODY, WEBSOCKET, Awaited, Computed, Identit
 from midge.server.labels import describe, who_tried
 from midge.server.peer import CLIENT
 from midge.server.permissions import DENIED, FILTERED
-from midge.server.quote import quote
 from midge.server.reasons import (
     AUTHENTICATION_EXPIRED,
     AUTHENTICATION_FAILURE,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from midge.durations import show_duration
 from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, User
-from midge.server.config.durations import show_duration
 from midge.server.config.errors import ConfigError
 from midge.server.config.reading import in_quotes
 from midge.server.listener_options import WebSocketListener

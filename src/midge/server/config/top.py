@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from midge.durations import show_duration
 from midge.server.account_options import AccountOptions
 from midge.server.config.accounts import is_off, read_accounts
-from midge.server.config.durations import show_duration
 from midge.server.config.errors import Fault
 from midge.server.config.exchange import read_mappings
 from midge.server.config.reading import Handler, Report, address, duration, flag, in_quotes, not_supported, text, whole
