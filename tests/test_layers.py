@@ -35,7 +35,7 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
     "server.client_info server.closed server.complaints server.config server.config.* server.connect server.gotext server.guard "
-    "server.hub server.identity server.info server.labels server.latency server.listener_options server.mapping server.monitor_connz "
+    "server.hub server.identity server.info server.inlet server.labels server.latency server.listener_options server.mapping server.monitor_connz "
     "server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options server.origins "
     "server.passwords server.peer server.permissions server.pieces server.reasons server.reload server.results "
     "server.service_imports server.session server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch "
@@ -74,13 +74,14 @@ RULES = [
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
-    Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
+    Rule("engine engine.*", f"engine.* store.* wire.octets wire.publication {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
     Rule("server.certificate server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),
+    Rule("server.jetstream", f"wire.* {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
     Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]

@@ -9,6 +9,7 @@ from midge.engine.errors import ApiError
 from midge.engine.renaming import is_publishable
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
+from midge.quote import quote
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
@@ -87,8 +88,7 @@ def rollup(config: StreamConfig, values: dict[bytes, bytes]) -> None:
     if not config.allow_rollup_hdrs or config.deny_purge:
         raise ApiError(10111, err="rollup not permitted")
     if value.lower() not in (b"sub", b"all"):
-        text = value.lower().decode("utf-8", "replace").replace("\\", "\\\\").replace('"', '\\"')
-        raise ApiError(10111, err=f'rollup value invalid: "{text}"')
+        raise ApiError(10111, err=f"rollup value invalid: {quote(value.lower())}")
 
 
 def room(stream: Stream, subject: bytes, weight: int, rolls_up: bool) -> None:

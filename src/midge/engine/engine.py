@@ -89,6 +89,7 @@ class Engine:
     ) -> None:
         self.settings = settings
         self.server_name = settings.server_name
+        self.api_level = API_LEVEL
         self.domain = settings.domain
         self.max_memory = settings.max_memory
         self.max_storage = settings.max_storage
@@ -110,9 +111,8 @@ class Engine:
         """Serve an account, whose streams are there again; without limits it is told that JetStream is not for it."""
         account = self.accounts[name] = Account(self, name, limits)
         if self.directory is not None and limits is not None:
-            for stream_name, config, created in self.directory.state.streams(name):
-                stream = self.add_stream(account, decode(StreamConfig, config), created)
-                assert stream.name == stream_name
+            for row in self.directory.state.streams(name):
+                self.add_stream(account, decode(StreamConfig, row.config), row.created)
         return account
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class Engine:
 
     def serve_direct(self, stream: Stream, publication: Publication) -> bool:
         """Answer a direct get."""
-        direct.serve(stream, publication, API_LEVEL)
+        direct.serve(stream, publication, self.api_level)
         return True
 
     # Streams
@@ -171,7 +171,7 @@ class Engine:
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":
-            self.directory.state.delete_stream(account.name, stream.name)
+            self.directory.state.remove_stream(account.name, stream.name)
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from midge.durations import show_duration
 from midge.engine.admission import admit_marker
 from midge.engine.timers import Timer
-from midge.engine.ttl import NEVER, show_seconds
+from midge.engine.ttl import NEVER
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
@@ -144,7 +145,7 @@ class Expiry:
             total = stream.store.total(subject)
             if total is not None and total.messages == 1:
                 lines = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: %b\r\nNats-Rollup: sub\r\n\r\n"
-                admit_marker(stream, subject, lines % show_seconds(seconds), wall)
+                admit_marker(stream, subject, lines % show_duration(seconds).encode(), wall)
                 return
         self.markers.discard(sequence)
         stream.store.remove(sequence)

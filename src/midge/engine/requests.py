@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from midge.engine.decoding import decode
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
-from midge.engine.strict import read
 from midge.model.base import Model, encode
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ApiRequest:
         Raises:
             ApiError: it is none of this kind (10025).
         """
-        return read(kind, self.body)
+        return decode(kind, self.body)
 
     def check_level(self, level: int) -> None:
         """Refuse a request that wants more than this version of the API.

@@ -169,3 +169,9 @@ def snapshot(engine: Engine, request: ApiRequest) -> None:
 def restore(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.RESTORE.<stream>``: not yet."""
     raise ApiError(10062, err="restoring is not supported yet")
+
+
+def _filtered(request: ApiRequest, subject: str) -> list[Stream]:
+    """Return the account's streams by name; of those that a subject is given for, the ones whose subjects collide with it."""
+    streams = request.account.sorted_streams()
+    return [stream for stream in streams if not subject or any(collide(subject, each) for each in stream.config.subjects)]

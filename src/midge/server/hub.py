@@ -207,6 +207,11 @@ class Hub:
         self._websocket_address = host, port
         self._make_heads()
 
+    def announce(self, fields: dict[str, object]) -> None:
+        """Say more in INFO, to everybody who comes from now on."""
+        self._info |= fields
+        self._make_heads()
+
     def _make_heads(self) -> None:
         self._info_heads = info_heads(self._info, self.options, self._websocket_address)
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import time_ns
 from typing import Any
 
-from midge.engine.engine import Engine, Settings
+from midge.engine.engine import API_LEVEL, Engine, Settings
 from midge.engine.outside import Receive
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
@@ -22,8 +23,10 @@ from midge.server.account import Account
 from midge.server.client_info import describe
 from midge.server.hub import NATS_VERSION
 from midge.server.inlet import Inlet
+from midge.server.options import ServerOptions
 from midge.server.sublist import Subscription
 from midge.server.turns import Turns
+from midge.store.directory import StoreDirectory
 from midge.wire.publication import Publication
 
 __all__ = ["JetStream"]
@@ -66,6 +69,7 @@ class JetStream:
         for name in self._hub.accounts:
             if name != self._hub.options.system_account:
                 self.engine.open_account(name, limits.get(name))
+        self._hub.announce({"jetstream": True, "api_lvl": API_LEVEL} | ({"domain": settings.domain} if settings.domain else {}))
         turns.jetstream = self
 
     def step(self) -> bool:
@@ -79,8 +83,33 @@ class JetStream:
         self._arm()
         return more or bool(self._calls)
 
+    @staticmethod
+    def open(turns: Turns, options: ServerOptions) -> JetStream:
+        """Return the JetStream of a server with these options, and its streams.
+
+        Raises:
+            OSError: the store directory cannot be used, or somebody else uses it (StoreLockedError).
+        """
+        limits = {name: AccountLimits() for name in options.account_names()}
+        hub = turns.hub
+        settings = Settings(hub.server_name, NATS_VERSION, max_payload=options.max_payload, max_pending=options.max_pending)
+        if options.store_dir is None:
+            return JetStream(turns, None, limits, settings)
+        waiting: list[JetStream] = []
+        loop = turns.reactor.loop
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(waiting[0].committed)
+
+        jetstream = JetStream(turns, StoreDirectory(options.store_dir, wake=wake), limits, settings)
+        waiting.append(jetstream)
+        return jetstream
+
     def committed(self) -> None:
         """The directory has written something: called in the loop."""
+        if self._turns.jetstream is not self:
+            return  # closed meanwhile
         self._directory.finish()
         self._turns.reactor.schedule()
 

@@ -61,6 +61,8 @@ class ServerOptions:
             Where no host is given, it is that of the clients.
         http_base_path: what the paths of monitoring begin with.
         server_tags, server_metadata: what monitoring says of the server.
+        jetstream: serve JetStream: streams in memory, or below ``store_dir`` where that is given.
+        store_dir: the directory in which file streams are kept.
         config_file, config_digest: where the options come from, for monitoring and the log; empty where from no file.
     """
 
@@ -103,6 +105,8 @@ class ServerOptions:
     http_base_path: str = ""
     server_tags: tuple[str, ...] = ()
     server_metadata: dict[str, str] = field(default_factory=dict, hash=False)
+    jetstream: bool = False
+    store_dir: str | None = None
     config_file: str = ""
     config_digest: str = ""
 
@@ -259,5 +263,7 @@ class ServerKeywords(TypedDict, total=False):
     http_base_path: str | None
     server_tags: tuple[str, ...] | None
     server_metadata: dict[str, str] | None
+    jetstream: bool | None
+    store_dir: str | None
     config_file: str | None
     config_digest: str | None

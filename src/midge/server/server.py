@@ -36,6 +36,7 @@ from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
+from midge.server.jetstream import JetStream
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
 from midge.server.monitor import Monitor, open_monitor
@@ -96,6 +97,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._lobby: Lobby | None = None
+        self._jetstream: JetStream | None = None
         self._monitor: Monitor | None = None
         self._connections: set[Connection] = set()
         self._refusals = 0
@@ -177,10 +179,13 @@ class Server:
         """Let clients in through the ports that are bound."""
         hub = Hub(self.options, server_id(), seed())
         turns = Turns(hub, Reactor(loop))
+        jetstream = JetStream.open(turns, self.options) if self.options.jetstream else None
         lobby = Lobby(turns, self._let_in, self._take_over)
         try:
             self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
         except BaseException as error:
+            if jetstream is not None:
+                jetstream.close()
             turns.reactor.close()
             if isinstance(error, NotImplementedError):
                 raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
@@ -191,6 +196,7 @@ class Server:
         self._loop = loop
         self._turns = turns
         self._lobby = lobby
+        self._jetstream = jetstream
         self._process = os.getpid()
         self._refusals = 0
         self._announce(hub)
@@ -412,6 +418,8 @@ class Server:
 
         def apply(turns: Turns) -> None:
             reload.apply(turns.hub, wanted)
+            if self._jetstream is not None:
+                self._jetstream.renew()
             for connection in self._connections:
                 connection.renew_deadline()
             if self._monitor is not None:
@@ -536,6 +544,9 @@ class Server:
         self._connections.clear()
         if self._turns is not None:
             self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
+            if self._jetstream is not None:
+                self._jetstream.close()
+                self._jetstream = None
             self._turns.verdicts.close()
             self._turns.reactor.close()
             self._turns = None
