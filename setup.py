@@ -32,6 +32,8 @@ MODULES = [
     "midge.client.interest",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.store.record",
+    "midge.store.tail",
     "midge.server.guard",
     "midge.server.peer",
     "midge.server.tokens",

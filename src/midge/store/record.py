@@ -6,7 +6,7 @@
     12  u32  bytes of the header
     16  u16  bytes of the subject
     18  u8   kind: MESSAGE, REMOVE, DROP, SKIP or ERASED
-    19  u8   flags: MORE
+    19  u8   flags: MORE, OVERWRITE
     20  i64  sequence
     28  i64  time, nanoseconds since the epoch
     36       subject, header, payload, and zeros up to a multiple of 8
@@ -35,7 +35,7 @@ else:
     from midge.wire.publication import Publication
 
 __all__ = [
-    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode", "encode_publication",
+    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "OVERWRITE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode", "encode_publication",
     "find", "length",
 ]  # fmt: skip
 
@@ -43,14 +43,16 @@ HEAD = 36
 _HEAD = HEAD
 
 # Kinds
-MESSAGE = 1  # a message of that sequence
+MESSAGE = 1  # a message of that sequence; of all other kinds it is the last one that is used up, when they are written
 REMOVE = 2  # the payload is pairs of i64: the messages from the one to the other, both included, are gone
-DROP = 3  # all messages before the sequence are gone; sequences up to it are used up
-SKIP = 4  # all sequences up to this one are used up
+DROP = 3  # the payload is an i64: all messages before it are gone, and the sequences before it are used up
+SKIP = 4  # sequences are used up without a message
 ERASED = 5  # a message was here and has been overwritten
 _MESSAGE = MESSAGE
 
-MORE = 1  # flag: counts only if a record without this flag follows
+# Flags
+MORE = 1  # of a MESSAGE: counts only if one without this flag follows
+OVERWRITE = 2  # of a REMOVE: what is kept of the messages is overwritten with zeros
 
 # What Record.decode() found
 GOOD = 0  # a record
