@@ -33,6 +33,8 @@ MODULES = [
     "midge.client.session",
     "midge.client.publisher",
     "midge.engine.intake",
+    "midge.store.record",
+    "midge.store.tail",
     "midge.server.guard",
     "midge.server.peer",
     "midge.server.inlet",
