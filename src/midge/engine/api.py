@@ -69,6 +69,8 @@ def dispatch(engine: Engine, request: ApiRequest) -> None:
         handler.call(engine, request)
     except ApiError as error:
         request.refuse(error, handler.rest)
-    except OSError as error:
+    except Exception as error:  # the safety net: the account's next requests must not wait for ever
+        if request.is_answered:
+            raise
         engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", error)
         request.refuse(ApiError(10051, err=error), handler.rest)

@@ -17,6 +17,7 @@ from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
 from midge.engine.jobs import Jobs
+from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
@@ -30,9 +31,8 @@ from midge.wire.publication import Publication
 if TYPE_CHECKING:
     from midge.engine.intake import Intake
 
-__all__ = ["API_LEVEL", "Engine", "Settings"]
+__all__ = ["Engine", "Settings"]
 
-API_LEVEL = 1  # of what this version of midge can; nats-server 2.11's
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
 DUE = 64  # timers served in one call
@@ -90,6 +90,7 @@ class Engine:
         self.settings = settings
         self.server_name = settings.server_name
         self.api_level = API_LEVEL
+        self.version = settings.server_version
         self.domain = settings.domain
         self.max_memory = settings.max_memory
         self.max_storage = settings.max_storage

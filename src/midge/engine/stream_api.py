@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from midge.engine.advisories import stream_action
-from midge.engine.config import checked, updated
+from midge.engine.config import created, updated
 from midge.engine.errors import ApiError
-from midge.engine.metadata import set_dynamic, set_static
+from midge.engine.metadata import decorated
 from midge.engine.requests import is_object
 from midge.engine.stream_info import describe, subjects_page
+from midge.engine.terms import Terms
 from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
 from midge.model.responses import (
     StreamCreateResponse,
@@ -21,8 +22,11 @@ from midge.model.responses import (
     StreamPurgeResponse,
     StreamUpdateResponse,
 )
+from midge.model.stream import StreamConfig, StreamInfo
+from midge.transform import collide
 
 if TYPE_CHECKING:
+    from midge.engine.account import Account
     from midge.engine.engine import Engine
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
@@ -58,52 +62,33 @@ def is_empty(body: bytes) -> bool:
 def create(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.CREATE.<stream>``; the same again changes nothing and is answered the same."""
     wanted = request.read(StreamConfigRequest)
-    config = config_of(wanted)
-    set_static(config)
-    name, account = request.tokens[2], request.account
-    if config.name != name:
-        raise ApiError(10056)
-    if "/" in name or "\\" in name:
-        raise ApiError(10128)
-    if config.sealed:
-        raise ApiError(10052, err="stream configuration for create can not be sealed")
-    if config.mirror_direct and config.mirror is None:
-        raise ApiError(10052, err="stream has no mirror but does have mirror direct")
-    _check_supported(config)
-    config = _checked(engine, account, config, wanted.pedantic)
+    account, name = request.account, request.tokens[2]
+    config = created(wanted, name, _terms(engine, account))
     stream = account.streams.get(name)
     if stream is None:
+        _check_supported(config)
         engine.keep(account, config, request.wall)
         stream = engine.add_stream(account, config, request.wall)
         stream_action(stream, "create")
-    elif not same_config(stream.config, config):
-        raise ApiError(10058)
     response = describe(StreamCreateResponse, stream, request.wall)
     response.did_create = True
     response.domain = ""  # as there
-    set_dynamic(response.config)
+    response.config = decorated(stream.config, engine.version)
     request.respond(response)
 
 
 def update(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.UPDATE.<stream>``."""
     wanted = request.read(StreamConfigRequest)
-    config = config_of(wanted)
-    account = request.account
-    stream = account.streams.get(request.tokens[2])
-    config = _checked(engine, account, config, wanted.pedantic)
-    if config.name != request.tokens[2]:
-        raise ApiError(10056)
-    if stream is None:
-        raise ApiError(10059)
+    account, name = request.account, request.tokens[2]
+    config = updated(wanted, name, _terms(engine, account))
     _check_supported(config)
-    set_static(config)
-    config = _updated(stream, config, wanted.pedantic)
+    stream = account.streams[name]
     engine.keep(account, config, stream.created)
     stream.update(config)
     stream_action(stream, "modify")
     response = describe(StreamUpdateResponse, stream, request.wall)
-    set_dynamic(response.config)
+    response.config = decorated(config, engine.version)
     request.respond(response)
 
 
@@ -112,7 +97,7 @@ def info(engine: Engine, request: ApiRequest) -> None:
     wanted = request.read(StreamInfoRequest) if is_object(request.body) else StreamInfoRequest()
     stream = find(request, 2)
     response = describe(StreamInfoResponse, stream, request.wall, deleted=wanted.deleted_details, cluster=True)
-    set_dynamic(response.config)
+    response.config = decorated(stream.config, engine.version)
     if wanted.subjects_filter:
         subjects_page(response, stream, wanted.subjects_filter, max(wanted.offset, 0))
     request.respond(response)
@@ -175,3 +160,35 @@ def _filtered(request: ApiRequest, subject: str) -> list[Stream]:
     """Return the account's streams by name; of those that a subject is given for, the ones whose subjects collide with it."""
     streams = request.account.sorted_streams()
     return [stream for stream in streams if not subject or any(collide(subject, each) for each in stream.config.subjects)]
+
+
+def _check_supported(config: StreamConfig) -> None:
+    """Refuse what this version of midge cannot do, rather than do less than was asked for.
+
+    Raises:
+        ApiError: the stream would need it (10052).
+    """
+    wanted = {
+        "mirrors": config.mirror is not None,
+        "sources": bool(config.sources),
+        "atomic batches": config.allow_atomic,
+        "fast batches": config.allow_batched,
+        "message schedules": config.allow_msg_schedules,
+    }
+    for what, is_wanted in wanted.items():
+        if is_wanted:
+            raise ApiError(10052, err=f"{what} are not supported yet")
+
+
+def _terms(engine: Engine, account: Account) -> Terms:
+    """Return what a configuration has to agree with."""
+    assert account.limits is not None
+    unlimited = 1 << 62
+    return Terms(
+        streams={name: stream.config for name, stream in account.streams.items()},
+        account=account.limits,
+        max_memory=engine.max_memory or unlimited,
+        max_storage=engine.max_storage or unlimited,
+        reserved_memory=sum(each.reserved("memory") for each in engine.accounts.values()),
+        reserved_storage=sum(each.reserved("file") for each in engine.accounts.values()),
+    )

@@ -5,16 +5,14 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec.structs import replace
-
 from midge.model.base import ZERO_TIME, time_text
 from midge.model.responses import StreamInfoResponse
-from midge.model.stream import ClusterInfo, StreamConfig, StreamInfo, StreamState
+from midge.model.stream import ClusterInfo, StreamInfo, StreamState
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["copy_config", "describe", "state_of", "subjects_page"]
+__all__ = ["describe", "state_of", "subjects_page"]
 
 InfoT = TypeVar("InfoT", bound=StreamInfo)
 SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
@@ -24,7 +22,7 @@ GAPS = 250_000  # sequences that are listed as deleted
 def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
     """Return what there is to say about a stream."""
     return kind(
-        config=copy_config(stream.config),
+        config=stream.config,
         created=time_text(stream.created),
         state=state_of(stream, deleted),
         domain=stream.engine.domain,
@@ -61,8 +59,3 @@ def subjects_page(response: StreamInfoResponse, stream: Stream, filter: str, off
     if offset or len(found) > SUBJECTS:
         found = {subject: found[subject] for subject in sorted(found)[offset : offset + SUBJECTS]}
     response.state.subjects = found
-
-
-def copy_config(config: StreamConfig) -> StreamConfig:
-    """Return a configuration whose metadata can be added to."""
-    return replace(config, metadata=dict(config.metadata))

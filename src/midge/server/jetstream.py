@@ -15,7 +15,8 @@ from contextlib import suppress
 from time import time_ns
 from typing import Any
 
-from midge.engine.engine import API_LEVEL, Engine, Settings
+from midge.engine.engine import Engine, Settings
+from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Receive
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
