@@ -1,17 +1,9 @@
-"""server.agreements: patterns that collide, cycles. Against nats-server: tests/interop/test_account_conversations.py."""
+"""server.agreements: cycles. Against nats-server: tests/interop/test_account_conversations.py."""
 
 import pytest
 
 from midge.server.account_options import AccountOptions, Export, Import
-from midge.server.agreements import agree, collide
-
-
-@pytest.mark.parametrize("one, other, expected", [
-    ("a", "a", True), ("a", "b", False), ("a.*", "a.b", True), ("a.*", "*.b", True), ("a.>", "a", False), ("a.>", "a.b.c", True),
-    ("a.*", "a.b.c", False), (">", "a", True), ("*.b", "a.c", False), ("a.*.c", "a.>", True),
-])  # fmt: skip
-def test_patterns_collide(one: str, other: str, expected: bool) -> None:
-    assert collide(one, other) is collide(other, one) is expected
+from midge.server.agreements import agree
 
 
 def ring(count: int, kind: str) -> tuple[AccountOptions, ...]:

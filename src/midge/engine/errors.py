@@ -8,7 +8,7 @@ from midge.errors import JetStreamError
 from midge.jetstream_errors import ERRORS
 from midge.model.stream import ErrorBody
 
-__all__ = ["ApiError"]
+__all__ = ["ApiError", "invalid_config"]
 
 
 class ApiError(JetStreamError):
@@ -31,3 +31,8 @@ class ApiError(JetStreamError):
     def as_json(self) -> bytes:
         """Return it as ``{"code":..,"err_code":..,"description":..}``."""
         return msgspec.json.encode(self.body())
+
+
+def invalid_config(text: str) -> ApiError:
+    """Return the error that a stream's configuration is invalid, and why."""
+    return ApiError(10052, err=text)

@@ -16,9 +16,9 @@ from midge.nkeys import Prefix, check_public
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.account_options import AccountOptions, Destination, Export, Import
 from midge.server.mapping import Mappings, is_valid_subject
-from midge.transform import Transform, is_subset, mark_wildcards, unmark_wildcards
+from midge.transform import Transform, collide, is_subset, mark_wildcards, unmark_wildcards
 
-__all__ = ["RESPONSES", "Agreements", "ServiceRoute", "StreamRoute", "agree", "check_mappings", "collide"]
+__all__ = ["RESPONSES", "Agreements", "ServiceRoute", "StreamRoute", "agree", "check_mappings"]
 
 RESPONSES = ("Singleton", "Stream", "Chunked")
 MAX_DEPTH = 1024  # of accounts in a row, when cycles are searched
@@ -105,17 +105,6 @@ def agree(accounts: tuple[AccountOptions, ...]) -> Agreements:
 def check_mappings(mappings: dict[str, tuple[Destination, ...]]) -> None:
     """Refuse mappings that cannot be."""
     Mappings(mappings, lambda count: 0)
-
-
-def collide(one: str, other: str) -> bool:
-    """True if some subject matches both patterns."""
-    here, there = one.split("."), other.split(".")
-    for mine, theirs in zip(here, there):
-        if ">" in (mine, theirs):
-            return True
-        if mine != theirs and "*" not in (mine, theirs):
-            return False
-    return len(here) == len(there)
 
 
 def _of(kind: str, entries: tuple[Export, ...] | tuple[Import, ...]) -> Iterator[Export | Import]:
