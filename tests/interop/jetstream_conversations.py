@@ -151,7 +151,7 @@ PUBLISH = [
     talk("rollup is not allowed", create(), pub("s.a", Nats_Rollup="sub"), pub("s.a", Nats_Rollup="all"), pub("s.a", Nats_Rollup="x")),
     talk("rollup", create(allow_rollup_hdrs=True), fill(4, "s.a"), fill(2), pub("s.a", Nats_Rollup="sub"), info(subjects_filter=">"),
          pub("s.b", Nats_Rollup="ALL"), info(subjects_filter=">"), pub("s.a", Nats_Rollup='x"y'), pub("s.a", Nats_Rollup="")),
-    talk("message size", create(max_msg_size=10), pub("s.a", b"x" * 10), pub("s.a", b"x" * 11), pub("s.a", b"x", A="1"), pub("s.a", b"")),
+    talk("messages too large", create(max_msg_size=10), pub("s.a", b"x" * 10), pub("s.a", b"x" * 11), pub("s.a", b"x", A="1"), pub("s.a", b"")),
     talk("discard old", create(max_msgs=3), fill(5), info(deleted_details=True)),
     talk("discard old bytes", create(max_bytes=200), fill(12), info()),
     talk("discard old per subject", create(max_msgs_per_subject=2), fill(4, "s.a"), fill(2), info(subjects_filter=">", deleted_details=True)),
