@@ -59,7 +59,7 @@ CREATE = [
     once("age and window", create(max_age=-1), create(max_age=5), create(max_age=MINUTE), create("T", subjects=["t"], duplicate_window=5)),
     once("a window longer than the age", create(max_age=MINUTE, duplicate_window=2 * MINUTE)),
     once("rollup without purge", create(allow_rollup_hdrs=True, deny_purge=True)),
-    once("discard new per subject", create(discard_new_per_subject=True), create(discard_new_per_subject=True, discard="new")),
+    once("discard new per subject, refused", create(discard_new_per_subject=True), create(discard_new_per_subject=True, discard="new")),
     once("markers", create(subject_delete_marker_ttl=5), create(subject_delete_marker_ttl=MINUTE), info()),
     once("republish in a circle", create(republish={"src": "s.>", "dest": "s.x.>"}), create(republish={"src": "s.*", "dest": "r.$2"})),
     once("a transform that makes no sense", create(subject_transform={"src": "s.*", "dest": "t.{{wildcard(3)}}"})),
@@ -113,7 +113,7 @@ UPDATE = [
 PUBLISH = [
     talk("publish", create(), fill(3), pub("s.a", b""), pub("s.b", b"x", A="1"), info()),
     talk("nobody", create(), pub("nobody", b"x")),
-    talk("message ids", create(), pub("s.a", Nats_Msg_Id="1"), pub("s.a", Nats_Msg_Id="2"), pub("s.b", Nats_Msg_Id="1"), info()),
+    talk("ids of messages", create(), pub("s.a", Nats_Msg_Id="1"), pub("s.a", Nats_Msg_Id="2"), pub("s.b", Nats_Msg_Id="1"), info()),
     talk("ids without a window", create(duplicate_window=0), pub("s.a", Nats_Msg_Id="1"), pub("s.a", Nats_Msg_Id="1")),
     talk("an empty id", create(), pub("s.a", Nats_Msg_Id=""), pub("s.a", Nats_Msg_Id="")),
     talk("ids outlive their messages", create(), pub("s.a", Nats_Msg_Id="1"), api("STREAM.PURGE.S"), pub("s.a", Nats_Msg_Id="1")),
@@ -186,7 +186,7 @@ PUBLISH = [
 REMOVE = [
     once("delete nothing", api("STREAM.DELETE.S"), create(), api("STREAM.DELETE.S", {"zzz": 1}), api("STREAM.DELETE.S", {}), info()),
     talk("delete and create again", create(), fill(2), api("STREAM.DELETE.S"), pub("s.a"), create(), info()),
-    once("purge nothing", api("STREAM.PURGE.S"), create(), api("STREAM.PURGE.S"), info()),
+    talk("purge nothing", api("STREAM.PURGE.S"), create(), api("STREAM.PURGE.S"), info()),
     talk("purge", create(), fill(5), api("STREAM.PURGE.S", {}), info(), fill(1), info()),
     talk("purge a subject", create(), fill(3), fill(3, "s.a"), api("STREAM.PURGE.S", {"filter": "s.a"}), info(subjects_filter=">")),
     talk("purge with wildcards", create(), fill(3), pub("s.a.b"), api("STREAM.PURGE.S", {"filter": "s.*"}), info(subjects_filter=">")),

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 
 PATIENCE = 5.0
+TRIES = 5_000
 QUIET = 0.15  # seconds in which nothing comes where nothing should: nats-server answers the API from other threads
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 _TIME = re.compile(rb'(?<=["\s])(?!0001-01-01T00:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
@@ -81,7 +82,14 @@ class Player:
         return self.ask(Step(subject, payload))[0]
 
     def ask(self, step: Step) -> list[bytes]:
-        """Return the answers to a step."""
+        """Return the answers to a step; asked again where nats-server is still removing the files of a stream of that name."""
+        for _ in range(TRIES):
+            answers = self._ask(step)
+            if not answers or b"error creating store for stream" not in answers[0]:
+                break
+        return answers
+
+    def _ask(self, step: Step) -> list[bytes]:
         self.number += 1
         reply = f"R.{self.number}"
         header = "".join(f"{name}: {value}\r\n" for name, value in step.headers)

@@ -181,6 +181,6 @@ class Engine:
         if config.storage == "file" and self.directory is not None:
             store: Store = self.directory.open(account.name, config.name)
             if config.first_seq > 1 and store.last == 0:
-                store.skip(config.first_seq - 1, self.wall)
+                store.skip(config.first_seq - 1, 0)
             return store
         return MemoryStore(self.outside.call_soon, max(config.first_seq, 1))

@@ -74,9 +74,16 @@ def delete(engine: Engine, request: ApiRequest) -> None:
         raise ApiError(10057, err="message delete not permitted")
     removed = (stream.store.remove if wanted.no_erase else stream.store.erase)(wanted.seq)
     if not removed:
-        raise ApiError(10057, err="no message found")
+        raise _not_there(stream, wanted.seq)
     stream.changed()
     stream.settled(request, lambda: request.respond(MessageDeleteResponse(success=True)))
+
+
+def _not_there(stream: Stream, sequence: int) -> ApiError:
+    """Return what nats-server says; it depends on which of its stores is asked."""
+    if stream.config.storage == "file" and not stream.store.first <= sequence <= stream.store.last:
+        return ApiError(10057, err="stream store EOF" if sequence > stream.store.last else "no message found")
+    return ApiError(10043, seq=sequence)
 
 
 def _raw(text: str) -> bytes:

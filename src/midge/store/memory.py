@@ -73,7 +73,9 @@ class MemoryStore(Store):
     def drop(self, below: int) -> int:
         if below > self.last + 1:
             self.skip(below - 1, self.last_time)
-        return self.purge(below=below)
+        dropped = self.purge(below=below)
+        self.first = max(self.first, below)
+        return dropped
 
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
         filters = () if filter is None else (filter,)
