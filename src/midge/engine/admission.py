@@ -14,26 +14,37 @@ from midge.engine.errors import ApiError
 from midge.engine.counter import counted
 from midge.engine.headers import add, nats_values, remove, strip_status
 from midge.engine.ttl import parse_ttl
-from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    import cython
+
     from midge.engine.stream import Stream
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.publication import Publication
+else:
+    from midge.wire.publication import Publication
 
 __all__ = ["admit"]
 
 MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
+LARGE = 16 << 20  # nobody looks closer at what is smaller
 MAX_HEADER = 65535
 
 
 class _Message:
     """A message on its way in: its parts as they are going to be stored."""
 
-    __slots__ = ("header", "payload", "publication", "subject", "values")
+    __slots__ = ("given", "header", "named", "payload", "publication", "subject", "values")
 
-    def __init__(self, publication: Publication, subject: bytes) -> None:
+    def __init__(self, publication: Publication, named: bytes, subject: bytes) -> None:
         self.publication = publication
+        self.named = named  # as it was published
         self.subject = subject
-        self.header = strip_status(publication.header()) if publication.header_size > 0 else b""
+        self.given = publication.header() if publication.header_size > 0 else b""
+        self.header = strip_status(self.given) if self.given else b""
         self.values = nats_values(self.header) if self.header else {}
         self.payload: bytes | None = None  # None for that of the publication
 
@@ -46,18 +57,16 @@ class _Message:
         publication = self.publication
         if self.payload is not None:
             return Publication.compose(self.subject, b"", self.header, self.payload)
-        if len(self.header) != max(publication.header_size, 0) or self.header != publication.header():
+        if self.header is not self.given:
             return publication.redirected(self.subject, b"", self.header)
-        size = publication.subject_end - publication.subject_start
-        if size != len(self.subject) or publication.subject() != self.subject:
-            return publication.renamed(self.subject)
-        return publication
+        return publication if self.subject is self.named else publication.renamed(self.subject)
 
 
 def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
-        _admit(stream, _Message(publication, stream.transformed(publication.subject())), wall)
+        subject = publication.subject()
+        _admit(stream, _Message(publication, subject, stream.transformed(subject)), wall)
     except ApiError as error:
         stream.intake.refuse(publication, error)
     except OSError as error:
@@ -67,7 +76,7 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
 def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> None:
     """Store a message of the stream's own, such as a delete marker: its subject is not transformed, and nobody is answered."""
     try:
-        _admit(stream, _Message(Publication.compose(subject, b"", header, b""), subject), wall)
+        _admit(stream, _Message(Publication.compose(subject, b"", header, b""), subject, subject), wall)
     except (ApiError, OSError) as error:
         stream.engine.outside.failed(f"a delete marker of stream {stream.name}", error)
 
@@ -82,19 +91,25 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
     if config.sealed:
         raise ApiError(10109)
     increment = None
-    if message.header:
-        message.header = remove(message.header, b"Nats-Request-Info")
-        increment = checks.increment(config, values, message.payload_size())
+    if values:
+        if b"Nats-Request-Info" in values:
+            message.header = remove(message.header, b"Nats-Request-Info")
+        if b"Nats-Incr" in values:
+            increment = checks.increment(config, values, message.payload_size())
         checks.expectations(stream, values, message.subject)
         checks.schedules(values, message.subject)
         if b"Nats-Stream-Source" in values:
             raise ApiError(10227)
-        if id := values.get(b"Nats-Msg-Id"):
-            if sequence := stream.dedupe.find(id, wall):
+        id = values.get(b"Nats-Msg-Id")
+        if id is not None:
+            sequence = stream.dedupe.find(id, wall)
+            if sequence:
                 intake.acknowledge(message.publication, sequence, b',"duplicate": true}')
                 return
-        checks.last_id(values, intake.last_id)
-        checks.rollup(config, values)
+        if b"Nats-Expected-Last-Msg-Id" in values:
+            checks.last_id(values, intake.last_id)
+        if b"Nats-Rollup" in values:
+            checks.rollup(config, values)
     if config.allow_msg_counter:
         if increment is None:
             raise ApiError(10169)
@@ -113,14 +128,17 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
 def _store(stream: Stream, message: _Message, wall: int) -> None:
     """Store it, and do what that brings with it."""
     config, store, intake, values = stream.config, stream.store, stream.intake, message.values
-    weight = store.weight(len(message.subject), len(message.header), message.payload_size())
-    if stream.account.would_exceed(config.storage, weight):
-        raise ApiError(10002)
+    weight = 0
+    if stream.account.limited or config.discard == "new":
+        weight = store.weight(len(message.subject), len(message.header), message.payload_size())
+        if stream.account.would_exceed(config.storage, weight):
+            raise ApiError(10002)
     ttl = parse_ttl(values[b"Nats-TTL"]) if b"Nats-TTL" in values else 0
-    minimum = config.subject_delete_marker_ttl // 1_000_000_000
-    if 0 < ttl < minimum and config.max_msgs_per_subject != 1:
-        ttl = minimum  # else the marker of an older message could outlive this one
-        message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+    if ttl > 0 and config.subject_delete_marker_ttl:
+        minimum = config.subject_delete_marker_ttl // 1_000_000_000
+        if ttl < minimum and config.max_msgs_per_subject != 1:
+            ttl = minimum  # else the marker of an older message could outlive this one
+            message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
     if config.discard == "new":
         checks.room(stream, message.subject, weight, b"Nats-Rollup" in values)
     republish = stream.republished(message.subject)
@@ -135,8 +153,10 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
         stream.expiry.add(sequence, store.last_time, ttl)
     if b"Nats-Marker-Reason" in values:
         stream.expiry.markers.add(sequence)
-    stream.appended(stored, sequence)
-    _roll_up(stream, message, 1)
+    if intake.timed or intake.limited or stream.account.limited:
+        stream.appended(stored, sequence)
+    if b"Nats-Rollup" in values:
+        _roll_up(stream, message, 1)
     if republish:
         stream.republish(republish, stored, sequence, before)
     tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
@@ -165,7 +185,7 @@ def _roll_up(stream: Stream, message: _Message, keep: int) -> None:
 
 
 def _check_record(stream: Stream, message: _Message) -> None:
-    if stream.config.storage == "file":
+    if stream.config.storage == "file" and message.publication.size() > LARGE:
         if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > MAX_FILE_RECORD:
             raise ApiError(10077, err="message to large")
 

@@ -43,7 +43,7 @@ def increment(config: StreamConfig, values: dict[bytes, bytes], size: int) -> in
 def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> None:
     """Compare what the publisher thinks is stored with what is."""
     name = values.get(b"Nats-Expected-Stream")
-    if name is not None and name != stream.name.encode():
+    if name is not None and name != stream.raw_name:
         raise ApiError(10060)
     if b"Nats-TTL" in values and not stream.config.allow_msg_ttl and _is_ttl(values[b"Nats-TTL"]):
         raise ApiError(10166)
@@ -64,12 +64,12 @@ def schedules(values: dict[bytes, bytes], subject: bytes) -> None:
     """Refuse what only a stream with schedules takes."""
     if b"Nats-Schedule" in values:
         raise ApiError(10188)
-    scheduler, next = values.get(b"Nats-Scheduler", b""), values.get(b"Nats-Schedule-Next")
+    scheduler, next = values.get(b"Nats-Scheduler"), values.get(b"Nats-Schedule-Next")
     if next is not None:
-        if next != b"purge" or not scheduler or scheduler == subject or not is_publishable(scheduler):
+        if next != b"purge" or scheduler is None or scheduler == subject or not is_publishable(scheduler):
             raise ApiError(10212)
         raise ApiError(10188)
-    if scheduler:
+    if scheduler is not None:
         raise ApiError(10212)
 
 

@@ -134,13 +134,13 @@ def _one(stream: Stream, sequence: int, reply: bytes, bare: bool) -> Job:
     if message is None:
         _say(stream, reply, NOT_FOUND)
     else:
-        header = b"" if bare else described(_raw(stream.name), message)
+        header = b"" if bare else described(stream.raw_name, message)
         stream.answer([Publication.compose(reply, b"", header, message.payload)])
 
 
 def _batch(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
     """Send the next messages of a filter, and that there are no more."""
-    store, name = stream.store, _raw(stream.name)
+    store, name = stream.store, stream.raw_name
     filters = (_raw(request.next_by_subj),) if request.next_by_subj else ()
     sequence = _start(store, request)
     pending, through = store.pending(filters, sequence), store.last
@@ -173,7 +173,7 @@ def _batch(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
 
 def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
     """Send the last message of every subject that a list of filters matches."""
-    store, name = stream.store, _raw(stream.name)
+    store, name = stream.store, stream.raw_name
     up_to = request.up_to_seq or 0
     up_to_time = _time_of(request.up_to_time)
     if up_to_time is not None:

@@ -11,6 +11,7 @@ __all__ = ["add", "nats_values", "remove", "strip_status", "value_of"]
 _VERSION = b"NATS/1.0"
 _EMPTY = b"NATS/1.0\r\n\r\n"
 _END = b"\r\n"
+_NATS = b"\r\nNats-"
 
 
 def value_of(header: bytes, name: bytes) -> bytes:
@@ -26,22 +27,28 @@ def value_of(header: bytes, name: bytes) -> bytes:
 def nats_values(header: bytes) -> dict[bytes, bytes]:
     """Return the first value of every name that begins with ``Nats-``; those without a value are left out."""
     found: dict[bytes, bytes] = {}
-    if b"\nNats-" not in header:
-        return found
-    for line in header.split(_END):
-        if line.startswith(b"Nats-"):
-            name, colon, value = line.partition(b":")
-            if colon and name not in found:
-                found[name] = value.lstrip(b" ")
-    return {name: value for name, value in found.items() if value}
+    at = header.find(_NATS)
+    while at >= 0:
+        end = header.find(_END, at + 2)
+        if end < 0:
+            end = len(header)
+        colon = header.find(b":", at + 2, end)
+        if colon >= 0:
+            name = header[at + 2 : colon]
+            if name not in found:
+                found[name] = header[colon + 1 : end].lstrip(b" ")
+        at = header.find(_NATS, end)
+    if b"" in found.values():
+        return {name: value for name, value in found.items() if value}
+    return found
 
 
 def remove(header: bytes, name: bytes) -> bytes:
     """Return the block without a name; empty where nothing is left."""
     if b"\r\n" + name + b":" not in header:
         return header
-    first, *lines = header.split(_END)
-    header = _END.join([first, *(line for line in lines if not line.startswith(name + b":"))])
+    mark = name + b":"
+    header = _END.join([line for line in header.split(_END) if not line.startswith(mark)])
     return b"" if header == _EMPTY else header
 
 

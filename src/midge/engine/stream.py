@@ -52,7 +52,7 @@ class Stream:
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
-        "expiry", "intake", "name", "store",
+        "expiry", "intake", "name", "raw_name", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -60,6 +60,7 @@ class Stream:
         self.engine = account.engine
         self.config = config
         self.name: str = config.name
+        self.raw_name = _raw(config.name)
         self.created = created
         self.store = store
         self.counted = 0
@@ -156,7 +157,7 @@ class Stream:
         """Send a message that was just stored, when it is safe; before is the last sequence of its subject until then."""
         config = self.config.republish
         assert config is not None
-        self.intake.send(republished(self.name.encode(), subject, stored, sequence, self.store.last_time, before, config.headers_only))
+        self.intake.send(republished(self.raw_name, subject, stored, sequence, self.store.last_time, before, config.headers_only))
 
     def last_of(self, subject: bytes) -> int:
         """Return the last sequence of a subject, which may have wildcards; 0 where there is none."""
@@ -253,7 +254,7 @@ class Stream:
             if subject not in self._subscriptions:
                 self._subscriptions[subject] = outside.subscribe(account, _raw(subject), self.intake.receive)
         if self.config.allow_direct and not self._direct:
-            prefix = b"$JS.API.DIRECT.GET." + _raw(self.name)
+            prefix = b"$JS.API.DIRECT.GET." + self.raw_name
             receive: Callable[[Publication, int], bool] = lambda publication, _: self.engine.serve_direct(self, publication)  # noqa: E731
             self._direct = [outside.subscribe(account, prefix, receive), outside.subscribe(account, prefix + b".>", receive)]
         elif not self.config.allow_direct:
