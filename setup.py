@@ -35,6 +35,7 @@ MODULES = [
     "midge.store.record",
     "midge.store.tail",
     "midge.engine.headers",
+    "midge.engine.dedupe",
     "midge.engine.checks",
     "midge.engine.intake",
     "midge.engine.admission",

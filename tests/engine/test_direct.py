@@ -1,4 +1,4 @@
-"""Direct gets: in slices, and from what is not in memory. What is answered is compared with nats-server in tests/interop/test_streams.py."""
+"""Direct gets: in slices, and from what is not in memory. What is answered: tests/interop/test_streams.py."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from midge.engine.engine import Engine, Settings
@@ -30,7 +30,7 @@ class FakeOutside:
         self.sent.append((subject, header, payload))
         return True
 
-    def answer(self, account: str, answers: Sequence[Publication]) -> None:
+    def answer(self, account: str, answers: list[Publication]) -> None:
         self.sent += [(each.subject(), each.header() if each.header_size > 0 else b"", each.payload()) for each in answers]
 
     def subscribe(self, account: str, subject: bytes, receive: Callable[[Publication, int], bool]) -> object:
@@ -94,7 +94,9 @@ class World:
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         header = f"NATS/1.0\r\n{lines}\r\n".encode() if headers else b""
         publication = Publication.compose(subject.encode(), reply.encode(), header, payload)
-        heard = [receive(publication, self.wall) for pattern, receive in list(self.outside.ears.values()) if matches(pattern, subject.encode())]
+        heard = [
+            receive(publication, self.wall) for pattern, receive in list(self.outside.ears.values()) if matches(pattern, subject.encode())
+        ]
         return any(heard)
 
     def ask(self, subject: str, payload: bytes = b"", **headers: str) -> list[tuple[bytes, bytes]]:

@@ -61,7 +61,9 @@ class Player:
         self.unread = b""
         self.number = 0
         self.info = json.loads(self._line()[5:])
-        self.socket.sendall(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\nSUB R.* 1\r\nPING\r\n')
+        self.socket.sendall(
+            b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\nSUB R.* 1\r\nPING\r\n'
+        )
         while self._line() != b"PONG":
             pass
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midge.engine import checks
-from midge.engine.errors import ApiError
 from midge.engine.counter import counted
+from midge.engine.errors import ApiError
 from midge.engine.headers import add, nats_values, remove, strip_status
 from midge.engine.ttl import parse_ttl
 
@@ -23,8 +23,10 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.engine.intake import ends_fast
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
 __all__ = ["admit"]
@@ -66,7 +68,7 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
         subject = publication.subject()
-        _admit(stream, _Message(publication, subject, stream.transformed(subject)), wall)
+        _admit(stream, _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject), wall)
     except ApiError as error:
         stream.intake.refuse(publication, error)
     except OSError as error:
@@ -84,7 +86,7 @@ def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> No
 def _admit(stream: Stream, message: _Message, wall: int) -> None:
     config, intake, values = stream.config, stream.intake, message.values
     _check_record(stream, message)
-    if stream.is_fast_batch(message.publication):
+    if message.publication.reply_end and ends_fast(message.publication):
         _refuse_batch(stream, message, 10205)
     if b"Nats-Batch-Id" in values:
         _refuse_batch(stream, message, 10174)
@@ -117,9 +119,9 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
         if len(message.header) + len(message.payload) > stream.engine.max_payload:
             raise ApiError(10054)
     _check_size(stream, message)
-    if stream.account.lacks_resources(config.storage):
+    if intake.metered and stream.account.lacks_resources(config.storage):
         raise ApiError(10023)
-    if stream.is_unwanted(message.subject):
+    if intake.choosy and stream.is_unwanted(message.subject):
         _skip(stream, message, wall)
     else:
         _store(stream, message, wall)
@@ -129,9 +131,9 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
     """Store it, and do what that brings with it."""
     config, store, intake, values = stream.config, stream.store, stream.intake, message.values
     weight = 0
-    if stream.account.limited or config.discard == "new":
+    if intake.metered or config.discard == "new":
         weight = store.weight(len(message.subject), len(message.header), message.payload_size())
-        if stream.account.would_exceed(config.storage, weight):
+        if intake.metered and stream.account.would_exceed(config.storage, weight):
             raise ApiError(10002)
     ttl = parse_ttl(values[b"Nats-TTL"]) if b"Nats-TTL" in values else 0
     if ttl > 0 and config.subject_delete_marker_ttl:
@@ -141,7 +143,7 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
             message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
     if config.discard == "new":
         checks.room(stream, message.subject, weight, b"Nats-Rollup" in values)
-    republish = stream.republished(message.subject)
+    republish = stream.republished(message.subject) if intake.republishes else None
     before = stream.last_of(message.subject) if republish else 0
     stored = message.to_store()
     sequence = store.append(stored, wall)
@@ -153,7 +155,7 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
         stream.expiry.add(sequence, store.last_time, ttl)
     if b"Nats-Marker-Reason" in values:
         stream.expiry.markers.add(sequence)
-    if intake.timed or intake.limited or stream.account.limited:
+    if intake.timed or intake.limited or intake.metered:
         stream.appended(stored, sequence)
     if b"Nats-Rollup" in values:
         _roll_up(stream, message, 1)

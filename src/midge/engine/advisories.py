@@ -21,7 +21,7 @@ _NAMES = {"create": b"CREATED", "delete": b"DELETED", "modify": b"UPDATED"}
 
 def audit(engine: Engine, request: ApiRequest, response: bytes) -> None:
     """A request was answered."""
-    body = {
+    body: dict[str, object] = {
         "server": engine.server_name,
         "client": request.client or {"acc": request.account.name},
         "subject": request.subject.decode("utf-8", "replace"),

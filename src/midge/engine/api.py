@@ -1,7 +1,7 @@
 """The JetStream API: which request is answered by what, and the errors that all have in common.
 
-``HANDLERS`` is the whole of it: the tokens behind ``$JS.API``, how many there must be, the ``type`` of the answer, and who gives it. A subject that
-is not there gets no answer at all, as with nats-server.
+``HANDLERS`` is the whole of it: the tokens behind ``$JS.API``, how many there must be, the ``type`` of the answer, and who gives it. A
+subject that is not there gets no answer at all, as with nats-server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PAGE = {"total": 0, "offset": 0, "limit": 0}
 class _Handler(NamedTuple):
     """One kind of request."""
 
-    count: int  # tokens
+    size: int  # in tokens
     kind: str
     call: Callable[[Engine, ApiRequest], None]
     rest: dict[str, Any] = {}  # what an error has beside it
@@ -58,7 +58,7 @@ def dispatch(engine: Engine, request: ApiRequest) -> None:
     """Answer a request, or begin to."""
     tokens = request.tokens
     handler = next((found for size in (3, 2, 1) if (found := HANDLERS.get(tuple(tokens[:size])))), None)
-    if handler is None or handler.count != len(tokens):
+    if handler is None or handler.size != len(tokens):
         request.account.ignore(request)
         return
     request.kind = _V1 + handler.kind

@@ -1,4 +1,4 @@
-"""What a message's headers ask for, checked against its stream. Each raises ApiError where nats-server refuses; see ``admission`` for the order."""
+"""What a message's headers ask for, checked against its stream: ApiError where nats-server refuses. ``admission`` has the order."""
 
 from __future__ import annotations
 
@@ -114,5 +114,3 @@ def _is_ttl(value: bytes) -> bool:
 
 def _number(text: bytes) -> int:
     return int(text[-20:]) if _DIGITS.fullmatch(text) and len(text) <= 20 else -1
-
-

@@ -32,7 +32,9 @@ def counted(stream: Stream, subject: bytes, header: bytes, increment: int) -> tu
         value = json.loads(message.payload)["val"]
         sources = value_of(message.header, _SOURCES)
         if sources:
-            header = add(remove(header, _SOURCES), _SOURCES, json.dumps(json.loads(sources), separators=(",", ":"), sort_keys=True).encode())
+            header = add(
+                remove(header, _SOURCES), _SOURCES, json.dumps(json.loads(sources), separators=(",", ":"), sort_keys=True).encode()
+            )
         total = int(value) if _INTEGER.fullmatch(value) else 0  # as Go reads it
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ApiError(10172) from None

@@ -1,8 +1,8 @@
 """Expiry: messages of a stream that end by themselves, because they are too old (max_age) or by their own time (Nats-TTL, ADR-43).
 
-The age needs no list: messages are in the order of their times. Those with a time of their own are in a heap, the ones that never expire and
-the delete markers in sets; all three are made again from the stored headers when a stream is opened. One timer serves both, and one call
-ends a bounded number of messages.
+The age needs no list: messages are in the order of their times. Those with a time of their own are in a heap, the ones that never
+expire and the delete markers in sets; all three are made again from the stored headers when a stream is opened. One timer serves both,
+and one call ends a bounded number of messages.
 
 Where the stream has delete markers, the last message of a subject does not just go: a marker takes its place, which expires itself.
 """

@@ -26,7 +26,7 @@ else:
     from midge.wire.octets import cut
     from midge.wire.publication import Publication
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "ends_fast"]
 
 MESSAGE_TOO_LARGE = 10054
 STORE_FAILED = 10077
@@ -42,6 +42,9 @@ class Intake:
 
     Attributes:
         careful: every message takes the long way.
+        renames, republishes: subjects are transformed, or messages are sent on.
+        choosy: only what somebody is interested in is kept.
+        metered: the account, or the server, may be full.
         limited: after each message limits have to be seen to.
         timed: messages expire, and the first one arms a timer.
         acks: publishers are answered.
@@ -51,14 +54,15 @@ class Intake:
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "closed", "dirty", "last_id", "limited", "max_size", "store", "stream",
-        "timed",
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dirty", "last_id", "limited", "max_size",
+        "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
     def __init__(self, stream: Any, store: Any) -> None:
         self.stream = stream
         self.store = store
         self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
+        self.renames = self.republishes = self.choosy = self.metered = False
         self.acks = True
         self.max_size = -1
         self.last_id = b""
@@ -74,7 +78,7 @@ class Intake:
         """Take a message. True: there was somebody to get it."""
         if self.closed:
             return False
-        if self.careful or publication.header_size > 0 or (publication.reply_end and _ends_fast(publication)):
+        if self.careful or publication.header_size > 0 or (publication.reply_end and ends_fast(publication)):
             self.stream.admit(publication, wall)
             return True
         if self.max_size >= 0 and publication.payload_end - publication.payload_start > self.max_size:
@@ -165,6 +169,7 @@ class Intake:
         self.stream.note(self)
 
 
-def _ends_fast(publication: Publication) -> bool:
+def ends_fast(publication: Publication) -> bool:
+    """True if a message that has a reply subject belongs to a fast batch: its reply subject says so."""
     end = publication.reply_end
     return end - publication.reply_start > 4 and publication.buf[end - 1] == 73 and cut(publication.buf, end - 4, end) == _FAST

@@ -65,4 +65,4 @@ class Jobs:
 def fetch(store: Store, sequence: int) -> Generator[list[int] | None, Found, Stored | None]:
     """Get one message: at once where it is in memory. None where there is none."""
     found = store.peek(sequence)
-    return (yield [sequence])[0] if found is ELSEWHERE else found  # type: ignore[return-value]
+    return (yield [sequence])[0] if found is ELSEWHERE else found

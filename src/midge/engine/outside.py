@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from midge.wire.publication import Publication
@@ -19,7 +19,7 @@ class Outside(Protocol):
         """Send a message, soon. False where too much waits already: it is not sent."""
         ...
 
-    def answer(self, account: str, answers: Sequence[Publication]) -> None:
+    def answer(self, account: str, answers: list[Publication]) -> None:
         """Send messages whose subjects are published to once, soon, in this order."""
         ...
 

@@ -11,7 +11,9 @@ __all__ = ["described", "republished"]
 _VERSION = b"NATS/1.0\r\n"
 
 
-def republished(stream: bytes, subject: bytes, stored: Publication, sequence: int, time: int, before: int, headers_only: bool) -> Publication:
+def republished(
+    stream: bytes, subject: bytes, stored: Publication, sequence: int, time: int, before: int, headers_only: bool
+) -> Publication:
     """Return a stored message as the stream republishes it."""
     payload = stored.payload()
     header = _placed(stored.header() if stored.header_size > 0 else b"", stream, stored.subject(), sequence, time)

@@ -1,7 +1,7 @@
 """Requests to the JetStream API, on their way from the wire to an answer.
 
-A request is answered exactly once, by ``respond`` or ``refuse``: at once, or when what it has changed is safe. Its account's next request waits
-for that, so an account's requests are answered in the order in which they came.
+A request is answered exactly once, by ``respond`` or ``refuse``: at once, or when what it has changed is safe. Its account's next request
+waits for that, so an account's requests are answered in the order in which they came.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 TRIM = 2_000  # messages that limits remove one by one in one call
-_FAST = b".$FI"
 
 
 class Stream:
@@ -172,10 +171,6 @@ class Stream:
         if self._forgetting is None or self._forgetting.call is None:
             self._forget(self.store.last_time)
 
-    def is_fast_batch(self, publication: Publication) -> bool:
-        """True for a message of a fast batch: its reply subject says so."""
-        return publication.reply_end > 0 and publication.reply().endswith(_FAST)
-
     def is_unwanted(self, subject: bytes) -> bool:
         """True where the stream keeps only what consumers are interested in, and none is. (There are none yet.)"""
         return self.config.retention == "interest"
@@ -240,10 +235,12 @@ class Stream:
         intake.max_size = config.max_msg_size
         intake.timed = config.max_age > 0 or config.allow_msg_ttl
         intake.limited = config.max_msgs > 0 or config.max_bytes > 0 or config.max_msgs_per_subject > 0
-        intake.careful = bool(
-            config.sealed or self._input or self._output or config.allow_msg_counter or config.discard == "new"
-            or config.retention == "interest" or self.account.limited
-        )  # fmt: skip
+        intake.renames = self._input is not None
+        intake.republishes = self._output is not None
+        intake.choosy = config.retention == "interest"
+        intake.metered = self.account.limited
+        special = intake.renames or intake.republishes or intake.choosy or intake.metered
+        intake.careful = special or config.sealed or config.allow_msg_counter or config.discard == "new"
 
     def _subscribe(self) -> None:
         """Listen to the subjects of the configuration, and to no others."""

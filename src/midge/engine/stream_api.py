@@ -54,7 +54,7 @@ def is_empty(body: bytes) -> bool:
     if not body:
         return True
     try:
-        return json.loads(body) == {}
+        return bool(json.loads(body) == {})
     except (ValueError, RecursionError):
         return False
 

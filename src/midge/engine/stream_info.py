@@ -51,7 +51,8 @@ def state_of(stream: Stream, deleted: bool) -> StreamState:
 def subjects_page(response: StreamInfoResponse, stream: Stream, filter: str, offset: int) -> None:
     """Add the subjects that match, and how many messages each has: those of one page, in order where there are several pages."""
     found = {
-        subject.decode("utf-8", "replace"): total.messages for subject, total in stream.store.totals(filter.encode("utf-8", "surrogateescape"))
+        subject.decode("utf-8", "replace"): total.messages
+        for subject, total in stream.store.totals(filter.encode("utf-8", "surrogateescape"))
     }
     if not found:
         return

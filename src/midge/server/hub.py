@@ -118,10 +118,10 @@ class Hub:
     """
 
     __slots__ = (
-        "_answered", "_answers", "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_server_hash",
-        "_websocket_address", "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now",
-        "on_closed", "on_connected", "on_subscribed", "options", "piled", "producer", "services", "sessions", "slow_consumers", "stale_connections",
-        "stall_at", "stalls", "total_sessions", "urgent",
+        "_answered", "_answers", "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random",
+        "_sending", "_server_hash", "_websocket_address", "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at",
+        "imported", "now", "on_closed", "on_connected", "on_subscribed", "options", "piled", "producer", "services", "sessions",
+        "slow_consumers", "stale_connections", "stall_at", "stalls", "total_sessions", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -518,7 +518,7 @@ class Hub:
                 inlet = sink
                 self._work -= _WORK_INLET
                 self.producer = producer
-                return inlet.receive(publication, int((self.now + self.epoch) * 1e9))  # type: ignore[no-any-return]
+                return inlet.receive(publication, int((self.now + self.epoch) * 1e9))
             self._work -= _WORK_CONTROL
             if isinstance(sink, Relay):
                 relay = sink

@@ -10,7 +10,7 @@ The engine knows accounts by name, because a reload makes them anew: ``renew`` s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from time import time_ns
 from typing import Any
@@ -134,7 +134,7 @@ class JetStream:
         self._turns.reactor.schedule()
         return found is not None and self._hub.emit(found, subject, reply, header, payload)
 
-    def answer(self, account: str, answers: Sequence[Publication]) -> None:
+    def answer(self, account: str, answers: list[Publication]) -> None:
         found = self._hub.accounts.get(account)
         if found is not None:
             self._hub.answer(found, answers)
