@@ -33,6 +33,7 @@ MODULES = [
     "midge.store.postings",
     "midge.store.subjects",
     "midge.store.selections",
+    "midge.store.dump",
     "midge.store.index",
     "midge.client.room",
     "midge.client.encoder",

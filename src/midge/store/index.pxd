@@ -53,6 +53,13 @@ cdef class Index:
     cpdef total(self, bytes subject)
     @cython.locals(number=Py_ssize_t)
     cdef Py_ssize_t _pending(self, tuple filters, int64_t start) except -1
+    @cython.locals(at=int64_t, end=int64_t, run=Block, names=list)
+    cpdef bytes dump(self, first, last)
+    cpdef restore(self, bytes data)
+    @cython.locals(numbers=bytearray, block=Block, index=Py_ssize_t, subject=Py_ssize_t, number=Py_ssize_t)
+    cdef _fill(self, Block run, int64_t last, list names)
+    @cython.locals(numbers=bytearray, at=Py_ssize_t, name=bytearray, index=Py_ssize_t, number=Py_ssize_t)
+    cdef _take(self, Block run, list names)
     cdef _empty(self)
     @cython.locals(count=Py_ssize_t, number=Py_ssize_t)
     cdef Py_ssize_t _number_of(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -1

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from midge.store.base import Total
 from midge.store.blocks import Block, Blocks
+from midge.store.dump import decode, encode
 from midge.store.pool import Pool
 from midge.store.postings import Postings
 from midge.store.selections import Selection, Selections
@@ -28,10 +29,10 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.store.cells import has_bit, is_wild
+    from cython.cimports.midge.store.cells import get32, has_bit, is_wild, put32
     from cython.cimports.midge.wire.octets import put, resize
 else:
-    from midge.store.cells import has_bit, is_wild
+    from midge.store.cells import get32, has_bit, is_wild, put32
     from midge.wire.octets import put, resize
 
 __all__ = ["Index"]
@@ -260,6 +261,54 @@ class Index:
             after = self._blocks.after(hole) or self.last + 1
             yield hole, after - 1
             hole = self._blocks.hole(after)
+
+    # Files
+
+    def dump(self, first: int, last: int) -> bytes:
+        """Return all that is known of the messages from first to last, both included and less than 2**32 apart, for ``restore``."""
+        at, end = max(_bounded(first), 1), _bounded(last)
+        run = Block(at, self._blocks.alive(at, end)[0], True)
+        names: list[bytes] = []
+        self._fill(run, end, names)
+        return encode(run, names)
+
+    def restore(self, data: bytes) -> None:
+        """Add the messages of a ``dump``, which are all above ``last``.
+
+        Raises:
+            ValueError: it is no dump, or was damaged, or is of messages that are not above ``last``; nothing was added.
+        """
+        run, names = decode(data)
+        self._take(run, names)
+
+    # Private: files
+
+    def _fill(self, run: Block, last: int, names: list[bytes]) -> None:
+        """Copy messages to a block, from its first sequence to the last, their subjects numbered as they come."""
+        numbers = bytearray(4 * self._subjects.top)  # of each subject the one it has in the dump, plus one
+        for block in self._blocks.blocks:
+            index = block.next(block.find(run.first))
+            while index < block.used and block.sequence(index) <= last:
+                subject = block.subject(index)
+                number = get32(numbers, 4 * subject)
+                if number == 0:
+                    names.append(self._subjects.name(subject))
+                    number = len(names)
+                    put32(numbers, 4 * subject, number)
+                run.put(block.sequence(index), block.time(index), block.place(index), block.measure(index), number - 1)
+                index = block.next(index + 1)
+
+    def _take(self, run: Block, names: list[bytes]) -> None:
+        """Note the messages of a dump."""
+        if run.used and run.sequence(0) <= self.last:
+            raise ValueError(f"a dump from {run.sequence(0)} on, behind {self.last}")
+        numbers = bytearray(4 * len(names))
+        for at in range(len(names)):
+            name = bytearray(names[at])
+            put32(numbers, 4 * at, self._number_of(name, 0, len(name)))
+        for index in range(run.used):
+            number = get32(numbers, 4 * run.subject(index))
+            self._note(run.sequence(index), run.place(index), run.measure(index), run.time(index), number)
 
     # Private: changes
 
