@@ -177,6 +177,15 @@ class Index:
         index = self._blocks.lookup(_bounded(sequence))
         return None if index < 0 else self._subjects.name(self._block_of(sequence).subject(index))
 
+    def entry(self, sequence: int) -> tuple[int, int, int, int, bytes] | None:
+        """Return place, size, flags, time and subject of a message, None where there is none."""
+        index = self._blocks.lookup(_bounded(sequence))
+        if index < 0:
+            return None
+        block = self._block_of(sequence)
+        measure = block.measure(index)
+        return block.place(index), measure & _MAX_SIZE, measure >> 28, block.time(index), self._subjects.name(block.subject(index))
+
     # Many
 
     def after(self, sequence: int) -> int:
