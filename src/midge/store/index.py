@@ -193,7 +193,7 @@ class Index:
         return self._blocks.after(_bounded(sequence))
 
     def flagged(self, flags: int, start: int) -> int:
-        """Return the first sequence at or after start whose message has one of these flags, 0 where there is none. Passes over all between."""
+        """Return the first sequence at or after start whose message has one of these flags, 0 where there is none: by passing over them."""
         return self._blocks.flagged(flags, _bounded(start))
 
     def alive(self, first: int, last: int) -> tuple[int, int]:
@@ -263,7 +263,7 @@ class Index:
             sequence = self.next(filters, sequence + 1)
 
     def gaps(self) -> Iterator[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. Ends where the index changes."""
+        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. A change ends it."""
         changes = self._changes
         hole = self._blocks.hole(self.first) if self.messages else self.last + 1
         while hole <= self.last and self._changes == changes:

@@ -35,7 +35,7 @@ cdef class Shelves:
     cdef Shelf _room_for(self, int64_t sequence, Py_ssize_t size)
     @cython.locals(shelf=Shelf, after=Shelf)
     cdef _tidy(self, Py_ssize_t number)
-    @cython.locals(smaller=Shelf, sequence=int64_t, place=Py_ssize_t, size=Py_ssize_t, flags=Py_ssize_t, subject=bytes, length=Py_ssize_t)
+    @cython.locals(entry=tuple, smaller=Shelf, sequence=int64_t, place=Py_ssize_t, size=Py_ssize_t, flags=Py_ssize_t, subject=bytes, length=Py_ssize_t)
     cdef Shelf _copied(self, Shelf shelf, int64_t below)
 
 

@@ -1,8 +1,8 @@
 """Shelves: the bytes of messages in memory, one behind the other in blocks, with an index that knows where each is.
 
-A shelf holds a range of sequences: a message is found by bisecting, and its ``place`` in the index is where in the shelf it begins. What has
-a header is marked by a flag, and begins with the header's size in 4 bytes. A shelf that is less than half full of what is still there is
-copied to a smaller one; one that is empty goes.
+A shelf holds a range of sequences, so that a bisection finds it, and ``place`` in the index is where on the shelf a message begins. What
+has a header is marked by a flag, and begins with the header's size in 4 bytes. A shelf that is less than half full of what is still there
+is copied to a smaller one; one that is empty goes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_WEIGHT = MAX_WEIGHT
 
 
 class Shelf:
-    """The messages from sequence ``first`` on: ``buf`` is filled up to ``fill``; ``size`` is what they count for, ``alive`` what is left."""
+    """Messages from sequence ``first`` on, in ``buf`` up to ``fill``; ``size`` is what they counted for, ``alive`` what is left."""
 
     __slots__ = ("alive", "buf", "fill", "first", "size")
 
@@ -182,7 +182,9 @@ class Shelves:
         smaller = Shelf(shelf.first, shelf.alive)
         sequence = self._index.after(shelf.first)
         while 0 < sequence < below:
-            place, size, flags, _, subject = self._index.entry(sequence)
+            entry = self._index.entry(sequence)
+            assert entry is not None
+            place, size, flags, _, subject = entry
             length = size - _OVERHEAD - len(subject) + (4 if flags & _HEADED else 0)
             copy(smaller.buf, smaller.fill, shelf.buf, place, length)
             self._index.move(sequence, smaller.fill)
