@@ -39,13 +39,13 @@ class Round:
         erasures: (segment, place, sequence) of records that are overwritten, after what is written has been synced.
         sync: wait for the disk.
         last: the last sequence when the round was begun.
-        first: the first one.
+        floor: all messages below it are dropped, which the round says where none before has.
         waiting: who is told.
     """
 
     def __init__(
         self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[tuple[Segment, int, int]], sync: bool, last: int,
-        first: int, waiting: list[Callable[[Exception | None], None]],
+        floor: int, waiting: list[Callable[[Exception | None], None]],
     ) -> None:  # fmt: skip
         self.directory = directory
         self.parts = parts
@@ -53,7 +53,7 @@ class Round:
         self.erasures = erasures
         self.sync = sync
         self.last = last
-        self.first = first
+        self.floor = floor
         self.waiting = waiting
 
     def run(self) -> None:

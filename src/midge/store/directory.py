@@ -280,25 +280,23 @@ class StoreDirectory:
             if not name.isdecimal() or int(name) in known:
                 continue
             says = self._says(f"{self.path}/streams/{name}/store.json")
-            if says is not None and (says["account"], says["stream"]) == (account, stream):
-                self.state.add_store(account, stream, says["seed"], int(name))
-                return int(name), says["seed"]
+            if says is not None and says[:2] == (account, stream):
+                self.state.add_store(account, stream, says[2], int(name))
+                return int(name), says[2]
         return None
 
-    def _says(self, path: str) -> dict[str, object] | None:
-        """Return what a store says of itself; None where it has said nothing yet, or it is damaged and cannot be told whose it is."""
+    def _says(self, path: str) -> tuple[str, str, int] | None:
+        """Return the account, stream and seed that a store says it has; None where it has said nothing yet."""
         if not self.files.exists(path):
             return None
         fd = self.files.open(path)
         try:
             says = json.loads(self.files.pread(fd, self.files.size(fd), 0))
-        except ValueError as error:
-            raise StoreDamagedError(path, str(error)) from error
+            return str(says["account"]), str(says["stream"]), int(says["seed"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreDamagedError(path, "it does not say whose store this is") from error
         finally:
             self.files.close(fd)
-        if not isinstance(says, dict) or not {"account", "seed", "stream"} <= says.keys():
-            raise StoreDamagedError(path, "it does not say whose store this is")
-        return says
 
     def _remove(self, path: str) -> None:
         """Remove a store's files; its name goes first, so that it is gone as a whole or not at all."""

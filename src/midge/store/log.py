@@ -5,8 +5,8 @@ and syncs; one round is under way at a time, and ``finished`` takes its outcome:
 the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair`` has begun
 another segment. The directory calls all four.
 
-What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files. Every read is
-checked, and what is damaged is reported and missing, never wrong.
+What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files.
+Every read is checked, and what is damaged is reported and missing, never wrong.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class FileStore(Store):
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[Segment, int, int]] = []
         self._unsynced: list[Segment] = []
-        self._floor = 0
+        self._floor = self._noted_floor = 0
+        self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
         self._dirty = self._closed = self._wants_sync = self._is_stale = False
         self._segments: list[Segment] = []
@@ -246,6 +247,8 @@ class FileStore(Store):
             for call in waiting:
                 call(self.failure)
             return
+        if len(self._bases) > 1 and self._bases[1] <= self._index.first:
+            self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
@@ -263,7 +266,7 @@ class FileStore(Store):
         sync = self._home.always or self._wants_sync or bool(self._erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
-            self._path, parts, unsynced, self._erasures, sync, self._index.last, self._index.first, self._waiting
+            self._path, parts, unsynced, self._erasures, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
@@ -287,7 +290,7 @@ class FileStore(Store):
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
         for segment, place, _ in round.erasures:
             self._blank(segment, place)
-        self._trim(round.first)
+        self._trim(round.floor)
         for call in round.waiting:
             call(None)
         if self._dirty:
@@ -440,7 +443,7 @@ class FileStore(Store):
             if block is not None:
                 data, base, stop = block.buf, block.base, block.fill
             else:
-                size = max(_RUN, length(self._index.size_of(sequence)))
+                size = max(min(_RUN, segment.end - place), length(self._index.size_of(sequence)))
                 data, base = self._files.pread(segment.opened(), size, place), place
                 stop = len(data)
             while sequence:
@@ -533,7 +536,6 @@ class FileStore(Store):
             self._durable = (self._segments[-1].head.number, end)
         else:
             self._add_segment(Segment(self._files, self._path, self._next_head(1)))
-            self._durable = (0, HEAD_SIZE)
 
     def _next_head(self, number: int) -> Head:
         index = self._index
@@ -558,7 +560,7 @@ class FileStore(Store):
             block, end = self._tail.block, HEAD_SIZE
         if block.fill + size <= len(block.buf):
             return
-        room = min(max(2 * len(block.buf), _FIRST_BLOCK), _LAST_BLOCK)
+        room = min(max(2 * len(block.buf), _FIRST_BLOCK), _LAST_BLOCK, self._home.segment_size - end)
         fresh = Block(self._segments[-1].head.number, end, max(room, size))
         self._tail.block = fresh
         self._blocks.append(fresh)
@@ -582,10 +584,10 @@ class FileStore(Store):
             self._dirty = True
             self._home.changed(self)
 
-    def _trim(self, first: int) -> None:
-        """Remove the segments at the head that hold nothing from ``first`` on, which is on disk."""
+    def _trim(self, floor: int) -> None:
+        """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
         count = 0
-        while count < len(self._segments) - 1 and self._bases[count + 1] <= first:
+        while count < len(self._segments) - 1 and self._bases[count + 1] <= floor:
             count += 1
         if not count:
             return

@@ -27,7 +27,6 @@ else:
 __all__ = ["Block", "Tail", "weight"]
 
 
-
 class Block:
     """A run of one segment.
 
@@ -88,7 +87,8 @@ class Tail:
             time = latest
         place = block.base + block.fill
         fill = encode_publication(block.buf, block.fill, self.seed, flags, sequence, time, publication)
-        index.add(sequence, place, weight(size, publication.header_size > 0), 0, time, publication.buf, publication.subject_start, publication.subject_end)
+        size = weight(size, publication.header_size > 0)
+        index.add(sequence, place, size, 0, time, publication.buf, publication.subject_start, publication.subject_end)
         block.fill = fill
         return sequence
 
