@@ -41,6 +41,9 @@ class Round:
         last: the last sequence when the round was begun.
         floor: all messages below it are dropped, which the round says where none before has.
         waiting: who is told.
+
+    Attributes:
+        is_logged: what was to be written is as safe as it was to be; what was to be overwritten may not have been.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Round:
         self.last = last
         self.floor = floor
         self.waiting = waiting
+        self.is_logged = False
 
     def run(self) -> None:
         """Write and sync. In a worker.
@@ -73,6 +77,7 @@ class Round:
             if segment not in written:
                 written.append(segment)
         self._sync(written)
+        self.is_logged = True
         for segment, place, sequence in self.erasures:
             erase_record(segment.files, segment.fd, place, segment.head.seed, sequence)
         for segment in {segment for segment, _, _ in self.erasures}:

@@ -80,7 +80,10 @@ class FileStore(Store):
         self._blocks: list[Block] = []
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
-        self._erasures: list[tuple[Segment, int, int]] = []
+        self._erasures: list[tuple[int, int, int]] = []
+        self._overdue: list[tuple[int, int, int]] = []
+        self._kept_overdue = 0
+        self._patient: list[Callable[[Exception | None], None]] = []
         self._unsynced: list[Segment] = []
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
@@ -171,7 +174,7 @@ class FileStore(Store):
         place = self._index.place_of(sequence)
         if place < 0:
             return False
-        self._erasures.append((self._segment_of(sequence), place, sequence))
+        self._erasures.append((self._segment_of(sequence).head.number, place, sequence))
         self._index.remove(sequence)
         self._note(REMOVE, OVERWRITE, [sequence, sequence])
         return True
@@ -260,14 +263,19 @@ class FileStore(Store):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        for segment, _, _ in self._erasures:
+        erasures = self._overdue + self._erasures
+        numbered = {segment.head.number: segment for segment in self._segments}
+        where = [(numbered[number], place, sequence) for number, place, sequence in erasures if number in numbered]
+        for segment, _, _ in where:
             if segment.space:
                 segment.opened()
-        sync = self._home.always or self._wants_sync or bool(self._erasures)
+        sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
-            self._path, parts, unsynced, self._erasures, sync, self._index.last, self._noted_floor, self._waiting
+            self._path, parts, unsynced, where, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
+        self._kept_overdue = len(self._overdue)  # the others are undone, should the round fail
+        self._overdue = erasures
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         if parts or unsynced or self._round.erasures:
@@ -279,7 +287,8 @@ class FileStore(Store):
         """Take the outcome of a round: None, or the exception."""
         round, self._round = self._round, None
         assert round is not None
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
+            self._overdue = self._overdue[: self._kept_overdue]
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
             if not isinstance(result, OSError):
                 raise result
@@ -288,11 +297,17 @@ class FileStore(Store):
         if round.parts:
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
-        for segment, place, _ in round.erasures:
-            self._blank(segment, place)
         self._trim(round.floor)
-        for call in round.waiting:
-            call(None)
+        waiting = self._patient + round.waiting
+        if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
+            self._patient = waiting
+            self._home.failed(self)
+        else:
+            for segment, place, _ in round.erasures:
+                self._blank(segment, place)
+            self._overdue, self._patient = [], []
+            for call in waiting:
+                call(None)
         if self._dirty:
             self._home.changed(self)
 
@@ -333,6 +348,10 @@ class FileStore(Store):
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
+        if self.failure is None:  # only something to be overwritten
+            self._change()
+            done(True)
+            return
         if self._is_stale:
             self._go_back()
         if self._is_stale:
