@@ -1,8 +1,8 @@
 """Group commit: all that waits is one round, written and synced by a worker thread; then those who wait are told.
 
 ``Workers`` is the only place of the store with threads. A call runs in one of them; what it returned or raised is taken by the one
-thread that everything else belongs to, in ``finish``. With no threads, calls run at once in ``submit``: then a test decides what happens when.
-A round touches nothing but the files: the blocks that it writes are not changed by anybody while it runs, but behind what it writes.
+thread that everything else belongs to, in ``finish``. With no threads, calls run at once in ``submit``: then a test decides what happens
+when. A round touches nothing but the files: the blocks that it writes are not changed by anybody while it runs, but behind what it writes.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     PATH/state.db                see ``store.state``
     PATH/streams/ID/             a stream's segments, ``quarantine``, and ``store.json``, which says whose they are
 
-The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline`` has
-come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
+The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline``
+has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class StoreDirectory:
 
     Args:
         path: made where it is missing.
-        sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often. "os": when it is
-            written; the system decides when it is synced.
+        sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often.
+            "os": when it is written; the system decides when it is synced.
         wake: called in whatever thread something finished; must not raise.
         workers: threads that write; 0 to write in ``begin``.
         memory: bytes of what was written last that stay in memory, of all stores together.
@@ -145,7 +145,7 @@ class StoreDirectory:
             raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
         dirty, self._dirty = self._dirty, {}
         for store in dirty:
-            if store.is_busy:
+            if store.is_busy or not store.is_dirty:
                 continue  # ``finished`` puts it here again
             store.start()
             if self._interval and self._sync_at is None and store.is_unsynced:

@@ -35,8 +35,8 @@ else:
     from midge.wire.publication import Publication
 
 __all__ = [
-    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "OVERWRITE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode", "encode_publication",
-    "find", "length",
+    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "OVERWRITE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode",
+    "encode_publication", "find", "length",
 ]  # fmt: skip
 
 HEAD = 36

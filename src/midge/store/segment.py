@@ -11,8 +11,8 @@ them there may be zeros, where space was set aside. The head says what the segme
                                        60  u32  CRC-32 of the bytes before
 
 ``Scan`` reads the records in order and steps over what is damaged; what it has stepped over is in ``damages``, and ``end`` is where the
-last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last record; which
-of the two, nobody can tell. Nothing here changes a file but ``Segment``.
+last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last
+record; which of the two, nobody can tell. Nothing here changes a file but ``Segment``.
 """
 
 from __future__ import annotations
