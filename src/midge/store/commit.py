@@ -1,8 +1,8 @@
 """Group commit: all that waits is one round, written and synced by a worker thread; then those who wait are told.
 
 ``Workers`` is the only place of the store with threads. A call runs in one of them; what it returned or raised is taken by the one
-thread that everything else belongs to, in ``finish``. With no threads, calls run at once in ``submit``: then a test decides what happens when.
-A round touches nothing but the files: the blocks that it writes are not changed by anybody while it runs, but behind what it writes.
+thread that everything else belongs to, in ``finish``. With no threads, calls run at once in ``submit``: then a test decides what happens
+when. A round touches nothing but the files: the blocks that it writes are not changed by anybody while it runs, but behind what it writes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,16 @@ class Round:
         erasures: (segment, place, sequence) of records that are overwritten, after what is written has been synced.
         sync: wait for the disk.
         last: the last sequence when the round was begun.
-        first: the first one.
+        floor: all messages below it are dropped, which the round says where none before has.
         waiting: who is told.
+
+    Attributes:
+        is_logged: what was to be written is as safe as it was to be; what was to be overwritten may not have been.
     """
 
     def __init__(
         self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[tuple[Segment, int, int]], sync: bool, last: int,
-        first: int, waiting: list[Callable[[Exception | None], None]],
+        floor: int, waiting: list[Callable[[Exception | None], None]],
     ) -> None:  # fmt: skip
         self.directory = directory
         self.parts = parts
@@ -53,8 +56,9 @@ class Round:
         self.erasures = erasures
         self.sync = sync
         self.last = last
-        self.first = first
+        self.floor = floor
         self.waiting = waiting
+        self.is_logged = False
 
     def run(self) -> None:
         """Write and sync. In a worker.
@@ -73,6 +77,7 @@ class Round:
             if segment not in written:
                 written.append(segment)
         self._sync(written)
+        self.is_logged = True
         for segment, place, sequence in self.erasures:
             erase_record(segment.files, segment.fd, place, segment.head.seed, sequence)
         for segment in {segment for segment, _, _ in self.erasures}:

@@ -4,8 +4,8 @@
     PATH/state.db                see ``store.state``
     PATH/streams/ID/             a stream's segments, ``quarantine``, and ``store.json``, which says whose they are
 
-The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline`` has
-come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
+The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline``
+has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class StoreDirectory:
 
     Args:
         path: made where it is missing.
-        sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often. "os": when it is
-            written; the system decides when it is synced.
+        sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often.
+            "os": when it is written; the system decides when it is synced.
         wake: called in whatever thread something finished; must not raise.
         workers: threads that write; 0 to write in ``begin``.
         memory: bytes of what was written last that stay in memory, of all stores together.
@@ -145,7 +145,7 @@ class StoreDirectory:
             raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
         dirty, self._dirty = self._dirty, {}
         for store in dirty:
-            if store.is_busy:
+            if store.is_busy or not store.is_dirty:
                 continue  # ``finished`` puts it here again
             store.start()
             if self._interval and self._sync_at is None and store.is_unsynced:
@@ -280,25 +280,23 @@ class StoreDirectory:
             if not name.isdecimal() or int(name) in known:
                 continue
             says = self._says(f"{self.path}/streams/{name}/store.json")
-            if says is not None and (says["account"], says["stream"]) == (account, stream):
-                self.state.add_store(account, stream, says["seed"], int(name))
-                return int(name), says["seed"]
+            if says is not None and says[:2] == (account, stream):
+                self.state.add_store(account, stream, says[2], int(name))
+                return int(name), says[2]
         return None
 
-    def _says(self, path: str) -> dict[str, object] | None:
-        """Return what a store says of itself; None where it has said nothing yet, or it is damaged and cannot be told whose it is."""
+    def _says(self, path: str) -> tuple[str, str, int] | None:
+        """Return the account, stream and seed that a store says it has; None where it has said nothing yet."""
         if not self.files.exists(path):
             return None
         fd = self.files.open(path)
         try:
             says = json.loads(self.files.pread(fd, self.files.size(fd), 0))
-        except ValueError as error:
-            raise StoreDamagedError(path, str(error)) from error
+            return str(says["account"]), str(says["stream"]), int(says["seed"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreDamagedError(path, "it does not say whose store this is") from error
         finally:
             self.files.close(fd)
-        if not isinstance(says, dict) or not {"account", "seed", "stream"} <= says.keys():
-            raise StoreDamagedError(path, "it does not say whose store this is")
-        return says
 
     def _remove(self, path: str) -> None:
         """Remove a store's files; its name goes first, so that it is gone as a whole or not at all."""

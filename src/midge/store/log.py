@@ -1,28 +1,29 @@
 """Log: a stream's messages in files: segments, the index of what is in them, and what waits to be written.
 
 A change is encoded into the tail and noted in the index at once. ``start`` makes a round of everything that waits, which a worker writes
-and syncs; one round is under way at a time, and ``finished`` takes its outcome: what it held is ``committed``. Where it could not be written,
-the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair`` has begun
+and syncs; one round is under way at a time, and ``finished`` takes its outcome: what it held is ``committed``. Where it could not be
+written, the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair`` has begun
 another segment. The directory calls all four.
 
-What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files. Every read is
-checked, and what is damaged is reported and missing, never wrong.
+What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files.
+Every read is checked, and what is damaged is reported and missing, never wrong.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from midge.store.base import ELSEWHERE, Elsewhere, Store, Stored, Total
+from midge.store.base import Elsewhere, Stored
 from midge.store.commit import Part, Round
 from midge.store.files import Files
-from midge.store.index import Index
-from midge.store.record import DROP, GOOD, HEAD, MESSAGE, MORE, OVERWRITE, REMOVE, SKIP, Record, length
+from midge.store.indexed import IndexedStore
+from midge.store.reader import Reader
+from midge.store.record import DROP, GOOD, MORE, OVERWRITE, REMOVE, SKIP, Record, length
 from midge.store.recovery import Damage, Recovery, keep
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
-from midge.store.tail import Block, Tail, weight
+from midge.store.shelf import Shelf
+from midge.store.tail import Block, Tail
 from midge.wire.publication import Publication
 
 __all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
@@ -30,7 +31,6 @@ __all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
 SEGMENT_SIZE = 64 << 20
 _FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
 _RANGES = 4096  # removed ranges in one record
-_RUN = 1 << 20  # bytes read at once
 _FREED = 1 << 20  # an empty store does not keep a longer segment
 
 
@@ -60,7 +60,7 @@ class Home(Protocol):
         """The store is closed; its files are to be removed, too."""
 
 
-class FileStore(Store):
+class FileStore(IndexedStore):
     """The messages of one stream, in files.
 
     Args:
@@ -76,55 +76,22 @@ class FileStore(Store):
         self._home = home
         self._files = home.files
         self._path = path
+        self._shelf = Shelf()
+        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
         self._record = Record()
-        self._blocks: list[Block] = []
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
-        self._erasures: list[tuple[Segment, int, int]] = []
+        self._erasures: list[tuple[int, int, int]] = []
+        self._overdue: list[tuple[int, int, int]] = []
+        self._kept_overdue = 0
+        self._patient: list[Callable[[Exception | None], None]] = []
         self._unsynced: list[Segment] = []
-        self._floor = 0
+        self._floor = self._noted_floor = 0
+        self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
         self._dirty = self._closed = self._wants_sync = self._is_stale = False
-        self._segments: list[Segment] = []
-        self._retired: list[Segment] = []
-        self._loads = 0
-        self._blamed: set[int] = set()
         self.failure = None
         self._recover(seed, None)
-
-    # Properties of the index
-
-    @property
-    def messages(self) -> int:  # type: ignore[override]
-        return self._index.messages
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return self._index.size
-
-    @property
-    def first(self) -> int:  # type: ignore[override]
-        return self._index.first
-
-    @property
-    def last(self) -> int:  # type: ignore[override]
-        return self._index.last
-
-    @property
-    def first_time(self) -> int:  # type: ignore[override]
-        return self._index.first_time
-
-    @property
-    def last_time(self) -> int:  # type: ignore[override]
-        return self._index.last_time
-
-    @property
-    def subjects(self) -> int:  # type: ignore[override]
-        return self._index.subjects
-
-    @property
-    def deleted(self) -> int:
-        return self._index.deleted
 
     # Changes
 
@@ -170,7 +137,7 @@ class FileStore(Store):
         place = self._index.place_of(sequence)
         if place < 0:
             return False
-        self._erasures.append((self._segment_of(sequence), place, sequence))
+        self._erasures.append((self._shelf.segment_of(sequence).head.number, place, sequence))
         self._index.remove(sequence)
         self._note(REMOVE, OVERWRITE, [sequence, sequence])
         return True
@@ -225,7 +192,7 @@ class FileStore(Store):
     @property
     def is_loading(self) -> bool:
         """True while something is read."""
-        return self._loads > 0
+        return self._shelf.readers > 0
 
     def want_sync(self) -> None:
         """Sync with the next round what was only written so far."""
@@ -246,6 +213,8 @@ class FileStore(Store):
             for call in waiting:
                 call(self.failure)
             return
+        if self._shelf.may_trim(self._index.first):
+            self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
@@ -257,14 +226,19 @@ class FileStore(Store):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        for segment, _, _ in self._erasures:
+        erasures = self._overdue + self._erasures
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        for segment, _, _ in where:
             if segment.space:
                 segment.opened()
-        sync = self._home.always or self._wants_sync or bool(self._erasures)
+        sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
-            self._path, parts, unsynced, self._erasures, sync, self._index.last, self._index.first, self._waiting
+            self._path, parts, unsynced, where, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
+        self._kept_overdue = len(self._overdue)  # the others are undone, should the round fail
+        self._overdue = erasures
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         if parts or unsynced or self._round.erasures:
@@ -276,7 +250,8 @@ class FileStore(Store):
         """Take the outcome of a round: None, or the exception."""
         round, self._round = self._round, None
         assert round is not None
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
+            self._overdue = self._overdue[: self._kept_overdue]
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
             if not isinstance(result, OSError):
                 raise result
@@ -285,21 +260,27 @@ class FileStore(Store):
         if round.parts:
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
-        for segment, place, _ in round.erasures:
-            self._blank(segment, place)
-        self._trim(round.first)
-        for call in round.waiting:
-            call(None)
+        self._trim(round.floor)
+        waiting = self._patient + round.waiting
+        if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
+            self._patient = waiting
+            self._home.failed(self)
+        else:
+            for segment, place, _ in round.erasures:
+                self._blank(segment, place)
+            self._overdue, self._patient = [], []
+            for call in waiting:
+                call(None)
         if self._dirty:
             self._home.changed(self)
 
     def release(self, block: Block) -> bool:
         """Let go of a block's memory. False where it is still needed."""
-        if block not in self._blocks:
+        if not self._shelf.holds(block):
             return True
         if block.fill > block.written or block.fill == 0 or self._round is not None:
             return False
-        self._blocks.remove(block)
+        self._shelf.drop(block)
         if block is self._tail.block:
             self._tail.block = self._no_block(block.base + block.fill)
             self._unsent = []
@@ -326,17 +307,21 @@ class FileStore(Store):
             self._is_stale = True
         else:
             self._is_stale = False
-            self._unsynced = [segment for segment in self._segments if segment.head.number in unsynced]
+            self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
+        if self.failure is None:  # only something to be overwritten
+            self._change()
+            done(True)
+            return
         if self._is_stale:
             self._go_back()
         if self._is_stale:
             done(False)
             return
         number, end = self._durable
-        segment = next((segment for segment in self._segments if segment.head.number == number), None)
+        segment = self._shelf.numbered(number)
         fresh = Segment(self._files, self._path, self._next_head(number + 1))
 
         def work() -> None:
@@ -377,116 +362,16 @@ class FileStore(Store):
     # What there is
 
     def peek(self, sequence: int) -> Stored | Elsewhere | None:
-        place = self._index.place_of(sequence)
-        if place < 0:
-            return None
-        segment = self._segment_of(sequence)
-        block = self._block_of(segment.head.number, place)
-        if block is not None:
-            return self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
-        size = length(self._index.size_of(sequence))
-        data = self._files.pread_cached(segment.opened(), size, place)
-        if data is None or len(data) < HEAD:
-            return ELSEWHERE
-        if self._record.decode(data, 0, len(data), segment.head.seed) != GOOD:
-            return ELSEWHERE  # short, or damaged: whoever reads it finds out
-        return self._decoded(data, 0, len(data), segment, sequence)
+        return self._reader.peek(sequence)
 
     def load(self, sequences: list[int], call: Callable[[list[Stored | None] | Exception], None]) -> None:
-        wanted: list[tuple[Segment, int, int, int]] = []
-        found: dict[int, Stored | None] = {}
-        for sequence in sequences:
-            place = self._index.place_of(sequence)
-            if place < 0:
-                continue
-            segment = self._segment_of(sequence)
-            block = self._block_of(segment.head.number, place)
-            if block is not None:
-                found[sequence] = self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
-                continue
-            segment.opened()
-            wanted.append((segment, place, length(self._index.size_of(sequence)), sequence))
-
-        def done(result: object) -> None:
-            self._loads -= 1
-            self._let_go()
-            if isinstance(result, BaseException):
-                call(result if isinstance(result, Exception) else RuntimeError(str(result)))
-                return
-            for sequence in [sequence for _, _, _, sequence in wanted if sequence not in found]:
-                found[sequence] = self.read(sequence)  # it has been moved, or is damaged
-            call([found.get(sequence) for sequence in sequences])
-
-        self._loads += 1
-        self._home.submit(lambda: found.update(_read_runs(self._files, wanted)), done)
+        self._reader.load(sequences, call)
 
     def read(self, sequence: int) -> Stored | None:
-        place = self._index.place_of(sequence)
-        if place < 0:
-            return None
-        segment = self._segment_of(sequence)
-        block = self._block_of(segment.head.number, place)
-        if block is not None:
-            return self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
-        data = self._files.pread(segment.opened(), length(self._index.size_of(sequence)), place)
-        return self._decoded(data, 0, len(data), segment, sequence)
+        return self._reader.read(sequence)
 
     def scan(self, start: int = 1) -> Iterator[Stored]:
-        sequence = self._index.after(start)
-        while sequence:
-            segment = self._segment_of(sequence)
-            place = self._index.place_of(sequence)
-            block = self._block_of(segment.head.number, place)
-            if block is not None:
-                data, base, stop = block.buf, block.base, block.fill
-            else:
-                size = max(_RUN, length(self._index.size_of(sequence)))
-                data, base = self._files.pread(segment.opened(), size, place), place
-                stop = len(data)
-            while sequence:
-                stored = self._decoded(data, place - base, stop, segment, sequence)
-                if stored is not None:
-                    yield stored
-                sequence = self._index.after(sequence + 1)
-                place = self._index.place_of(sequence)
-                if not base <= place <= base + stop - length(self._index.size_of(sequence)) or self._segment_of(sequence) is not segment:
-                    break
-
-    def subject_of(self, sequence: int) -> bytes | None:
-        return self._index.subject_of(sequence)
-
-    def time_of(self, sequence: int) -> int:
-        return self._index.time_of(sequence)
-
-    def size_of(self, sequence: int) -> int:
-        return self._index.size_of(sequence)
-
-    def weight(self, subject: int, header: int, payload: int) -> int:
-        return weight(subject + header + payload, header > 0)
-
-    def at_time(self, time: int) -> int:
-        return self._index.at_time(time)
-
-    def next(self, filters: tuple[bytes, ...], start: int) -> int:
-        return self._index.next(filters, start)
-
-    def previous(self, filters: tuple[bytes, ...], start: int) -> int:
-        return self._index.previous(filters, start)
-
-    def total(self, subject: bytes) -> Total | None:
-        return self._index.total(subject)
-
-    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
-        return self._index.totals(filter)
-
-    def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
-        return self._index.pending(filters, start, last_per_subject=last_per_subject)
-
-    def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
-        return self._index.lasts(filters, up_to)
-
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        return self._index.gaps()
+        return self._reader.scan(start)
 
     # The end
 
@@ -500,9 +385,7 @@ class FileStore(Store):
         if not self._closed:
             self._closed = True
             self._home.forget(self, remove=remove)
-            for segment in self._segments + self._retired:
-                segment.close()
-            self._blocks.clear()
+            self._shelf.close()
             self._unsent.clear()
 
     # Inside
@@ -515,38 +398,33 @@ class FileStore(Store):
         except BaseException:
             recovery.close()
             raise
-        self._retired += self._segments
-        self._let_go()
-        self._index: Index = recovery.index
-        self._segments = recovery.segments
-        self._bases = [segment.head.base for segment in self._segments]
+        self._shelf.fill(recovery.segments)
+        self._shelf.let_go()
+        self._index = self._reader.index = recovery.index
         self._floor = self._noted_floor = recovery.floor
         self._unsent = []
         self.committed = self._index.last
         for damage in recovery.damages:
             self._home.report(damage)
-        end = self._segments[-1].end if self._segments else HEAD_SIZE
-        self._tail = Tail(self._index, recovery.seed, self._no_block(end))
+        self._tail = Tail(self._index, recovery.seed, self._no_block(self._shelf.end[1]))
         if limit is not None:
-            self._blocks = [block for block in self._blocks if _cut(block, limit)]
-        elif self._segments:
-            self._durable = (self._segments[-1].head.number, end)
+            self._shelf.cut(*limit)
+        elif self._shelf.segments:
+            self._durable = self._shelf.end
         else:
             self._add_segment(Segment(self._files, self._path, self._next_head(1)))
-            self._durable = (0, HEAD_SIZE)
 
     def _next_head(self, number: int) -> Head:
         index = self._index
         return Head(number, self._tail.seed, index.last + 1, max(self._floor, 0), index.last_time)
 
     def _add_segment(self, segment: Segment) -> None:
-        self._segments.append(segment)
-        self._bases.append(segment.head.base)
+        self._shelf.add(segment)
         self._tail.block = self._no_block(HEAD_SIZE)
 
     def _no_block(self, base: int) -> Block:
         """A block without room, which the first record replaces."""
-        return Block(self._segments[-1].head.number if self._segments else 0, base, 0)
+        return Block(self._shelf.end[0], base, 0)
 
     def _make_room(self, size: int) -> None:
         """Have a block that so many bytes fit in."""
@@ -558,16 +436,16 @@ class FileStore(Store):
             block, end = self._tail.block, HEAD_SIZE
         if block.fill + size <= len(block.buf):
             return
-        room = min(max(2 * len(block.buf), _FIRST_BLOCK), _LAST_BLOCK)
-        fresh = Block(self._segments[-1].head.number, end, max(room, size))
+        room = min(max(2 * len(block.buf), _FIRST_BLOCK), _LAST_BLOCK, self._home.segment_size - end)
+        fresh = Block(self._shelf.end[0], end, max(room, size))
         self._tail.block = fresh
-        self._blocks.append(fresh)
-        self._unsent.append((self._segments[-1], fresh))
+        self._shelf.hold(fresh)
+        self._unsent.append((self._shelf.segments[-1], fresh))
         self._home.hold(self, fresh)
 
     def _roll(self) -> None:
         """Begin another segment; its file is made by the round that writes to it."""
-        self._add_segment(Segment(self._files, self._path, self._next_head(self._segments[-1].head.number + 1)))
+        self._add_segment(Segment(self._files, self._path, self._next_head(self._shelf.end[0] + 1)))
 
     def _note(self, kind: int, flags: int, numbers: list[int]) -> None:
         """Append a record that is no message."""
@@ -582,19 +460,11 @@ class FileStore(Store):
             self._dirty = True
             self._home.changed(self)
 
-    def _trim(self, first: int) -> None:
-        """Remove the segments at the head that hold nothing from ``first`` on, which is on disk."""
-        count = 0
-        while count < len(self._segments) - 1 and self._bases[count + 1] <= first:
-            count += 1
-        if not count:
+    def _trim(self, floor: int) -> None:
+        """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
+        victims = self._shelf.trim(floor)
+        if not victims:
             return
-        victims = self._segments[:count]
-        del self._segments[:count], self._bases[:count]
-        number = self._segments[0].head.number
-        self._blocks = [block for block in self._blocks if block.number >= number]
-
-        self._retired += victims
 
         def work() -> None:
             for segment in victims:
@@ -611,77 +481,16 @@ class FileStore(Store):
 
     def _let_go(self) -> None:
         """Close the files that nobody reads any more."""
-        if self._loads == 0 and self._round is None:
-            for segment in self._retired:
-                segment.close()
-            self._retired.clear()
+        if self._round is None:
+            self._shelf.let_go()
 
     def _blank(self, segment: Segment, place: int) -> None:
         """Overwrite a message in memory, as it has been in the file."""
-        block = self._block_of(segment.head.number, place)
+        block = self._shelf.block_of(segment, place)
         if block is not None and self._record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
             with memoryview(block.buf) as view:
                 view[self._record.subject_start : self._record.payload_end] = bytes(self._record.size())
 
-    def _segment_of(self, sequence: int) -> Segment:
-        return self._segments[bisect_right(self._bases, sequence) - 1]
-
-    def _block_of(self, number: int, place: int) -> Block | None:
-        """Return the block in memory that holds a place of a segment."""
-        at = bisect_right(self._blocks, (number, place), key=_key) - 1
-        if at < 0:
-            return None
-        block = self._blocks[at]
-        return block if block.number == number and place < block.base + block.fill else None
-
-    def _decoded(self, buf: bytearray, at: int, stop: int, segment: Segment, sequence: int) -> Stored | None:
-        """Return the message at a place of a buffer; None, and a report, where it is not there."""
-        record = self._record
-        if record.decode(buf, at, stop, segment.head.seed) == GOOD and record.sequence == sequence and record.kind == MESSAGE:
-            return Stored(sequence, record.time, record.subject(), record.header(), record.payload())
-        if sequence not in self._blamed:
-            self._blamed.add(sequence)
-            self._blame(segment, sequence)
-        return None
-
-    def _blame(self, segment: Segment, sequence: int) -> None:
-        place = self._index.place_of(sequence)
-        try:
-            kept = keep(self._files, self._path, segment, place, place + length(self._index.size_of(sequence)))
-        except OSError:  # the report matters more, and the bytes are still where they were
-            kept = ""
-        self._home.report(Damage(segment.path, place, sequence, sequence, "a message is not what was written", kept))
-
-
-def _key(block: Block) -> tuple[int, int]:
-    return block.number, block.base
-
-
-def _cut(block: Block, limit: tuple[int, int]) -> bool:
-    """Forget what a block holds behind a limit. False where nothing is left."""
-    number, end = limit
-    if block.number == number and block.base + block.fill > end:
-        block.cut(max(0, end - block.base))
-    return block.number <= number and block.fill > 0
-
 
 def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:
     return list(dict.fromkeys([*segments, *(part.segment for part in parts)]))
-
-
-def _read_runs(files: Files, wanted: list[tuple[Segment, int, int, int]]) -> dict[int, Stored]:
-    """Read messages, those that are near each other at once; what is not there is left out. In a worker."""
-    record, found = Record(), {}
-    data, base, of = bytearray(), 0, None
-    ordered = sorted(wanted, key=lambda each: (each[0].head.number, each[1]))
-    for at, (segment, place, size, sequence) in enumerate(ordered):
-        if segment is not of or place + size > base + len(data):
-            end = place + size
-            for other, next_place, next_size, _ in ordered[at + 1 :]:
-                if other is not segment or next_place + next_size > place + max(_RUN, size):
-                    break
-                end = next_place + next_size
-            data, base, of = files.pread(segment.fd, end - place, place), place, segment
-        if record.decode(data, place - base, len(data), segment.head.seed) == GOOD and record.sequence == sequence:
-            found[sequence] = Stored(sequence, record.time, record.subject(), record.header(), record.payload())
-    return found

@@ -35,8 +35,8 @@ else:
     from midge.wire.publication import Publication
 
 __all__ = [
-    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "OVERWRITE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode", "encode_publication",
-    "find", "length",
+    "DAMAGED", "DROP", "ERASED", "GOOD", "HEAD", "MESSAGE", "MORE", "OVERWRITE", "REMOVE", "Record", "SHORT", "SKIP", "TORN", "encode",
+    "encode_publication", "find", "length",
 ]  # fmt: skip
 
 HEAD = 36
@@ -72,7 +72,19 @@ class Record:
         subject_start, header_start, payload_start, payload_end: the parts.
     """
 
-    __slots__ = ("buf", "end", "flags", "header_start", "kind", "payload_end", "payload_start", "sequence", "start", "subject_start", "time")
+    __slots__ = (
+        "buf",
+        "end",
+        "flags",
+        "header_start",
+        "kind",
+        "payload_end",
+        "payload_start",
+        "sequence",
+        "start",
+        "subject_start",
+        "time",
+    )
 
     def __init__(self) -> None:
         self.buf = bytearray()

@@ -108,11 +108,14 @@ class Recovery:
                 self._heal_head(segment, scan)
             if at < len(found) - 1:
                 self._flush_group()
-                if scan.torn > scan.end:
+                if scan.is_torn:
                     self._pending.append((segment, scan.end, stop, "this is no record"))
             else:
                 self._end(segment, scan)
         if self._limit is None:
+            if self.segments and self.floor < self.segments[0].head.base > 1:
+                first, last = max(self.floor, 1), self.segments[0].head.base - 1
+                self._lost.append(_Lost(self.segments[0], HEAD_SIZE, HEAD_SIZE, first, last, "segments before it are missing"))
             self._report()
             self._overwrite()
 
@@ -157,7 +160,7 @@ class Recovery:
         scan = Scan(self._files, segment.fd, segment.space, self.seed)
         if any(True for _ in scan):
             return True
-        nothing = not self._files.pread(segment.fd, HEAD_SIZE, 0).strip(b"\0") and scan.torn == scan.end
+        nothing = not self._files.pread(segment.fd, HEAD_SIZE, 0).strip(b"\0") and not scan.is_torn
         segment.close()
         if is_last and nothing:
             self._files.unlink(segment.path)  # it was being made, and nothing had been written to it
@@ -288,7 +291,7 @@ class Recovery:
             self._last = self._group[0][0] - 1
             self._group.clear()
         segment.end = end
-        if self._limit is not None or max(scan.torn, scan.end) == end:
+        if self._limit is not None or end == scan.end and not scan.is_torn:
             return
         kept = keep(self._files, self._path, segment, end, segment.space)
         self._files.truncate(segment.fd, end)

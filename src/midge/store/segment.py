@@ -11,8 +11,8 @@ them there may be zeros, where space was set aside. The head says what the segme
                                        60  u32  CRC-32 of the bytes before
 
 ``Scan`` reads the records in order and steps over what is damaged; what it has stepped over is in ``damages``, and ``end`` is where the
-last record ended. What stands behind ``end`` and is not zero is ``torn``: a write that was cut off, or damage of the last record; which of the two,
-nobody can tell. Nothing here changes a file but ``Segment``.
+last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last
+record; which of the two, nobody can tell. Nothing here changes a file but ``Segment``.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Scan:
         place: where in the file that one begins.
         damages: (start, end) of what was stepped over, because records followed.
         end: where the last record ended.
-        torn: the first byte behind the last one that is not zero; ``end`` where all are.
+        is_torn: something stands behind the last one that is not zero.
     """
 
     def __init__(self, files: Files, fd: int, stop: int, seed: int, start: int = HEAD_SIZE) -> None:
@@ -163,7 +163,8 @@ class Scan:
         self.record = Record()
         self.place = start
         self.damages: list[tuple[int, int]] = []
-        self.end = self.torn = start
+        self.end = start
+        self.is_torn = False
 
     def __iter__(self) -> Iterator[Record]:
         record, damaged, at = self.record, -1, self.end
@@ -182,7 +183,7 @@ class Scan:
             else:
                 damaged = at if damaged < 0 else damaged
                 at = at + size if found == DAMAGED else self._search(at + 8)
-        self.torn = self._past_zeros(self.end)
+        self.is_torn = not self._is_zero(self.end)
 
     def _covers(self, at: int, size: int) -> bool:
         """Have so many bytes from ``at`` in the window. False where the file has fewer."""
@@ -203,12 +204,11 @@ class Scan:
             at = self._base + ((len(self._window) - HEAD + 8) & ~7)
         return self._stop
 
-    def _past_zeros(self, at: int) -> int:
-        """Return where the first byte is, from ``at`` on, that is not zero; ``end`` where there is none."""
+    def _is_zero(self, at: int) -> bool:
+        """True if there is nothing but zeros from ``at`` on."""
         while at < self._stop:
             data = self._files.pread(self._fd, min(_WINDOW, self._stop - at), at)
-            rest = data.lstrip(b"\0")
-            if rest or not data:
-                return at + len(data) - len(rest) if rest else self.end
+            if not data or data.count(0) < len(data):
+                return not data
             at += len(data)
-        return self.end
+        return True

@@ -1,5 +1,6 @@
 cimport cython
 
+from midge.store.index cimport Index
 from midge.wire.publication cimport Publication
 
 
@@ -15,10 +16,10 @@ cdef class Block:
 @cython.final
 cdef class Tail:
     cdef public Block block
-    cdef readonly object index
+    cdef readonly Index index
     cdef readonly unsigned int seed
 
-    @cython.locals(block=Block, size=Py_ssize_t, place=Py_ssize_t, sequence="long long", latest=cython.longlong, fill=Py_ssize_t)
+    @cython.locals(block=Block, index=Index, size=Py_ssize_t, place=Py_ssize_t, sequence="long long", latest=cython.longlong, fill=Py_ssize_t)
     cpdef Py_ssize_t append(self, Publication publication, long long time, int flags) except -1
     @cython.locals(block=Block)
     cpdef bint note(self, int kind, int flags, long long time, bytes payload) except -1

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 else:
     from midge import _nocython as cython
 
-from midge.store.index import Index
-
 if cython.compiled:
+    from cython.cimports.midge.store.index import Index
     from cython.cimports.midge.store.record import encode, encode_publication, length
     from cython.cimports.midge.wire.octets import new_buffer
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.store.index import Index
     from midge.store.record import encode, encode_publication, length
     from midge.wire.octets import new_buffer
     from midge.wire.publication import Publication
@@ -87,16 +87,8 @@ class Tail:
             time = latest
         place = block.base + block.fill
         fill = encode_publication(block.buf, block.fill, self.seed, flags, sequence, time, publication)
-        index.add(
-            sequence,
-            place,
-            weight(size, publication.header_size > 0),
-            0,
-            time,
-            publication.buf,
-            publication.subject_start,
-            publication.subject_end,
-        )
+        size = weight(size, publication.header_size > 0)
+        index.add_publication(sequence, place, size, 0, time, publication)
         block.fill = fill
         return sequence
 
