@@ -94,8 +94,7 @@ class AccountOptions:
         max_connections: at once; -1 for any number.
         max_subscriptions: of one of its connections, at once; -1 for the server's limit.
         max_payload: bytes of header and payload in one message; -1 for the server's limit.
-        jetstream: what it may use of JetStream; None for nothing. Where there are no accounts but those that every server has, ``$G`` may
-            use all.
+        jetstream: what it may use of JetStream; None for nothing. Where no accounts are configured, ``$G`` may use all.
     """
 
     name: str

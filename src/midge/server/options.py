@@ -208,10 +208,9 @@ class ServerOptions:
         """Return what each account may use of JetStream that has it. Where there are no others, ``$G`` has it, as there."""
         if self.jetstream is None:
             return {}
-        found = {each.name: each.jetstream for each in self.accounts if each.jetstream is not None}
         if self.account_names() == {GLOBAL_ACCOUNT, self.system_account}:
-            found.setdefault(GLOBAL_ACCOUNT, AccountJetStream())
-        return found
+            return {GLOBAL_ACCOUNT: AccountJetStream()}
+        return {each.name: each.jetstream for each in self.accounts if each.jetstream is not None}
 
     @property
     def auth_required(self) -> bool:
