@@ -69,7 +69,7 @@ def value_of(field: str, dice: Random) -> Any:
     if field == "mirror":
         return source(dice)
     if field == "sources":
-        return [source(dice) for _ in range(dice.choice([0, 1, 1, 2]))]
+        return [source(dice) for _ in range(dice.choice([1, 1, 2]))]  # an empty list is not none, there, until it is kept in a file
     if field == "subject_transform":
         return transform(dice)
     if field == "republish":
