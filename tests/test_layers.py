@@ -35,9 +35,9 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
     "server.client_info server.closed server.complaints server.config server.config.* server.connect server.gotext server.guard "
-    "server.hub server.identity server.inlet server.info server.labels server.latency "
-    "server.listener_options server.mapping server.monitor_connz "
-    "server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options server.origins "
+    "server.hub server.identity server.info server.inlet server.jetstream_options server.labels server.latency server.listener_options "
+    "server.mapping server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
+    "server.options server.origins "
     "server.passwords server.peer server.permissions server.pieces server.reasons server.reload server.results "
     "server.service_imports server.session server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch "
     "server.wiring"

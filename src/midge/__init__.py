@@ -52,6 +52,7 @@ from midge.errors import (
 from midge.message import Headers, HeadersLike, Message
 from midge.server.access import Permissions, Responses, User
 from midge.server.identity import AuthRequest, Identity
+from midge.server.jetstream_options import JetStreamLimits, JetStreamOptions
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
@@ -91,6 +92,8 @@ __all__ = [
     "InvalidOperationError",
     "InvalidSubjectError",
     "JetStreamError",
+    "JetStreamLimits",
+    "JetStreamOptions",
     "LocalProtocolError",
     "MalformedMessageError",
     "MaxPayloadError",

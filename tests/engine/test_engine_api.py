@@ -4,8 +4,6 @@ import json
 
 from worlds import ACCOUNT, World
 
-from midge.engine.account import MAX_REQUESTS
-
 
 def test_one_account_cannot_hold_up_another() -> None:
     from midge.model.account import AccountLimits
@@ -32,9 +30,9 @@ def test_a_turn_answers_few_requests() -> None:
 def test_requests_that_wait_are_bounded_and_who_listens_is_told() -> None:
     world = World()
     world.outside.listeners.append(b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED")
-    for _ in range(MAX_REQUESTS + 5):
+    for _ in range(10_000 + 5):
         world.publish("$JS.API.INFO", b"", "R.x")
-    assert len(world.account.waiting) == MAX_REQUESTS
+    assert len(world.account.waiting) == 10_000
     told = [json.loads(payload) for subject, _, payload in world.outside.sent if subject == b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED"]
     assert [each["dropped"] for each in told] == [1] * 5
 

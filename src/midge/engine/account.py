@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Account"]
 
-MAX_REQUESTS = 10_000  # that wait; nats-server's default
 _NOT_OURS = (b"$JS.API.DIRECT.GET.", b"$JS.API.CONSUMER.MSG.NEXT.")  # streams and consumers subscribe to these themselves
 
 
@@ -43,8 +42,7 @@ class Account:
         self.engine = engine
         self.name = name
         self.limits = limits
-        own = limits or AccountLimits()
-        self.limited = own.max_memory >= 0 or own.max_storage >= 0 or engine.max_memory > 0 or engine.max_storage > 0
+        self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
         self.used = {"memory": 0, "file": 0}
         self.total = self.errors = 0
@@ -63,6 +61,13 @@ class Account:
             stream.store.close()
         self.streams.clear()
 
+    def limit(self, limits: AccountLimits | None) -> None:
+        """It may use something else than before; what it has stays."""
+        self.limits = limits
+        self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
+        for stream in self.streams.values():
+            stream.update(stream.config)
+
     # Requests
 
     def receive(self, publication: Publication, wall: int) -> bool:
@@ -72,7 +77,7 @@ class Account:
             subject = b"$JS." + subject.split(b".", 2)[2]
         if subject.startswith(_NOT_OURS):
             return False
-        if len(self.waiting) >= MAX_REQUESTS:
+        if len(self.waiting) >= self.engine.settings.max_requests:
             limit_reached(self.engine, self.name, 1)
             return True
         header = publication.header() if publication.header_size > 0 else b""
@@ -111,11 +116,6 @@ class Account:
             stream.counted += change
             self.used[stream.config.storage] += change
             self.engine.used[stream.config.storage] += change
-
-    def lacks_resources(self, storage: str) -> bool:
-        """True if the server's own limit is exceeded."""
-        limit = self.engine.max_memory if storage == "memory" else self.engine.max_storage
-        return 0 < limit < self.engine.used[storage]
 
     def would_exceed(self, storage: str, size: int) -> bool:
         """True if the account may not have so many bytes more."""

@@ -119,7 +119,7 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
         if len(message.header) + len(message.payload) > stream.engine.max_payload:
             raise ApiError(10054)
     _check_size(stream, message)
-    if intake.metered and stream.account.lacks_resources(config.storage):
+    if intake.full:
         raise ApiError(10023)
     if intake.choosy and stream.is_unwanted(message.subject):
         _skip(stream, message, wall)
@@ -205,9 +205,11 @@ def _refuse_batch(stream: Stream, message: _Message, code: int) -> None:
     storage = stream.config.storage
     if stream.config.sealed:
         raise ApiError(10109)
-    if stream.account.lacks_resources(storage):
+    if stream.intake.full:
         raise ApiError(10023)
-    if stream.account.would_exceed(storage, stream.store.weight(len(message.subject), len(message.header), message.payload_size())):
+    if stream.account.limited and stream.account.would_exceed(
+        storage, stream.store.weight(len(message.subject), len(message.header), message.payload_size())
+    ):
         raise ApiError(10002)
     if 0 <= stream.config.max_msg_size < len(message.header) + message.payload_size():
         raise ApiError(10054)

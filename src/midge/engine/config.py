@@ -13,7 +13,8 @@ import msgspec
 
 from midge.durations import show_duration
 from midge.engine.config_sources import check_origins, check_transforms
-from midge.engine.config_subjects import check_republish, check_subject_transform, check_subjects
+from midge.engine.config_subjects import check_republish, check_subject_transform, check_subjects, fill_republish
+from midge.engine.decoding import decode
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.metadata import keep_level, set_level
 from midge.engine.names import is_name
@@ -23,7 +24,7 @@ from midge.model.requests import StreamConfigRequest
 from midge.model.stream import Placement, StreamConfig
 from midge.transform import collide
 
-__all__ = ["checked", "created", "is_same", "updated"]
+__all__ = ["checked", "created", "is_same", "read_request", "updated"]
 
 MAX_NAME: Final = 255
 MAX_DESCRIPTION: Final = 4 * 1024
@@ -32,6 +33,15 @@ MAX_REPLICAS: Final = 5
 _SECOND: Final = 1_000_000_000
 _LEAST: Final = 100_000_000  # what an age or a window has at least, in nanoseconds
 _WINDOW: Final = 120 * _SECOND
+
+
+def read_request(body: bytes, *, strict: bool = True) -> StreamConfigRequest:
+    """Return what a request to create or update a stream says. A storage that it does not name is "" until the rest is checked.
+
+    Raises:
+        ApiError: 10025, and why.
+    """
+    return decode(StreamConfigRequest, body, strict=strict, into=StreamConfigRequest(storage=""))
 
 
 def created(request: StreamConfigRequest, name: str, terms: Terms) -> StreamConfig:
@@ -94,6 +104,7 @@ def updated(request: StreamConfigRequest, name: str, terms: Terms, consumers: Co
     terms.check_reservation(config, more, reserved)
     _check_consumers(old, config, consumers)
     _check_overlap(config, terms)
+    fill_republish(config)
     return config
 
 

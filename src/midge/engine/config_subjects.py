@@ -10,7 +10,7 @@ from midge.model.stream import StreamConfig
 from midge.quote import quote
 from midge.transform import Transform, check_destination, collide, is_subset
 
-__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects"]
+__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects", "fill_republish"]
 
 _API = ("$JS.>", "$JSC.>", "$NRG.>")
 
@@ -87,6 +87,23 @@ def check_republish(config: StreamConfig, pedantic: bool) -> None:
     except ValueError:
         text = f"stream configuration for republish with transform from '{again.src}' to '{again.dest}' not valid"
         raise invalid_config(text) from None
+
+
+def fill_republish(config: StreamConfig) -> None:
+    """Make everything of a destination that an update leaves empty, as there; but not where the stream would take it again.
+
+    nats-server lets that be, and goes round in circles.
+    """
+    again = config.republish
+    if again is None or again.dest:
+        return
+    again.dest = ">"
+    try:
+        Transform(again.src, ">")
+    except ValueError as error:
+        raise ApiError(10069, err=f"stream configuration for republish from '{again.src}' to '>': {error}") from None
+    if config.subjects:
+        raise invalid_config("stream configuration for republish destination forms a cycle")
 
 
 def _check_reserved(subject: str) -> None:

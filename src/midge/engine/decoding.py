@@ -75,25 +75,27 @@ class _Refused(Exception):  # noqa: N818 - it never leaves this module
     """A value is not what its place takes."""
 
 
-def decode(kind: type[ModelT], data: bytes, *, strict: bool = True, go_name: str | None = None) -> ModelT:
+def decode(kind: type[ModelT], data: bytes, *, strict: bool = True, go_name: str | None = None, into: ModelT | None = None) -> ModelT:
     """Return a request; an empty body is one that says nothing.
 
     Args:
         strict: refuse what nats-server refuses. Otherwise only what is no JSON, or of the wrong type: it is the server's ``strict``.
         go_name: what nats-server calls it, where that is not one name for the model.
+        into: what it says where it says nothing; changed and returned.
 
     Raises:
         ApiError: 10025, and why.
     """
     reader = _Reader(data, go_name or _GO_NAMES.get(kind, kind.__name__))
+    model = kind() if into is None else into
     try:
         try:
-            return reader.read_all(kind)
+            return reader.read_all(kind, model)
         except (JsonSyntaxError, _Refused):
             if strict:
                 raise
             reader.is_lenient = True
-            return reader.read_one(kind)
+            return reader.read_one(kind, model)
     except JsonSyntaxError as error:
         where = f" at offset {error.offset}" if strict and error.offset >= 0 else ""
         raise ApiError(10025, err=f"{error}{where}") from None
@@ -111,9 +113,9 @@ class _Reader:
         self.name = name
         self.is_lenient = False
 
-    def read_all(self, kind: type[ModelT]) -> ModelT:
+    def read_all(self, kind: type[ModelT], model: ModelT) -> ModelT:
         """Every value into the same place."""
-        data, model, place = self.data, kind(), _Object(kind)
+        data, place = self.data, _Object(kind)
         at = skip_space(data, 0)
         while at < len(data):
             end_of_value(data, at)
@@ -121,19 +123,19 @@ class _Reader:
             at = skip_space(data, at)
         return model
 
-    def read_one(self, kind: type[ModelT]) -> ModelT:
+    def read_one(self, kind: type[ModelT], model: ModelT) -> ModelT:
         """What Go's Unmarshal takes: one value and nothing else."""
         data, start = self.data, skip_space(self.data, 0)
         if start >= len(data):
-            return kind()
+            return model
         try:
             end = skip_space(data, end_of_value(data, start))
         except JsonSyntaxError as error:
             raise error if error.offset >= 0 else JsonSyntaxError("unexpected end of JSON input") from None
         if end < len(data):
             raise unexpected(data, end, "after top-level value")
-        model: ModelT = _Object(kind).read(self, start, "", kind())[0]
-        return model
+        read: ModelT = _Object(kind).read(self, start, "", model)[0]
+        return read
 
     def refuse(self, at: int, path: str, go: str, number: bytes = b"") -> _Refused:
         """Say what is there, and what should be."""

@@ -47,6 +47,9 @@ class Settings(NamedTuple):
         max_memory, max_storage: bytes that all streams in memory, or in files, may hold; 0 for any number.
         max_payload: of the server.
         max_pending: bytes that may wait for a client: what one request may ask for, unless it says less.
+        max_requests: API requests of an account that may wait.
+        max_window: nanoseconds of the longest window for duplicates; 0 for any.
+        strict: requests may have no fields that are unknown.
     """
 
     server_name: str
@@ -56,6 +59,9 @@ class Settings(NamedTuple):
     max_storage: int = 0
     max_payload: int = 1 << 20
     max_pending: int = 64 << 20
+    max_requests: int = 10_000
+    max_window: int = 0
+    strict: bool = True
 
 
 class Engine:
@@ -92,8 +98,8 @@ class Engine:
         self.api_level = API_LEVEL
         self.version = settings.server_version
         self.domain = settings.domain
-        self.max_memory = settings.max_memory
-        self.max_storage = settings.max_storage
+        self.limits = {"memory": settings.max_memory, "file": settings.max_storage}
+        self._full = {"memory": False, "file": False}
         self.max_payload = settings.max_payload
         self.max_pending = settings.max_pending
         self.directory = directory
@@ -116,6 +122,22 @@ class Engine:
                 self.add_stream(account, decode(StreamConfig, row.config), row.created)
         return account
 
+    def limit_account(self, name: str, limits: AccountLimits | None) -> None:
+        """An account may use something else than before; one that was not there is opened."""
+        account = self.accounts.get(name)
+        if account is None:
+            self.open_account(name, limits)
+        elif account.limits is None and limits is not None:
+            account.close()
+            self.open_account(name, limits)
+        elif account.limits != limits:
+            account.limit(limits)
+
+    def limit(self, max_memory: int, max_storage: int) -> None:
+        """All streams together may hold something else than before."""
+        self.limits = {"memory": max_memory, "file": max_storage}
+        self._see_what_is_full()
+
     def close(self) -> None:
         """Let go of everything. Next: close the directory."""
         for account in self.accounts.values():
@@ -136,6 +158,9 @@ class Engine:
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             intake.flush()
+            intake.stream.account.recount(intake.stream)
+        if dirty:
+            self._see_what_is_full()
         return bool(self.asking) or len(self.jobs) > 0 or bool(self.dirty)
 
     def next_deadline(self) -> int | None:
@@ -158,6 +183,7 @@ class Engine:
         """Make a stream whose configuration is checked, and durable where it has to be; or open one that is there."""
         stream = Stream(account, config, created, self._open_store(account, config))
         account.streams[config.name] = stream
+        stream.intake.full = self._full[config.storage]
         stream.start(self.wall)
         return stream
 
@@ -176,6 +202,16 @@ class Engine:
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
+
+    def _see_what_is_full(self) -> None:
+        """Let streams refuse messages where all of their storage is used; seen to once a turn."""
+        for storage, limit in self.limits.items():
+            is_full = 0 < limit < self.used[storage]
+            if is_full != self._full[storage]:
+                self._full[storage] = is_full
+                for account in self.accounts.values():
+                    for stream in account.streams.values():
+                        stream.intake.full = self._full[stream.config.storage]
 
     def _open_store(self, account: Account, config: StreamConfig) -> Store:
         if config.storage == "file" and self.directory is not None:

@@ -30,6 +30,7 @@ __all__ = ["Intake", "ends_fast"]
 
 MESSAGE_TOO_LARGE = 10054
 STORE_FAILED = 10077
+NO_ROOM = 10023
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
 
@@ -44,7 +45,8 @@ class Intake:
         careful: every message takes the long way.
         renames, republishes: subjects are transformed, or messages are sent on.
         choosy: only what somebody is interested in is kept.
-        metered: the account, or the server, may be full.
+        metered: the account has limits.
+        full: the server has no room for more.
         limited: after each message limits have to be seen to.
         timed: messages expire, and the first one arms a timer.
         acks: publishers are answered.
@@ -54,7 +56,7 @@ class Intake:
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dirty", "last_id", "limited", "max_size",
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dirty", "full", "last_id", "limited", "max_size",
         "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
@@ -62,7 +64,7 @@ class Intake:
         self.stream = stream
         self.store = store
         self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
-        self.renames = self.republishes = self.choosy = self.metered = False
+        self.renames = self.republishes = self.choosy = self.metered = self.full = False
         self.acks = True
         self.max_size = -1
         self.last_id = b""
@@ -83,6 +85,9 @@ class Intake:
             return True
         if self.max_size >= 0 and publication.payload_end - publication.payload_start > self.max_size:
             self.refuse(publication, ApiError(MESSAGE_TOO_LARGE))
+            return True
+        if self.full:
+            self.refuse(publication, ApiError(NO_ROOM))
             return True
         try:
             sequence = self.store.append(publication, wall)

@@ -57,7 +57,7 @@ class ApiRequest:
         Raises:
             ApiError: it is none of this kind (10025).
         """
-        return decode(kind, self.body)
+        return decode(kind, self.body, strict=self.account.engine.settings.strict)
 
     def check_level(self, level: int) -> None:
         """Refuse a request that wants more than this version of the API.

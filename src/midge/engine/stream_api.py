@@ -187,8 +187,9 @@ def _terms(engine: Engine, account: Account) -> Terms:
     return Terms(
         streams={name: stream.config for name, stream in account.streams.items()},
         account=account.limits,
-        max_memory=engine.max_memory or unlimited,
-        max_storage=engine.max_storage or unlimited,
+        max_memory=engine.limits["memory"] or unlimited,
+        max_storage=engine.limits["file"] or unlimited,
         reserved_memory=sum(each.reserved("memory") for each in engine.accounts.values()),
         reserved_storage=sum(each.reserved("file") for each in engine.accounts.values()),
+        duplicate_window=engine.settings.max_window,
     )

@@ -12,19 +12,20 @@ nats-server does, and says what is wrong in its words. Fields that we do not kno
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "encode_name", "time_of", "time_text"]
+__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "time_of", "time_text"]
 
 ModelT = TypeVar("ModelT", bound="Model")
 ValueT = TypeVar("ValueT")
 
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNKNOWN = ""  # the name of ``unknown`` in JSON: nobody's name
 
 
@@ -63,7 +64,7 @@ def encode(model: Model) -> bytes:
     text = msgspec.json.encode(model)
     if b'"":' not in text:
         return text
-    return msgspec.json.encode(_spread(msgspec.to_builtins(model)))
+    return msgspec.json.encode(_spread(model, msgspec.to_builtins(model)))
 
 
 def decode(kind: type[ModelT], data: bytes) -> ModelT:
@@ -79,7 +80,7 @@ def time_text(wall: int) -> str:
     """Return nanoseconds since the epoch as Go writes a time in UTC: no zeros at the end of the fraction."""
     seconds, rest = divmod(wall, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    return f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}{fraction}Z"
 
 
 def time_of(text: str) -> int:
@@ -92,40 +93,33 @@ def time_of(text: str) -> int:
     if found is None:
         raise ValueError(f"not an RFC 3339 time: {text!r}")
     moment = datetime.fromisoformat(found[1] + ("+00:00" if found[3] == "Z" else found[3]))
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((found[2] or "0")[:9].ljust(9, "0"))
 
 
-def encode_name(kind: type[Model], name: str) -> str:
-    """Return the name in JSON of a model's field."""
-    return next(field.encode_name for field in msgspec.structs.fields(kind) if field.name == name)
-
-
 @cache
-def _nested(kind: type[Model]) -> dict[str, type[Model] | None]:
-    """The JSON names of a model's fields, each with the model inside it (also in a list or a mapping)."""
+def _nested(kind: type[Model]) -> dict[str, Any]:
+    """The JSON names of a model's fields, each with its type."""
     hints = get_type_hints(kind)
-    return {field.encode_name: _model_in(hints[field.name]) for field in msgspec.structs.fields(kind)}
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind) if field.encode_name != _UNKNOWN}
 
 
-def _model_in(hint: Any) -> type[Model] | None:
-    if isinstance(hint, type) and issubclass(hint, Model):
-        return hint
-    return next((found for part in get_args(hint) if (found := _model_in(part))), None)
-
-
-def _gathered(value: Any, kind: type[Model] | None) -> Any:
+def _gathered(value: Any, hint: Any) -> Any:
     """What was read, with the fields that a model does not have moved into one."""
-    if kind is None:
-        return value
-    if isinstance(value, list):
-        return [_gathered(item, kind) for item in value]
+    inner = [part for part in get_args(hint) if part is not type(None)]
+    if isinstance(value, list) and inner:
+        item = get_args(inner[0])[0] if get_origin(inner[0]) is list else inner[0]
+        return [_gathered(each, item) for each in value]
     if not isinstance(value, dict):
         return value
-    names = _nested(kind)
-    known = {name: _gathered(item, names[name]) for name, item in value.items() if name in names}
-    tag = kind.__struct_config__.tag_field
-    unknown = {name: item for name, item in value.items() if name not in names and name != tag}
+    if get_origin(hint) is dict:
+        return {name: _gathered(each, inner[1]) for name, each in value.items()}
+    kind = inner[0] if inner else hint
+    if not (isinstance(kind, type) and issubclass(kind, Model)):
+        return value
+    names, tag = _nested(kind), kind.__struct_config__.tag_field
+    known = {name: _gathered(each, names[name]) for name, each in value.items() if name in names}
+    unknown = {name: each for name, each in value.items() if name not in names and name != tag}
     if tag in value:
         known[tag] = value[tag]
     if unknown:
@@ -133,11 +127,15 @@ def _gathered(value: Any, kind: type[Model] | None) -> Any:
     return known
 
 
-def _spread(value: Any) -> Any:
-    """The reverse of gathering."""
+def _spread(value: Any, plain: Any) -> Any:
+    """The reverse of gathering: the plain form of a value, with what models do not know in its place."""
     if isinstance(value, list):
-        return [_spread(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    spread = {name: _spread(item) for name, item in value.items() if name != _UNKNOWN}
-    return spread | value.get(_UNKNOWN, {})
+        return [_spread(each, inner) for each, inner in zip(value, plain, strict=True)]
+    if isinstance(value, dict):
+        return {name: _spread(each, plain[name]) for name, each in value.items()}
+    if not isinstance(value, Model):
+        return plain
+    names = ((field.name, field.encode_name) for field in msgspec.structs.fields(value) if field.encode_name in plain)
+    inner = {encoded: _spread(getattr(value, name), plain[encoded]) for name, encoded in names if encoded != _UNKNOWN}
+    tag = value.__struct_config__.tag_field
+    return ({tag: plain[tag]} if tag else {}) | inner | value.unknown

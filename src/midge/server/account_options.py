@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from midge.server.access import Permissions
+from midge.server.jetstream_options import AccountJetStream
 
 __all__ = ["AccountOptions", "Destination", "Export", "Import", "Latency"]
 
@@ -93,6 +94,7 @@ class AccountOptions:
         max_connections: at once; -1 for any number.
         max_subscriptions: of one of its connections, at once; -1 for the server's limit.
         max_payload: bytes of header and payload in one message; -1 for the server's limit.
+        jetstream: what it may use of JetStream; None for nothing. Where no accounts are configured, ``$G`` may use all.
     """
 
     name: str
@@ -104,3 +106,4 @@ class AccountOptions:
     max_connections: int = -1
     max_subscriptions: int = -1
     max_payload: int = -1
+    jetstream: AccountJetStream | None = None

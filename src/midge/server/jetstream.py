@@ -10,6 +10,8 @@ The engine knows accounts by name, because a reload makes them anew: ``renew`` s
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from time import time_ns
@@ -22,7 +24,7 @@ from midge.model.account import AccountLimits
 from midge.nuid import Nuid
 from midge.server.account import Account
 from midge.server.client_info import describe
-from midge.server.hub import NATS_VERSION
+from midge.server.hub import NATS_VERSION, Hub
 from midge.server.inlet import Inlet
 from midge.server.options import ServerOptions
 from midge.server.sublist import Subscription
@@ -40,13 +42,14 @@ REPEAT = 60.0  # seconds in which the same failure is logged once
 class _Ear:
     """One subscription of the engine's, which outlives the account that it is in."""
 
-    __slots__ = ("account", "inlet", "subject", "subscription")
+    __slots__ = ("account", "heard_by", "inlet", "subject", "subscription")
 
     def __init__(self, account: str, subject: bytes, inlet: Inlet) -> None:
         self.account = account
         self.subject = subject
         self.inlet = inlet
         self.subscription: Subscription | None = None
+        self.heard_by: Account | None = None
 
 
 class JetStream:
@@ -91,10 +94,9 @@ class JetStream:
         Raises:
             OSError: the store directory cannot be used, or somebody else uses it (StoreLockedError).
         """
-        limits = {name: AccountLimits() for name in options.account_names()}
-        hub = turns.hub
-        settings = Settings(hub.server_name, NATS_VERSION, max_payload=options.max_payload, max_pending=options.max_pending)
-        if options.store_dir is None:
+        settings = _settings(turns.hub, options)
+        limits = _limits(options)
+        if not options.store_dir:
             return JetStream(turns, None, limits, settings)
         waiting: list[JetStream] = []
         loop = turns.reactor.loop
@@ -103,7 +105,7 @@ class JetStream:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(waiting[0].committed)
 
-        jetstream = JetStream(turns, StoreDirectory(options.store_dir, wake=wake), limits, settings)
+        jetstream = JetStream(turns, StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake), limits, settings)
         waiting.append(jetstream)
         return jetstream
 
@@ -115,9 +117,17 @@ class JetStream:
         self._turns.reactor.schedule()
 
     def renew(self) -> None:
-        """The accounts have been made anew: listen in them."""
+        """The options are new, and the accounts may have been made anew: listen in them."""
+        options = self._hub.options
         for ear in self._ears:
             self._listen(ear)
+        limits, names = _limits(options), {name for name in self._hub.accounts if name != options.system_account}
+        for name in [name for name in self.engine.accounts if name not in names]:
+            self.engine.accounts.pop(name).close()
+        for name in names:
+            self.engine.limit_account(name, limits.get(name))
+        settings = _settings(self._hub, options)
+        self.engine.limit(settings.max_memory, settings.max_storage)
 
     def close(self) -> None:
         """Let go of the streams; what is written is safe when it returns."""
@@ -179,7 +189,11 @@ class JetStream:
 
     def _listen(self, ear: _Ear) -> None:
         account: Account | None = self._hub.accounts.get(ear.account)
-        ear.subscription = None if account is None else account.subscribe(ear.inlet, ear.subject)
+        if account is None:
+            ear.subscription = ear.heard_by = None
+        elif ear.heard_by is not account:
+            ear.heard_by = account
+            ear.subscription = account.subscribe(ear.inlet, ear.subject)
 
     def _arm(self) -> None:
         """Set the timer for what is due next."""
@@ -201,3 +215,55 @@ class JetStream:
         if self._directory is not None:
             self._directory.handle_timeout(wall)
         self._arm()
+
+
+def _settings(hub: Hub, options: ServerOptions) -> Settings:
+    """Return what the engine has to know of the options."""
+    jetstream = options.jetstream
+    assert jetstream is not None
+    memory, storage = jetstream.max_memory_store, jetstream.max_file_store
+    return Settings(
+        hub.server_name,
+        NATS_VERSION,
+        domain=jetstream.domain,
+        max_memory=_memory_of_machine() // 4 * 3 if memory < 0 else memory,
+        max_storage=_room_at(options.store_dir) // 4 * 3 if storage < 0 else storage,
+        max_payload=options.max_payload,
+        max_pending=options.max_pending,
+        max_requests=jetstream.request_queue_limit,
+        max_window=int(jetstream.limits.duplicate_window * 1e9),
+        strict=jetstream.strict,
+    )
+
+
+def _limits(options: ServerOptions) -> dict[str, AccountLimits]:
+    """Return what each account may use that has JetStream."""
+    return {
+        name: AccountLimits(
+            max_memory=each.max_memory,
+            max_storage=each.max_store,
+            max_streams=each.max_streams,
+            max_consumers=each.max_consumers,
+            max_ack_pending=each.max_ack_pending,
+            memory_max_stream_bytes=each.memory_max_stream_bytes,
+            storage_max_stream_bytes=each.store_max_stream_bytes,
+            max_bytes_required=each.max_bytes_required,
+        )
+        for name, each in options.jetstream_accounts().items()
+    }
+
+
+def _memory_of_machine() -> int:
+    """Return its bytes; 0 where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _room_at(path: str) -> int:
+    """Return how many bytes a disk has left; 0 where it does not say, or nothing is kept there."""
+    try:
+        return shutil.disk_usage(path).free if path else 0
+    except OSError:
+        return 0

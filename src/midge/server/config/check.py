@@ -10,6 +10,7 @@ from midge.durations import show_duration
 from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, User
 from midge.server.config.errors import ConfigError
 from midge.server.config.reading import in_quotes
+from midge.server.jetstream_options import JetStreamOptions, check_domain
 from midge.server.listener_options import WebSocketListener
 from midge.server.options import ServerOptions
 
@@ -38,6 +39,12 @@ def check(options: Mapping[str, Any]) -> None:
         raise ConfigError(["error resolving system account: account missing"])
     users: tuple[User, ...] = get("users")
     _check_no_auth_user(get("no_auth_user"), users)
+    jetstream = get("jetstream")
+    if isinstance(jetstream, JetStreamOptions):
+        try:
+            check_domain(jetstream.domain)
+        except ValueError as error:
+            raise ConfigError([str(error)]) from None
     websocket = get("websocket")
     if websocket is not None:
         _check_websocket(websocket, users)
