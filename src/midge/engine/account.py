@@ -94,11 +94,15 @@ class Account:
         """A request has its answer: send it, and go on with the next one."""
         self.total += 1
         self.errors += is_error
-        if request.reply:
-            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
+        self.send(request, payload)
         if request.is_audited:
             audit(self.engine, request, payload)
         self.ignore(request)
+
+    def send(self, request: ApiRequest, payload: bytes) -> None:
+        """Send an answer, where one is wanted."""
+        if request.reply:
+            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""

@@ -49,7 +49,7 @@ def _answer(stream: Stream, request: ApiRequest, sequence: int, bare: bool) -> J
     if message is None:
         request.refuse(ApiError(10037))
         return
-    request.respond(
+    request.hand_over(
         MessageGetResponse(
             message=StoredMessage(
                 subject=message.subject.decode("utf-8", "replace"),

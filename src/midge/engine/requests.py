@@ -73,6 +73,12 @@ class ApiRequest:
         """Answer it."""
         self._answer(_escaped(encode(response)), is_error=getattr(response, "error", None) is not None)
 
+    def hand_over(self, response: Model) -> None:
+        """Answer it, but neither count it nor tell who watches: as nats-server does where a message is read."""
+        self.is_answered = True
+        self.account.send(self, _escaped(encode(response)))
+        self.account.ignore(self)
+
     def refuse(self, error: ApiError, rest: dict[str, Any] | None = None) -> None:
         """Answer with an error, and what this kind of answer has beside it."""
         body = {"type": self.kind, "error": error.body(), **(rest or {})}

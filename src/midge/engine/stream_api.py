@@ -66,7 +66,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
     config = created(wanted, name, _terms(engine, account))
     stream = account.streams.get(name)
     if stream is None:
-        _check_supported(config)
+        _check_supported(engine, config)
         engine.keep(account, config, request.wall)
         stream = engine.add_stream(account, config, request.wall)
         stream_action(stream, "create")
@@ -82,7 +82,7 @@ def update(engine: Engine, request: ApiRequest) -> None:
     wanted = request.read(StreamConfigRequest)
     account, name = request.account, request.tokens[2]
     config = updated(wanted, name, _terms(engine, account))
-    _check_supported(config)
+    _check_supported(engine, config)
     stream = account.streams[name]
     engine.keep(account, config, stream.created)
     stream.update(config)
@@ -162,7 +162,7 @@ def _filtered(request: ApiRequest, subject: str) -> list[Stream]:
     return [stream for stream in streams if not subject or any(collide(subject, each) for each in stream.config.subjects)]
 
 
-def _check_supported(config: StreamConfig) -> None:
+def _check_supported(engine: Engine, config: StreamConfig) -> None:
     """Refuse what this version of midge cannot do, rather than do less than was asked for.
 
     Raises:
@@ -178,6 +178,8 @@ def _check_supported(config: StreamConfig) -> None:
     for what, is_wanted in wanted.items():
         if is_wanted:
             raise ApiError(10052, err=f"{what} are not supported yet")
+    if config.storage == "file" and engine.directory is None:
+        raise ApiError(10052, err="streams in files need a server with a store_dir")
 
 
 def _terms(engine: Engine, account: Account) -> Terms:

@@ -96,6 +96,7 @@ class JetStream:
         """
         settings = _settings(turns.hub, options)
         limits = _limits(options)
+        assert options.jetstream is not None
         if not options.store_dir:
             return JetStream(turns, None, limits, settings)
         waiting: list[JetStream] = []
