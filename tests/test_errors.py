@@ -42,6 +42,7 @@ TEXTS: dict[MidgeError, str] = {
     errors.ServerDisconnectError("Stale Connection"): "the server said: Stale Connection",
     errors.TooManySubscriptionsError("maximum subscriptions exceeded"): "the server said: maximum subscriptions exceeded",
     errors.InvalidOperationError("Invalid Subject"): "the server said: Invalid Subject",
+    errors.JetStreamError(404, 10059, "stream not found"): "stream not found (10059)",
     errors.ConnectError([]): "could not connect: no server given",
     errors.ConnectError([("nats://a", OSError("refused")), ("nats://b", TimeoutError())]): (
         "could not connect: nats://a: refused; nats://b: TimeoutError"
@@ -64,6 +65,11 @@ TEXTS: dict[MidgeError, str] = {
     errors.SlowConsumerError("a", 1): "slow consumer on 'a': 1 message dropped so far",
     errors.OutboundFullError(11, 10): "11 bytes wait to be sent and the limit is 10: await each publish",
     errors.ServerStartError("port 4222 is taken"): "port 4222 is taken",
+    errors.StoreError("/data"): "the store at /data cannot be used",
+    errors.StoreDamagedError("/data/state.db", "not a database"): "/data/state.db is damaged and was left as it is: not a database",
+    errors.StoreLockedError("/data", 7): "the store at /data is in use by process 7",
+    errors.StoreLockedError("/data", 0): "the store at /data is in use by another process",
+    errors.StoreVersionError("1.seg", 2, 1): "1.seg has version 2 of the format, and this midge reads up to version 1",
     errors.NkeyError("nkey seed", "it has 3 characters, not 58"): "nkey seed: it has 3 characters, not 58",
     errors.CredentialsError("token", "its callback raised KeyError"): "token: its callback raised KeyError",
     errors.MissingPackageError("cryptography", "nkeys"): "nkeys: the package cryptography is not installed: pip install cryptography",

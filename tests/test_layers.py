@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors events subject transform message nuid nkeys model"
+BELOW = "errors events subject transform message nuid nkeys model model.* jetstream_errors quote durations"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
     "client.options client.refusals client.tls_config client.secrets client.ws_options"
@@ -35,12 +35,12 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.accounts server.admission server.advice "
     "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
-    "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.labels "
-    "server.latency server.listener_options server.mapping server.message_trace server.monitor_connz server.monitor_pages "
-    "server.monitor_queries server.monitor_state server.monitor_views server.options server.origins server.passwords server.patterns "
-    "server.peer server.permissions server.pieces server.publishing server.quote server.reasons server.reload server.results "
-    "server.service_imports server.session server.snappy server.stream_imports server.sublist server.subscribing server.tls_names "
-    "server.tokens server.trace server.trace_headers server.tracer server.watch"
+    "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.inlet "
+    "server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
+    "server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options "
+    "server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing server.reasons "
+    "server.reload server.results server.service_imports server.session server.snappy server.stream_imports server.sublist "
+    "server.subscribing server.tls_names server.tokens server.trace server.trace_headers server.tracer server.watch"
 )
 SERVER_DRIVERS = (
     "server.calls server.connection server.connections server.dice server.inspection server.lame_duck server.listener server.lobby "
@@ -49,8 +49,9 @@ SERVER_DRIVERS = (
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("events transform"),
-    Rule("model", "errors", "msgspec"),
+    Rule("events transform jetstream_errors quote"),
+    Rule("durations", "quote"),
+    Rule("model model.*", "errors model model.*", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
     Rule("link.deadlines"),
@@ -73,14 +74,16 @@ RULES = [
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
+    Rule("store.commit", "store.*", pure=False),
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
-    Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
+    Rule("engine engine.*", f"engine.* store.* wire.octets wire.publication {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
     Rule("server.certificate server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),
+    Rule("server.jetstream", f"wire.* {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
     Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midge.transform import Transform, is_subset, mark_wildcards, unmark_wildcards
+from midge.transform import Transform, check_destination, collide, is_subset, mark_wildcards, unmark_wildcards
 
 TABLE = [
     ("a", "b", "a", "b"),
@@ -115,3 +115,23 @@ def test_reversed_it_gives_back_what_it_was_given(order: list[str], tokens: tupl
     back: Callable[[list[bytes], Callable[[int], int]], bytes] = there.reverse().apply
     subject = ".".join(["s", *tokens]).encode()
     assert back(there.apply(subject.split(b"."), last).split(b"."), last) == subject
+
+
+@pytest.mark.parametrize("one, other, expected", [
+    ("a", "a", True), ("a", "b", False), ("a.*", "a.b", True), ("a.*", "*.b", True), ("a.>", "a", False), ("a.>", "a.b.c", True),
+    ("a.*", "a.b.c", False), (">", "a", True), ("*.b", "a.c", False), ("a.*.c", "a.>", True), ("*.*x", "a.b", True),
+    ("a.*x", "a.b", False), ("*.x", ">", True),
+    ("*.b.c", "a.>", True), ("*.*", "*.*.>", False), ("*.a", "*.b", False), ("", "", True), ("*", ".", False),
+])  # fmt: skip
+def test_patterns_collide(one: str, other: str, expected: bool) -> None:
+    assert collide(one, other) is collide(other, one) is expected
+
+
+@pytest.mark.parametrize("destination, text", [
+    ("a..b", "invalid transform"), ("a.>.b", "invalid transform in b"), ("a. b", "invalid transform"), ("", "invalid transform"),
+    ("{{left(1,2)}}.{{nothing(1)}}.>.x", "unknown function in {{nothing(1)}}"),
+])  # fmt: skip
+def test_what_is_no_destination(destination: str, text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_destination(destination)
+    assert str(caught.value) == f"invalid mapping destination: {text}"

@@ -20,6 +20,7 @@ from midge.errors import (
     InvalidHeaderError,
     InvalidOperationError,
     InvalidSubjectError,
+    JetStreamError,
     LocalProtocolError,
     MalformedMessageError,
     MaxPayloadError,
@@ -38,6 +39,10 @@ from midge.errors import (
     ServerError,
     ServerStartError,
     SlowConsumerError,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreVersionError,
     SubscriptionClosedError,
     TLSError,
     TLSNotOfferedError,
@@ -47,6 +52,7 @@ from midge.errors import (
 from midge.message import Headers, HeadersLike, Message
 from midge.server.access import Permissions, Responses, User
 from midge.server.identity import AuthRequest, Identity
+from midge.server.jetstream_options import JetStreamLimits, JetStreamOptions
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
@@ -85,6 +91,9 @@ __all__ = [
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
+    "JetStreamError",
+    "JetStreamLimits",
+    "JetStreamOptions",
     "LocalProtocolError",
     "MalformedMessageError",
     "MaxPayloadError",
@@ -113,6 +122,10 @@ __all__ = [
     "ServerTLS",
     "SlowConsumerError",
     "Stats",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreVersionError",
     "Subscription",
     "SubscriptionClosedError",
     "TLSConfig",

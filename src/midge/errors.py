@@ -15,6 +15,7 @@
     │   ├── PermissionsViolationError (PermissionError)   it goes on; one subscription or publish was refused
     │   ├── TooManySubscriptionsError               it goes on; one or more subscriptions were refused
     │   └── InvalidOperationError (ValueError)      it goes on; a subject or header was refused as invalid
+    ├── JetStreamError                              the JetStream API refused: see err_code
     ├── ConnectError (ConnectionError)              no server could be reached, or none let us in
     │   └── ConnectAuthorizationError (AuthorizationError)   none accepted our credentials; caught as both
     ├── TLSError (ConnectionError)                  the peers could not agree on TLS, or it was broken
@@ -32,6 +33,10 @@
     ├── OutboundFullError (BufferError)             publishes were not awaited and the outbound buffer is full
     │   └── ReconnectBufferFullError                more was published than may wait for the client to connect again
     ├── ServerStartError (OSError)                  an embedded server could not start
+    ├── StoreError (OSError)                        the files of the streams cannot be used
+    │   ├── StoreDamagedError                       one that everything depends on cannot be read
+    │   ├── StoreLockedError                        somebody else has the directory open
+    │   └── StoreVersionError                       a later version wrote them; nothing was changed
     ├── MissingExtraError (ImportError)             an optional dependency is not installed
     └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
 
@@ -53,6 +58,7 @@ __all__ = [
     "InvalidHeaderError",
     "InvalidOperationError",
     "InvalidSubjectError",
+    "JetStreamError",
     "LocalProtocolError",
     "MalformedMessageError",
     "MaxPayloadError",
@@ -71,6 +77,10 @@ __all__ = [
     "ServerError",
     "ServerStartError",
     "SlowConsumerError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreVersionError",
     "SubscriptionClosedError",
     "TLSError",
     "TLSNotOfferedError",
@@ -234,6 +244,25 @@ class TooManySubscriptionsError(ServerError):
 
 class InvalidOperationError(ServerError, ValueError):
     """The server refused one subscription or publish as invalid, and does not say which; the connection goes on."""
+
+
+class JetStreamError(MidgeError):
+    """The JetStream API refused.
+
+    Attributes:
+        code: what kind of refusal, in the numbers of HTTP.
+        err_code: which error; ``midge.jetstream_errors`` lists them.
+        description: the server's text.
+    """
+
+    def __init__(self, code: int, err_code: int, description: str) -> None:
+        super().__init__()
+        self.code = code
+        self.err_code = err_code
+        self.description = description
+
+    def __str__(self) -> str:
+        return f"{_printable(self.description)} ({self.err_code})"
 
 
 class ConnectError(MidgeError, ConnectionError):
@@ -451,6 +480,51 @@ class ServerStartError(MidgeError, OSError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class StoreError(MidgeError, OSError):
+    """The files that streams are kept in cannot be used."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"the store at {self.path} cannot be used"
+
+
+class StoreDamagedError(StoreError):
+    """A file that everything depends on cannot be read; it was left as it is."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged and was left as it is: {self.reason}"
+
+
+class StoreLockedError(StoreError):
+    """Somebody else has the directory of a store open: the process ``pid``, 0 where that is not known."""
+
+    def __init__(self, path: str, pid: int) -> None:
+        super().__init__(path)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return f"the store at {self.path} is in use by {f'process {self.pid}' if self.pid else 'another process'}"
+
+
+class StoreVersionError(StoreError):
+    """A file of a store was written by a later version of midge; nothing was changed."""
+
+    def __init__(self, path: str, version: int, known: int) -> None:
+        super().__init__(path)
+        self.version = version
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"{self.path} has version {self.version} of the format, and this midge reads up to version {self.known}"
 
 
 class MissingExtraError(MidgeError, ImportError):

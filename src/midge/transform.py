@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["Transform", "is_subset", "is_subset_of", "mark_wildcards", "unmark_wildcards"]
+__all__ = ["Transform", "check_destination", "collide", "is_subset", "is_subset_of", "mark_wildcards", "unmark_wildcards"]
 
 Choose = Callable[[int], int]  # a random number below the one that is given
 
@@ -73,6 +73,10 @@ _CUTS: tuple[tuple[re.Pattern[str], Callable[[bytes, int], bytes]], ...] = (
     (_function("Right"), _right),
     (_function("Left"), _left),
 )
+
+_FUNCTIONS = (
+    _WILDCARD_FUNCTION, _PARTITION_FUNCTION, _SPLIT_FUNCTION, _RANDOM_FUNCTION, *(function for function, _ in _CUTS),
+)  # fmt: skip
 
 
 class _Part:
@@ -200,6 +204,48 @@ def is_subset_of(tokens: list[str], pattern: list[str]) -> bool:
         if wanted[0] != "*" and token != wanted:  # the first letter decides, as there
             return False
     return len(tokens) == len(pattern)
+
+
+def collide(one: str, other: str) -> bool:
+    """True if some subject matches both patterns. Where both have wildcards, the first letter of a token decides, as there."""
+    if one == other:
+        return True
+    here, there = one.split("."), other.split(".")
+    here_open, there_open = ">" in here, ">" in there
+    here_wild, there_wild = here_open or "*" in here, there_open or "*" in there
+    if not (here_wild and there_wild):
+        if not (here_wild or there_wild):
+            return False
+        return is_subset_of(here, there) if there_wild else is_subset_of(there, here)
+    if len(here) != len(there):
+        if not here_open and not there_open:
+            return False
+        if not (here_open if len(here) < len(there) else there_open):
+            return False
+    return all(_can_match(mine, theirs) for mine, theirs in zip(here, there))
+
+
+def check_destination(destination: str) -> None:
+    """Refuse what no destination looks like, or what has an unknown function; whether it fits a source the transform will say.
+
+    Raises:
+        ValueError: in nats-server's words.
+    """
+    is_open = False
+    for token in destination.split("."):
+        if not token or is_open:
+            raise ValueError(f"{_INVALID}: invalid transform" + (f" in {token}" if token else ""))
+        if len(token) > 4 and token.startswith("{{") and token.endswith("}}"):
+            if not any(function.search(token) for function in _FUNCTIONS):
+                raise ValueError(f"{_INVALID}: unknown function in {token}")
+        elif token == ">":
+            is_open = True
+        elif _SPACE.search(token):
+            raise ValueError(f"{_INVALID}: invalid transform")
+
+
+def _can_match(mine: str, theirs: str) -> bool:
+    return bool(mine and theirs) and (mine[0] in "*>" or theirs[0] in "*>" or mine == theirs)
 
 
 def _survey(subject: str) -> tuple[int, bool]:

@@ -40,8 +40,8 @@ def test_an_unsupported_flag_that_asks_for_nothing_is_taken_as_nats_server_takes
 
 
 def test_several_unsupported_flags_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="^flags -s, -js are not supported yet by midge$"):
-        settings("-s", "-js", "-s=true")
+    with pytest.raises(ValueError, match="^flags -s, -r are not supported yet by midge$"):
+        settings("-s", "-r", "x", "-s=true")
 
 
 def test_the_usage_shows_every_supported_flag_and_no_other() -> None:

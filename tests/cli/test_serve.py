@@ -124,7 +124,6 @@ def test_an_address_that_is_not_ours(midge: Run) -> None:
         (["--wrong"], "flag provided but not defined: -wrong. Try 'midge serve --help'."),
         (["-p", "abc"], "invalid value \"abc\" for flag -p: parse error. Try 'midge serve --help'."),
         (["-s"], "flag -s is not supported yet by midge"),
-        (["-js"], "flag -js is not supported yet by midge"),
         (["-m", "70000"], "http_port 70000: expected 1 to 65535, or 0 or -1 for a free one"),
         (["-m", "8222", "-ms", "8223"], "can't specify both HTTP (8222) and HTTPs (8223) ports"),
         (["foo"], 'unrecognized command: "foo"'),

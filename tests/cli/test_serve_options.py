@@ -17,9 +17,10 @@ from processes import Run, Spawn
 
 from midge.cli import flags
 from midge.cli.reload import Reload
-from midge.cli.serve_options import Settings, reload_settings, settings_of
+from midge.cli.serve_options import TEMPORARY_STORE, Settings, reload_settings, settings_of
 from midge.server.config.errors import ConfigError
 from midge.server.config.load import load
+from midge.server.jetstream_options import JetStreamOptions
 from midge.server.server import Server
 
 NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
@@ -212,3 +213,18 @@ def test_t_looks_at_the_rest(conf: Path) -> None:
     conf.write_text("system_account: X\naccounts {A {imports: [{stream: {account: A, subject: x}}]}}\n")
     with pytest.raises(ConfigError, match="not authorized"):
         settings("-t", "-c", "nats.conf")
+
+
+def test_streams_are_switched_on_and_off_by_flags_and_kept_where_they_say(conf: Path) -> None:
+    assert settings("-sd", "x").options.jetstream is None
+    assert settings("-js", "-sd", "x").options.store_dir == "x"
+    assert settings("--jetstream").options.store_dir == TEMPORARY_STORE
+    assert settings("-js").options.jetstream == JetStreamOptions()
+    conf.write_text("jetstream {domain: hub, store_dir: y}")
+    assert settings("-c", str(conf)).options.jetstream == JetStreamOptions(domain="hub")
+    found = settings("-c", str(conf), "-js", "--store_dir", "z").options
+    assert (found.store_dir, found.jetstream) == ("z", JetStreamOptions(domain="hub"))
+    assert settings("-c", str(conf), "-js=false").options.jetstream is None
+    conf.write_text("store_dir: y")
+    assert settings("-c", str(conf)).options.jetstream is None
+    assert settings("-c", str(conf), "-js").options.store_dir == "y"

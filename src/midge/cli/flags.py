@@ -5,7 +5,7 @@ flag, or ``--``, ends the flags. A flag occurs once per name in the table; sever
 one given wins.
 
 The table also holds what midge does not do yet. Such a flag is read like any other, value and all, and then *refused*: a
-server that was told ``--cluster`` and stands alone would be worse than none. False, 0 and nothing ask for nothing: ``-js=false``
+server that was told ``--cluster`` and stands alone would be worse than none. False, 0 and nothing ask for nothing: ``-s=false``
 is as good as no flag, as in a configuration file.
 """
 
@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from midge.server.quote import quote
+from midge.quote import quote
 
 __all__ = ["TABLE", "Flag", "FlagError", "Parsed", "in_quotes", "parse"]
 
@@ -86,11 +86,13 @@ def _table() -> dict[str, Flag]:
         (str, "tls_cert", "tlscert"),
         (str, "tls_key", "tlskey"),
         (str, "tls_ca", "tlscacert"),
+        (bool, "jetstream", "js jetstream"),
+        (str, "store_dir", "sd store_dir"),
     ]
     unsupported: list[tuple[type[bool] | type[int] | type[str], str]] = [
-        (bool, "s syslog no_advertise js jetstream"),
+        (bool, "s syslog no_advertise"),
         (int, "profile connect_retries"),
-        (str, "r remote_syslog sd store_dir"),
+        (str, "r remote_syslog"),
         (str, "routes cluster cluster_listen cluster_advertise cluster_name"),
     ]
     table = {name: Flag(kind, option) for kind, option, names in supported for name in names.split()}

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import IO, Any
 
-from midge.server.quote import quote
+from midge.quote import quote
 from midge.server.trace import LEVEL as TRACE
 
 __all__ = ["Format", "LogFile", "set_levels", "start"]

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from midge.cli import flags, logs
 from midge.cli.process import EXE, Process
-from midge.cli.serve_options import TLS_USAGE, USAGE, Settings, settings_of
+from midge.cli.serve_options import TEMPORARY_STORE, TLS_USAGE, USAGE, Settings, settings_of
 from midge.cli.signals import send_signal
 from midge.cli.version import banner
 from midge.server.config.errors import ConfigError
@@ -27,6 +27,8 @@ from midge.server.info import NATS_VERSION
 from midge.server.thread import new_event_loop
 
 __all__ = ["serve"]
+
+log = logging.getLogger("midge.server")
 
 GC_THRESHOLDS = (50_000, 20, 50)
 
@@ -75,6 +77,8 @@ def serve(args: Sequence[str]) -> int:
     except OSError as error:
         print(f"midge: error opening file: open {settings.log_file}: {_reason(error)}", file=sys.stderr)
         return 1
+    if settings.options.store_dir == TEMPORARY_STORE:
+        log.warning("Temporary storage directory used, data could be lost on system reboot")
     # The process is the server's own, and the server makes no reference cycles: looking for them among ten thousand connections would
     # hold everybody up for tens of milliseconds at a time.
     gc.freeze()

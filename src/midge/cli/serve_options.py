@@ -6,7 +6,9 @@ reload finds what is new.
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,8 +21,9 @@ from midge.server.config.tls import CIPHERS, CURVES, INSECURE_CIPHERS, check_fil
 from midge.server.listener_options import ServerTLS
 from midge.server.options import ServerOptions
 
-__all__ = ["TLS_USAGE", "USAGE", "Settings", "reload_settings", "settings_of"]
+__all__ = ["TEMPORARY_STORE", "TLS_USAGE", "USAGE", "Settings", "reload_settings", "settings_of"]
 
+TEMPORARY_STORE = os.path.join(tempfile.gettempdir(), "midge")
 _HOST = "0.0.0.0"
 # Fields of Settings, and what the flags for them are called.
 _SETTINGS = {
@@ -46,6 +49,8 @@ Server Options:
     -sl,--signal <signal>[=<pid>]    Send signal to a server's process
                                      (ldm, stop, quit, term, reopen, reload);
                                      <pid> is a PID or the path of a PID file
+    -js,--jetstream                  Enable JetStream, for streams
+    -sd,--store_dir <dir>            Directory to keep streams in
         --client_advertise <string>  Client URL to advertise to clients
         --ports_file_dir <dir>       Creates a ports file in the specified
                                      directory (nats-server_<pid>.ports)
@@ -203,7 +208,20 @@ def _override(options: dict[str, Any], values: dict[str, bool | int | str]) -> N
     for each, flag in (("user", "--user"), ("password", "--pass"), ("token", "--auth")):
         if each in values:
             options[each] = _secret(values[each], flag)
+    _override_jetstream(options, values)
     _override_tls(options, values)
+
+
+def _override_jetstream(options: dict[str, Any], values: dict[str, bool | int | str]) -> None:
+    """Switch streams on or off. A directory alone does not, and where there is none, it is one for temporary files, as there."""
+    if values.get("store_dir"):
+        options["store_dir"] = values["store_dir"]
+    is_on = options.get("jetstream", False)
+    if "jetstream" in values and not (values["jetstream"] and is_on):
+        is_on = values["jetstream"]  # options from the file stay
+    options["jetstream"] = is_on
+    if is_on and not options.get("store_dir"):
+        options["store_dir"] = TEMPORARY_STORE
 
 
 def _override_tls(options: dict[str, Any], values: dict[str, bool | int | str]) -> None:

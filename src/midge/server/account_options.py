@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from midge.server.access import Permissions
+from midge.server.jetstream_options import AccountJetStream
 
 __all__ = ["AccountOptions", "Destination", "Export", "Import", "Latency", "MsgTrace"]
 
@@ -102,6 +103,7 @@ class AccountOptions:
         max_subscriptions: of one of its connections, at once; -1 for the server's limit.
         max_payload: bytes of header and payload in one message; -1 for the server's limit.
         msg_trace: where messages are traced to that name no place themselves; None for nowhere.
+        jetstream: what it may use of JetStream; None for nothing. Where no accounts are configured, ``$G`` may use all.
     """
 
     name: str
@@ -114,3 +116,4 @@ class AccountOptions:
     max_subscriptions: int = -1
     max_payload: int = -1
     msg_trace: MsgTrace | None = None
+    jetstream: AccountJetStream | None = None

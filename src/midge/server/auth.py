@@ -21,6 +21,7 @@ from typing import Any
 
 from midge.errors import NkeyError
 from midge.nkeys import KeyPair
+from midge.quote import quote
 from midge.server import passwords
 from midge.server.access import Permissions, User
 from midge.server.certificate import CertificateMap
@@ -28,7 +29,6 @@ from midge.server.connect import Connect
 from midge.server.identity import ANYBODY, AuthRequest, Awaited, Computed, Identity, Origin, Pending
 from midge.server.options import ServerOptions
 from midge.server.permissions import Policy
-from midge.server.quote import quote
 
 __all__ = ["Authenticator"]
 

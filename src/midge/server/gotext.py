@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from midge.server.quote import quote
+from midge.quote import quote
 
 __all__ = ["duration", "escaped", "json_plain", "parse_bool", "parse_int", "parse_uint", "timestamp", "uptime", "wall_time"]
 

@@ -3,6 +3,7 @@ from midge.server.account cimport Account
 from midge.server.admission cimport Admission
 from midge.server.chance cimport Chance
 from midge.server.guard cimport Guard
+from midge.server.inlet cimport Inlet
 from midge.server.mapping cimport Mappings
 from midge.server.peer cimport Peer
 from midge.server.results cimport Result
@@ -39,6 +40,9 @@ cdef class Hub:
     cdef list _sending
     cdef object _emitted
     cdef Py_ssize_t _emitted_size
+    cdef object _answers
+    cdef Py_ssize_t _answered
+    cdef public Peer producer
     cdef Py_ssize_t _work
     cdef Py_ssize_t _max_pending
     cdef object _all_accounts
@@ -54,6 +58,7 @@ cdef class Hub:
     cpdef bint can_spend(self, Py_ssize_t work) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
+    cpdef answer(self, Account account, list answers)
     @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)
     cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(found=Publication)
@@ -63,7 +68,7 @@ cdef class Hub:
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t, guard=Guard)
     cpdef bint deliver(self, Peer producer, Subscription sub, Publication publication) except -1
-    @cython.locals(relay=Relay, shadow=Shadow)
+    @cython.locals(relay=Relay, shadow=Shadow, inlet=Inlet)
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
     cdef bint _deliver_to_shadow(self, Peer producer, Subscription sub, Shadow shadow, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
@@ -75,5 +80,7 @@ cdef class Hub:
     cpdef flush_urgent(self)
     @cython.locals(account=Account, publication=Publication, peer=Peer)
     cpdef bint flush_some(self, Py_ssize_t count) except -1
+    @cython.locals(account=Account, answers=list, at=Py_ssize_t)
+    cdef _route_answers(self)
     @cython.locals(out=Outbox)
     cpdef send_early(self, Peer peer)

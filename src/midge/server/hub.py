@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
 from midge.nuid import Nuid
+from midge.quote import quote
 from midge.server import hooks, trace
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.accounts import Accounts
@@ -30,7 +31,6 @@ from midge.server.auth import Authenticator
 from midge.server.info import Info
 from midge.server.message_trace import MessageTrace
 from midge.server.options import ServerOptions
-from midge.server.quote import quote
 from midge.server.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if cython.compiled:
     from cython.cimports.midge.server.admission import Admission
     from cython.cimports.midge.server.chance import Chance
     from cython.cimports.midge.server.guard import Guard
+    from cython.cimports.midge.server.inlet import Inlet
     from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
@@ -61,6 +62,7 @@ else:
     from midge.server.admission import Admission
     from midge.server.chance import Chance
     from midge.server.guard import Guard
+    from midge.server.inlet import Inlet
     from midge.server.mapping import Mappings
     from midge.server.peer import Peer
     from midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
@@ -111,6 +113,7 @@ class Hub:
         epoch: what makes it seconds since the epoch, when it is added.
         imported: how many accounts the message under way has come through.
         trace: what becomes of the message under way, begun by the ``tracer``; None for nearly all.
+        producer: who has sent what an Inlet is being given; None for the server itself.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -118,10 +121,10 @@ class Hub:
     """
 
     __slots__ = (
-        "_all_accounts", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts", "admission",
-        "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected", "on_subscribed",
-        "options", "piled", "server_id", "server_name", "services", "sessions", "slow_consumers", "stale_connections", "stall_at",
-        "stalls", "trace", "tracer", "urgent",
+        "_all_accounts", "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts",
+        "admission", "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected",
+        "on_subscribed", "options", "piled", "producer", "server_id", "server_name", "services", "sessions", "slow_consumers",
+        "stale_connections", "stall_at", "stalls", "trace", "tracer", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -145,6 +148,9 @@ class Hub:
         self.dirty: list[Peer] = []
         self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
         self._emitted: deque[tuple[Account, Publication]] = deque()
+        self._answers: deque[tuple[Account, list[Publication]]] = deque()
+        self._answered = 0  # how many of the first list have been routed
+        self.producer: Peer | None = None
         self._emitted_size = self._work = self.piled = self.imported = self.slow_consumers = self.stale_connections = self.stalls = 0
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
@@ -161,6 +167,7 @@ class Hub:
         self._all_accounts.renew(self.options)
         self._take_accounts()
         self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
+        self._answers = deque((self.accounts.get(account.name, account), answers) for account, answers in self._answers)
 
     def _take_accounts(self) -> None:
         self.accounts = self._all_accounts.by_name
@@ -288,6 +295,14 @@ class Hub:
         self._emitted.append((account, publication))
         return True
 
+    def answer(self, account: Account, answers: list[Publication]) -> None:
+        """Queue messages of the server's own whose subjects are published to once, to be routed when the hub is flushed. Next: flush.
+
+        They are many and small, so they wait in lists, and ``flush_some`` takes as many at a time as there is work for. What bounds them is
+        what they answer.
+        """
+        self._answers.append((account, answers))
+
     def _publish(self, session: Session, publication: Publication, op: int) -> None:
         session.in_msgs += 1
         session.in_bytes += publication.payload_end - publication.payload_start
@@ -394,8 +409,13 @@ class Hub:
             shadow = sink
             return self._deliver_to_shadow(producer, sub, shadow, publication)
         sub.delivered += 1
-        self._work -= _WORK_CONTROL
         try:
+            if isinstance(sink, Inlet):
+                inlet = sink
+                self._work -= inlet.work + ((publication.payload_end - publication.payload_start) >> _WORK_SHIFT)
+                self.producer = producer
+                return inlet.receive(publication, int((self.now + self.epoch) * 1e9))
+            self._work -= _WORK_CONTROL
             if isinstance(sink, Relay):
                 relay = sink
                 return relay.relay(self.services, publication, producer)
@@ -447,7 +467,7 @@ class Hub:
 
     def has_more(self) -> bool:
         """True while a message waits to be routed or anybody has something to send."""
-        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted)
+        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted) or bool(self._answers)
 
     def flush(self) -> None:
         """Route what was emitted and let everybody send. Who must not take too long uses ``flush_some``."""
@@ -475,6 +495,8 @@ class Hub:
             self.route(account, publication, None)
             if self._work < 0:
                 break
+        while self._answers and self._work >= 0:
+            self._route_answers()
         while count > 0:
             if not self._sending:
                 if not self.dirty:
@@ -489,6 +511,18 @@ class Hub:
             if peer.transport is not None:
                 peer.transport.flush()
         return self.has_more()
+
+    def _route_answers(self) -> None:
+        """Route what waits in the first list, as far as there is work left."""
+        account, answers = self._answers[0]
+        at = self._answered
+        while at < len(answers) and self._work >= 0:
+            self.route_once(account, answers[at], None)
+            at += 1
+        self._answered = at
+        if at == len(answers):
+            self._answered = 0
+            self._answers.popleft()
 
     def send_early(self, peer: Peer) -> None:
         """Send a long outbox now; give its owner up where that does not help."""

@@ -67,6 +67,11 @@ class Info:
         self._fields["port"] = port
         self._make_heads()
 
+    def announce(self, fields: dict[str, object]) -> None:
+        """Say more, to everybody who comes from now on."""
+        self._fields |= fields
+        self._make_heads()
+
     @property
     def host(self) -> str:
         """Where the server listens."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from midge.quote import quote
 from midge.server.connect import Connect
 from midge.server.identity import WEBSOCKET, Origin
-from midge.server.quote import quote
 
 __all__ = ["came_from", "describe", "who_tried"]
 

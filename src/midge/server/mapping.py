@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.server.account_options import Destination
-from midge.transform import Transform, is_subset_of, mark_wildcards
+from midge.transform import Transform, check_destination, is_subset_of, mark_wildcards
 
 if TYPE_CHECKING:
     import cython
@@ -78,7 +78,7 @@ class Mapping:
             totals[each.cluster] = totals.get(each.cluster, 0) + each.weight
             if totals[each.cluster] > 100:
                 raise ValueError("total weight needs to be <= 100")
-            _check_destination(each.subject)
+            check_destination(each.subject)
             transform = Transform(self.source, each.subject)
             if not each.cluster:
                 shares.append((each.weight, transform))
@@ -190,17 +190,6 @@ def is_valid_subject(subject: str) -> bool:
     """True if a configuration may name the subject, which may have wildcards."""
     tokens = subject.split(".")
     return "" not in tokens and ">" not in tokens[:-1] and _SPACE.search(subject) is None
-
-
-def _check_destination(subject: str) -> None:
-    """Refuse what no destination looks like. What functions it has the transform will say."""
-    tokens = subject.split(".")
-    for place, token in enumerate(tokens):
-        if not token or ">" in tokens[:place]:
-            raise ValueError("invalid mapping destination: invalid transform" + (f" in {token}" if token else ""))
-        is_function = len(token) > 4 and token.startswith("{{") and token.endswith("}}")
-        if not is_function and _SPACE.search(token):
-            raise ValueError("invalid mapping destination: invalid transform")
 
 
 def _never(_count: int) -> int:

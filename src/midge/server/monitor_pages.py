@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from midge.quote import quote
 from midge.server import monitor_views as views
 from midge.server.complaints import Complaints
 from midge.server.gotext import json_plain
@@ -15,7 +16,6 @@ from midge.server.monitor_connz import connz
 from midge.server.monitor_queries import Parameters, connz_query, flag, healthz_query, subs_flag, subsz_query
 from midge.server.monitor_state import MonitoredServer
 from midge.server.pieces import pieces
-from midge.server.quote import quote
 
 __all__ = ["Answer", "Pages"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from math import inf
@@ -11,6 +12,7 @@ from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, Permissions, Use
 from midge.server.access_checks import check_access
 from midge.server.account_options import AccountOptions, Destination
 from midge.server.agreements import agree, check_mappings
+from midge.server.jetstream_options import AccountJetStream, JetStreamOptions, check_domain
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD
 
@@ -60,6 +62,9 @@ class ServerOptions:
         http_host, http_port, https_port: where monitoring listens, one of the two; None for no such port, 0 or -1 for a free one.
             Where no host is given, it is that of the clients.
         http_base_path: what the paths of monitoring begin with.
+        jetstream: whether and how streams are kept: True for the defaults, False not at all; by default, where there is a ``store_dir``.
+            Afterwards it is JetStreamOptions, or None.
+        store_dir: the directory for streams that are kept in files; where it is empty there are none but those in memory.
         server_tags, server_metadata: what monitoring says of the server.
         config_file, config_digest: where the options come from, for monitoring and the log; empty where from no file.
     """
@@ -101,6 +106,8 @@ class ServerOptions:
     http_port: int | None = None
     https_port: int | None = None
     http_base_path: str = ""
+    jetstream: JetStreamOptions | None = None
+    store_dir: str = ""
     server_tags: tuple[str, ...] = ()
     server_metadata: dict[str, str] = field(default_factory=dict, hash=False)
     config_file: str = ""
@@ -109,6 +116,7 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.auth_timeout is None:
             object.__setattr__(self, "auth_timeout", 2.0 if self.tls is None else self.tls.timeout + 1.0)
+        self._settle_jetstream()
         self._check_types()
         self._check_credentials()
         self._check_accounts()
@@ -129,6 +137,8 @@ class ServerOptions:
         if self.max_sub_tokens > MAX_SUB_TOKENS_LIMIT:
             raise ValueError(f"max_sub_tokens {self.max_sub_tokens}: expected at most {MAX_SUB_TOKENS_LIMIT}")
         check_access(self)
+        if self.jetstream is not None:
+            check_domain(self.jetstream.domain)
         if self.max_control_line > MAX_CONTROL_LINE_LIMIT:
             raise ValueError(f"max_control_line {self.max_control_line}: expected at most {MAX_CONTROL_LINE_LIMIT}")
         if self.max_payload > MAX_PAYLOAD_LIMIT:
@@ -149,6 +159,18 @@ class ServerOptions:
             raise ValueError(f"can't specify both HTTP ({self.http_port}) and HTTPs ({self.https_port}) ports")
         if self.https_port is not None and self.tls is None:
             raise ValueError("https_port needs tls")
+
+    def _settle_jetstream(self) -> None:
+        """Make options, or nothing, of what is only on or off. What is off has no directory, so that it stays off in a copy."""
+        wanted: object = self.jetstream
+        if wanted is None:
+            wanted = bool(self.store_dir)
+        if isinstance(self.store_dir, os.PathLike):
+            object.__setattr__(self, "store_dir", os.fspath(self.store_dir))
+        if isinstance(wanted, bool):
+            object.__setattr__(self, "jetstream", JetStreamOptions() if wanted else None)
+        if wanted is False:
+            object.__setattr__(self, "store_dir", "")
 
     def _check_types(self) -> None:
         """A wrong type would show much later, somewhere inside."""
@@ -176,9 +198,19 @@ class ServerOptions:
         check_mappings(self.mappings)
         if self.system_account not in names:
             raise ValueError(f'system account "{self.system_account}": account missing')
+        if any(each.jetstream is not None and each.name == self.system_account for each in self.accounts):
+            raise ValueError("jetstream can not be enabled on the system account")
         for user in self.users:
             if user.account not in names:
                 raise ValueError(f'user "{user.user or user.nkey}": account "{user.account}" missing')
+
+    def jetstream_accounts(self) -> dict[str, AccountJetStream]:
+        """Return what each account may use of JetStream that has it. Where there are no others, ``$G`` has it, as there."""
+        if self.jetstream is None:
+            return {}
+        if self.account_names() == {GLOBAL_ACCOUNT, self.system_account}:
+            return {GLOBAL_ACCOUNT: AccountJetStream()}
+        return {each.name: each.jetstream for each in self.accounts if each.jetstream is not None}
 
     @property
     def auth_required(self) -> bool:
@@ -257,6 +289,8 @@ class ServerKeywords(TypedDict, total=False):
     http_port: int | None
     https_port: int | None
     http_base_path: str | None
+    jetstream: JetStreamOptions | bool | None
+    store_dir: str | os.PathLike[str] | None
     server_tags: tuple[str, ...] | None
     server_metadata: dict[str, str] | None
     config_file: str | None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midge.quote import quote
 from midge.server.message_trace import MessageTrace
-from midge.server.quote import quote
 from midge.server.trace import log_mapping
 
 if TYPE_CHECKING:

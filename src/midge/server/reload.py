@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from midge.server.config.durations import show_duration
+from midge.durations import show_duration
 from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
+from midge.server.jetstream_options import check_change
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
 from midge.wire.faults import ANSWER_AUTHORIZATION
@@ -43,6 +44,7 @@ _LOGGED = {
     "user": "authorization username", "password": "authorization password", "token": "authorization token",
     "users": "authorization users", "accounts": "accounts", "server_tags": "tags", "server_metadata": "metadata", "tls": "tls",
     "mappings": "mappings", "default_permissions": "default permissions", "authorizer": "authorizer",
+    "jetstream": "JetStream limits",
 }  # fmt: skip
 _NAMES = {"auth_timeout": "authorization timeout"}
 
@@ -60,6 +62,11 @@ def changes(old: ServerOptions, new: ServerOptions) -> tuple[str, ...]:
             continue
         if each.name == "no_auth_user" and not after and all(before not in (user.user, user.nkey) for user in new.users):
             found.append(each.name)  # the user has gone, too
+        elif each.name == "jetstream":
+            check_change(before, after)
+            found.append(each.name)
+        elif each.name == "store_dir":
+            raise ValueError("config reload not supported for jetstream storage directory")
         elif each.name in FIXED:
             values = "" if each.name in _SECRET else f": old={_shown(each.name, before)}, new={_shown(each.name, after)}"
             raise ValueError(f"config reload not supported for {FIXED[each.name]}{values}")

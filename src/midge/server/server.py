@@ -36,6 +36,7 @@ from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
+from midge.server.jetstream import JetStream
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
 from midge.server.monitor import Monitor, open_monitor
@@ -95,6 +96,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._lobby: Lobby | None = None
+        self._jetstream: JetStream | None = None
         self._monitor: Monitor | None = None
         self._connections = Connections()
         self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
@@ -174,10 +176,15 @@ class Server:
         """Let clients in through the ports that are bound."""
         hub = Hub(self.options, server_id(), seed())
         turns = Turns(hub, Reactor(loop))
+        jetstream: JetStream | None = None
         lobby = Lobby(turns, partial(self._connections.let_in, turns), partial(self._connections.take_over, turns))
         try:
+            if self.options.jetstream is not None:
+                jetstream = JetStream.open(turns, self.options)
             self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
         except BaseException as error:
+            if jetstream is not None:
+                jetstream.close()
             turns.reactor.close()
             if isinstance(error, NotImplementedError):
                 raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
@@ -188,6 +195,7 @@ class Server:
         self._loop = loop
         self._turns = turns
         self._lobby = lobby
+        self._jetstream = jetstream
         self._process = os.getpid()
         self._connections.refuse(0)
         announce(hub, self._ports, self._monitor)
@@ -392,6 +400,8 @@ class Server:
 
         def apply(turns: Turns) -> None:
             reload.apply(turns.hub, wanted)
+            if self._jetstream is not None:
+                self._jetstream.renew()
             for connection in self._connections:
                 connection.renew_deadline()
             if self._monitor is not None:
@@ -488,6 +498,9 @@ class Server:
         self._connections.close_links() if is_over else self._connections.abort(SERVER_SHUTDOWN)
         if self._turns is not None:
             self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
+            if self._jetstream is not None:
+                self._jetstream.close()
+                self._jetstream = None
             self._turns.verdicts.close()
             self._turns.reactor.close()
             self._turns = None

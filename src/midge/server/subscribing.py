@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
+from midge.quote import quote
 from midge.server.permissions import DENIED, FILTERED
-from midge.server.quote import quote
 
 if TYPE_CHECKING:
     import cython

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from midge.quote import quote
 from midge.server.connect import fold
-from midge.server.quote import quote
 from midge.wire import octets
 
 __all__ = ["LEVEL", "log_delivery", "log_dropped", "log_in", "log_mapping", "log_out", "log_publish"]

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from midge.quote import quote
 from midge.server.info import NATS_VERSION
 from midge.server.message_trace import MessageTrace, disabled, with_dest
 from midge.server.publishing import refuse
-from midge.server.quote import quote
 from midge.server.tokens import is_publishable, is_reserved
 from midge.server.trace_headers import MAX_BLOCK, TraceHeaders, is_only, read_headers
 

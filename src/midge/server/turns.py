@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from math import inf
 from time import time as wall_clock
+from typing import Any
 
 from midge.link.reactor import Reactor
 from midge.server.hub import Hub
@@ -29,10 +30,11 @@ class Turns:
     Attributes:
         verdicts: finds out who clients are, where that takes a while.
         unfinished: how many connections go on with a chunk in the next turn.
+        jetstream: does a piece of its work at the end of each turn; None where there is none.
         delay: seconds by which everything that clients send is held back: for tests of those who wait.
     """
 
-    __slots__ = ("_answers_due", "_since", "delay", "hub", "reactor", "time", "unfinished", "verdicts")
+    __slots__ = ("_answers_due", "_since", "delay", "hub", "jetstream", "reactor", "time", "unfinished", "verdicts")
 
     def __init__(self, hub: Hub, reactor: Reactor) -> None:
         self.hub = hub
@@ -41,6 +43,7 @@ class Turns:
         self.unfinished = 0
         self.delay = 0.0
         self._answers_due = inf  # when the answers that are waited for are looked at
+        self.jetstream: Any = None
         self._since = 0.0  # when the oldest of what is to be sent was produced, 0.0 where there is none
         self.verdicts = Verdicts(reactor.loop)
         self.set_clock()
@@ -56,9 +59,10 @@ class Turns:
         if hub.services.deadline != self._answers_due:
             self._await_answers(hub.services.deadline)
         hub.flush_urgent()
+        more = self.jetstream is not None and self.jetstream.step()
         if not hub.has_more():
             self._since = 0.0
-            return False
+            return more
         hub.now = self.time()
         if (self.unfinished or self.reactor.has_ready()) and hub.piled < PILE:
             now = hub.now
@@ -69,7 +73,7 @@ class Turns:
         if hub.flush_some(STEP):
             return True
         self._since = 0.0
-        return False
+        return more
 
     def _await_answers(self, due: float) -> None:
         self._answers_due = due

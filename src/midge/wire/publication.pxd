@@ -14,6 +14,8 @@ cdef class Publication:
     cdef readonly Py_ssize_t payload_start, payload_end
     cdef readonly Py_ssize_t end
 
+    @cython.locals(publication=Publication, subject_size=Py_ssize_t, at=Py_ssize_t, buf=bytearray)
+    cpdef Publication answer(self, bytes head, Py_ssize_t number, bytes tail)
     @cython.locals(publication=Publication, size=Py_ssize_t, at=Py_ssize_t, shift=Py_ssize_t, buf=bytearray)
     cpdef Publication renamed(self, bytes subject)
     @cython.locals(publication=Publication, skip=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t, buf=bytearray)
@@ -25,3 +27,6 @@ cdef class Publication:
     cpdef bytes header(self)
     cpdef bytes payload(self)
     cpdef bytes body(self)
+
+
+cdef Py_ssize_t _digits(Py_ssize_t number) noexcept

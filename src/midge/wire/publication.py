@@ -75,6 +75,20 @@ class Publication:
         publication.end = len(line) + size + 2
         return publication
 
+    def answer(self, head: bytes, number: int, tail: bytes) -> Publication:
+        """Return the message to its reply subject whose payload is head, a decimal number from 0 to 10**18, and tail."""
+        publication = Publication.__new__(Publication)
+        subject_size = self.reply_end - self.reply_start
+        buf = publication.buf = new_buffer(subject_size + len(head) + len(tail) + _OVERHEAD)
+        at = publication.subject_end = put_slice(buf, 0, self.buf, self.reply_start, self.reply_end)
+        at = publication.tail_start = put_blank(buf, at)
+        at = publication.payload_start = put_crlf(buf, put_number(buf, at, len(head) + len(tail) + _digits(number)))
+        publication.payload_end = put(buf, put_number(buf, put(buf, at, head), number), tail)
+        publication.end = put_crlf(buf, publication.payload_end)
+        publication.subject_start = publication.sid_start = publication.sid_end = publication.reply_start = publication.reply_end = 0
+        publication.header_size = -1
+        return publication
+
     def renamed(self, subject: bytes) -> Publication:
         """Return the same message with another subject, in a buffer of its own."""
         publication = Publication.__new__(Publication)
@@ -141,3 +155,12 @@ class Publication:
     def body(self) -> bytes:
         """Return header and payload together."""
         return cut(self.buf, self.payload_start, self.payload_end)
+
+
+def _digits(number: int) -> int:
+    """Return how many decimal digits a number has."""
+    count = 1
+    while number >= 10:
+        number //= 10
+        count += 1
+    return count

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midge.server.config.durations import parse_duration, show_duration
+from midge.durations import parse_duration, show_duration
 
 
 @pytest.mark.parametrize(

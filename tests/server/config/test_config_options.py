@@ -18,6 +18,7 @@ from midge.server.config.load import Configuration, load, load_text
 from midge.server.config.options import options_of
 from midge.server.config.settings import NAMES, Settings
 from midge.server.config.top import Top
+from midge.server.jetstream_options import AccountJetStream, JetStreamLimits, JetStreamOptions
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.server import Server
@@ -62,8 +63,31 @@ def refusal(text: str) -> str:
         ("no_header_support: yes\nallow_non_tls: on",
          {"no_header_support": True, "allow_non_tls": True}),
         ("system_account: SYS\nno_auth_user: x", {"system_account": "SYS", "no_auth_user": "x"}),
-        ("jetstream: disabled\nwrite_timeout: close\nno_system_account: false\nconnect_error_reports: 3\nfeature_flags {}", {}),
-        ("jetstream {enabled: false, store_dir: x}\nsyslog: off\nocsp: false\ndisable_sublist_cache: false", {}),
+        ("jetstream: disabled\nwrite_timeout: close\nno_system_account: false\nconnect_error_reports: 3\nfeature_flags {}",
+         {"jetstream": False}),
+        ("jetstream {enabled: false, store_dir: x}\nsyslog: off\nocsp: false\ndisable_sublist_cache: false",
+         {"jetstream": False, "store_dir": "x"}),
+        ("store_dir: x", {"jetstream": False, "store_dir": "x"}),
+        ("jetstream: enabled\nstoredir: x", {"jetstream": True, "store_dir": "x"}),
+        ("jetstream {max_mem: 1G, max_file: '10T', store: /x, sync: Always, domain: d, strict: off,"
+         " request_queue_limit: 7, info_queue_limit: 0}",
+         {"store_dir": "/x", "jetstream": JetStreamOptions(
+             max_memory_store=10**9, max_file_store=10 << 40, domain="d", strict=False, request_queue_limit=7)}),
+        ("jetstream {sync_interval: '2m', max_mem: -7, unique_tag: a, meta_compact: 5, max_outstanding_catchup: '1M', extension_hint: x}",
+         {"jetstream": JetStreamOptions(sync_interval=120.0)}),
+        ("jetstream {sync_interval: os, limits {max_ack_pending: 1, max_ha_assets: 2, max_request_batch: 3, duplicate_window: '4s',"
+         " batch {max_inflight_per_stream: 5, max_inflight_total: 6, max_msgs: 7, timeout: '8s'}}}",
+         {"jetstream": JetStreamOptions(sync_interval="os", limits=JetStreamLimits(
+             max_ack_pending=1, max_request_batch=3, duplicate_window=4.0, max_batch_inflight_per_stream=5, max_batch_inflight_total=6,
+             max_batch_size=7, max_batch_timeout=8.0))}),
+        ("accounts {A {jetstream: enabled}, B {jetstream {mem: 1, disk: 2, streams: 3, consumers: -4, max_bytes: true, max_ack_pending: 5,"
+         " mem_max_stream_bytes: 6, disk_max_stream_bytes: 7, cluster_traffic: owner}}, C {jetstream: disable}}",
+         {"accounts": (
+             AccountOptions(name="A", jetstream=AccountJetStream()),
+             AccountOptions(name="B", jetstream=AccountJetStream(
+                 max_memory=1, max_store=2, max_streams=3, max_bytes_required=True, max_ack_pending=5, memory_max_stream_bytes=6,
+                 store_max_stream_bytes=7)),
+             AccountOptions(name="C"))}),
         ("authorization {user: a, password: b, timeout: 0.5}", {"user": "a", "password": "b", "auth_timeout": 0.5}),
         ("authorization {user: a}", {"user": "a", "password": ""}),
         ("authorization {token: $2a$11$abc}", {"token": "$2a$11$abc"}),
@@ -257,13 +281,15 @@ def test_websocket() -> None:
     [
         "cluster {}", "gateway {}", "leafnodes {}", "leaf {}", "mqtt {}", "operator: x", "resolver: MEM", "resolver_preload {}",
         "trusted_keys: x",
-        "proxies {}", "ocsp: true", "ocsp_cache {}", "jetstream: true", "jetstream: enabled", "jetstream {}", "store_dir: x",
+        "proxies {}", "ocsp: true", "ocsp_cache {}", "jetstream {key: x}", "jetstream {ek: x}",
+        "jetstream {prev_encryption_key: x}", "jetstream {cipher: aes}", "jetstream {tpm {}}", "jetstream {max_buffered_msgs: 5}",
+        "jetstream {max_buffered_size: 5}", "jetstream {max_concurrent_io: 16}", "jetstream {sync: '0s'}",
         "prof_port: 1",
         "syslog: true", "remote_syslog: x", "trace_headers: true", "disable_sublist_cache: true", "no_system_account: true",
         "no_fast_producer_stall: true", "proxy_protocol: true", "write_timeout: retry", "feature_flags {x: true}",
         "default_js_domain {A: B}",
         "default_sentinel: x", "resolver_tls {}", "authorization {auth_callout {}}", "authorization {proxy_required: true}",
-        "accounts {A {jetstream: enabled}}", "tls {ocsp_peer: true}", "tls {cert_store: x}",
+        "tls {ocsp_peer: true}", "tls {cert_store: x}",
         "tls {certs: [{cert_file: a, key_file: b}, {cert_file: a, key_file: b}]}",
     ],
 )  # fmt: skip

@@ -10,13 +10,14 @@ from midge.server.access import GLOBAL_ACCOUNT, User
 from midge.server.account_options import AccountOptions
 from midge.server.config.errors import Fault
 from midge.server.config.exchange import read_exports, read_imports, read_mappings
+from midge.server.config.jetstream import read_account
 from midge.server.config.msg_trace import read_msg_trace
 from midge.server.config.permissions import read_permissions
-from midge.server.config.reading import Report, in_quotes, is_key, not_supported, text, whole
+from midge.server.config.reading import Report, in_quotes, is_key, text, whole
 from midge.server.config.tree import Node, shown
 from midge.server.config.users import Roll, read_users, with_default
 
-__all__ = ["is_off", "read_accounts"]
+__all__ = ["read_accounts"]
 
 _TAKEN = "is a Reserved Account"
 
@@ -89,7 +90,7 @@ def _read_account(report: Report, name: str, entries: dict[str, Node], roll: Rol
             "nkey": nkey,
             "imports": lambda each: given.update(imports=tuple(read_imports(report, each))),
             "exports": lambda each: given.update(exports=tuple(read_exports(report, each))),
-            "jetstream": _jetstream,
+            "jetstream": lambda each: given.update(jetstream=read_account(report, each)),
             "users": read_all_users,
             "default_permissions": lambda each: given.update(default_permissions=read_permissions(report, each)),
             **dict.fromkeys(("mappings", "maps"), lambda each: given.update(mappings=read_mappings(report, each))),
@@ -102,25 +103,6 @@ def _read_account(report: Report, name: str, entries: dict[str, Node], roll: Rol
     elif users:
         roll.add(report, where[-1], [with_default(each, given.get("default_permissions")) for each in users])
     return AccountOptions(**given)
-
-
-def is_off(node: Node, place: Node | None) -> bool:
-    """True where JetStream is switched off, False where on.
-
-    Raises:
-        Fault: it is neither.
-    """
-    value = node.value
-    if isinstance(value, str):
-        if value.lower() not in ("enabled", "enable", "disabled", "disable"):
-            raise Fault(place, f"Expected 'enabled' or 'disabled' for string value, got '{value}'")
-        return value.lower().startswith("dis")
-    return value is False
-
-
-def _jetstream(node: Node) -> None:
-    if not is_off(node, None):  # nats-server does not say where
-        raise not_supported(node, "jetstream", "there are no streams yet")
 
 
 def _limits(report: Report, node: Node) -> dict[str, int]:

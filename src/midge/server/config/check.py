@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from midge.durations import show_duration
 from midge.server.access import GLOBAL_ACCOUNT, SYSTEM_ACCOUNT, User
-from midge.server.config.durations import show_duration
 from midge.server.config.errors import ConfigError
 from midge.server.config.reading import in_quotes
+from midge.server.jetstream_options import JetStreamOptions, check_domain
 from midge.server.listener_options import WebSocketListener
 from midge.server.options import ServerOptions
 
@@ -56,6 +57,14 @@ def _system_account(name: str, accounts: Any) -> str:
     return "" if name in known else "error resolving system account: account missing"
 
 
+def _jetstream(jetstream: JetStreamOptions | None) -> str:
+    try:
+        check_domain(jetstream.domain if jetstream is not None else "")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _no_auth_user(name: str, users: tuple[User, ...]) -> str:
     if not name or any(name in (each.user, each.nkey) for each in users):
         return ""
@@ -84,5 +93,6 @@ _CHECKS: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[..., str]], ...]
     (("max_payload", "max_pending"), (), _max_payload),
     (("system_account",), ("accounts",), _system_account),
     (("no_auth_user",), ("users",), _no_auth_user),
+    (("jetstream",), (), _jetstream),
     (("websocket",), ("users",), _websocket),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from midge.durations import parse_duration
 from midge.server.account_options import Destination, Export, Import, Latency
-from midge.server.config.durations import parse_duration
 from midge.server.config.errors import Fault
 from midge.server.config.reading import Handler, Report, array, flag, in_quotes, mapping, text, whole
 from midge.server.config.tree import Node, kind_of, shown

@@ -30,5 +30,7 @@ def options_of(config: Config | None, keywords: Mapping[str, Any]) -> ServerOpti
                 "logging.getLogger('midge') and files yourself"
             )
     options = {**found.options, **keywords}
+    if keywords.get("jetstream") is True and found.options.get("jetstream"):
+        options["jetstream"] = found.options["jetstream"]  # on it is; how, the configuration says
     check(options)
     return ServerOptions(**options)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from math import trunc
 from typing import TypeAlias
 
+from midge.durations import parse_duration
 from midge.errors import NkeyError
 from midge.nkeys import Prefix, check_public
-from midge.server.config.durations import parse_duration
+from midge.quote import quote
 from midge.server.config.errors import Fault
 from midge.server.config.tree import Node, kind_of, shown
-from midge.server.quote import quote
 from midge.subject import is_valid
 
 __all__ = [

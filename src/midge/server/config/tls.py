@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Any
 
-from midge.server.config.durations import parse_duration
+from midge.durations import parse_duration
 from midge.server.config.errors import Fault
 from midge.server.config.reading import Handler, array, in_quotes, mapping, not_supported, seconds, text
 from midge.server.config.tree import Node, kind_of, shown

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from midge.durations import show_duration
 from midge.server.account_options import AccountOptions
-from midge.server.config.accounts import is_off, read_accounts
-from midge.server.config.durations import show_duration
+from midge.server.config.accounts import read_accounts
 from midge.server.config.errors import Fault
 from midge.server.config.exchange import read_mappings
+from midge.server.config.jetstream import read_server
 from midge.server.config.reading import Handler, Report, address, duration, flag, in_quotes, not_supported, text, whole
 from midge.server.config.tls import read_tls
 from midge.server.config.tree import Node, kind_of
@@ -36,8 +37,6 @@ _NOT_SUPPORTED = {
     "proxies": "",
     "prof_port": "it serves the profiles of Go",
     "prof_block_rate": "it is about the profiles of Go",
-    "store_dir": "there are no streams yet",
-    "storedir": "there are no streams yet",
     "remote_syslog": "log to a file or to stderr",
 }
 # What may be false, but not true.
@@ -80,6 +79,8 @@ class Top:
                 raise Fault(node, f"unknown field {in_quotes(key)}")
 
         self.report.each(tree, handle)
+        if "store_dir" in self.options:
+            self.options.setdefault("jetstream", False)  # a directory alone switches nothing on, there
         if self._roll.users:
             self.options["users"] = tuple(self._roll.users)
         if self._accounts:
@@ -116,7 +117,8 @@ class Top:
             "allow_non_tls": partial(take, "allow_non_tls", flag),
             "tls": partial(take, "tls", read_tls),
             **several(("websocket", "ws"), partial(take, "websocket", partial(read_websocket, self.report))),
-            "jetstream": _jetstream,
+            "jetstream": self._jetstream,
+            **several(("store_dir", "storedir"), self._store_dir),
             "feature_flags": partial(_empty, "feature_flags", "error parsing feature flags"),
             "default_js_domain": partial(_empty, "default_js_domain", "error default_js_domain config"),
             "ocsp": partial(_off, "ocsp"),
@@ -261,6 +263,14 @@ class Top:
             self.options["token"] = found.token
         self._single = "single user/pass" if found.user else "token" if found.token else ""
 
+    def _jetstream(self, node: Node) -> None:
+        self.options.update(read_server(self.report, node, bool(self.options.get("store_dir"))))
+
+    def _store_dir(self, node: Node) -> None:
+        if self.options.get("store_dir"):
+            raise Fault(node, "Duplicate 'store_dir' configuration")
+        self.options["store_dir"] = text(node)
+
     def _read_accounts(self, node: Node) -> None:
         self._accounts = read_accounts(self.report, node, self._roll, self._single)
 
@@ -293,13 +303,3 @@ def _write_timeout(node: Node) -> None:
         raise Fault(node, "write_timeout must be 'default', 'close' or 'retry'")
     if node.value == "retry":
         raise not_supported(node, "write_timeout: retry")
-
-
-def _jetstream(node: Node) -> None:
-    if isinstance(node.value, dict):
-        on = [each.value for key, each in node.value.items() if key.lower() in ("enable", "enabled")]
-        if on == [False]:
-            return
-    elif is_off(node, node):
-        return
-    raise not_supported(node, "jetstream", "there are no streams yet")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from midge.server.quote import quote
+from midge.quote import quote
 
 TABLE = [
     (b"", '""'),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from midge.server.quote import quote
+from midge.quote import quote
 
 __all__ = ["parse_duration", "show_duration"]
 

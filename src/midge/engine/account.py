@@ -1,0 +1,137 @@
+"""Account: what JetStream is to one account: its streams, what they use, and its requests, which are answered one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from midge.engine.advisories import audit, limit_reached
+from midge.engine.requests import ApiRequest
+from midge.engine.stream import Stream
+from midge.model.account import AccountLimits
+from midge.wire.publication import Publication
+
+if TYPE_CHECKING:
+    from midge.engine.engine import Engine
+
+__all__ = ["Account"]
+
+_NOT_OURS = (b"$JS.API.DIRECT.GET.", b"$JS.API.CONSUMER.MSG.NEXT.")  # streams and consumers subscribe to these themselves
+
+
+class Account:
+    """One account.
+
+    Args:
+        engine: the engine.
+        name: the account's name.
+        limits: what it may use, None where JetStream is not for it: then its requests are refused.
+
+    Attributes:
+        streams: by name.
+        limited: what it stores has to be counted with each message.
+        used: bytes, by kind of storage.
+        total, errors: how many requests were answered, and how many of them with an error.
+        waiting: requests that wait; ``busy`` is the one that is being answered.
+    """
+
+    __slots__ = ("_tokens", "busy", "engine", "errors", "limited", "limits", "name", "streams", "total", "used", "waiting")
+
+    def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
+        self.engine = engine
+        self.name = name
+        self.limits = limits
+        self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
+        self.streams: dict[str, Stream] = {}
+        self.used = {"memory": 0, "file": 0}
+        self.total = self.errors = 0
+        self.waiting: deque[ApiRequest] = deque()
+        self.busy: ApiRequest | None = None
+        prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
+        self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
+
+    def close(self) -> None:
+        """Listen no more, and let go of the streams."""
+        for token in self._tokens:
+            self.engine.outside.unsubscribe(token)
+        self.waiting.clear()
+        for stream in self.streams.values():
+            stream.stop()
+            stream.store.close()
+        self.streams.clear()
+
+    def limit(self, limits: AccountLimits | None) -> None:
+        """It may use something else than before; what it has stays."""
+        self.limits = limits
+        self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
+        for stream in self.streams.values():
+            stream.update(stream.config)
+
+    # Requests
+
+    def receive(self, publication: Publication, wall: int) -> bool:
+        """Take a request. False where it is for nobody here, and others may have it."""
+        subject = publication.subject()
+        if not subject.startswith(b"$JS.API."):
+            subject = b"$JS." + subject.split(b".", 2)[2]
+        if subject.startswith(_NOT_OURS):
+            return False
+        if len(self.waiting) >= self.engine.settings.max_requests:
+            limit_reached(self.engine, self.name, 1)
+            return True
+        header = publication.header() if publication.header_size > 0 else b""
+        request = ApiRequest(self, subject, publication.reply(), header, publication.payload(), wall)
+        request.is_audited = self.engine.outside.has_interest(self.name, b"$JS.EVENT.ADVISORY.API")
+        if request.is_audited:
+            request.client = self.engine.outside.sender()
+        self.waiting.append(request)
+        if self.busy is None and len(self.waiting) == 1:
+            self.engine.asking.append(self)
+        return True
+
+    def answered(self, request: ApiRequest, payload: bytes, is_error: bool) -> None:
+        """A request has its answer: send it, and go on with the next one."""
+        self.total += 1
+        self.errors += is_error
+        self.send(request, payload)
+        if request.is_audited:
+            audit(self.engine, request, payload)
+        self.ignore(request)
+
+    def send(self, request: ApiRequest, payload: bytes) -> None:
+        """Send an answer, where one is wanted."""
+        if request.reply:
+            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
+
+    def ignore(self, request: ApiRequest) -> None:
+        """A request is done with."""
+        if self.busy is request:
+            self.busy = None
+            if self.waiting:
+                self.engine.asking.append(self)
+
+    # What is used
+
+    def recount(self, stream: Stream) -> None:
+        """A stream may have grown or shrunk."""
+        change = stream.store.size - stream.counted
+        if change:
+            stream.counted += change
+            self.used[stream.config.storage] += change
+            self.engine.used[stream.config.storage] += change
+
+    def would_exceed(self, storage: str, size: int) -> bool:
+        """True if the account may not have so many bytes more."""
+        assert self.limits is not None
+        limit = self.limits.max_memory if storage == "memory" else self.limits.max_storage
+        return 0 <= limit < self.used[storage] + size
+
+    def reserved(self, storage: str) -> int:
+        """Return the bytes that its streams may have for themselves."""
+        configs = (stream.config for stream in self.streams.values())
+        return sum(max(config.max_bytes, 0) for config in configs if config.storage == storage)
+
+    def sorted_streams(self) -> Iterator[Stream]:
+        """Return its streams by name."""
+        return (self.streams[name] for name in sorted(self.streams))

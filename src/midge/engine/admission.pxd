@@ -1,0 +1,33 @@
+cimport cython
+from midge.engine.intake cimport Intake
+from midge.wire.publication cimport Publication
+
+
+@cython.final
+cdef class _Message:
+    cdef readonly Publication publication
+    cdef readonly bytes named, subject, given
+    cdef public bytes header, payload
+    cdef readonly dict values
+
+    cdef Py_ssize_t payload_size(self) except -1
+    cdef Publication to_store(self)
+
+
+cpdef admit(object stream, Publication publication, object wall)
+
+@cython.locals(intake=Intake, values=dict, id=bytes)
+cdef _admit(object stream, _Message message, object wall)
+
+@cython.locals(intake=Intake, values=dict, id=bytes, stored=Publication, weight=Py_ssize_t)
+cdef _store(object stream, _Message message, object wall)
+
+cdef _skip(object stream, _Message message, object wall)
+
+cdef _roll_up(object stream, _Message message, object keep)
+
+cdef _check_record(object stream, _Message message)
+
+cdef _check_size(object stream, _Message message)
+
+cdef _refuse_batch(object stream, _Message message, object code)

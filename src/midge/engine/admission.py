@@ -1,0 +1,216 @@
+"""Admission: the long way of a message into its stream, with every header and every policy. The order is nats-server's, because it decides
+which of several errors is told.
+
+``admit`` transforms the subject, checks the headers (``checks``), counts, finds room, stores, and does what the headers ask for
+afterwards. What it changes of a message is in ``_Message``; a message that nothing changes is stored from the buffer it came in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midge.engine import checks
+from midge.engine.counter import counted
+from midge.engine.errors import ApiError
+from midge.engine.headers import add, nats_values, remove, strip_status
+from midge.engine.ttl import parse_ttl
+
+if TYPE_CHECKING:
+    import cython
+
+    from midge.engine.stream import Stream
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.engine.intake import ends_fast
+    from cython.cimports.midge.wire.publication import Publication
+else:
+    from midge.engine.intake import ends_fast
+    from midge.wire.publication import Publication
+
+__all__ = ["admit"]
+
+MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
+LARGE = 16 << 20  # nobody looks closer at what is smaller
+MAX_HEADER = 65535
+
+
+class _Message:
+    """A message on its way in: its parts as they are going to be stored."""
+
+    __slots__ = ("given", "header", "named", "payload", "publication", "subject", "values")
+
+    def __init__(self, publication: Publication, named: bytes, subject: bytes) -> None:
+        self.publication = publication
+        self.named = named  # as it was published
+        self.subject = subject
+        self.given = publication.header() if publication.header_size > 0 else b""
+        self.header = strip_status(self.given) if self.given else b""
+        self.values = nats_values(self.header) if self.header else {}
+        self.payload: bytes | None = None  # None for that of the publication
+
+    def payload_size(self) -> int:
+        publication = self.publication
+        return publication.size() - max(publication.header_size, 0) if self.payload is None else len(self.payload)
+
+    def to_store(self) -> Publication:
+        """Return it as a publication."""
+        publication = self.publication
+        if self.payload is not None:
+            return Publication.compose(self.subject, b"", self.header, self.payload)
+        if self.header is not self.given:
+            return publication.redirected(self.subject, b"", self.header)
+        return publication if self.subject is self.named else publication.renamed(self.subject)
+
+
+def admit(stream: Stream, publication: Publication, wall: int) -> None:
+    """Store a message that was published to a stream, or refuse it; either is answered."""
+    try:
+        subject = publication.subject()
+        _admit(stream, _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject), wall)
+    except ApiError as error:
+        stream.intake.refuse(publication, error)
+    except OSError as error:
+        stream.intake.refuse(publication, ApiError(10077, err=error))
+
+
+def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> None:
+    """Store a message of the stream's own, such as a delete marker: its subject is not transformed, and nobody is answered."""
+    try:
+        _admit(stream, _Message(Publication.compose(subject, b"", header, b""), subject, subject), wall)
+    except (ApiError, OSError) as error:
+        stream.engine.outside.failed(f"a delete marker of stream {stream.name}", error)
+
+
+def _admit(stream: Stream, message: _Message, wall: int) -> None:
+    config, intake, values = stream.config, stream.intake, message.values
+    _check_record(stream, message)
+    if message.publication.reply_end and ends_fast(message.publication):
+        _refuse_batch(stream, message, 10205)
+    if b"Nats-Batch-Id" in values:
+        _refuse_batch(stream, message, 10174)
+    if config.sealed:
+        raise ApiError(10109)
+    increment = None
+    if values:
+        if b"Nats-Request-Info" in values:
+            message.header = remove(message.header, b"Nats-Request-Info")
+        if b"Nats-Incr" in values:
+            increment = checks.increment(config, values, message.payload_size())
+        checks.expectations(stream, values, message.subject)
+        checks.schedules(values, message.subject)
+        if b"Nats-Stream-Source" in values:
+            raise ApiError(10227)
+        id = values.get(b"Nats-Msg-Id")
+        if id is not None:
+            sequence = stream.dedupe.find(id, wall)
+            if sequence:
+                intake.acknowledge(message.publication, sequence, b',"duplicate": true}')
+                return
+        if b"Nats-Expected-Last-Msg-Id" in values:
+            checks.last_id(values, intake.last_id)
+        if b"Nats-Rollup" in values:
+            checks.rollup(config, values)
+    if config.allow_msg_counter:
+        if increment is None:
+            raise ApiError(10169)
+        message.header, message.payload = counted(stream, message.subject, message.header, increment)
+        if len(message.header) + len(message.payload) > stream.engine.max_payload:
+            raise ApiError(10054)
+    _check_size(stream, message)
+    if intake.full:
+        raise ApiError(10023)
+    if intake.choosy and stream.is_unwanted(message.subject):
+        _skip(stream, message, wall)
+    else:
+        _store(stream, message, wall)
+
+
+def _store(stream: Stream, message: _Message, wall: int) -> None:
+    """Store it, and do what that brings with it."""
+    config, store, intake, values = stream.config, stream.store, stream.intake, message.values
+    weight = 0
+    if intake.metered or config.discard == "new":
+        weight = store.weight(len(message.subject), len(message.header), message.payload_size())
+        if intake.metered and stream.account.would_exceed(config.storage, weight):
+            raise ApiError(10002)
+    ttl = parse_ttl(values[b"Nats-TTL"]) if b"Nats-TTL" in values else 0
+    if ttl > 0 and config.subject_delete_marker_ttl:
+        minimum = config.subject_delete_marker_ttl // 1_000_000_000
+        if ttl < minimum and config.max_msgs_per_subject != 1:
+            ttl = minimum  # else the marker of an older message could outlive this one
+            message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+    if config.discard == "new":
+        checks.room(stream, message.subject, weight, b"Nats-Rollup" in values)
+    republish = stream.republished(message.subject) if intake.republishes else None
+    before = stream.last_of(message.subject) if republish else 0
+    stored = message.to_store()
+    sequence = store.append(stored, wall)
+    id = values.get(b"Nats-Msg-Id", b"")
+    intake.last_id = id
+    if id:
+        stream.remember(id, sequence)
+    if ttl:
+        stream.expiry.add(sequence, store.last_time, ttl)
+    if b"Nats-Marker-Reason" in values:
+        stream.expiry.markers.add(sequence)
+    if intake.timed or intake.limited or intake.metered:
+        stream.appended(stored, sequence)
+    if b"Nats-Rollup" in values:
+        _roll_up(stream, message, 1)
+    if republish:
+        stream.republish(republish, stored, sequence, before)
+    tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
+    intake.acknowledge(message.publication, sequence, tail)
+
+
+def _skip(stream: Stream, message: _Message, wall: int) -> None:
+    """Use up a sequence: nobody is interested in the message."""
+    store = stream.store
+    store.skip(store.last + 1, wall)
+    id = message.values.get(b"Nats-Msg-Id", b"")
+    stream.intake.last_id = id
+    if id:
+        stream.remember(id, store.last)
+    _roll_up(stream, message, 0)
+    stream.intake.acknowledge(message.publication, store.last, b"}")
+
+
+def _roll_up(stream: Stream, message: _Message, keep: int) -> None:
+    """Remove what the message takes the place of."""
+    rollup = message.values.get(b"Nats-Rollup", b"").lower()
+    if rollup == b"sub":
+        stream.purge(message.subject, 0, keep)
+    elif rollup == b"all":
+        stream.purge(b"", 0, keep)
+
+
+def _check_record(stream: Stream, message: _Message) -> None:
+    if stream.config.storage == "file" and message.publication.size() > LARGE:
+        if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > MAX_FILE_RECORD:
+            raise ApiError(10077, err="message to large")
+
+
+def _check_size(stream: Stream, message: _Message) -> None:
+    limit = stream.config.max_msg_size
+    if limit >= 0 and len(message.header) + message.payload_size() > limit:
+        raise ApiError(10054)
+    if len(message.header) > MAX_HEADER:
+        raise ApiError(10097)
+
+
+def _refuse_batch(stream: Stream, message: _Message, code: int) -> None:
+    """Refuse what belongs to a batch; as nats-server does it where the stream allows none."""
+    storage = stream.config.storage
+    if stream.config.sealed:
+        raise ApiError(10109)
+    if stream.intake.full:
+        raise ApiError(10023)
+    if stream.account.limited and stream.account.would_exceed(
+        storage, stream.store.weight(len(message.subject), len(message.header), message.payload_size())
+    ):
+        raise ApiError(10002)
+    if 0 <= stream.config.max_msg_size < len(message.header) + message.payload_size():
+        raise ApiError(10054)
+    raise ApiError(code)

@@ -1,0 +1,76 @@
+"""The JetStream API: which request is answered by what, and the errors that all have in common.
+
+``HANDLERS`` is the whole of it: the tokens behind ``$JS.API``, how many there must be, the ``type`` of the answer, and who gives it. A
+subject that is not there gets no answer at all, as with nats-server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from midge.engine import account_api, message_api, stream_api
+from midge.engine.errors import ApiError
+
+if TYPE_CHECKING:
+    from midge.engine.engine import Engine
+    from midge.engine.requests import ApiRequest
+
+__all__ = ["dispatch"]
+
+_V1 = "io.nats.jetstream.api.v1."
+_PAGE = {"total": 0, "offset": 0, "limit": 0}
+
+
+class _Handler(NamedTuple):
+    """One kind of request."""
+
+    size: int  # in tokens
+    kind: str
+    call: Callable[[Engine, ApiRequest], None]
+    rest: dict[str, Any] = {}  # what an error has beside it
+
+
+def _needs_cluster(engine: Engine, request: ApiRequest) -> None:
+    raise ApiError(10010)
+
+
+HANDLERS: dict[tuple[str, ...], _Handler] = {
+    ("INFO",): _Handler(1, "account_info_response", account_api.info),
+    ("STREAM", "CREATE"): _Handler(3, "stream_create_response", stream_api.create),
+    ("STREAM", "UPDATE"): _Handler(3, "stream_update_response", stream_api.update),
+    ("STREAM", "INFO"): _Handler(3, "stream_info_response", stream_api.info, _PAGE),
+    ("STREAM", "NAMES"): _Handler(2, "stream_names_response", stream_api.names, {**_PAGE, "streams": None}),
+    ("STREAM", "LIST"): _Handler(2, "stream_list_response", stream_api.list_streams, {**_PAGE, "streams": []}),
+    ("STREAM", "DELETE"): _Handler(3, "stream_delete_response", stream_api.delete),
+    ("STREAM", "PURGE"): _Handler(3, "stream_purge_response", stream_api.purge, {"purged": 0}),
+    ("STREAM", "SNAPSHOT"): _Handler(3, "stream_snapshot_response", stream_api.snapshot),
+    ("STREAM", "RESTORE"): _Handler(3, "stream_restore_response", stream_api.restore, {"deliver_subject": ""}),
+    ("STREAM", "MSG", "GET"): _Handler(4, "stream_msg_get_response", message_api.get),
+    ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
+    ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),
+    ("STREAM", "PEER", "REMOVE"): _Handler(4, "stream_remove_peer_response", _needs_cluster),
+    ("CONSUMER", "LEADER", "STEPDOWN"): _Handler(5, "consumer_leader_stepdown_response", _needs_cluster),
+}
+
+
+def dispatch(engine: Engine, request: ApiRequest) -> None:
+    """Answer a request, or begin to."""
+    tokens = request.tokens
+    handler = next((found for size in (3, 2, 1) if (found := HANDLERS.get(tuple(tokens[:size])))), None)
+    if handler is None or handler.size != len(tokens):
+        request.account.ignore(request)
+        return
+    request.kind = _V1 + handler.kind
+    try:
+        request.check_level(engine.api_level)
+        if request.account.limits is None:
+            raise ApiError(10039)
+        handler.call(engine, request)
+    except ApiError as error:
+        request.refuse(error, handler.rest)
+    except Exception as error:  # the safety net: the account's next requests must not wait for ever
+        if request.is_answered:
+            raise
+        engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", error)
+        request.refuse(ApiError(10051, err=error), handler.rest)

@@ -1,0 +1,41 @@
+"""Counters (ADR-49): messages whose payload is a number that grows by what the header ``Nats-Incr`` says, of any size."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from midge.engine.errors import ApiError
+from midge.engine.headers import add, remove, value_of
+
+if TYPE_CHECKING:
+    from midge.engine.stream import Stream
+
+__all__ = ["counted"]
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_SOURCES = b"Nats-Counter-Sources"
+
+
+def counted(stream: Stream, subject: bytes, header: bytes, increment: int) -> tuple[bytes, bytes]:
+    """Return header and payload of the message that adds to a subject's counter.
+
+    Raises:
+        ApiError: what is stored there is no counter (10172).
+    """
+    last = stream.last_of(subject)
+    message = stream.store.read(last) if last else None
+    if message is None:
+        return header, b'{"val":"%d"}' % increment
+    try:
+        value = json.loads(message.payload)["val"]
+        sources = value_of(message.header, _SOURCES)
+        if sources:
+            header = add(
+                remove(header, _SOURCES), _SOURCES, json.dumps(json.loads(sources), separators=(",", ":"), sort_keys=True).encode()
+            )
+        total = int(value) if _INTEGER.fullmatch(value) else 0  # as Go reads it
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ApiError(10172) from None
+    return header, b'{"val":"%d"}' % (total + increment)

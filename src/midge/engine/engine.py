@@ -1,0 +1,222 @@
+"""Engine: JetStream of one server: its accounts, their streams, and what happens when.
+
+What the driver must do: call ``step`` at the end of each turn of its loop, and again in the next one while it returns True; call
+``handle_timeout(wall)`` at ``next_deadline()``. Times are wall nanoseconds. ``step`` answers a bounded number of requests and lets the
+streams send what has become safe; messages come in by what the engine subscribes to through its ``Outside``.
+
+With a store directory file streams are kept there, and are there again when the engine is made; without one every stream is in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from midge.engine import direct
+from midge.engine.account import Account
+from midge.engine.api import dispatch
+from midge.engine.jobs import Jobs
+from midge.engine.metadata import API_LEVEL
+from midge.engine.outside import Outside
+from midge.engine.stream import Stream
+from midge.engine.timers import Timers
+from midge.model.account import AccountLimits
+from midge.model.base import decode, encode
+from midge.model.stream import StreamConfig
+from midge.store.base import Store
+from midge.store.memory import MemoryStore
+from midge.wire.publication import Publication
+
+if TYPE_CHECKING:
+    from midge.engine.intake import Intake
+
+__all__ = ["Engine", "Settings"]
+
+REQUESTS = 8  # answered in one step
+SLICES = 8  # of jobs in one step
+DUE = 64  # timers served in one call
+
+
+class Settings(NamedTuple):
+    """What the server tells its engine.
+
+    Attributes:
+        server_name, server_version: as in INFO.
+        domain: the JetStream domain, empty for none.
+        max_memory, max_storage: bytes that all streams in memory, or in files, may hold; 0 for any number.
+        max_payload: of the server.
+        max_pending: bytes that may wait for a client: what one request may ask for, unless it says less.
+        max_requests: API requests of an account that may wait.
+        max_window: nanoseconds of the longest window for duplicates; 0 for any.
+        strict: requests may have no fields that are unknown.
+    """
+
+    server_name: str
+    server_version: str
+    domain: str = ""
+    max_memory: int = 0
+    max_storage: int = 0
+    max_payload: int = 1 << 20
+    max_pending: int = 64 << 20
+    max_requests: int = 10_000
+    max_window: int = 0
+    strict: bool = True
+
+
+class Engine:
+    """JetStream of one server.
+
+    Args:
+        settings: what the server tells.
+        directory: the StoreDirectory, None where nothing is kept.
+        outside: the server around it.
+        nuid: returns a new unique id.
+        choose: returns a random number below the one that is given.
+        wall: the time.
+
+    Attributes:
+        accounts: by name; ``open_account`` adds one.
+        dirty: the ways into streams that have something to let go of.
+        asking: accounts with a request that could be answered.
+        used: bytes in all streams, by kind of storage.
+        wall: the time, as far as the engine knows it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Any,
+        outside: Outside,
+        *,
+        nuid: Callable[[], str],
+        choose: Callable[[int], int],
+        wall: int,
+    ) -> None:
+        self.settings = settings
+        self.server_name = settings.server_name
+        self.api_level = API_LEVEL
+        self.version = settings.server_version
+        self.domain = settings.domain
+        self.limits = {"memory": settings.max_memory, "file": settings.max_storage}
+        self._full = {"memory": False, "file": False}
+        self.max_payload = settings.max_payload
+        self.max_pending = settings.max_pending
+        self.directory = directory
+        self.outside = outside
+        self.nuid = nuid
+        self.choose = choose
+        self.wall = wall
+        self.timers = Timers()
+        self.jobs = Jobs(outside)
+        self.accounts: dict[str, Account] = {}
+        self.dirty: list[Intake] = []
+        self.asking: deque[Account] = deque()
+        self.used = {"memory": 0, "file": 0}
+
+    def open_account(self, name: str, limits: AccountLimits | None) -> Account:
+        """Serve an account, whose streams are there again; without limits it is told that JetStream is not for it."""
+        account = self.accounts[name] = Account(self, name, limits)
+        if self.directory is not None and limits is not None:
+            for row in self.directory.state.streams(name):
+                self.add_stream(account, decode(StreamConfig, row.config), row.created)
+        return account
+
+    def limit_account(self, name: str, limits: AccountLimits | None) -> None:
+        """An account may use something else than before; one that was not there is opened."""
+        account = self.accounts.get(name)
+        if account is None:
+            self.open_account(name, limits)
+        elif account.limits is None and limits is not None:
+            account.close()
+            self.open_account(name, limits)
+        elif account.limits != limits:
+            account.limit(limits)
+
+    def limit(self, max_memory: int, max_storage: int) -> None:
+        """All streams together may hold something else than before."""
+        self.limits = {"memory": max_memory, "file": max_storage}
+        self._see_what_is_full()
+
+    def close(self) -> None:
+        """Let go of everything. Next: close the directory."""
+        for account in self.accounts.values():
+            account.close()
+        self.accounts.clear()
+
+    # Turns
+
+    def step(self, wall: int) -> bool:
+        """Do some of what there is to do. True where there is more that could be done now."""
+        self.wall = wall
+        for _ in range(min(REQUESTS, len(self.asking))):
+            account = self.asking.popleft()
+            if account.busy is None and account.waiting:
+                account.busy = request = account.waiting.popleft()
+                dispatch(self, request)
+        self.jobs.run(SLICES)
+        dirty, self.dirty = self.dirty, []
+        for intake in dirty:
+            intake.flush()
+            intake.stream.account.recount(intake.stream)
+        if dirty:
+            self._see_what_is_full()
+        return bool(self.asking) or len(self.jobs) > 0 or bool(self.dirty)
+
+    def next_deadline(self) -> int | None:
+        """Return when ``handle_timeout`` must be called, or None."""
+        return self.timers.next()
+
+    def handle_timeout(self, wall: int) -> None:
+        """Do what is due. Next: ``step``, and see ``next_deadline``."""
+        self.wall = wall
+        self.timers.run(wall, DUE)
+
+    def serve_direct(self, stream: Stream, publication: Publication) -> bool:
+        """Answer a direct get."""
+        direct.serve(stream, publication, self.api_level)
+        return True
+
+    # Streams
+
+    def add_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
+        """Make a stream whose configuration is checked, and durable where it has to be; or open one that is there."""
+        stream = Stream(account, config, created, self._open_store(account, config))
+        account.streams[config.name] = stream
+        stream.intake.full = self._full[config.storage]
+        stream.start(self.wall)
+        return stream
+
+    def keep(self, account: Account, config: StreamConfig, created: int) -> None:
+        """Make a stream's configuration durable."""
+        if self.directory is not None and config.storage == "file":
+            self.directory.state.put_stream(account.name, config.name, encode(config), created)
+
+    def remove_stream(self, stream: Stream) -> None:
+        """Delete a stream and everything in it."""
+        account = stream.account
+        stream.stop()
+        del account.streams[stream.name]
+        if self.directory is not None and stream.config.storage == "file":
+            self.directory.state.remove_stream(account.name, stream.name)
+        account.used[stream.config.storage] -= stream.counted
+        self.used[stream.config.storage] -= stream.counted
+        stream.store.delete()
+
+    def _see_what_is_full(self) -> None:
+        """Let streams refuse messages where all of their storage is used; seen to once a turn."""
+        for storage, limit in self.limits.items():
+            is_full = 0 < limit < self.used[storage]
+            if is_full != self._full[storage]:
+                self._full[storage] = is_full
+                for account in self.accounts.values():
+                    for stream in account.streams.values():
+                        stream.intake.full = self._full[stream.config.storage]
+
+    def _open_store(self, account: Account, config: StreamConfig) -> Store:
+        if config.storage == "file" and self.directory is not None:
+            store: Store = self.directory.open(account.name, config.name)
+            if config.first_seq > 1 and store.last == 0:
+                store.skip(config.first_seq - 1, 0)
+            return store
+        return MemoryStore(self.outside.call_soon, max(config.first_seq, 1))

@@ -1,0 +1,15 @@
+cimport cython
+
+cdef bytes _VERSION, _EMPTY, _END, _NATS
+
+cpdef bytes value_of(bytes header, bytes name)
+
+@cython.locals(found=dict, at=Py_ssize_t, end=Py_ssize_t, colon=Py_ssize_t, name=bytes)
+cpdef dict nats_values(bytes header)
+
+cpdef bytes remove(bytes header, bytes name)
+
+cpdef bytes add(bytes header, bytes name, bytes value)
+
+@cython.locals(end=Py_ssize_t)
+cpdef bytes strip_status(bytes header)

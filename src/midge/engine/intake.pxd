@@ -1,0 +1,34 @@
+cimport cython
+from midge.wire.publication cimport Publication
+
+cdef bytes _FAST
+
+
+@cython.final
+cdef class Intake:
+    cdef readonly object stream, store
+    cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, closed
+    cdef public Py_ssize_t max_size
+    cdef public bytes last_id
+    cdef bytes _head
+    cdef bint _settling
+    cdef list _answers
+    cdef list _due
+
+    cpdef set_head(self, bytes head)
+    cpdef bint receive(self, Publication publication, object wall) except -1
+    cpdef acknowledge(self, Publication publication, Py_ssize_t sequence, bytes tail)
+    cpdef refuse(self, Publication publication, object error)
+    cpdef send(self, Publication publication)
+    cpdef flush(self)
+    @cython.locals(count=Py_ssize_t, due=list)
+    cdef _release(self, object committed)
+    cpdef _settled(self, object error)
+    @cython.locals(answer=Publication)
+    cdef _undo(self, object error)
+    cdef _put(self, Publication answer, object due)
+    cdef _note(self)
+
+
+@cython.locals(end=Py_ssize_t)
+cpdef bint ends_fast(Publication publication) except -1

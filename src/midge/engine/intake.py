@@ -1,0 +1,180 @@
+"""Intake: what happens to a message that is published to a stream's subjects. The message path of a stream.
+
+Most messages have no header and belong to a stream that does nothing but store: they take the short way, where nothing is allocated but
+their acknowledgement. Everything else goes through ``admission``. Answers (acknowledgements, refusals, what is republished) wait here in
+the order in which they arose, each until all is safe that it tells of: ``flush`` lets go of those that may leave.
+
+What waits is bounded by what arrives while one round of the store is written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+from midge.engine.errors import ApiError
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.octets import cut
+    from cython.cimports.midge.wire.publication import Publication
+else:
+    from midge.wire.octets import cut
+    from midge.wire.publication import Publication
+
+__all__ = ["Intake", "ends_fast"]
+
+MESSAGE_TOO_LARGE = 10054
+STORE_FAILED = 10077
+NO_ROOM = 10023
+_FAST = b".$FI"  # what the reply subject of a fast batch ends in
+
+
+class Intake:
+    """The way into one stream.
+
+    Args:
+        stream: the Stream. It is asked for everything that does not happen with each message.
+        store: where the messages go.
+
+    Attributes:
+        careful: every message takes the long way.
+        renames, republishes: subjects are transformed, or messages are sent on.
+        choosy: only what somebody is interested in is kept.
+        metered: the account has limits.
+        full: the server has no room for more.
+        limited: after each message limits have to be seen to.
+        timed: messages expire, and the first one arms a timer.
+        acks: publishers are answered.
+        max_size: bytes of header and payload that a message may have; -1 for any.
+        last_id: the message id of the last message, empty where it had none.
+        dirty: it stands on the engine's list of streams that have answers.
+    """
+
+    __slots__ = (
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dirty", "full", "last_id", "limited", "max_size",
+        "metered", "renames", "republishes", "store", "stream", "timed",
+    )  # fmt: skip
+
+    def __init__(self, stream: Any, store: Any) -> None:
+        self.stream = stream
+        self.store = store
+        self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
+        self.renames = self.republishes = self.choosy = self.metered = self.full = False
+        self.acks = True
+        self.max_size = -1
+        self.last_id = b""
+        self._head = b""
+        self._answers: list[Publication] = []
+        self._due: list[int] = []  # the sequence that must be committed before the answer of that place may leave
+
+    def set_head(self, head: bytes) -> None:
+        """Say how acknowledgements begin, up to the sequence."""
+        self._head = head
+
+    def receive(self, publication: Publication, wall: int) -> bool:
+        """Take a message. True: there was somebody to get it."""
+        if self.closed:
+            return False
+        if self.careful or publication.header_size > 0 or (publication.reply_end and ends_fast(publication)):
+            self.stream.admit(publication, wall)
+            return True
+        if self.max_size >= 0 and publication.payload_end - publication.payload_start > self.max_size:
+            self.refuse(publication, ApiError(MESSAGE_TOO_LARGE))
+            return True
+        if self.full:
+            self.refuse(publication, ApiError(NO_ROOM))
+            return True
+        try:
+            sequence = self.store.append(publication, wall)
+        except OSError as error:
+            self.refuse(publication, ApiError(STORE_FAILED, err=error))
+            return True
+        self.last_id = b""
+        if self.timed or self.limited:
+            self.stream.appended(publication, sequence)
+        if self.acks and publication.reply_end:
+            self._put(publication.answer(self._head, sequence, b"}"), sequence)
+        elif not self.dirty:
+            self._note()
+        return True
+
+    def acknowledge(self, publication: Publication, sequence: int, tail: bytes) -> None:
+        """Answer that the message is stored, when it is."""
+        if self.acks and publication.reply_end:
+            self._put(publication.answer(self._head, sequence, tail), self.store.last)
+
+    def refuse(self, publication: Publication, error: ApiError) -> None:
+        """Answer that it is not, behind the answers to what came before."""
+        if self.acks and publication.reply_end:
+            self._put(Publication.compose(publication.reply(), b"", b"", self.stream.refusal(error)), self.store.last)
+
+    def send(self, publication: Publication) -> None:
+        """Send a message when all is safe that is stored by now."""
+        self._put(publication, self.store.last)
+
+    def flush(self) -> None:
+        """Let go of the answers that may leave; see to it that the others will."""
+        self.dirty = False
+        store = self.store
+        committed = store.committed
+        self._release(committed)
+        if not self._settling and committed < store.last:
+            self._settling = True
+            store.settle(self._settled)
+
+    def _release(self, committed: int) -> None:
+        due = self._due
+        if not due:
+            return
+        count = len(due) if due[len(due) - 1] <= committed else bisect_right(due, committed)
+        if count == len(due):
+            answers, self._answers, self._due = self._answers, [], []
+            self.stream.answer(answers)
+        elif count:
+            answers, self._answers, self._due = self._answers[:count], self._answers[count:], due[count:]
+            self.stream.answer(answers)
+
+    def _settled(self, error: Exception | None) -> None:
+        """A round of the store is over."""
+        self._settling = False
+        if self.closed:
+            return
+        if error is not None:
+            self._release(self.store.committed)
+            self._undo(error)
+        self.flush()
+
+    def _undo(self, error: Exception) -> None:
+        """What was not committed is gone: say so to those who wait for it. (The others' answers have left already.)"""
+        committed = self.store.committed
+        refusal = self.stream.refusal(ApiError(STORE_FAILED, err=error))
+        answers, self._answers, self._due = self._answers, [], []
+        for answer in answers:
+            if answer.header_size >= 0:  # a message that was to be republished
+                continue
+            if answer.payload().startswith(self._head):
+                answer = Publication.compose(answer.subject(), b"", b"", refusal)
+            self._answers.append(answer)
+            self._due.append(committed)
+        self.stream.undone(error)
+
+    def _put(self, answer: Publication, due: int) -> None:
+        self._answers.append(answer)
+        self._due.append(due)
+        if not self.dirty:
+            self._note()
+
+    def _note(self) -> None:
+        self.dirty = True
+        self.stream.note(self)
+
+
+def ends_fast(publication: Publication) -> bool:
+    """True if a message that has a reply subject belongs to a fast batch: its reply subject says so."""
+    end = publication.reply_end
+    return end - publication.reply_start > 4 and publication.buf[end - 1] == 73 and cut(publication.buf, end - 4, end) == _FAST

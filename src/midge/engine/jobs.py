@@ -1,0 +1,68 @@
+"""Jobs: work that takes more than one turn, such as reading many messages. Each is a generator, and has a slice of a turn at a time.
+
+A generator yields None where its slice is over, or a list of sequences that it wants to have read: it is sent the messages, None for those
+that are not there, or is thrown the error. One store is read at a time by each job, so what is in memory is bounded by what it asks for.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from midge.store.base import ELSEWHERE, Store, Stored
+
+if TYPE_CHECKING:
+    from midge.engine.outside import Outside
+
+__all__ = ["Job", "Jobs", "fetch"]
+
+Found = list[Stored | None]
+Job = Generator[list[int] | None, Found, None]
+
+
+class Jobs:
+    """The jobs of one engine."""
+
+    __slots__ = ("_outside", "_ready")
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._ready: deque[tuple[Store, Job, Found | Exception | None]] = deque()
+
+    def __len__(self) -> int:
+        """How many could go on now."""
+        return len(self._ready)
+
+    def start(self, store: Store, job: Job) -> None:
+        """Begin a job, with its first slice at once."""
+        self._go_on(store, job, None)
+
+    def run(self, count: int) -> None:
+        """Let so many slices be done, of each job one at most."""
+        for _ in range(min(count, len(self._ready))):
+            self._go_on(*self._ready.popleft())
+
+    def _go_on(self, store: Store, job: Job, found: Found | Exception | None) -> None:
+        try:
+            if isinstance(found, Exception):
+                wanted = job.throw(found)
+            elif found is None:
+                wanted = next(job)
+            else:
+                wanted = job.send(found)
+        except StopIteration:
+            return
+        except OSError as error:
+            self._outside.failed("reading messages", error)
+            return
+        if wanted is None:
+            self._ready.append((store, job, None))
+        else:
+            store.load(wanted, lambda loaded: self._ready.append((store, job, loaded)))
+
+
+def fetch(store: Store, sequence: int) -> Generator[list[int] | None, Found, Stored | None]:
+    """Get one message: at once where it is in memory. None where there is none."""
+    found = store.peek(sequence)
+    return (yield [sequence])[0] if found is ELSEWHERE else found

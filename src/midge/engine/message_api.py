@@ -1,0 +1,90 @@
+"""The API's requests about single messages of a stream."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from midge.engine.errors import ApiError
+from midge.engine.jobs import Job, fetch
+from midge.engine.stream_api import find, is_empty
+from midge.model.base import time_of, time_text
+from midge.model.requests import MessageDeleteRequest, MessageGetRequest
+from midge.model.responses import MessageDeleteResponse, MessageGetResponse
+from midge.model.stream import StoredMessage
+
+if TYPE_CHECKING:
+    from midge.engine.engine import Engine
+    from midge.engine.requests import ApiRequest
+    from midge.engine.stream import Stream
+
+__all__ = ["delete", "get"]
+
+
+def get(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.MSG.GET.<stream>``: a message by sequence, the last or the next of a subject, or the first after a time."""
+    if is_empty(request.body):
+        raise ApiError(10003)
+    wanted = request.read(MessageGetRequest)
+    last, following, at = bool(wanted.last_by_subj), bool(wanted.next_by_subj), wanted.start_time is not None
+    if wanted.batch > 0 or wanted.max_bytes > 0:
+        raise ApiError(10003)
+    if (wanted.seq and (last or at)) or (last and (at or following)) or not (wanted.seq or last or following or at):
+        raise ApiError(10003)
+    stream = find(request, 3)
+    store = stream.store
+    sequence = wanted.seq if wanted.start_time is None else store.at_time(time_of(wanted.start_time))
+    if following:
+        sequence = store.next((_raw(wanted.next_by_subj),), sequence)
+    elif last:
+        sequence = stream.last_of(_raw(wanted.last_by_subj))
+    if store.committed < sequence <= store.last:
+        store.settle(lambda _: engine.jobs.start(store, _answer(stream, request, sequence, wanted.no_hdr)))
+    else:
+        engine.jobs.start(store, _answer(stream, request, sequence, wanted.no_hdr))
+
+
+def _answer(stream: Stream, request: ApiRequest, sequence: int, bare: bool) -> Job:
+    message = (yield from fetch(stream.store, sequence)) if 0 < sequence <= stream.store.committed else None
+    if message is None:
+        request.refuse(ApiError(10037))
+        return
+    request.hand_over(
+        MessageGetResponse(
+            message=StoredMessage(
+                subject=message.subject.decode("utf-8", "replace"),
+                seq=message.sequence,
+                hdrs="" if bare else b64encode(message.header).decode(),
+                data=b64encode(message.payload).decode(),
+                time=time_text(message.time),
+            )
+        )
+    )
+
+
+def delete(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.MSG.DELETE.<stream>``: remove a message, and overwrite it unless that is not wanted."""
+    if is_empty(request.body):
+        raise ApiError(10003)
+    wanted = request.read(MessageDeleteRequest)
+    stream = find(request, 3)
+    if stream.config.sealed:
+        raise ApiError(10109)
+    if stream.config.deny_delete:
+        raise ApiError(10057, err="message delete not permitted")
+    removed = (stream.store.remove if wanted.no_erase else stream.store.erase)(wanted.seq)
+    if not removed:
+        raise _not_there(stream, wanted.seq)
+    stream.changed()
+    stream.settled(request, lambda: request.respond(MessageDeleteResponse(success=True)))
+
+
+def _not_there(stream: Stream, sequence: int) -> ApiError:
+    """Return what nats-server says; it depends on which of its stores is asked."""
+    if stream.config.storage == "file" and not stream.store.first <= sequence <= stream.store.last:
+        return ApiError(10057, err="stream store EOF" if sequence > stream.store.last else "no message found")
+    return ApiError(10043, seq=sequence)
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

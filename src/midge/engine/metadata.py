@@ -1,0 +1,56 @@
+"""What the server adds to the metadata of a stream: the level of the API that it needs, kept; its own version and level, only shown.
+
+A configuration that comes from a client may carry them, from an answer that it edited: what is only shown is taken out, and the level that
+is needed is found out anew.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from midge.model.stream import StreamConfig
+
+__all__ = ["API_LEVEL", "decorated", "is_supported", "keep_level", "needed_level", "set_level"]
+
+API_LEVEL: Final = 5
+_NEEDED, _VERSION, _LEVEL = "_nats.req.level", "_nats.ver", "_nats.level"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+def needed_level(config: StreamConfig) -> int:
+    """Return the level of the API that a stream needs."""
+    if config.allow_batched:
+        return 4
+    if config.allow_msg_counter or config.allow_atomic or config.allow_msg_schedules or config.persist_mode == "async":
+        return 2
+    return 1 if config.allow_msg_ttl or config.subject_delete_marker_ttl > 0 else 0
+
+
+def set_level(config: StreamConfig) -> StreamConfig:
+    """Return a configuration from a client with the metadata to keep."""
+    return msgspec.structs.replace(config, metadata=_kept(config) | {_NEEDED: str(needed_level(config))})
+
+
+def keep_level(config: StreamConfig, old: StreamConfig) -> StreamConfig:
+    """Return it with the level that is kept with an old one, or without: so that they compare equal where nothing else differs."""
+    kept = {name: value for name, value in _kept(config).items() if name != _NEEDED}
+    if _NEEDED in old.metadata:
+        kept[_NEEDED] = old.metadata[_NEEDED]
+    return msgspec.structs.replace(config, metadata=kept)
+
+
+def decorated(config: StreamConfig, version: str) -> StreamConfig:
+    """Return it as answers show it."""
+    return msgspec.structs.replace(config, metadata=config.metadata | {_VERSION: version, _LEVEL: str(API_LEVEL)})
+
+
+def is_supported(level: str) -> bool:
+    """True if a level that a request or a kept stream asks for is one that we have; what is no number is not."""
+    return not level or (_INTEGER.fullmatch(level) is not None and int(level) <= API_LEVEL)
+
+
+def _kept(config: StreamConfig) -> dict[str, str]:
+    return {name: value for name, value in config.metadata.items() if name not in (_VERSION, _LEVEL)}

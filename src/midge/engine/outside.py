@@ -1,0 +1,48 @@
+"""Outside: what the engine asks of the server around it. The server implements it over its accounts; tests do it with a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from midge.wire.publication import Publication
+
+__all__ = ["Outside", "Receive"]
+
+Receive = Callable[[Publication, int], bool]  # a message and the time; False where nobody has taken it
+
+
+class Outside(Protocol):
+    """The network, as the engine sees it. Accounts are named."""
+
+    def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
+        """Send a message, soon. False where too much waits already: it is not sent."""
+        ...
+
+    def answer(self, account: str, answers: list[Publication]) -> None:
+        """Send messages whose subjects are published to once, soon, in this order."""
+        ...
+
+    def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
+        """Let a function hear what is published; the publication is valid during the call only. Returns what ``unsubscribe`` takes."""
+        ...
+
+    def unsubscribe(self, token: Any) -> None:
+        """End a subscription."""
+        ...
+
+    def has_interest(self, account: str, subject: bytes) -> bool:
+        """True if a message to the subject would reach anybody."""
+        ...
+
+    def sender(self) -> dict[str, object] | None:
+        """Describe the client whose message is being received, for advisories; None where it is none."""
+        ...
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Call it later in this thread."""
+        ...
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Something went wrong that nobody can be told of: for the log."""
+        ...

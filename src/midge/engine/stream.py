@@ -1,0 +1,322 @@
+"""Stream: one stream of an account, from being created or opened to being deleted.
+
+It joins what each has a file of its own: the way in (``intake``, ``admission``), the messages (the store), what is remembered of ids
+(``dedupe``) and what ends by itself (``expiry``). The engine owns the timers and the answers.
+
+Invariant: nobody outside is told of a change before the store has settled it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from midge.engine.admission import admit
+from midge.engine.dedupe import Dedupe
+from midge.engine.errors import ApiError
+from midge.engine.expiry import Expiry
+from midge.engine.headers import nats_values
+from midge.engine.intake import Intake
+from midge.engine.renaming import Renaming
+from midge.engine.reports import republished
+from midge.engine.timers import Timer
+from midge.engine.ttl import parse_ttl
+from midge.model.stream import StreamConfig
+from midge.store.base import Store
+from midge.wire.publication import Publication
+
+if TYPE_CHECKING:
+    from midge.engine.account import Account
+    from midge.engine.requests import ApiRequest
+
+__all__ = ["Stream"]
+
+TRIM = 2_000  # messages that limits remove one by one in one call
+
+
+class Stream:
+    """One stream.
+
+    Args:
+        account: whose it is.
+        config: checked already.
+        created: wall nanoseconds.
+        store: its messages.
+
+    Attributes:
+        intake: the way in.
+        counted: what its messages count for in the account's usage.
+    """
+
+    __slots__ = (
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
+        "expiry", "intake", "name", "raw_name", "store",
+    )  # fmt: skip
+
+    def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
+        self.account = account
+        self.engine = account.engine
+        self.config = config
+        self.name: str = config.name
+        self.raw_name = _raw(config.name)
+        self.created = created
+        self.store = store
+        self.counted = 0
+        self.intake = Intake(self, store)
+        self.dedupe = Dedupe(config.duplicate_window)
+        self.expiry = Expiry(self)
+        self._forgetting: Timer | None = None
+        self._input: Renaming | None = None
+        self._output: Renaming | None = None
+        self._subscriptions: dict[str, object] = {}
+        self._direct: list[object] = []
+        self._apply()
+
+    def start(self, wall: int) -> None:
+        """Listen, and let begin what depends on time."""
+        if self.store.last:
+            self._remember_stored(wall)
+        self._subscribe()
+        self.expiry.arm()
+        self.changed()
+
+    def update(self, config: StreamConfig) -> None:
+        """Go on with another configuration, which is checked already and durable."""
+        self.config = config
+        self.dedupe.window = config.duplicate_window
+        self._apply()
+        self._subscribe()
+        self.trim()
+        self.expiry.arm()
+        self.changed()
+
+    def stop(self) -> None:
+        """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
+        self.intake.closed = True
+        self.expiry.stop()
+        self.engine.timers.cancel(self._forgetting)
+        for token in (*self._subscriptions.values(), *self._direct):
+            self.engine.outside.unsubscribe(token)
+        self._subscriptions.clear()
+        self._direct.clear()
+
+    # What the intake asks
+
+    def admit(self, publication: Publication, wall: int) -> None:
+        """Take a message that needs care."""
+        admit(self, publication, wall)
+
+    def appended(self, publication: Publication, sequence: int) -> None:
+        """A message was stored: see to the limits, and to what expires."""
+        config, store = self.config, self.store
+        if config.max_msgs_per_subject > 0:
+            total = store.total(publication.subject())
+            while total is not None and total.messages > config.max_msgs_per_subject and store.remove(total.first):
+                total = store.total(publication.subject())
+        if config.discard == "old":
+            self._drop_first()
+        if self.intake.timed:
+            self.expiry.arm()
+        if self.account.limited:
+            self.account.recount(self)
+
+    def answer(self, answers: list[Publication]) -> None:
+        """Send what may leave."""
+        self.engine.outside.answer(self.account.name, answers)
+
+    def note(self, intake: Intake) -> None:
+        """The intake has something to let go of at the end of this turn."""
+        self.engine.dirty.append(intake)
+
+    def refusal(self, error: ApiError) -> bytes:
+        """Return what a publisher is told."""
+        return b'{"error":%b,"stream":%b,"seq":0}' % (error.as_json(), _quoted(self.name))
+
+    def undone(self, error: Exception) -> None:
+        """What the store had not committed is gone."""
+        last = self.store.last
+        self.dedupe.forget_after(last)
+        self.expiry.forget_after(last)
+        self.intake.last_id = b""
+        self.changed()
+        self.engine.outside.failed(f"storing in stream {self.name}", error)
+
+    # What admission asks
+
+    def transformed(self, subject: bytes) -> bytes:
+        """Return the subject that a message is stored with."""
+        return subject if self._input is None else self._input.of(subject) or subject
+
+    def republished(self, subject: bytes) -> bytes | None:
+        """Return the subject that a stored message is republished with, None where it is not."""
+        return None if self._output is None else self._output.of(subject)
+
+    def republish(self, subject: bytes, stored: Publication, sequence: int, before: int) -> None:
+        """Send a message that was just stored, when it is safe; before is the last sequence of its subject until then."""
+        config = self.config.republish
+        assert config is not None
+        self.intake.send(republished(self.raw_name, subject, stored, sequence, self.store.last_time, before, config.headers_only))
+
+    def last_of(self, subject: bytes) -> int:
+        """Return the last sequence of a subject, which may have wildcards; 0 where there is none."""
+        total = self.store.total(subject)
+        if total is not None:
+            return total.last
+        return self.store.previous((subject,), self.store.last) if b"*" in subject or b">" in subject else 0
+
+    def remember(self, id: bytes, sequence: int) -> None:
+        """A message with an id was stored."""
+        self.dedupe.add(id, sequence, self.store.last_time)
+        if self._forgetting is None or self._forgetting.call is None:
+            self._forget(self.store.last_time)
+
+    def is_unwanted(self, subject: bytes) -> bool:
+        """True where the stream keeps only what consumers are interested in, and none is. (There are none yet.)"""
+        return self.config.retention == "interest"
+
+    def purge(self, filter: bytes, below: int, keep: int) -> int:
+        """Remove messages as a purge does; nothing is answered yet. An empty filter, and ``>``, are all subjects."""
+        store = self.store
+        if below == 1:
+            return 0
+        if filter not in (b"", b">"):
+            purged = store.purge(filter, below, keep)
+        elif below:
+            purged = store.drop(below)
+        elif keep:
+            purged = store.purge(None, 0, keep)
+        else:
+            purged = store.drop(store.last + 1)
+        self.changed()
+        return purged
+
+    def trim(self) -> None:
+        """See to limits that have become smaller, all that is there and a slice at a time."""
+        limit = self.config.max_msgs_per_subject
+        if limit > 0:
+            for subject in [subject for subject, total in self.store.totals(b">") if total.messages > limit]:
+                self.store.purge(subject, 0, limit)
+        if self.config.discard == "old":
+            self._drop_first()
+
+    def changed(self) -> None:
+        """Messages came or went, and not by the short way: let them settle, and count them."""
+        self.account.recount(self)
+        if not self.intake.dirty and not self.intake.closed:
+            self.intake.dirty = True
+            self.note(self.intake)
+
+    def settled(self, request: ApiRequest, respond: Callable[[], None]) -> None:
+        """Answer a request when everything is safe that was changed so far, or say that it could not be made so."""
+
+        def tell(error: Exception | None) -> None:
+            if error is None:
+                respond()
+            else:
+                request.refuse(ApiError(10051, err=error))
+
+        self.store.settle(tell)
+
+    # Inside
+
+    def _apply(self) -> None:
+        """Let the configuration say which way messages take."""
+        config, intake = self.config, self.intake
+        domain = self.engine.domain
+        head = b'{"stream":%b' % _quoted(self.name)
+        intake.set_head(head + (b',"domain":%b,"seq":' % _quoted(domain) if domain else b',"seq":'))
+        self._input = self._output = None
+        if config.subject_transform is not None:
+            self._input = Renaming(config.subject_transform.src, config.subject_transform.dest, self.engine.choose)
+        if config.republish is not None:
+            self._output = Renaming(config.republish.src, config.republish.dest, self.engine.choose)
+        intake.acks = not config.no_ack
+        intake.max_size = config.max_msg_size
+        intake.timed = config.max_age > 0 or config.allow_msg_ttl
+        intake.limited = config.max_msgs > 0 or config.max_bytes > 0 or config.max_msgs_per_subject > 0
+        intake.renames = self._input is not None
+        intake.republishes = self._output is not None
+        intake.choosy = config.retention == "interest"
+        intake.metered = self.account.limited
+        special = intake.renames or intake.republishes or intake.choosy or intake.metered
+        intake.careful = special or config.sealed or config.allow_msg_counter or config.discard == "new"
+
+    def _subscribe(self) -> None:
+        """Listen to the subjects of the configuration, and to no others."""
+        outside, account = self.engine.outside, self.account.name
+        for subject in [each for each in self._subscriptions if each not in self.config.subjects]:
+            outside.unsubscribe(self._subscriptions.pop(subject))
+        for subject in self.config.subjects:
+            if subject not in self._subscriptions:
+                self._subscriptions[subject] = outside.subscribe(account, _raw(subject), self.intake.receive)
+        if self.config.allow_direct and not self._direct:
+            prefix = b"$JS.API.DIRECT.GET." + self.raw_name
+            receive: Callable[[Publication, int], bool] = lambda publication, _: self.engine.serve_direct(self, publication)  # noqa: E731
+            self._direct = [outside.subscribe(account, prefix, receive), outside.subscribe(account, prefix + b".>", receive)]
+        elif not self.config.allow_direct:
+            for token in self._direct:
+                outside.unsubscribe(token)
+            self._direct = []
+
+    def _drop_first(self) -> None:
+        """Drop messages from the front until the limits hold; a slice of them, the timer goes on with the rest."""
+        config, store = self.config, self.store
+        first, left = store.first, TRIM
+        messages, size = store.messages, store.size
+        while left and ((0 < config.max_msgs < messages) or (0 < config.max_bytes < size)):
+            messages -= 1
+            size -= store.size_of(first)
+            first = store.next((), first + 1) or store.last + 1
+            left -= 1
+        if first > store.first:
+            store.drop(first)
+        if not left:
+            self.engine.timers.add(0, lambda _: None if self.intake.closed else self._go_on_dropping())
+
+    def _go_on_dropping(self) -> None:
+        self._drop_first()
+        self.changed()
+
+    def _forget(self, wall: int) -> None:
+        """Let ids go that are older than the window, and come back when the next one is."""
+        self.dedupe.expire(wall)
+        due = self.dedupe.next_expiry()
+        self._forgetting = None if due is None else self.engine.timers.add(max(due, wall + 1_000_000_000), self._forget)
+
+    def _remember_stored(self, wall: int) -> None:
+        """Learn from the stored messages what is kept in memory only: ids within the window, times to live, the last id."""
+        store = self.store
+        start = store.at_time(wall - self.dedupe.window) if self.dedupe.window else store.last + 1
+        if self.config.allow_msg_ttl:
+            start = store.first
+        for stored in store.scan(start) if start <= store.last else ():
+            self.intake.last_id = b""
+            if not stored.header:
+                continue
+            values = nats_values(stored.header)
+            if id := values.get(b"Nats-Msg-Id"):
+                self.intake.last_id = id
+                if stored.time > wall - self.dedupe.window:
+                    self.dedupe.add(id, stored.sequence, stored.time)
+            if self.config.allow_msg_ttl:
+                self._remember_ttl(stored.sequence, stored.time, values)
+        if len(self.dedupe):
+            self._forget(wall)
+
+    def _remember_ttl(self, sequence: int, time: int, values: dict[bytes, bytes]) -> None:
+        if b"Nats-Marker-Reason" in values:
+            self.expiry.markers.add(sequence)
+        try:
+            if b"Nats-TTL" in values:
+                self.expiry.add(sequence, time, parse_ttl(values[b"Nats-TTL"]))
+        except ApiError:
+            return  # it was stored before the stream had TTLs, and nobody read it then
+
+
+def _quoted(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

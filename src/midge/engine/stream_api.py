@@ -1,0 +1,197 @@
+"""The API's requests about whole streams. What is changed is answered when it is safe."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from midge.engine.advisories import stream_action
+from midge.engine.config import created, updated
+from midge.engine.errors import ApiError
+from midge.engine.metadata import decorated
+from midge.engine.requests import is_object
+from midge.engine.stream_info import describe, subjects_page
+from midge.engine.terms import Terms
+from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
+from midge.model.responses import (
+    StreamCreateResponse,
+    StreamDeleteResponse,
+    StreamInfoResponse,
+    StreamListResponse,
+    StreamNamesResponse,
+    StreamPurgeResponse,
+    StreamUpdateResponse,
+)
+from midge.model.stream import StreamConfig, StreamInfo
+from midge.transform import collide
+
+if TYPE_CHECKING:
+    from midge.engine.account import Account
+    from midge.engine.engine import Engine
+    from midge.engine.requests import ApiRequest
+    from midge.engine.stream import Stream
+
+__all__ = ["create", "delete", "find", "info", "is_empty", "list_streams", "names", "purge", "restore", "snapshot", "update"]
+
+NAMES = 1_024  # of a page
+STREAMS = 256
+
+
+def find(request: ApiRequest, place: int) -> Stream:
+    """Return the stream that a request names at this place.
+
+    Raises:
+        ApiError: there is none (10059).
+    """
+    stream = request.account.streams.get(request.tokens[place])
+    if stream is None:
+        raise ApiError(10059)
+    return stream
+
+
+def is_empty(body: bytes) -> bool:
+    """True if nothing is said: no body, or an object without fields."""
+    if not body:
+        return True
+    try:
+        return bool(json.loads(body) == {})
+    except (ValueError, RecursionError):
+        return False
+
+
+def create(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.CREATE.<stream>``; the same again changes nothing and is answered the same."""
+    wanted = request.read(StreamConfigRequest)
+    account, name = request.account, request.tokens[2]
+    config = created(wanted, name, _terms(engine, account))
+    stream = account.streams.get(name)
+    if stream is None:
+        _check_supported(engine, config)
+        engine.keep(account, config, request.wall)
+        stream = engine.add_stream(account, config, request.wall)
+        stream_action(stream, "create")
+    response = describe(StreamCreateResponse, stream, request.wall)
+    response.did_create = True
+    response.domain = ""  # as there
+    response.config = decorated(stream.config, engine.version)
+    request.respond(response)
+
+
+def update(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.UPDATE.<stream>``."""
+    wanted = request.read(StreamConfigRequest)
+    account, name = request.account, request.tokens[2]
+    config = updated(wanted, name, _terms(engine, account))
+    _check_supported(engine, config)
+    stream = account.streams[name]
+    engine.keep(account, config, stream.created)
+    stream.update(config)
+    stream_action(stream, "modify")
+    response = describe(StreamUpdateResponse, stream, request.wall)
+    response.config = decorated(config, engine.version)
+    request.respond(response)
+
+
+def info(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.INFO.<stream>``."""
+    wanted = request.read(StreamInfoRequest) if is_object(request.body) else StreamInfoRequest()
+    stream = find(request, 2)
+    response = describe(StreamInfoResponse, stream, request.wall, deleted=wanted.deleted_details, cluster=True)
+    response.config = decorated(stream.config, engine.version)
+    if wanted.subjects_filter:
+        subjects_page(response, stream, wanted.subjects_filter, max(wanted.offset, 0))
+    request.respond(response)
+
+
+def names(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.NAMES``."""
+    wanted = request.read(StreamListRequest) if is_object(request.body) else StreamListRequest()
+    found = [stream.name for stream in _filtered(request, wanted.subject)]
+    offset = min(max(wanted.offset, 0), len(found))
+    page = found[offset : offset + NAMES] or None
+    request.respond(StreamNamesResponse(total=len(found), offset=offset, limit=NAMES, streams=page))
+
+
+def list_streams(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.LIST``."""
+    wanted = request.read(StreamListRequest) if is_object(request.body) else StreamListRequest()
+    found = _filtered(request, wanted.subject)
+    offset = min(max(wanted.offset, 0), len(found))
+    page = [describe(StreamInfo, stream, request.wall) for stream in found[offset : offset + STREAMS]]
+    request.respond(StreamListResponse(total=len(found), offset=offset, limit=STREAMS, streams=page))
+
+
+def delete(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.DELETE.<stream>``."""
+    if not is_empty(request.body):
+        raise ApiError(10038)
+    stream = find(request, 2)
+    engine.remove_stream(stream)
+    stream_action(stream, "delete")
+    request.respond(StreamDeleteResponse(success=True))
+
+
+def purge(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.PURGE.<stream>``."""
+    wanted = request.read(StreamPurgeRequest) if is_object(request.body) else StreamPurgeRequest()
+    if wanted.seq and wanted.keep:
+        raise ApiError(10003)
+    stream = find(request, 2)
+    if stream.config.sealed:
+        raise ApiError(10109)
+    if stream.config.deny_purge:
+        raise ApiError(10110, err="stream purge not permitted")
+    purged = stream.purge(wanted.filter.encode("utf-8", "surrogateescape"), wanted.seq, wanted.keep)
+    stream.settled(request, lambda: request.respond(StreamPurgeResponse(success=True, purged=purged)))
+
+
+def snapshot(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.SNAPSHOT.<stream>``: not yet."""
+    find(request, 2)
+    raise ApiError(10064, err="snapshots are not supported yet")
+
+
+def restore(engine: Engine, request: ApiRequest) -> None:
+    """``STREAM.RESTORE.<stream>``: not yet."""
+    raise ApiError(10062, err="restoring is not supported yet")
+
+
+def _filtered(request: ApiRequest, subject: str) -> list[Stream]:
+    """Return the account's streams by name; of those that a subject is given for, the ones whose subjects collide with it."""
+    streams = request.account.sorted_streams()
+    return [stream for stream in streams if not subject or any(collide(subject, each) for each in stream.config.subjects)]
+
+
+def _check_supported(engine: Engine, config: StreamConfig) -> None:
+    """Refuse what this version of midge cannot do, rather than do less than was asked for.
+
+    Raises:
+        ApiError: the stream would need it (10052).
+    """
+    wanted = {
+        "mirrors": config.mirror is not None,
+        "sources": bool(config.sources),
+        "atomic batches": config.allow_atomic,
+        "fast batches": config.allow_batched,
+        "message schedules": config.allow_msg_schedules,
+    }
+    for what, is_wanted in wanted.items():
+        if is_wanted:
+            raise ApiError(10052, err=f"{what} are not supported yet")
+    if config.storage == "file" and engine.directory is None:
+        raise ApiError(10052, err="streams in files need a server with a store_dir")
+
+
+def _terms(engine: Engine, account: Account) -> Terms:
+    """Return what a configuration has to agree with."""
+    assert account.limits is not None
+    unlimited = 1 << 62
+    return Terms(
+        streams={name: stream.config for name, stream in account.streams.items()},
+        account=account.limits,
+        max_memory=engine.limits["memory"] or unlimited,
+        max_storage=engine.limits["file"] or unlimited,
+        reserved_memory=sum(each.reserved("memory") for each in engine.accounts.values()),
+        reserved_storage=sum(each.reserved("file") for each in engine.accounts.values()),
+        duplicate_window=engine.settings.max_window,
+    )

@@ -1,0 +1,62 @@
+"""What is told about a stream: its configuration, its state, its subjects."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from midge.model.base import ZERO_TIME, time_text
+from midge.model.responses import StreamInfoResponse
+from midge.model.stream import ClusterInfo, StreamInfo, StreamState
+
+if TYPE_CHECKING:
+    from midge.engine.stream import Stream
+
+__all__ = ["describe", "state_of", "subjects_page"]
+
+InfoT = TypeVar("InfoT", bound=StreamInfo)
+SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
+GAPS = 250_000  # sequences that are listed as deleted
+
+
+def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
+    """Return what there is to say about a stream."""
+    return kind(
+        config=stream.config,
+        created=time_text(stream.created),
+        state=state_of(stream, deleted),
+        domain=stream.engine.domain,
+        cluster=ClusterInfo(leader=stream.engine.server_name) if cluster else None,
+        ts=time_text(wall),
+    )
+
+
+def state_of(stream: Stream, deleted: bool) -> StreamState:
+    """Return what a stream holds; the sequences of its gaps where they are asked for, GAPS of them at most."""
+    store = stream.store
+    gaps = (sequence for first, last in store.gaps() for sequence in range(first, last + 1)) if deleted else iter(())
+    return StreamState(
+        messages=store.messages,
+        bytes=store.size,
+        first_seq=store.first,
+        first_ts=time_text(store.first_time) if store.first_time else ZERO_TIME,
+        last_seq=store.last,
+        last_ts=time_text(store.last_time) if store.last_time else ZERO_TIME,
+        num_subjects=store.subjects,
+        num_deleted=store.deleted,
+        deleted=list(islice(gaps, GAPS)),
+    )
+
+
+def subjects_page(response: StreamInfoResponse, stream: Stream, filter: str, offset: int) -> None:
+    """Add the subjects that match, and how many messages each has: those of one page, in order where there are several pages."""
+    found = {
+        subject.decode("utf-8", "replace"): total.messages
+        for subject, total in stream.store.totals(filter.encode("utf-8", "surrogateescape"))
+    }
+    if not found:
+        return
+    response.total, response.offset, response.limit = len(found), offset, SUBJECTS
+    if offset or len(found) > SUBJECTS:
+        found = {subject: found[subject] for subject in sorted(found)[offset : offset + SUBJECTS]}
+    response.state.subjects = found

@@ -1,0 +1,276 @@
+"""JetStream in the server: the driver of the pure engine, and what the engine asks of the server around it.
+
+The engine does its work at the end of each turn (``step``, called by ``Turns``), a bounded piece at a time and after what clients are owed:
+core messages do not wait for the API. Then the store directory may begin to write what has come together (``begin``); its threads wake the
+loop when it is written, and what waited for that leaves. One timer of the reactor serves all of the engine's.
+
+The engine knows accounts by name, because a reload makes them anew: ``renew`` subscribes what was not carried over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from time import time_ns
+from typing import Any
+
+from midge.engine.engine import Engine, Settings
+from midge.engine.metadata import API_LEVEL
+from midge.engine.outside import Receive
+from midge.model.account import AccountLimits
+from midge.nuid import Nuid
+from midge.server.account import Account
+from midge.server.client_info import describe
+from midge.server.hub import Hub
+from midge.server.info import NATS_VERSION
+from midge.server.inlet import Inlet
+from midge.server.options import ServerOptions
+from midge.server.sublist import Subscription
+from midge.server.turns import Turns
+from midge.store.directory import StoreDirectory
+from midge.wire.publication import Publication
+
+__all__ = ["JetStream"]
+
+log = logging.getLogger("midge.server")
+
+WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+WORK_REQUEST = 256  # and what becomes of a request
+REPEAT = 60.0  # seconds in which the same failure is logged once
+
+
+class _Ear:
+    """One subscription of the engine's, which outlives the account that it is in."""
+
+    __slots__ = ("account", "inlet", "subject", "subscription")
+
+    def __init__(self, account: str, subject: bytes, inlet: Inlet) -> None:
+        self.account = account
+        self.subject = subject
+        self.inlet = inlet
+        self.subscription: Subscription | None = None
+
+
+class JetStream:
+    """JetStream of one running server.
+
+    Args:
+        turns: the server's turns; ``step`` is to be called at the end of each.
+        directory: the StoreDirectory that file streams are kept in, None where all streams are in memory.
+        limits: what each account may use, by name; an account that is not there has no JetStream.
+    """
+
+    def __init__(self, turns: Turns, directory: Any, limits: dict[str, AccountLimits], settings: Settings) -> None:
+        self._turns = turns
+        self._hub = turns.hub
+        self._directory = directory
+        self._ears: dict[_Ear, None] = {}
+        self._calls: list[Callable[[], None]] = []
+        self._due: int | None = None
+        self._told: dict[str, float] = {}
+        self.engine = Engine(settings, directory, self, nuid=Nuid().next, choose=self._hub.chance.below, wall=time_ns())
+        for name in self._hub.accounts:
+            if name != self._hub.options.system_account:
+                self.engine.open_account(name, limits.get(name))
+        self._hub.info.announce({"jetstream": True, "api_lvl": API_LEVEL} | ({"domain": settings.domain} if settings.domain else {}))
+        turns.jetstream = self
+
+    def step(self) -> bool:
+        """Do a piece of the engine's work. True where there is more."""
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+        more = self.engine.step(time_ns())
+        if self._directory is not None:
+            self._directory.begin()
+        self._arm()
+        return more or bool(self._calls)
+
+    @staticmethod
+    def open(turns: Turns, options: ServerOptions) -> JetStream:
+        """Return the JetStream of a server with these options, and its streams.
+
+        Raises:
+            OSError: the store directory cannot be used, or somebody else uses it (StoreLockedError).
+        """
+        settings = _settings(turns.hub, options)
+        limits = _limits(options)
+        assert options.jetstream is not None
+        if not options.store_dir:
+            return JetStream(turns, None, limits, settings)
+        waiting: list[JetStream] = []
+        loop = turns.reactor.loop
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(waiting[0].committed)
+
+        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake)
+        try:
+            jetstream = JetStream(turns, directory, limits, settings)
+        except BaseException:
+            directory.close()
+            raise
+        waiting.append(jetstream)
+        return jetstream
+
+    def committed(self) -> None:
+        """The directory has written something: called in the loop."""
+        if self._turns.jetstream is not self:
+            return  # closed meanwhile
+        self._directory.finish()
+        self._turns.reactor.schedule()
+
+    def renew(self) -> None:
+        """The options are new, and the accounts may have been made anew: listen in them."""
+        options = self._hub.options
+        for ear in self._ears:
+            self._listen(ear)
+        limits, names = _limits(options), {name for name in self._hub.accounts if name != options.system_account}
+        for name in [name for name in self.engine.accounts if name not in names]:
+            self.engine.accounts.pop(name).close()
+        for name in names:
+            self.engine.limit_account(name, limits.get(name))
+        settings = _settings(self._hub, options)
+        self.engine.limit(settings.max_memory, settings.max_storage)
+
+    def close(self) -> None:
+        """Let go of the streams; what is written is safe when it returns."""
+        self._turns.jetstream = None
+        self._turns.reactor.cancel(self._on_timer)
+        self.engine.close()
+        if self._directory is not None:
+            self._directory.close()
+
+    # What the engine asks: see engine.outside
+
+    def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
+        found = self._hub.accounts.get(account)
+        self._turns.reactor.schedule()
+        return found is not None and self._hub.emit(found, subject, reply, header, payload)
+
+    def answer(self, account: str, answers: list[Publication]) -> None:
+        found = self._hub.accounts.get(account)
+        if found is not None:
+            self._hub.answer(found, answers)
+
+    def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
+        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE))
+        self._ears[ear] = None
+        self._listen(ear)
+        return ear
+
+    def unsubscribe(self, token: Any) -> None:
+        del self._ears[token]
+        found = self._hub.accounts.get(token.account)
+        if found is not None and token.subscription is not None:
+            found.unsubscribe(token.subscription)
+
+    def has_interest(self, account: str, subject: bytes) -> bool:
+        found: Account | None = self._hub.accounts.get(account)
+        if found is None:
+            return False
+        result = found.sublist.match_uncached(subject)
+        return bool(result.nodes) or bool(result.groups)
+
+    def sender(self) -> dict[str, object] | None:
+        session: Any = self._hub.producer
+        return None if session is None or session.closing is not None else describe(session, self._hub.server_name, self._hub.epoch)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        self._turns.reactor.schedule()
+
+    def failed(self, what: str, error: Exception) -> None:
+        text = f"{what}: {error}"
+        now = self._turns.time()
+        if self._told.get(text, -REPEAT) + REPEAT <= now:
+            if len(self._told) > 100:
+                self._told.clear()
+            self._told[text] = now
+            log.error("JetStream failed %s", text)
+
+    # Inside
+
+    def _listen(self, ear: _Ear) -> None:
+        account: Account | None = self._hub.accounts.get(ear.account)
+        if account is None:
+            ear.subscription = None
+        elif ear.subscription is None:  # else it is carried over to the account that follows
+            ear.subscription = account.subscribe(ear.inlet, ear.subject)
+
+    def _arm(self) -> None:
+        """Set the timer for what is due next."""
+        due = self.engine.next_deadline()
+        if self._directory is not None:
+            other = self._directory.next_deadline()
+            due = other if due is None or (other is not None and other < due) else due
+        if due != self._due:
+            self._due = due
+            reactor = self._turns.reactor
+            reactor.cancel(self._on_timer)
+            if due is not None:
+                reactor.call_at(reactor.time() + max(due - time_ns(), 0) / 1e9, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._due = None
+        wall = time_ns()
+        self.engine.handle_timeout(wall)
+        if self._directory is not None:
+            self._directory.handle_timeout(wall)
+        self._arm()
+
+
+def _settings(hub: Hub, options: ServerOptions) -> Settings:
+    """Return what the engine has to know of the options."""
+    jetstream = options.jetstream
+    assert jetstream is not None
+    memory, storage = jetstream.max_memory_store, jetstream.max_file_store
+    return Settings(
+        hub.server_name,
+        NATS_VERSION,
+        domain=jetstream.domain,
+        max_memory=_memory_of_machine() // 4 * 3 if memory < 0 else memory,
+        max_storage=_room_at(options.store_dir) // 4 * 3 if storage < 0 else storage,
+        max_payload=options.max_payload,
+        max_pending=options.max_pending,
+        max_requests=jetstream.request_queue_limit,
+        max_window=int(jetstream.limits.duplicate_window * 1e9),
+        strict=jetstream.strict,
+    )
+
+
+def _limits(options: ServerOptions) -> dict[str, AccountLimits]:
+    """Return what each account may use that has JetStream."""
+    return {
+        name: AccountLimits(
+            max_memory=each.max_memory,
+            max_storage=each.max_store,
+            max_streams=each.max_streams,
+            max_consumers=each.max_consumers,
+            max_ack_pending=each.max_ack_pending,
+            memory_max_stream_bytes=each.memory_max_stream_bytes,
+            storage_max_stream_bytes=each.store_max_stream_bytes,
+            max_bytes_required=each.max_bytes_required,
+        )
+        for name, each in options.jetstream_accounts().items()
+    }
+
+
+def _memory_of_machine() -> int:
+    """Return its bytes; 0 where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _room_at(path: str) -> int:
+    """Return how many bytes a disk has left; 0 where it does not say, or nothing is kept there."""
+    try:
+        return shutil.disk_usage(path).free if path else 0
+    except OSError:
+        return 0

@@ -1,0 +1,168 @@
+"""Group commit: all that waits is one round, written and synced by a worker thread; then those who wait are told.
+
+``Workers`` is the only place of the store with threads. A call runs in one of them; what it returned or raised is taken by the one
+thread that everything else belongs to, in ``finish``. With no threads, calls run at once in ``submit``: then a test decides what happens
+when. A round touches nothing but the files: the blocks that it writes are not changed by anybody while it runs, but behind what it writes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from midge.store.files import Files
+from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
+from midge.store.segment import Segment
+
+__all__ = ["Part", "Round", "Workers", "erase_record"]
+
+
+class Part(NamedTuple):
+    """Bytes of a block that go to a segment: ``buf[start:stop]`` to ``offset`` of its file."""
+
+    segment: Segment
+    offset: int
+    buf: bytearray
+    start: int
+    stop: int
+
+
+class Round:
+    """What one sync serves.
+
+    Args:
+        directory: of the segments.
+        parts: what is written, in the order of the log.
+        unsynced: segments that were written by earlier rounds and not synced.
+        erasures: (segment, place, sequence) of records that are overwritten, after what is written has been synced.
+        sync: wait for the disk.
+        last: the last sequence when the round was begun.
+        floor: all messages below it are dropped, which the round says where none before has.
+        waiting: who is told.
+
+    Attributes:
+        is_logged: what was to be written is as safe as it was to be; what was to be overwritten may not have been.
+    """
+
+    def __init__(
+        self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[tuple[Segment, int, int]], sync: bool, last: int,
+        floor: int, waiting: list[Callable[[Exception | None], None]],
+    ) -> None:  # fmt: skip
+        self.directory = directory
+        self.parts = parts
+        self.unsynced = unsynced
+        self.erasures = erasures
+        self.sync = sync
+        self.last = last
+        self.floor = floor
+        self.waiting = waiting
+        self.is_logged = False
+
+    def run(self) -> None:
+        """Write and sync. In a worker.
+
+        Raises:
+            OSError: not all of it is on disk.
+        """
+        written: list[Segment] = list(self.unsynced)
+        for segment, offset, buf, start, stop in self.parts:
+            if segment.space == 0:
+                self._sync(written)  # so that no segment is there whose forerunner is not whole
+                segment.make(self.directory)
+            segment.reserve(offset + stop - start)
+            with memoryview(buf) as view, view[start:stop] as piece:
+                segment.files.pwrite(segment.fd, piece, offset)
+            if segment not in written:
+                written.append(segment)
+        self._sync(written)
+        self.is_logged = True
+        for segment, place, sequence in self.erasures:
+            erase_record(segment.files, segment.fd, place, segment.head.seed, sequence)
+        for segment in {segment for segment, _, _ in self.erasures}:
+            segment.files.fdatasync(segment.fd)
+
+    def _sync(self, written: list[Segment]) -> None:
+        if self.sync:
+            for segment in written:
+                segment.files.fdatasync(segment.fd)
+            written.clear()
+
+
+def erase_record(files: Files, fd: int, place: int, seed: int, sequence: int) -> None:
+    """Put a record of zeros where a message is; nothing where it is not there any more. The caller syncs."""
+    record = Record()
+    data = files.pread(fd, HEAD, place)
+    if record.decode(data, 0, len(data), seed) in (GOOD, SHORT) and record.sequence == sequence and record.kind != ERASED:
+        buf = bytearray(length(record.size()))
+        encode(buf, 0, seed, ERASED, 0, sequence, record.time, b"", b"", bytes(record.size()))
+        files.pwrite(fd, buf, place)
+
+
+class Workers:
+    """A few threads that wait for the disk.
+
+    Args:
+        count: how many; 0 for none: calls run in ``submit``.
+        wake: called when something is finished, in whatever thread that happened; must not raise.
+    """
+
+    def __init__(self, count: int, wake: Callable[[], None]) -> None:
+        self._count = count
+        self._wake = wake
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Callable[[Any], None], Any]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._under_way = 0
+
+    def submit(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Run a call, and give what it returned or raised to ``done`` in ``finish``."""
+        self._under_way += 1
+        if self._count == 0:
+            self._run(call, done)
+            return
+        if len(self._threads) < min(self._count, self._under_way):
+            thread = threading.Thread(target=self._work, name=f"midge-store-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._calls.put((call, done))
+
+    def finish(self) -> None:
+        """Tell of everything that is finished."""
+        while True:
+            try:
+                done, result = self._results.get_nowait()
+            except Empty:
+                return
+            self._under_way -= 1
+            done(result)
+
+    def wait(self) -> bool:
+        """Wait until something is finished, and tell of it. False where nothing is under way."""
+        if self._under_way == 0:
+            return False
+        done, result = self._results.get()
+        self._under_way -= 1
+        done(result)
+        return True
+
+    def close(self) -> None:
+        """End the threads. Nothing is under way."""
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _work(self) -> None:
+        while (item := self._calls.get()) is not None:
+            self._run(*item)
+
+    def _run(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        try:
+            result = call()
+        except BaseException as error:  # nothing is lost: the thread that waits for the call gets it
+            result = error
+        self._results.put((done, result))
+        self._wake()

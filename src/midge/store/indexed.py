@@ -1,0 +1,85 @@
+"""Indexed: the part of a store that its index answers, and no file is read for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from midge.store.base import Store, Total
+from midge.store.index import Index
+from midge.store.tail import weight
+
+__all__ = ["IndexedStore"]
+
+
+class IndexedStore(Store):
+    """A store that has an ``Index``, which is another one after it went back to what is on disk."""
+
+    _index: Index
+
+    @property
+    def messages(self) -> int:  # type: ignore[override]
+        return self._index.messages
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        return self._index.size
+
+    @property
+    def first(self) -> int:  # type: ignore[override]
+        return self._index.first
+
+    @property
+    def last(self) -> int:  # type: ignore[override]
+        return self._index.last
+
+    @property
+    def first_time(self) -> int:  # type: ignore[override]
+        return self._index.first_time
+
+    @property
+    def last_time(self) -> int:  # type: ignore[override]
+        return self._index.last_time
+
+    @property
+    def subjects(self) -> int:  # type: ignore[override]
+        return self._index.subjects
+
+    @property
+    def deleted(self) -> int:
+        return self._index.deleted
+
+    def subject_of(self, sequence: int) -> bytes | None:
+        return self._index.subject_of(sequence)
+
+    def time_of(self, sequence: int) -> int:
+        return self._index.time_of(sequence)
+
+    def size_of(self, sequence: int) -> int:
+        return self._index.size_of(sequence)
+
+    def weight(self, subject: int, header: int, payload: int) -> int:
+        return weight(subject + header + payload, header > 0)
+
+    def at_time(self, time: int) -> int:
+        return self._index.at_time(time)
+
+    def next(self, filters: tuple[bytes, ...], start: int) -> int:
+        return self._index.next(filters, start)
+
+    def previous(self, filters: tuple[bytes, ...], start: int) -> int:
+        return self._index.previous(filters, start)
+
+    def total(self, subject: bytes) -> Total | None:
+        return self._index.total(subject)
+
+    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
+        return self._index.totals(filter)
+
+    def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
+        return self._index.pending(filters, start, last_per_subject=last_per_subject)
+
+    def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
+        return self._index.lasts(filters, up_to)
+
+    def gaps(self) -> Iterable[tuple[int, int]]:
+        return self._index.gaps()

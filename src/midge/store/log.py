@@ -1,0 +1,496 @@
+"""Log: a stream's messages in files: segments, the index of what is in them, and what waits to be written.
+
+A change is encoded into the tail and noted in the index at once. ``start`` makes a round of everything that waits, which a worker writes
+and syncs; one round is under way at a time, and ``finished`` takes its outcome: what it held is ``committed``. Where it could not be
+written, the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair`` has
+begun another segment. The directory calls all four.
+
+What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files.
+Every read is checked, and what is damaged is reported and missing, never wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from midge.store.base import Elsewhere, Stored
+from midge.store.commit import Part, Round
+from midge.store.files import Files
+from midge.store.indexed import IndexedStore
+from midge.store.reader import Reader
+from midge.store.record import DROP, GOOD, MORE, OVERWRITE, REMOVE, SKIP, Record, length
+from midge.store.recovery import Damage, Recovery, keep
+from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
+from midge.store.shelf import Shelf
+from midge.store.tail import Block, Tail
+from midge.wire.publication import Publication
+
+__all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
+
+SEGMENT_SIZE = 64 << 20
+_FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
+_RANGES = 4096  # removed ranges in one record
+_FREED = 1 << 20  # an empty store does not keep a longer segment
+
+
+class Home(Protocol):
+    """What a store needs of its directory."""
+
+    files: Files
+    always: bool
+    segment_size: int
+
+    def changed(self, store: FileStore) -> None:
+        """The store has something that waits."""
+
+    def hold(self, store: FileStore, block: Block) -> None:
+        """The store has a block more in memory; ``release`` gets it when that is too much."""
+
+    def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
+        """Run a call in a worker."""
+
+    def report(self, damage: Damage) -> None:
+        """Something was found damaged."""
+
+    def failed(self, store: FileStore) -> None:
+        """The store needs ``repair``, later."""
+
+    def forget(self, store: FileStore, *, remove: bool) -> None:
+        """The store is closed; its files are to be removed, too."""
+
+
+class FileStore(IndexedStore):
+    """The messages of one stream, in files.
+
+    Args:
+        home: the directory that it belongs to.
+        path: of its own files, which is there.
+        seed: for the checks of a new store.
+
+    Raises:
+        OSError: the files cannot be read; StoreVersionError: a later version wrote them.
+    """
+
+    def __init__(self, home: Home, path: str, seed: int) -> None:
+        self._home = home
+        self._files = home.files
+        self._path = path
+        self._shelf = Shelf()
+        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
+        self._record = Record()
+        self._unsent: list[tuple[Segment, Block]] = []
+        self._waiting: list[Callable[[Exception | None], None]] = []
+        self._erasures: list[tuple[int, int, int]] = []
+        self._overdue: list[tuple[int, int, int]] = []
+        self._kept_overdue = 0
+        self._patient: list[Callable[[Exception | None], None]] = []
+        self._unsynced: list[Segment] = []
+        self._floor = self._noted_floor = 0
+        self._durable = (0, HEAD_SIZE)
+        self._round: Round | None = None
+        self._dirty = self._closed = self._wants_sync = self._is_stale = False
+        self.failure = None
+        self._recover(seed, None)
+
+    # Changes
+
+    def append(self, publication: Publication, time: int) -> int:
+        sequence = self._tail.append(publication, time, 0)
+        if sequence == 0:
+            self._make_room(length(publication.subject_end - publication.subject_start + publication.size()))
+            sequence = self._tail.append(publication, time, 0)
+        if not self._dirty:
+            self._change()
+        return sequence
+
+    def append_all(self, publications: list[Publication], time: int) -> int:
+        """Store messages of which either all or none will be there after a crash, and return the sequence of the last one.
+
+        Raises:
+            ValueError: there are none.
+            OSError: as ``append``; nothing was stored.
+        """
+        if not publications:
+            raise ValueError("no messages")
+        sizes = [length(each.subject_end - each.subject_start + each.size()) for each in publications]
+        self._make_room(sum(sizes))  # in one segment, and in one round as all happens in one turn
+        for publication in publications[:-1]:
+            self._tail.append(publication, time, MORE)
+        return self.append(publications[-1], time)
+
+    def skip(self, sequence: int, time: int) -> None:
+        self._refuse_while_failing()
+        if sequence > self._index.last:
+            self._index.skip(sequence, time)
+            self._note(SKIP, 0, [])
+
+    def remove(self, sequence: int) -> bool:
+        self._refuse_while_failing()
+        if not self._index.remove(sequence):
+            return False
+        self._note(REMOVE, 0, [sequence, sequence])
+        return True
+
+    def erase(self, sequence: int) -> bool:
+        self._refuse_while_failing()
+        place = self._index.place_of(sequence)
+        if place < 0:
+            return False
+        self._erasures.append((self._shelf.segment_of(sequence).head.number, place, sequence))
+        self._index.remove(sequence)
+        self._note(REMOVE, OVERWRITE, [sequence, sequence])
+        return True
+
+    def drop(self, below: int) -> int:
+        self._refuse_while_failing()
+        dropped = self._index.drop(below)
+        if below > self._floor:
+            self._floor = below  # one record of it is written with the round, however often this happens
+            self._change()
+        return dropped
+
+    def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
+        self._refuse_while_failing()
+        index = self._index
+        filters = () if filter is None else (filter,)
+        if filter is None and not keep:
+            return self.drop(below or index.last + 1)
+        left = index.pending(filters, 1) - keep
+        ranges: list[int] = []
+        removed = 0
+        sequence = index.next(filters, 1)
+        while sequence and left > 0 and not 0 < below <= sequence:
+            if ranges and index.after(ranges[-1] + 1) == sequence:
+                ranges[-1] = sequence
+            else:
+                ranges += [sequence, sequence]
+            index.remove(sequence)
+            removed += 1
+            left -= 1
+            sequence = index.next(filters, sequence + 1)
+        for at in range(0, len(ranges), 2 * _RANGES):
+            self._note(REMOVE, 0, ranges[at : at + 2 * _RANGES])
+        return removed
+
+    def settle(self, call: Callable[[Exception | None], None]) -> None:
+        self._waiting.append(call)
+        self._change()
+
+    # Rounds, for the directory
+
+    @property
+    def is_dirty(self) -> bool:
+        """True if something waits for a round."""
+        return self._dirty
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a round is under way."""
+        return self._round is not None
+
+    @property
+    def is_loading(self) -> bool:
+        """True while something is read."""
+        return self._shelf.readers > 0
+
+    def want_sync(self) -> None:
+        """Sync with the next round what was only written so far."""
+        if self._unsynced:
+            self._wants_sync = True
+            self._change()
+
+    @property
+    def is_unsynced(self) -> bool:
+        """True if something has been written and not synced."""
+        return bool(self._unsynced)
+
+    def start(self) -> None:
+        """Give everything that waits to a worker, as one round. Nothing is under way."""
+        self._dirty = False
+        if self.failure is not None:
+            waiting, self._waiting = self._waiting, []
+            for call in waiting:
+                call(self.failure)
+            return
+        if self._shelf.may_trim(self._index.first):
+            self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
+        if self._floor > self._noted_floor:
+            self._note(DROP, 0, [self._floor])
+            self._noted_floor = self._floor
+            self._dirty = False
+        parts = []
+        for segment, block in self._unsent:
+            start, stop = block.take(), block.fill
+            if stop > start:
+                parts.append(Part(segment, block.base + start, block.buf, start, stop))
+                segment.end = block.base + stop
+        self._unsent = self._unsent[-1:]
+        erasures = self._overdue + self._erasures
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        for segment, _, _ in where:
+            if segment.space:
+                segment.opened()
+        sync = self._home.always or self._wants_sync or bool(erasures)
+        unsynced = self._unsynced if sync else []
+        self._round = Round(
+            self._path, parts, unsynced, where, sync, self._index.last, self._noted_floor, self._waiting
+        )  # fmt: skip
+        self._kept_overdue = len(self._overdue)  # the others are undone, should the round fail
+        self._overdue = erasures
+        self._waiting, self._erasures, self._wants_sync = [], [], False
+        self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        if parts or unsynced or self._round.erasures:
+            self._home.submit(self._round.run, self.finished)
+        else:
+            self.finished(None)
+
+    def finished(self, result: object) -> None:
+        """Take the outcome of a round: None, or the exception."""
+        round, self._round = self._round, None
+        assert round is not None
+        if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
+            self._overdue = self._overdue[: self._kept_overdue]
+            self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
+            if not isinstance(result, OSError):
+                raise result
+            return
+        self.committed = round.last
+        if round.parts:
+            last = round.parts[-1]
+            self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
+        self._trim(round.floor)
+        waiting = self._patient + round.waiting
+        if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
+            self._patient = waiting
+            self._home.failed(self)
+        else:
+            for segment, place, _ in round.erasures:
+                self._blank(segment, place)
+            self._overdue, self._patient = [], []
+            for call in waiting:
+                call(None)
+        if self._dirty:
+            self._home.changed(self)
+
+    def release(self, block: Block) -> bool:
+        """Let go of a block's memory. False where it is still needed."""
+        if not self._shelf.holds(block):
+            return True
+        if block.fill > block.written or block.fill == 0 or self._round is not None:
+            return False
+        self._shelf.drop(block)
+        if block is self._tail.block:
+            self._tail.block = self._no_block(block.base + block.fill)
+            self._unsent = []
+        return True
+
+    # Failure
+
+    def _fail(self, error: OSError, waiting: list[Callable[[Exception | None], None]]) -> None:
+        """Go back to what is on disk, and tell those who wait."""
+        self.failure = error
+        self._waiting, self._erasures = [], []
+        self._home.failed(self)
+        self._go_back()
+        for call in waiting:
+            call(error)
+
+    def _go_back(self) -> None:
+        """Forget what was not committed; later, where the files cannot be read at present."""
+        unsynced = {segment.head.number for segment in self._unsynced}
+        try:
+            self._recover(self._tail.seed, self._durable)
+        except OSError as error:
+            self.failure = error
+            self._is_stale = True
+        else:
+            self._is_stale = False
+            self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
+
+    def repair(self, done: Callable[[bool], None]) -> None:
+        """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
+        if self.failure is None:  # only something to be overwritten
+            self._change()
+            done(True)
+            return
+        if self._is_stale:
+            self._go_back()
+        if self._is_stale:
+            done(False)
+            return
+        number, end = self._durable
+        segment = self._shelf.numbered(number)
+        fresh = Segment(self._files, self._path, self._next_head(number + 1))
+
+        def work() -> None:
+            for name in self._doomed(number):
+                self._files.unlink(f"{self._path}/{name}")
+            if segment is not None and segment.opened() >= 0:
+                self._files.truncate(segment.fd, end)
+                self._files.fdatasync(segment.fd)
+                segment.space = end
+                scan = Scan(self._files, segment.fd, end, segment.head.seed)
+                if any(False for _ in scan) or scan.end < end:
+                    keep(self._files, self._path, segment, scan.end, end)
+            fresh.make(self._path)
+
+        def finish(result: object) -> None:
+            if isinstance(result, OSError):
+                fresh.close()
+                self.failure = result
+                done(False)
+                return
+            if isinstance(result, BaseException):
+                raise result
+            self.failure = None
+            self._add_segment(fresh)
+            self._durable = (number + 1, HEAD_SIZE)
+            done(True)
+
+        self._home.submit(work, finish)
+
+    def _doomed(self, number: int) -> list[str]:
+        """The segments' files behind the last one that was committed to: nothing in them was."""
+        return [name for name in self._files.names(self._path) if (number_of(name) or 0) > number]
+
+    def _refuse_while_failing(self) -> None:
+        if self.failure is not None:
+            raise OSError(getattr(self.failure, "errno", None), str(self.failure)) from self.failure
+
+    # What there is
+
+    def peek(self, sequence: int) -> Stored | Elsewhere | None:
+        return self._reader.peek(sequence)
+
+    def load(self, sequences: list[int], call: Callable[[list[Stored | None] | Exception], None]) -> None:
+        self._reader.load(sequences, call)
+
+    def read(self, sequence: int) -> Stored | None:
+        return self._reader.read(sequence)
+
+    def scan(self, start: int = 1) -> Iterator[Stored]:
+        return self._reader.scan(start)
+
+    # The end
+
+    def close(self) -> None:
+        self._end(remove=False)
+
+    def delete(self) -> None:
+        self._end(remove=True)
+
+    def _end(self, *, remove: bool) -> None:
+        if not self._closed:
+            self._closed = True
+            self._home.forget(self, remove=remove)
+            self._shelf.close()
+            self._unsent.clear()
+
+    # Inside
+
+    def _recover(self, seed: int, limit: tuple[int, int] | None) -> None:
+        """Read the files, and go on behind what they hold."""
+        recovery = Recovery(self._files, self._path, seed, limit)
+        try:
+            recovery.run()
+        except BaseException:
+            recovery.close()
+            raise
+        self._shelf.fill(recovery.segments)
+        self._shelf.let_go()
+        self._index = self._reader.index = recovery.index
+        self._floor = self._noted_floor = recovery.floor
+        self._unsent = []
+        self.committed = self._index.last
+        for damage in recovery.damages:
+            self._home.report(damage)
+        self._tail = Tail(self._index, recovery.seed, self._no_block(self._shelf.end[1]))
+        if limit is not None:
+            self._shelf.cut(*limit)
+        elif self._shelf.segments:
+            self._durable = self._shelf.end
+        else:
+            self._add_segment(Segment(self._files, self._path, self._next_head(1)))
+
+    def _next_head(self, number: int) -> Head:
+        index = self._index
+        return Head(number, self._tail.seed, index.last + 1, max(self._floor, 0), index.last_time)
+
+    def _add_segment(self, segment: Segment) -> None:
+        self._shelf.add(segment)
+        self._tail.block = self._no_block(HEAD_SIZE)
+
+    def _no_block(self, base: int) -> Block:
+        """A block without room, which the first record replaces."""
+        return Block(self._shelf.end[0], base, 0)
+
+    def _make_room(self, size: int) -> None:
+        """Have a block that so many bytes fit in."""
+        self._refuse_while_failing()
+        block = self._tail.block
+        end = block.base + block.fill
+        if end + size > self._home.segment_size and end > HEAD_SIZE:
+            self._roll()
+            block, end = self._tail.block, HEAD_SIZE
+        if block.fill + size <= len(block.buf):
+            return
+        room = min(max(2 * len(block.buf), _FIRST_BLOCK), _LAST_BLOCK, self._home.segment_size - end)
+        fresh = Block(self._shelf.end[0], end, max(room, size))
+        self._tail.block = fresh
+        self._shelf.hold(fresh)
+        self._unsent.append((self._shelf.segments[-1], fresh))
+        self._home.hold(self, fresh)
+
+    def _roll(self) -> None:
+        """Begin another segment; its file is made by the round that writes to it."""
+        self._add_segment(Segment(self._files, self._path, self._next_head(self._shelf.end[0] + 1)))
+
+    def _note(self, kind: int, flags: int, numbers: list[int]) -> None:
+        """Append a record that is no message."""
+        payload = b"".join(number.to_bytes(8, "little", signed=True) for number in numbers)
+        if not self._tail.note(kind, flags, self._index.last_time, payload):
+            self._make_room(length(len(payload)))
+            self._tail.note(kind, flags, self._index.last_time, payload)
+        self._change()
+
+    def _change(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self._home.changed(self)
+
+    def _trim(self, floor: int) -> None:
+        """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
+        victims = self._shelf.trim(floor)
+        if not victims:
+            return
+
+        def work() -> None:
+            for segment in victims:
+                self._files.unlink(segment.path)
+            self._files.sync_directory(self._path)
+
+        self._home.submit(work, self._trimmed)
+
+    def _trimmed(self, result: object) -> None:
+        """What could not be removed is removed when the store is opened the next time: everything in it was dropped."""
+        self._let_go()
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            raise result
+
+    def _let_go(self) -> None:
+        """Close the files that nobody reads any more."""
+        if self._round is None:
+            self._shelf.let_go()
+
+    def _blank(self, segment: Segment, place: int) -> None:
+        """Overwrite a message in memory, as it has been in the file."""
+        block = self._shelf.block_of(segment, place)
+        if block is not None and self._record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
+            with memoryview(block.buf) as view:
+                view[self._record.subject_start : self._record.payload_end] = bytes(self._record.size())
+
+
+def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:
+    return list(dict.fromkeys([*segments, *(part.segment for part in parts)]))

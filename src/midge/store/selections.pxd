@@ -1,0 +1,33 @@
+cimport cython
+from midge.store.subjects cimport Subjects
+
+cdef Py_ssize_t _KEPT
+
+
+@cython.final
+cdef class Selection:
+    cdef readonly tuple filters
+    cdef readonly bytearray bits
+    cdef readonly Py_ssize_t count
+
+    cdef Py_ssize_t next(self, Py_ssize_t number) noexcept
+    cdef cover(self, Py_ssize_t top)
+    cdef void add(self, Py_ssize_t number) noexcept
+    cdef void discard(self, Py_ssize_t number) noexcept
+
+
+@cython.final
+cdef class Selections:
+    cdef Subjects _subjects
+    cdef list _kept
+
+    @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
+    cdef Selection of(self, tuple filters)
+    @cython.locals(selection=Selection)
+    cdef opened(self, Py_ssize_t number)
+    @cython.locals(selection=Selection)
+    cdef closed(self, Py_ssize_t number)
+    @cython.locals(subjects=Subjects, selection=Selection, number=Py_ssize_t)
+    cdef Selection _select(self, tuple filters)
+    @cython.locals(pattern=bytes)
+    cdef bint _matches(self, Py_ssize_t number, tuple filters) except -1

@@ -1,0 +1,118 @@
+"""Selections: which subjects of a stream match some filters, as one bit for each; those asked for last are kept, and kept up to date."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midge.store.subjects import Subjects
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.store.cells import clear_bit, has_bit, next_bit, set_bit
+else:
+    from midge.store.cells import clear_bit, has_bit, next_bit, set_bit
+
+__all__ = ["Selection", "Selections"]
+
+_KEPT = 16
+
+
+class Selection:
+    """The subjects that match one of some filters.
+
+    Attributes:
+        filters: what was asked for.
+        bits: one for the number of each subject; whole words of 8 bytes.
+        count: how many are set.
+    """
+
+    __slots__ = ("bits", "count", "filters")
+
+    def __init__(self, filters: tuple[bytes, ...], top: int) -> None:
+        self.filters = filters
+        self.bits = bytearray((top >> 6) + 1 << 3)
+        self.count = 0
+
+    def next(self, number: int) -> int:
+        """Return the first subject at or after a number, -1 where there is none."""
+        return next_bit(self.bits, number)
+
+    def cover(self, top: int) -> None:
+        """Have a bit for each number below ``top``."""
+        if top > 8 * len(self.bits):
+            self.bits.extend(bytes(((top + (top >> 2) >> 6) + 1 << 3) - len(self.bits)))
+
+    def add(self, number: int) -> None:
+        if not has_bit(self.bits, number):
+            set_bit(self.bits, number)
+            self.count += 1
+
+    def discard(self, number: int) -> None:
+        if has_bit(self.bits, number):
+            clear_bit(self.bits, number)
+            self.count -= 1
+
+
+class Selections:
+    """The selections from one stream's subjects.
+
+    Args:
+        subjects: what is selected from; tell of each that comes or goes.
+    """
+
+    __slots__ = ("_kept", "_subjects")
+
+    def __init__(self, subjects: Subjects) -> None:
+        self._subjects = subjects
+        self._kept: list[Selection] = []  # the one asked for last is the last
+
+    def of(self, filters: tuple[bytes, ...]) -> Selection:
+        """Return the subjects that match one of the filters. It is right until the subjects change."""
+        kept = self._kept
+        if kept:
+            selection = kept[-1]
+            if selection.filters == filters:
+                return selection
+        for at in range(len(kept)):
+            selection = kept[at]
+            if selection.filters == filters:
+                del kept[at]
+                kept.append(selection)
+                return selection
+        if len(kept) == _KEPT:
+            del kept[0]
+        selection = self._select(filters)
+        kept.append(selection)
+        return selection
+
+    def opened(self, number: int) -> None:
+        """A subject has come."""
+        for selection in self._kept:
+            selection.cover(number + 1)
+            if self._matches(number, selection.filters):
+                selection.add(number)
+
+    def closed(self, number: int) -> None:
+        """A subject is about to go."""
+        for selection in self._kept:
+            selection.discard(number)
+
+    # Private
+
+    def _select(self, filters: tuple[bytes, ...]) -> Selection:
+        subjects = self._subjects
+        selection = Selection(filters, subjects.top)
+        for number in range(subjects.top):
+            if subjects.is_there(number) and self._matches(number, filters):
+                selection.add(number)
+        return selection
+
+    def _matches(self, number: int, filters: tuple[bytes, ...]) -> bool:
+        for pattern in filters:
+            if self._subjects.is_covered(number, pattern):
+                return True
+        return False

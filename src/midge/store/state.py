@@ -1,0 +1,120 @@
+"""State: what is small and changes as a whole, in one SQLite file: which directory a stream has, and the streams' configurations.
+
+Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL): streams are made, changed and deleted
+rarely, and that may take some milliseconds. Messages are never here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from midge.errors import StoreDamagedError, StoreVersionError
+
+__all__ = ["State", "StreamRow"]
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS stores (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, stream TEXT NOT NULL, seed INTEGER NOT NULL,
+                                   UNIQUE (account, stream));
+CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL,
+                                    PRIMARY KEY (account, name)) WITHOUT ROWID;
+"""
+
+
+class StreamRow(NamedTuple):
+    """A stream's configuration: JSON as the engine wrote it, and nanoseconds since the epoch."""
+
+    account: str
+    name: str
+    config: bytes
+    created: int
+
+
+class State:
+    """The file.
+
+    Raises:
+        StoreDamagedError: it cannot be read; StoreVersionError: a later version wrote it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._base: sqlite3.Connection | None = None
+        with self._guarded():
+            base = self._base = sqlite3.connect(path, isolation_level=None)
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute("PRAGMA synchronous=FULL")
+            (version,) = base.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                base.close()
+                raise StoreVersionError(path, version, _VERSION)
+            (answer,) = base.execute("PRAGMA quick_check(1)").fetchone()
+            if answer != "ok":
+                raise sqlite3.DatabaseError(answer)
+            base.executescript(_TABLES)
+            base.execute(f"PRAGMA user_version={_VERSION}")
+
+    # Directories of streams
+
+    def store(self, account: str, stream: str) -> tuple[int, int] | None:
+        """Return the id and the seed of a stream's store, None where it has none."""
+        with self._guarded() as base:
+            row = base.execute("SELECT id, seed FROM stores WHERE account = ? AND stream = ?", (account, stream)).fetchone()
+            return None if row is None else (row[0], row[1])
+
+    def add_store(self, account: str, stream: str, seed: int, id: int | None = None) -> int:
+        """Note a store, and return its id: a new one, unless it is given."""
+        with self._guarded() as base:
+            row = base.execute("INSERT INTO stores (id, account, stream, seed) VALUES (?, ?, ?, ?)", (id, account, stream, seed))
+            assert row.lastrowid is not None
+            return row.lastrowid
+
+    def remove_store(self, account: str, stream: str) -> None:
+        with self._guarded() as base:
+            base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, stream))
+
+    def store_ids(self) -> set[int]:
+        """Return all ids that are in use."""
+        with self._guarded() as base:
+            return {row[0] for row in base.execute("SELECT id FROM stores")}
+
+    # Configurations
+
+    def streams(self, account: str | None = None) -> list[StreamRow]:
+        """Return all streams, or those of an account, by account and name."""
+        where, values = ("", ()) if account is None else (" WHERE account = ?", (account,))
+        with self._guarded() as base:
+            rows = base.execute(f"SELECT account, name, config, created FROM streams{where} ORDER BY account, name", values)
+            return [StreamRow(*row) for row in rows]
+
+    def put_stream(self, account: str, name: str, config: bytes, created: int) -> None:
+        """Note a stream, or change what is noted."""
+        with self._guarded() as base:
+            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?)", (account, name, config, created))
+
+    def remove_stream(self, account: str, name: str) -> None:
+        """Forget a stream's configuration; nothing where there is none."""
+        with self._guarded() as base:
+            base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
+
+    def close(self) -> None:
+        if self._base is not None:
+            self._base.close()
+            self._base = None
+
+    @contextmanager
+    def _guarded(self) -> Iterator[sqlite3.Connection]:
+        """SQLite's errors as ours: a damaged file is not an error of the caller's, and a full disk is an OSError as everywhere."""
+        try:
+            yield self._base  # type: ignore[misc]
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{self._path}: {error}") from error
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.DatabaseError as error:
+            if self._base is not None:
+                self._base.close()
+            raise StoreDamagedError(self._path, str(error)) from error

@@ -1,0 +1,63 @@
+"""kill -9 at any moment, again and again, of one store: every message that was acknowledged is there, and no sequence is missing.
+
+``MIDGE_LONG`` kills ten thousand times.
+"""
+
+import os
+import random
+import select
+import signal
+from pathlib import Path
+
+import pytest
+from writer import payload_of, write
+
+from midge.store.directory import StoreDirectory
+
+TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 24
+pytestmark = pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+
+
+def run_and_kill(path: Path, seed: int, dice: random.Random) -> list[tuple[int, int]]:
+    """Let a process write until it has said so many lines, and a little longer; return the (first, last) it acknowledged."""
+    heard, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            write(str(path), seed, told)
+        finally:
+            os._exit(1)
+    os.close(told)
+    said = b""
+    lines = dice.randint(0, 12)
+    while said.count(b"\n") < lines:
+        chunk = os.read(heard, 65536)
+        assert chunk, "the process ended by itself"
+        said += chunk
+    select.select([heard], [], [], dice.random() * 0.01)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0) == (child, signal.SIGKILL)
+    while chunk := os.read(heard, 65536):
+        said += chunk
+    os.close(heard)
+    return [(int(first), int(last)) for first, last in map(bytes.split, said[: said.rfind(b"\n") + 1].splitlines())]
+
+
+def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
+    last = 0
+    for trial in range(TRIALS):
+        dice = random.Random(trial)
+        acked = run_and_kill(tmp_path / "store", trial, dice)
+        first, last = acked[-1] if acked else (1, last)
+        directory = StoreDirectory(str(tmp_path / "store"), wake=lambda: None, workers=0)
+        store = directory.open("A", "S")
+        assert store.last >= last, f"trial {trial}: {last} was acknowledged"
+        sequences = []
+        for stored in store.scan():
+            assert stored.payload == payload_of(stored.sequence), f"trial {trial}: {stored.sequence}"
+            sequences.append(stored.sequence)
+        assert sequences == list(range(store.first, store.last + 1)), f"trial {trial}"
+        assert store.first <= max(first, store.last - 500)
+        assert [damage for damage in directory.quarantine if damage.last >= damage.first] == []
+        last = store.last
+        directory.close()

@@ -1,0 +1,133 @@
+"""engine.decoding: what nats-server 2.15.1 says of bodies, as data; the same of Python's own decoder, for any body."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from midge.engine.decoding import decode
+from midge.engine.errors import ApiError
+from midge.engine.json_syntax import MAX_DEPTH, JsonSyntaxError, end_of_value, skip_space
+from midge.engine.times import read_time
+from midge.model.base import Model, time_of, time_text
+from midge.model.requests import (
+    ConsumerCreateRequest,
+    ConsumerPauseRequest,
+    ConsumerUnpinRequest,
+    MessageDeleteRequest,
+    MessageGetRequest,
+    StreamConfigRequest,
+    StreamInfoRequest,
+    StreamListRequest,
+    StreamPurgeRequest,
+    StreamRestoreRequest,
+    StreamSnapshotRequest,
+)
+
+KINDS: dict[str, type[Model]] = {
+    "STREAM.CREATE": StreamConfigRequest, "STREAM.INFO": StreamInfoRequest, "STREAM.NAMES": StreamListRequest,
+    "STREAM.LIST": StreamListRequest, "STREAM.PURGE": StreamPurgeRequest, "STREAM.MSG.GET": MessageGetRequest,
+    "STREAM.MSG.DELETE": MessageDeleteRequest, "STREAM.SNAPSHOT": StreamSnapshotRequest, "STREAM.RESTORE": StreamRestoreRequest,
+    "CONSUMER.CREATE": ConsumerCreateRequest, "CONSUMER.PAUSE": ConsumerPauseRequest, "CONSUMER.UNPIN": ConsumerUnpinRequest,
+}  # fmt: skip
+CASES = [json.loads(line) for line in Path(__file__).with_name("decoding.jsonl").read_text("utf-8").splitlines()]
+
+
+def refusal(kind: type[Model], body: bytes, **options: Any) -> str | None:
+    try:
+        decode(kind, body, **options)
+    except ApiError as error:
+        assert (error.code, error.err_code) == (400, 10025)
+        return error.description
+    return None
+
+
+def test_there_are_enough() -> None:
+    assert len(CASES) > 250 and sum(case["says"] is not None for case in CASES) > 200
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_what_is_said_of_a_body(number: int) -> None:
+    case = CASES[number]
+    kind = next(kind for name, kind in KINDS.items() if case["request"].startswith(name))
+    name = "JSApiStreamNamesRequest" if case["request"] == "STREAM.NAMES" else None
+    assert refusal(kind, case["body"].encode("latin-1"), go_name=name) == case["says"], case["body"]
+
+
+def test_a_body_that_says_little() -> None:
+    for body in (b"", b" \n", b"{}", b"null", b"{} {}"):
+        assert decode(StreamConfigRequest, body) == StreamConfigRequest()
+    into = StreamConfigRequest(storage="")
+    assert decode(StreamConfigRequest, b'{"name":"A"}', into=into) is into and into.storage == "" and into.name == "A"
+
+
+def test_what_comes_twice_goes_into_the_same_place() -> None:
+    found = decode(
+        StreamConfigRequest,
+        b'{"metadata":{"a":"1"},"METADATA":{"b":"2"},"placement":{"cluster":"c"},"placement":{"tags":["t"]},"subjects":["a","b"],'
+        b'"subjects":["c"],"max_msgs":1,"max_msgs":null,"mirror":{"name":"A"},"mirror":null}{"max_age":5}',
+    )
+    assert found.metadata == {"a": "1", "b": "2"} and found.subjects == ["c"] and (found.max_msgs, found.max_age) == (1, 5)
+    assert found.placement is not None and (found.placement.cluster, found.placement.tags) == ("c", ["t"]) and found.mirror is None
+
+
+def test_a_lenient_server_takes_unknown_fields_and_no_other_faults() -> None:
+    found = decode(StreamConfigRequest, b'{"zz":[{"y":[1,2]}],"name":"A","mirror":{"qq":1,"name":"B"}}', strict=False)
+    assert found.name == "A" and found.mirror is not None and found.mirror.name == "B" and not found.unknown
+    for body, says in (
+        (b'{"zz":1}x', "invalid character 'x' after top-level value"),
+        (b'{"zz":1,"name":5}', "json: cannot unmarshal number into Go struct field StreamConfigRequest.name of type string"),
+        (b'{"name":', "unexpected end of JSON input"),
+        (b'{"name":}', "invalid character '}' looking for beginning of value"),
+    ):
+        assert refusal(StreamConfigRequest, body, strict=False) == f"invalid JSON: {says}"
+
+
+def test_depth_and_length_are_bounded() -> None:
+    assert end_of_value(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, 0) == 2 * MAX_DEPTH
+    assert refusal(StreamConfigRequest, b"[" * 20_000) == "invalid JSON: exceeded max depth at offset 10001"
+    deep = b'{"x":' + b'{"a":[' * 200_000
+    assert refusal(StreamConfigRequest, deep) == "invalid JSON: exceeded max depth at offset 30005"
+    digits = b'{"max_msgs":' + b"9" * 1_000_000 + b"}"
+    said = refusal(StreamConfigRequest, digits)
+    assert said is not None and said.endswith("of type int64")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+PIECES = st.sampled_from(
+    [b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b"1", b"-", b".", b"e", b"true", b"nul", b" ", b"\x00", b"\xff", b"u00"]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON, st.lists(st.tuples(st.integers(0, 200), PIECES), max_size=3))
+def test_what_is_json_is_what_python_takes_for_it(value: Any, damage: list[tuple[int, bytes]]) -> None:
+    damaged = bytearray(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    for at, piece in damage:
+        at %= len(damaged) + 1
+        damaged[at:at] = piece
+    data = bytes(damaged)
+    try:
+        is_json = skip_space(data, end_of_value(data, skip_space(data, 0))) == len(data)
+    except JsonSyntaxError:
+        is_json = False
+    try:
+        json.loads(data.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        assert not is_json
+    else:
+        assert is_json
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(-62_135_596_800 * 10**9, 253_402_300_799 * 10**9))
+def test_a_time_is_read_as_it_was_written(wall: int) -> None:
+    text = time_text(wall)
+    assert read_time(text) == text and time_of(text) == wall

@@ -1,0 +1,56 @@
+"""Direct gets: in slices, and from what is not in memory. What is answered: tests/interop/test_streams.py."""
+
+from pathlib import Path
+
+from worlds import World
+
+from midge.store.directory import StoreDirectory
+
+
+def test_a_long_batch_does_not_come_in_one_turn() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(1_000):
+        world.publish("s.a", b"%d" % number)
+    world.turn()
+    world.outside.sent.clear()
+    world.publish("$JS.API.DIRECT.GET.S", b'{"batch":1000,"seq":1}', "R.x")
+    assert 0 < len(world.outside.sent) <= 64
+    assert world.engine.step(world.wall)
+    world.turn()
+    assert [payload for _, _, payload in world.outside.sent] == [b"%d" % number for number in range(1_000)] + [b""]
+    assert world.outside.sent[-1][1] == b"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 1000\r\n\r\n"
+
+
+def test_too_many_results() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(1_025):
+        world.publish(f"s.{number}")
+    world.turn()
+    assert world.ask("$JS.API.DIRECT.GET.S", b'{"multi_last":["s.*"]}') == [(b"NATS/1.0 413 Too Many Results\r\n\r\n", b"")]
+    world.api("STREAM.MSG.DELETE.S", seq=1)
+    assert len(world.ask("$JS.API.DIRECT.GET.S", b'{"multi_last":["s.*"]}')) == 1_025
+
+
+def test_a_request_without_a_reply_is_nothing() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.outside.sent.clear()
+    assert world.publish("$JS.API.DIRECT.GET.S", b'{"seq":1}')
+    world.turn()
+    assert world.outside.sent == []
+
+
+def test_messages_that_are_on_disk_only(tmp_path: Path) -> None:
+    world = World(StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, memory=0))
+    world.create(storage="file", allow_direct=True)
+    payload = b"x" * 100_000
+    for number in range(20):
+        world.publish("s.a", b"%d" % number + payload)
+    world.turn()
+    answers = world.ask("$JS.API.DIRECT.GET.S", b'{"batch":100,"seq":1}')
+    assert [answer for _, answer in answers] == [b"%d" % number + payload for number in range(20)] + [b""]
+    assert world.api("STREAM.MSG.GET.S", seq=3)["message"]["seq"] == 3
+    world.engine.close()
+    world.directory.close()

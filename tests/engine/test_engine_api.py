@@ -1,0 +1,117 @@
+"""The API: whom it answers, in which order, how many at a time, and what it tells those who watch. Texts: tests/interop/test_streams.py."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+from worlds import ACCOUNT, World
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
+
+
+def test_one_account_cannot_hold_up_another() -> None:
+    from midge.model.account import AccountLimits
+
+    world = World()
+    other = world.engine.open_account("B", AccountLimits())
+    for _ in range(100):
+        world.publish("$JS.API.INFO", b"", "R.x")  # both accounts hear it here
+    assert (len(world.account.waiting), len(other.waiting)) == (100, 100)
+    world.engine.step(world.wall)
+    assert len(world.account.waiting) == len(other.waiting) < 100
+
+
+def test_a_turn_answers_few_requests() -> None:
+    world = World()
+    for number in range(100):
+        world.publish("$JS.API.INFO", b"", f"R.{number}")
+    assert world.engine.step(world.wall)
+    assert 0 < len(world.outside.sent) <= 8
+    world.turn()
+    assert [subject for subject, _, _ in world.outside.sent] == [b"R.%d" % number for number in range(100)]
+
+
+def test_requests_that_wait_are_bounded_and_who_listens_is_told() -> None:
+    world = World()
+    world.outside.listeners.append(b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED")
+    for _ in range(10_000 + 5):
+        world.publish("$JS.API.INFO", b"", "R.x")
+    assert len(world.account.waiting) == 10_000
+    told = [json.loads(payload) for subject, _, payload in world.outside.sent if subject == b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED"]
+    assert [each["dropped"] for each in told] == [1] * 5
+
+
+def test_an_account_without_jetstream_is_told() -> None:
+    world = World(limits=None)
+    assert world.api("INFO")["error"]["err_code"] == 10039
+    assert world.create()["error"]["err_code"] == 10039
+    assert world.api("STREAM.NAMES")["streams"] is None
+
+
+def test_advisories_are_made_for_those_who_listen_only() -> None:
+    world = World()
+    world.create()
+    assert len(world.outside.sent) == 1
+    subjects = [b"$JS.EVENT.ADVISORY.API", *(b"$JS.EVENT.ADVISORY.STREAM.%b.T" % what for what in (b"CREATED", b"UPDATED", b"DELETED"))]
+    world.outside.listeners += subjects
+    world.outside.client = {"user": "me", "acc": ACCOUNT, "start": "2026-01-01T00:00:00Z", "id": 5}
+    world.create("T", subjects=["t"])
+    world.api("STREAM.UPDATE.T", name="T", subjects=["t"], storage="memory", max_msgs=5)
+    world.api("STREAM.DELETE.T")
+    told = [(subject, json.loads(payload)) for subject, _, payload in world.outside.sent if subject in subjects]
+    assert [subject for subject, _ in told] == [subjects[1], subjects[0], subjects[2], subjects[0], subjects[3], subjects[0]]
+    assert [body["action"] for _, body in told if "action" in body] == ["create", "modify", "delete"]
+    for _, body in told:
+        path = SCHEMAS / (body["type"].removeprefix("io.nats.jetstream.").replace(".", "/") + ".json")
+        jsonschema.validate(body, json.loads(path.read_text()))
+    audit = told[1][1]
+    assert audit["client"]["user"] == "me" and audit["subject"] == "$JS.API.STREAM.CREATE.T"
+    assert json.loads(audit["response"])["did_create"] and json.loads(audit["request"])["name"] == "T"
+
+
+def test_requests_are_counted() -> None:
+    world = World()
+    world.create()
+    world.api("STREAM.INFO.T")
+    assert world.api("INFO")["api"] == {"level": world.engine.api_level, "total": 2, "errors": 1}
+
+
+def test_a_fault_of_ours_is_answered_and_costs_nobody_else_anything(monkeypatch: object) -> None:
+    world = World()
+    world.create()
+    world.account.streams["S"].store = None  # type: ignore[assignment]
+    assert world.api("STREAM.PURGE.S")["error"]["err_code"] == 10051
+    assert world.outside.failures
+    assert world.api("STREAM.NAMES")["streams"] == ["S"]
+
+
+def test_what_is_not_supported_is_refused() -> None:
+    world = World()
+    for field in ("allow_atomic", "allow_batched", "allow_msg_schedules"):
+        error = world.create(**{field: True})["error"]
+        assert error["err_code"] == 10052 and "not supported" in error["description"]
+    assert world.create(mirror={"name": "T"}, subjects=None)["error"]["err_code"] == 10052
+    world.create()
+    assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
+    assert world.api("STREAM.RESTORE.S")["error"]["err_code"] == 10062
+
+
+def test_closing_lets_go_of_everything() -> None:
+    world = World()
+    world.create(allow_direct=True, max_age=10_000_000_000)
+    world.ack("s.a")
+    world.engine.close()
+    assert not world.outside.ears and world.engine.next_deadline() is None
+
+
+def test_streams_do_not_share_what_is_counted() -> None:
+    world = World()
+    world.create()
+    world.create("T", subjects=["t"])
+    world.ack("s.a", b"x" * 100)
+    world.ack("t", b"x" * 50)
+    used = world.api("INFO")["memory"]
+    sizes = [world.account.streams[name].store.size for name in "ST"]
+    assert used == sum(sizes) == world.engine.used["memory"]
+    world.api("STREAM.DELETE.T")
+    assert world.api("INFO")["memory"] == sizes[0]

