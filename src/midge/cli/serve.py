@@ -18,7 +18,8 @@ import sys
 from collections.abc import Sequence
 
 from midge.cli import flags, logs
-from midge.cli.process import EXE, Process
+from midge.cli.files import EXE, reason
+from midge.cli.process import Process
 from midge.cli.serve_options import TLS_USAGE, USAGE, Settings, settings_of
 from midge.cli.signals import send_signal
 from midge.cli.version import banner
@@ -73,7 +74,7 @@ def serve(args: Sequence[str]) -> int:
             max_files=settings.log_max_files,
         )
     except OSError as error:
-        print(f"midge: error opening file: open {settings.log_file}: {_reason(error)}", file=sys.stderr)
+        print(f"midge: error opening file: open {settings.log_file}: {reason(error)}", file=sys.stderr)
         return 1
     # The process is the server's own, and the server makes no reference cycles: looking for them among ten thousand connections would
     # hold everybody up for tens of milliseconds at a time.
@@ -85,8 +86,3 @@ def serve(args: Sequence[str]) -> int:
 
 async def _run(settings: Settings, handler: logging.Handler) -> int:
     return await Process(settings, handler).run()
-
-
-def _reason(error: OSError) -> str:
-    """Return the system's text as Go spells it."""
-    return (error.strerror or str(error)).lower()

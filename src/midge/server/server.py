@@ -387,7 +387,7 @@ class Server:
             ServerStartError: one cannot be read, and nothing has changed; or a port would begin or cease to have TLS.
         """
         self._check_process()
-        self._ports.reload(self.options if options is None else options)
+        self._ports.prepare(self.options if options is None else options)()
 
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
@@ -397,8 +397,13 @@ class Server:
 
         self._ask(delay)
 
-    def reload(self, options: ServerOptions | None = None) -> None:
+    def reload(self, options: ServerOptions | None = None, along: Callable[[], None] | None = None) -> None:
         """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
+
+        Args:
+            options: the new options.
+            along: called in the server's thread when nothing can go wrong any more, and before the log says that it is done: for what
+                changes around the server.
 
         Raises:
             ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
@@ -408,10 +413,11 @@ class Server:
             raise ValueError("can only reload config when a file is provided using -c or --config")
         wanted = options or self._read_options()
         reload.changes(self.options, wanted)
-        self._ports.reload(wanted)
+        renew_ports = self._ports.prepare(wanted)
 
         def apply(turns: Turns) -> None:
-            reload.apply(turns.hub, wanted)
+            renew_ports()
+            reload.apply(turns.hub, wanted, along)
             for connection in self._connections:
                 connection.renew_deadline()
             if self._monitor is not None:
