@@ -20,7 +20,7 @@ from midge.cli.reload import Reload
 from midge.cli.serve_options import Settings
 from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
-from midge.server.monitor import MonitorStartError
+from midge.server.listener import MonitorStartError
 from midge.server.server import Server
 
 __all__ = ["Process"]

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from midge.cli import flags, logs
 from midge.cli.files import EXE, reason
 from midge.cli.process import Process
-from midge.cli.serve_options import TLS_USAGE, USAGE, Settings, settings_of
+from midge.cli.serve_options import USAGE, Settings, settings_of, tls_usage
 from midge.cli.signals import send_signal
 from midge.cli.version import banner
 from midge.server.config.errors import ConfigError
@@ -47,7 +47,7 @@ def serve(args: Sequence[str]) -> int:
         print(USAGE)
         return 0
     if parsed.values.get("help_tls"):
-        print(TLS_USAGE)
+        print(tls_usage())
         return 0
     try:
         if "signal" in parsed.values:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from midge.errors import ServerStartError
 from midge.link.reactor import Reactor
@@ -17,9 +18,11 @@ from midge.server.listener import Adopt, Listener, open_sockets
 from midge.server.listener_options import ServerTLS
 from midge.server.lobby import Gate, Lobby, PlainGate
 from midge.server.options import ServerOptions
-from midge.server.tls import Security, make_context
-from midge.server.tls_arrival import TlsGate
-from midge.server.websocket import WebSocketGate
+
+if TYPE_CHECKING:
+    import ssl
+
+    from midge.server.tls import Security
 
 __all__ = ["Adopter", "Ports", "in_brackets"]
 
@@ -45,7 +48,12 @@ class ClientGate:
 
     def use(self, security: Security | None) -> None:
         """Let those who come from now on in that way."""
-        self._gate: Gate = PlainGate(self.lobby) if security is None else TlsGate(self.lobby, security)
+        if security is None:
+            self._gate: Gate = PlainGate(self.lobby)
+            return
+        from midge.server.tls_arrival import TlsGate
+
+        self._gate = TlsGate(self.lobby, security)
 
     def adopt(self, sock: socket.socket, address: str) -> None:
         """Take a socket that was accepted."""
@@ -139,6 +147,8 @@ class Ports:
             self._gate = ClientGate(lobby, self._security)
             self._listen_on(self._sockets, lobby.turns.reactor, adopt(self._gate))
             if self._options.websocket is not None:
+                from midge.server.websocket import WebSocketGate
+
                 gate = WebSocketGate(lobby, self._options.websocket, self._websocket_security)
                 self._listen_on(self._websocket_sockets, lobby.turns.reactor, adopt(gate))
         except OSError as error:
@@ -169,8 +179,8 @@ class Ports:
         websocket = options.websocket.tls if options.websocket is not None else None
         if (self._websocket_security is None) != (websocket is None):
             raise ServerStartError("whether the WebSocket port has TLS cannot be changed while the server runs")
-        context = None if options.tls is None else make_context(options.tls)
-        websocket_context = None if websocket is None else make_context(websocket)
+        context = None if options.tls is None else _context(options.tls)
+        websocket_context = None if websocket is None else _context(websocket)
 
         def go_on() -> None:
             self._options = options
@@ -179,7 +189,7 @@ class Ports:
             if self._security is not None and options.tls is not None and context is not None:
                 self._security.reload(options.tls, context)
                 return
-            self._security = None if options.tls is None or context is None else Security(options.tls, context)
+            self._security = None if options.tls is None or context is None else _secure(options.tls, context)
             if self._gate is not None:
                 self._gate.use(self._security)
 
@@ -220,4 +230,19 @@ def _reachable(host: str) -> str:
 
 
 async def _read(tls: ServerTLS | None) -> Security | None:
-    return None if tls is None else Security(tls, await asyncio.to_thread(make_context, tls))
+    return None if tls is None else _secure(tls, await asyncio.to_thread(_context, tls))
+
+
+# What a server without TLS does not import
+
+
+def _context(tls: ServerTLS) -> ssl.SSLContext:
+    from midge.server.tls import make_context
+
+    return make_context(tls)
+
+
+def _secure(tls: ServerTLS, context: ssl.SSLContext) -> Security:
+    from midge.server.tls import Security
+
+    return Security(tls, context)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
 from midge.link import Link
@@ -29,8 +29,6 @@ from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.server import inspection, reload
 from midge.server.calls import ask, is_here, tell
-from midge.server.config.load import Config
-from midge.server.config.options import options_of
 from midge.server.connection import Connection
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import NATS_VERSION, Hub
@@ -38,7 +36,6 @@ from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
-from midge.server.monitor import Monitor, open_monitor
 from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.ports import Ports
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
@@ -46,6 +43,10 @@ from midge.server.session import Session
 from midge.server.thread import ServerThread
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
+
+if TYPE_CHECKING:
+    from midge.server.config.load import Config
+    from midge.server.monitor import Monitor
 
 __all__ = ["Server"]
 
@@ -87,7 +88,7 @@ class Server:
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
         if options is not None and (given or config is not None):
             raise TypeError("give a ServerOptions, or keywords and a config, not both")
-        self._read_options = partial(options_of, config, given)
+        self._read_options = partial(_options_of, config, given)
         self._config = config
         self.options = self._read_options() if options is None else options
         self._ports = Ports(self.options, listen)
@@ -162,7 +163,10 @@ class Server:
         self._drop_everything()  # where its last loop was closed underneath it
         self._starting = True
         try:
-            self._monitor = await open_monitor(self.options)
+            if self.options.http_port is not None or self.options.https_port is not None:
+                from midge.server.monitor import open_monitor  # only where it is used: a process starts as fast as what it imports
+
+                self._monitor = await open_monitor(self.options)
             await self._ports.bind()
             self._open(asyncio.get_running_loop())
             if self._monitor is not None:
@@ -564,3 +568,11 @@ class Server:
         if self._ports.is_open:
             self._ports.announce()
         log.info("Server is ready")
+
+
+def _options_of(config: Config | None, keywords: dict[str, Any]) -> ServerOptions:
+    if config is None:
+        return ServerOptions(**keywords)
+    from midge.server.config.options import options_of  # with a language, which a server without a configuration does without
+
+    return options_of(config, keywords)
