@@ -32,6 +32,7 @@ MODULES = [
     "midge.client.interest",
     "midge.client.session",
     "midge.client.publisher",
+    "midge.server.chance",
     "midge.server.guard",
     "midge.server.peer",
     "midge.server.tokens",
@@ -41,7 +42,11 @@ MODULES = [
     "midge.server.stream_imports",
     "midge.server.service_imports",
     "midge.server.account",
+    "midge.server.info",
+    "midge.server.subscribing",
     "midge.server.session",
+    "midge.server.admission",
+    "midge.server.publishing",
     "midge.server.hub",
 ]
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}

@@ -27,7 +27,7 @@ class Client:
 
     def __init__(self, hub: Hub, data: bytes = b"", user: str = "") -> None:
         self.hub = hub
-        self.session = hub.connect("127.0.0.1:1", 0.0, 0.0)
+        self.session = hub.admission.connect("127.0.0.1:1", 0.0, 0.0)
         self.session.transport = self
         self.sent = b""
         self.keeps = False

@@ -2,7 +2,7 @@
 
     connections    resident memory per idle connection that has said CONNECT and PING
     subscriptions  resident memory per subscription, all on one connection, and how many a second it takes
-    crowd          rate one to one at 16 bytes beside 1, 1,000 and 100,000 subscriptions of others
+    crowd          rate one to one at 16 bytes beside 1, 1,000, 100,000 and 1,000,000 subscriptions of others
     start          from exec to the first byte of INFO on a connection; and how long the embedded server takes
 
 The servers take turns; `--before` adds an older midge. Memory is the growth of RSS once it has settled; a
@@ -42,7 +42,7 @@ from servers import (
 from workers import LoadError
 
 BARE = "python -c pass"
-CROWDS = (1, 1_000, 100_000)
+CROWDS = (1, 1_000, 100_000, 1_000_000)
 PATTERNS = ("other.{}.a", "other.{}.*", "other.b.{}", "*.other.{}", "other.c.{}.d", "other.{}.>", "else.{}", "else.*.{}")
 EMBEDDED = {
     "import midge": "import time\na = time.perf_counter()\nimport midge\nprint(time.perf_counter() - a)",

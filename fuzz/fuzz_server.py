@@ -21,7 +21,7 @@ KEPT = OPTIONS.max_payload + OPTIONS.max_control_line + 64
 
 def new_session(hub: Hub, peer: str, hello: bytes) -> Session:
     """A client that has been greeted and has said hello."""
-    session = hub.connect(peer, 0.0, 0.5)
+    session = hub.admission.connect(peer, 0.0, 0.5)
     session.start()
     session.receive_data(hello, 0.0)
     session.data_to_send()

@@ -27,28 +27,28 @@ class Rule(NamedTuple):
     pure: bool = True  # no asyncio, no sockets, no threads, no clock, no dice
 
 
-BELOW = "errors subject transform message nuid nkeys model"
+BELOW = "errors events subject transform message nuid nkeys model"
 CLIENT_CORE = (
     "client.states client.session client.interest client.encoder client.room client.servers client.pool client.handshake "
-    "client.options client.refusals client.events client.tls_config client.secrets client.ws_options"
+    "client.options client.refusals client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.access_checks server.account server.account_options server.agreements server.auth server.certificate "
-    "server.client_info server.closed server.complaints server.config server.config.* server.connect server.gotext server.guard "
-    "server.hub server.identity server.info server.labels server.latency server.listener_options server.mapping server.monitor_connz "
-    "server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options server.origins "
-    "server.passwords server.peer server.permissions server.pieces server.quote server.reasons server.reload server.results "
-    "server.service_imports server.session server.stream_imports server.sublist server.tls_names server.tokens server.trace server.watch "
-    "server.wiring"
+    "server.access server.access_checks server.account server.account_options server.accounts server.admission server.agreements "
+    "server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config server.config.* "
+    "server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.labels server.latency "
+    "server.listener_options server.mapping server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state "
+    "server.monitor_views server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces "
+    "server.publishing server.quote server.reasons server.reload server.results server.service_imports server.session "
+    "server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.watch"
 )
 SERVER_DRIVERS = (
-    "server.calls server.connection server.dice server.inspection server.lame_duck server.listener server.lobby server.ports server.tls "
-    "server.tls_arrival server.turns server.usage server.verdicts server.websocket"
+    "server.calls server.connection server.connections server.dice server.inspection server.lame_duck server.listener server.lobby "
+    "server.ports server.tls server.tls_arrival server.turns server.usage server.verdicts server.websocket"
 )
 RULES = [
     Rule("errors nuid _nocython _version"),
     Rule("subject message", "errors"),
-    Rule("transform"),
+    Rule("events transform"),
     Rule("model", "errors", "msgspec"),
     Rule("nkeys", "errors", "cryptography"),
     Rule("wire wire.*", "wire.* errors subject message"),
@@ -72,7 +72,7 @@ RULES = [
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
-    Rule("store store.*", "store.* errors"),
+    Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.*", f"engine.* store.* {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
@@ -80,7 +80,7 @@ RULES = [
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.thread", "", "uvloop", pure=False),
-    Rule("server server.server server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
+    Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
 
@@ -168,7 +168,7 @@ def test_only_the_drivers_know_the_link() -> None:
     users = {name for name, path in MODULES.items() if [module for module in of_midge(path) if is_one_of(module, "link link.*")]}
     assert {name for name in users if not is_one_of(name, "link link.*")} <= {
         "client.attempt", "client.driver", "client.websocket", "server.connection", "server.listener", "server.lobby", "server.ports",
-        "server.server", "server.tls_arrival", "server.turns", "server.websocket",
+        "server.connections", "server.server", "server.tls_arrival", "server.turns", "server.websocket",
     }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ from midge.server.server import Server
 from midge.wire import parser as _parser
 
 if typing.TYPE_CHECKING:
-    from midge.client import events
+    from midge import events
     from midge.client.client import Client, Stats
     from midge.client.connect import Connecting, connect
     from midge.client.event_stream import EventStream
@@ -144,16 +144,16 @@ _CLIENT = {
     "Subscription": "subscription",
     "TLSConfig": "tls_config",
     "connect": "connect",
-    "events": "events",
 }
 
 
 def _name_of_client(name: str) -> object:
     """Import a name of the client's, which is then as any other of the package."""
+    if name == "events":
+        return importlib.import_module("midge.events")  # which makes it an attribute
     if name not in _CLIENT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"midge.client.{_CLIENT[name]}")
-    value = globals()[name] = home if name == "events" else getattr(home, name)
+    value = globals()[name] = getattr(importlib.import_module(f"midge.client.{_CLIENT[name]}"), name)
     return value
 
 
@@ -162,4 +162,4 @@ if not typing.TYPE_CHECKING:  # a type checker would take every name for one of 
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_CLIENT})
+    return sorted({*globals(), *_CLIENT, "events"})

@@ -242,7 +242,7 @@ class ConnectError(MidgeError, ConnectionError):
     ``attempts`` holds (url, exception) for each that was tried; the ``__cause__`` is the one exception, or a group of several.
     """
 
-    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+    def __init__(self, attempts: list[tuple[str, Exception]]) -> None:
         super().__init__()
         self.attempts = attempts
 
@@ -254,7 +254,7 @@ class ConnectError(MidgeError, ConnectionError):
 class ConnectAuthorizationError(ConnectError, AuthorizationError):
     """No server accepted our credentials: caught as a ConnectError, and as the AuthorizationError that it came to."""
 
-    def __init__(self, attempts: list[tuple[str, BaseException]]) -> None:
+    def __init__(self, attempts: list[tuple[str, Exception]]) -> None:
         AuthorizationError.__init__(self, next((error.text for _, error in attempts if isinstance(error, ServerError)), ""))
         self.attempts = attempts
 
@@ -347,11 +347,16 @@ class DisconnectedError(MidgeError, ConnectionError):
     """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
 
     What was asked for may have been done or not. It may be asked for again: that waits for the new link.
+
+    Attributes:
+        reason: what happened, in words.
+        lost: publishes that are reported as lost with the link, as they were half sent.
     """
 
-    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again") -> None:
+    def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again", lost: int = 0) -> None:
         super().__init__()
         self.reason = reason
+        self.lost = lost
 
     def __str__(self) -> str:
         return self.reason

@@ -7,6 +7,7 @@ once, what was published after the loss was known arrives, all of it in order, a
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -17,12 +18,13 @@ from proxy import DOWN, UP, Proxy
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs, until
 
 import midge
-from midge.client.events import Disconnected, Reconnected
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError, NoRespondersError, SubscriptionClosedError
+from midge.events import Disconnected, Reconnected
 
 SIZE = 100
 PUB = len(b"PUB n 100\r\n") + SIZE + 2
 MSG = len(b"MSG n 1 100\r\n") + SIZE + 2
+WHOLE_RECORD = 16384 - len(b"PUB n 16369\r\n") - 8 - 2  # bytes behind the number with which a publish is exactly a record of TLS
 FAST: dict[str, Any] = {"reconnect_wait": 0.01, "reconnect_max_wait": 0.05, "timeout": 2.0}
 
 
@@ -301,3 +303,31 @@ async def test_reconnecting_on_demand_loses_nothing_that_was_published(node: Nod
         await until(lambda: not nc._connection.tasks, "the end of the links that were left")
         await witness.settle(nc)
         assert sorted(witness.got) == list(range(next(numbers)))
+
+
+async def reconnect_while_nothing_is_read(url: str, plain: str, options: dict[str, Any]) -> None:
+    """A link is let go of in the middle of a frame, of a record, of a publish, and its server reads on only after there is another."""
+    chronicle = Chronicle()
+    noise = random.Random(1).randbytes(60_000)  # which no WebSocket can deflate
+    async with Proxy(url) as proxy, midge.connect(plain) as stable:
+        async with midge.connect(proxy.url, event_callback=chronicle, **options) as nc:
+            witness = Witness(stable, "n")
+            await stable.flush()
+            numbers = count()
+            for size in (60_000, 4_000, WHOLE_RECORD):
+                proxy.hold(UP)
+                held = proxy.last
+                while len(nc._connection.session.outbox) < 200_000:
+                    nc.publish("n", numbered(next(numbers)) + noise[:size])
+                    await asyncio.sleep(0)
+                await patiently(nc.reconnect())
+                publish(nc, numbers, 10)
+                held.flows[UP].release()
+                await until(lambda: not nc._connection.tasks, "the end of the link that was left")
+            await witness.settle(nc)
+            assert sorted(witness.got) == list(range(next(numbers)))
+            assert [event.lost for event in chronicle.of(Disconnected)] == [0, 0, 0]
+
+
+async def test_reconnecting_on_demand_while_the_server_reads_nothing(node: Node) -> None:
+    await reconnect_while_nothing_is_read(node.url, node.url, FAST)

@@ -17,12 +17,12 @@ from certificates import Files
 from nodes import Node, free_port, started
 from proxy import DOWN, UP, Proxy
 from servers import find_nats_server
-from test_cuts import FAST, publish, publish_until_lost
+from test_cuts import FAST, publish, publish_until_lost, reconnect_while_nothing_is_read
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs
 
 import midge
-from midge.client.events import Disconnected, Reconnected
 from midge.errors import DisconnectedError
+from midge.events import Disconnected, Reconnected
 
 
 class Place:
@@ -42,7 +42,7 @@ class Place:
         else:
             port = free_port()
             security = files.conf() if link == "wss" else "no_tls: true\n"
-            self.node = Node(f'websocket {{\nhost: "127.0.0.1"\nport: {port}\n{security}}}\n')
+            self.node = Node(f'websocket {{\nhost: "127.0.0.1"\nport: {port}\n{security}compression: true\n}}\n')
         if link in ("tls", "wss"):
             self.options["tls"] = midge.TLSConfig(ca_file=files.ca)
         self.plain = self.node.url
@@ -133,6 +133,11 @@ async def test_a_black_hole(place: Place) -> None:
             await chronicle.heard(Reconnected)
             await witness.settle(nc)
             assert witness.got == list(range(next(numbers)))
+
+
+async def test_reconnecting_on_demand_while_the_server_reads_nothing(place: Place) -> None:
+    for compression in (False, True) if place.url.startswith("ws") else (False,):
+        await reconnect_while_nothing_is_read(place.url, place.plain, place.options | {"ws_compression": compression})
 
 
 @pytest.mark.parametrize("how", ["close", "drain", "reset", "end", "half"])

@@ -23,8 +23,8 @@ from servers import find_nats_server
 from witness import LONG, PATIENCE, Chronicle, number_of, numbered, patiently, runs, until
 
 import midge
-from midge.client.events import Connected, Disconnected, Reconnected, ReconnectFailed
 from midge.errors import DisconnectedError, MidgeTimeoutError, NoRespondersError
+from midge.events import Connected, Disconnected, Reconnected, ReconnectFailed
 
 Figure = Callable[[str], None]
 FAST: dict[str, Any] = {"reconnect_wait": 0.02, "reconnect_max_wait": 0.1, "timeout": 2.0}

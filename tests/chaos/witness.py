@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import midge
-from midge.client import events
+from midge import events
 
 PATIENCE = 30.0
 LONG = os.environ.get("MIDGE_LONG", "") not in ("", "0")  # the long forms of what is otherwise short

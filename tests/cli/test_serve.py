@@ -17,7 +17,7 @@ from processes import Child, Run, Spawn, environment
 import midge as package
 from midge.cli import main
 from midge.cli.version import NOT_COMPILED
-from midge.server.hub import NATS_VERSION
+from midge.server.info import NATS_VERSION
 
 LOCAL = ("serve", "-a", "127.0.0.1", "-p", "-1")
 STAMP = r"\[\d+\] \d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6} "

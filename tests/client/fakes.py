@@ -215,6 +215,9 @@ class FakeLink:
             if self.answers and (answer := b"".join(answers(sent))):
                 asyncio.get_running_loop().call_soon(self.come, answer)
 
+    def begun(self) -> int:
+        return 0
+
     def sent(self) -> bytes:
         """Return what the client has sent since the last call."""
         data = bytes(self.data)

@@ -21,8 +21,8 @@ from witness import Chronicle, number_of, numbered, patiently, until
 
 import midge
 from midge.client import migration
-from midge.client.events import Closed, Connected, Disconnected, LameDuck, Reconnected, ReconnectFailed
 from midge.errors import InvalidHeaderError, InvalidSubjectError, MaxPayloadError
+from midge.events import Closed, Connected, Disconnected, LameDuck, Reconnected, ReconnectFailed
 from midge.message import Headers
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

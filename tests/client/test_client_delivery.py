@@ -421,6 +421,20 @@ async def test_coroutine_callbacks(kind: str) -> None:
     await nc.close()
 
 
+@pytest.mark.parametrize("bounded", [True, False])
+async def test_messages_may_go_into_a_queue(bounded: bool) -> None:
+    """The application's own, which several subscriptions may share. One that is full holds its subscriptions up, and nobody else."""
+    nc, link = await opened()
+    queue: asyncio.Queue[midge.Message] = asyncio.Queue(1 if bounded else 0)
+    subs = [nc.subscribe(name, callback=queue.put if bounded else queue.put_nowait) for name in ("a", "b")]
+    link.come(msg("a", 1, b"1"), msg("a", 1, b"2"), msg("b", 2, b"3"))
+    await turns()
+    assert queue.qsize() == (1 if bounded else 3)
+    assert sorted([(await queue.get()).data for _ in range(3)]) == [b"1", b"2", b"3"]
+    assert [sub.delivered for sub in subs] == [2, 1]
+    await nc.close()
+
+
 @pytest.mark.parametrize("kind", ["generator", "asynchronous generator", "number", "object"])
 async def test_callbacks_that_make_no_sense(kind: str) -> None:
     nc, link = await opened()

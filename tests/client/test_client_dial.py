@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -112,7 +113,18 @@ async def test_two_that_answer_at_once_leave_one_socket(monkeypatch: pytest.Monk
 def test_the_families_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found: list[Any] = [(six, 0, 0, 1), (six, 0, 0, 2), (six, 0, 0, 3), (four, 0, 0, 4)]
-    assert [target[3] for target in dial_module._interleave(found)] == [1, 4, 2, 3]
+    assert [target[3] for target in dial_module._interleave(found, None)] == [1, 4, 2, 3]
+    assert [target[3] for target in dial_module._interleave(found, list.reverse)] == [3, 4, 2, 1], "each family is shuffled by itself"
+
+
+@pytest.mark.parametrize("randomize", [True, False])
+async def test_the_addresses_of_a_name_are_tried_in_an_order_of_our_own(monkeypatch: pytest.MonkeyPatch, randomize: bool) -> None:
+    """Else all clients of a place go to the same one, as the resolver sorts them."""
+    monkeypatch.setattr(random, "shuffle", list.reverse)
+    async with FakeServer(good) as one, FakeServer(good) as two:
+        resolve_to(monkeypatch, one.port, two.port)
+        async with midge.connect("my.host", randomize=randomize):
+            assert [len(server._writers) for server in (one, two)] == ([0, 1] if randomize else [1, 0])
 
 
 # What is raised

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +19,8 @@ import midge
 from midge import events
 from midge.client import reporter as reporter_module
 from midge.client.event_stream import MAX_EVENTS
-from midge.client.events import (
+from midge.errors import ConnectionClosedError, PermissionsViolationError, SlowConsumerError
+from midge.events import (
     Closed,
     Connected,
     Disconnected,
@@ -31,7 +34,6 @@ from midge.client.events import (
     SlowConsumer,
     SubscriptionEnded,
 )  # fmt: skip
-from midge.errors import ConnectionClosedError, PermissionsViolationError, SlowConsumerError
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -48,6 +50,9 @@ async def gather(stream: midge.EventStream, into: list[Event]) -> None:
 
 async def test_the_package_has_a_module_of_events() -> None:
     assert events.Closed is Closed and midge.events is events and issubclass(events.SlowConsumer, events.Event)
+    code = "from midge.events import Closed; import midge; assert midge.events.Closed is Closed; print(Closed.__module__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "midge.events\n"
 
 
 # Streams

@@ -429,10 +429,21 @@ async def test_a_request_times_out_and_its_late_answer_goes_nowhere() -> None:
     await nc.close()
 
 
+@pytest.mark.parametrize("timeout", [0, 0.0, -1.5])
+async def test_a_request_that_nobody_has_time_for_is_not_sent(timeout: float) -> None:
+    """As what is left of somebody's time may be nothing."""
+    nc, link = await opened()
+    with pytest.raises(MidgeTimeoutError, match=f"request on 'svc': it was not sent within {timeout} s"):
+        await nc.request("svc", timeout=timeout)
+    await turns()
+    assert b"svc" not in link.sent() and nc._connection.interest.requests == {}
+    await nc.close()
+
+
 async def test_requests_of_different_patience_share_a_timer() -> None:
     nc, link = await opened()
     long = [asyncio.ensure_future(nc.request("svc", timeout=timeout)) for timeout in (None, 60)]
-    short = [asyncio.ensure_future(nc.request("svc", timeout=timeout)) for timeout in (0.03, 0.01, 0.02, 0)]
+    short = [asyncio.ensure_future(nc.request("svc", timeout=timeout)) for timeout in (0.03, 0.01, 0.02, 1e-6)]
     for task in short:
         with pytest.raises(MidgeTimeoutError):
             await task

@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeLink, FakeLinks, FakeServer, Peer, info, is_waiting, msg, turns
 
 import midge
-from midge.client import events
+from midge import events
 from midge.client import migration as migration_module
 from midge.client.connection import Connection
 

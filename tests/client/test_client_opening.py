@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import importlib
+import inspect
 import socket
 import traceback
 from collections.abc import Callable
@@ -25,6 +28,7 @@ from midge.errors import (
     ServerStartError,
 )
 
+connect_module = importlib.import_module("midge.client.connect")  # the package has the function by this name
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SOON = 0.05  # a timeout for what never comes
 
@@ -61,7 +65,7 @@ async def test_connect(loop_factory: LoopFactory) -> None:
     said: list[dict[str, Any]] = []
 
     async def script(peer: Peer) -> None:
-        await peer.greet(server_name="S", max_payload=1000, client_id=7)
+        await peer.greet(server_name="S", max_payload=1000, client_id=7, client_ip="10.0.0.1")
         said.append(peer.connect)
         await peer.serve()
 
@@ -70,7 +74,8 @@ async def test_connect(loop_factory: LoopFactory) -> None:
         nc = await midge.connect(url, name="me", echo=False)
         assert nc.is_connected and not nc.is_closed
         assert nc.connected_url == server.url and repr(nc) == f"<Client 'me' {server.url}>"
-        assert (nc.server_info.server_name, nc.max_payload, nc.server_info.client_id) == ("S", 1000, 7)
+        assert (nc.server_info.server_name, nc.max_payload) == ("S", 1000)
+        assert (nc.server_info.client_id, nc.server_info.client_ip) == (7, "10.0.0.1")
         assert nc.stats == midge.Stats(0, 0, 0, 0, 0, 0, 0)
         assert await nc.rtt() > 0
         await nc.close()
@@ -161,6 +166,21 @@ async def test_a_connection_that_nobody_awaits_does_nothing() -> None:
             midge.connect(server.url)
         await turns()
         assert not server._tasks
+
+
+def test_connect_takes_every_option_and_passes_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = dict(inspect.signature(midge.connect).parameters)
+    assert parameters.pop("servers").default == "nats://127.0.0.1:4222"
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        option.name: option.default for option in dataclasses.fields(midge.Options)
+    }
+    passed: dict[str, Any] = {}
+    monkeypatch.setattr(connect_module, "Options", lambda **options: passed.update(options))
+    monkeypatch.setattr(connect_module, "Client", lambda servers, options: servers)
+    monkeypatch.setattr(connect_module, "Connecting", lambda client: client)
+    given = {name: object() for name in parameters}
+    assert connect_module.connect("nats://a", **given) == "nats://a"  # type: ignore[arg-type, comparison-overlap]
+    assert passed == given
 
 
 async def test_the_connection_of_a_resolved_name(monkeypatch: pytest.MonkeyPatch, refusing: str) -> None:

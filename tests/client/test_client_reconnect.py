@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import pytest
-from fakes import FakeServer, Peer, is_waiting, linked, msg, turns
+from fakes import FakeLinks, FakeServer, Peer, is_waiting, linked, msg, turns
 
 import midge
-from midge.client import events
+from midge import events
+from midge.client import migration as migration_module
 from midge.client.connection import Connection
 from midge.client.session import HIGH_WATER
 from midge.errors import (
@@ -120,6 +122,59 @@ async def test_what_was_not_sent_is_kept_and_what_was_half_sent_is_not_sent_agai
     assert sent == b"".join(b"PUB a 4\r\n%04d\r\n" % i for i in range(3) if i * 33 >= cut)
     lost = next(event for event in seen if isinstance(event, events.Disconnected))
     assert lost.lost == (cut in (1, 14, 34))
+    await nc.close()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 14, 15, 16, 22, 24, 33, 34, 98, 99])
+async def test_a_link_that_is_let_go_finishes_what_it_has_begun(seen: list[events.Event], cut: int) -> None:
+    """Also where the server reads nothing just then: what was sent in part is sent by the same link, and what was not by the next."""
+    nc, server = await linked()
+    old = server.links[0]
+    old.takes = False
+    for i in range(3):
+        nc.publish("a", b"%04d" % i)  # fifteen bytes each
+        nc.subscribe("b").unsubscribe()
+    await turns()
+    written = b"".join(block[:fill] for block, fill in old.outbox.blocks())
+    old.outbox.advance(cut)
+    await nc.reconnect()
+    ends = [0, *accumulate(len(line) for line in re.findall(rb"PUB.*\r\n.*\r\n|.+\r\n", written))]
+    end = min(end for end in ends if end >= cut)
+    old.take()
+    assert old.sent() == written[cut:end] + b"PING\r\n"
+    again = server.links[1]
+    assert behind_connect(again.sent()) == b"".join(b"PUB a 4\r\n%04d\r\n" % i for i in range(3) if i * 33 >= end)
+    old.come(b"PONG\r\n")
+    await turns()
+    assert old.closed and not nc._connection.tasks
+    assert [event.lost for event in seen if isinstance(event, events.Disconnected)] == [0]
+    await nc.close()
+
+
+@pytest.mark.parametrize("how", ["time", "close", "loss"])
+async def test_what_a_link_that_is_let_go_never_finishes_is_reported(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(migration_module, "LET_GO_SECONDS", SOON if how == "time" else 60.0)
+    errors: list[Exception] = []
+    nc, server = await linked(error_callback=errors.append)
+    old = server.links[0]
+    old.takes = False
+    nc.publish("a", b"half sent")
+    nc.publish("a", b"whole")
+    await turns()
+    old.outbox.advance(3)
+    await nc.reconnect()
+    assert behind_connect(server.links[1].sent()) == b"PUB a 5\r\nwhole\r\n"
+    if how == "close":
+        await nc.close()
+    elif how == "loss":
+        assert old.owner is not None
+        old.owner.link_lost(None)
+    async with asyncio.timeout(10):
+        while not old.closed:
+            await asyncio.sleep(0)
+    await turns()
+    assert [isinstance(error, DisconnectedError) and error.lost for error in errors] == [1], errors
+    assert "1 publishes were not sent when a link" in str(errors[0])
     await nc.close()
 
 
@@ -589,6 +644,29 @@ async def test_a_drain_between_two_links_waits_for_the_next() -> None:
     await drain
     assert behind_connect(link.sent()).endswith(b"PUB b 1\r\n1\r\nPUB b 1\r\n2\r\nPING\r\n")
     assert nc.is_closed
+
+
+@pytest.mark.parametrize("how", ["lost", "never there"])
+async def test_a_drain_that_nothing_waits_for_ends_without_a_server(how: str) -> None:
+    """What was taken can be worked on without one; only what is to be sent, and answered, waits for the next."""
+    server = FakeLinks()
+    server.is_down = how == "never there"
+    nc = await midge.connect(server, drain_timeout=None, retry_on_failed_connect=True)
+    taken: list[bytes] = []
+
+    async def work(message: midge.Message) -> None:
+        await asyncio.sleep(0)
+        taken.append(message.data)
+
+    sub = nc.subscribe("a", callback=work)
+    await turns()
+    if how == "lost":
+        server.links[0].come(msg("a", sub.sid, b"1"), msg("a", sub.sid, b"2"))
+        server.is_down = True
+        server.lose()
+    async with asyncio.timeout(10):
+        await nc.drain()
+    assert nc.is_closed and taken == ([b"1", b"2"] if how == "lost" else [])
 
 
 @pytest.mark.parametrize("takes", [False, True])

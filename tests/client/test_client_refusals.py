@@ -11,7 +11,6 @@ from fakes import is_waiting, msg, open_session, opened, subscribe, turns
 
 import midge
 from midge.client import suspects as suspects_module
-from midge.client.events import ErrorOccurred, SubscriptionEnded
 from midge.client.refusals import TABLE, Concern, read_refusal
 from midge.client.states import Refused
 from midge.client.suspects import Suspects
@@ -24,6 +23,7 @@ from midge.errors import (
     ServerError,
     TooManySubscriptionsError,
 )
+from midge.events import ErrorOccurred, SubscriptionEnded
 
 Kind = type[ServerError]
 DENIED = 'Permissions Violation for Subscription to "a.>"'

@@ -249,9 +249,17 @@ async def test_what_cannot_be_sent_is_refused_and_leaves_nothing() -> None:
 
 async def test_a_request_that_nobody_iterates_over_is_not_sent() -> None:
     nc, link = await opened()
-    nc.request_many("svc")
+    with pytest.warns(RuntimeWarning, match=r"request_many\('svc'\) was never iterated over: nothing was sent"):
+        nc.request_many("svc")
     await turns()
     assert link.sent() == b""
+    async with nc.request_many("svc"):  # which is begun
+        pass
+    with pytest.raises(InvalidSubjectError):
+        await anext(nc.request_many("a b"))
+    with pytest.raises(TypeError):
+        nc.request_many("svc", timeout="soon")  # type: ignore[arg-type]
+    gc.collect()
     await nc.close()
 
 
@@ -326,7 +334,7 @@ async def test_a_drain_under_way_ends_when_the_last_reader_leaves() -> None:
 
 
 async def test_every_turn_can_be_cancelled() -> None:
-    for count in range(20):
+    for count in range(1, 20):
         nc, link = await opened()
         link.answers = True
         await nc.request("svc", b"")

@@ -7,6 +7,7 @@ import pytest
 
 from midge.client.credentials import Credentials
 from midge.client.handshake import ServerInfo, connect_line
+from midge.client.interest import DEFAULT_PENDING_BYTES, DEFAULT_PENDING_MSGS
 from midge.client.options import Options
 from midge.client.servers import Address, parse_servers
 from midge.errors import InvalidSubjectError
@@ -125,6 +126,15 @@ def test_bad_options(fields: dict[str, Any]) -> None:
 def test_options_of_the_wrong_type(fields: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Options(**fields)
+
+
+def test_the_defaults() -> None:
+    """Those of nats.go, but for what ADR-40 says otherwise (5 s for a whole attempt), and that a client never gives up."""
+    options = Options()
+    assert (options.timeout, options.ping_interval, options.max_pings_out, options.drain_timeout) == (5.0, 120.0, 2, 30.0)
+    assert (options.max_reconnects, options.reconnect_buffer, options.inbox_prefix) == (None, 8 << 20, "_INBOX")
+    assert (DEFAULT_PENDING_MSGS, DEFAULT_PENDING_BYTES) == (500_000, 64 << 20)
+    assert [parse_servers(url)[0].port for url in ("nats://h", "tls://h", "ws://h", "wss://h")] == [4222, 4222, 80, 443]
 
 
 def test_options_without_limits() -> None:

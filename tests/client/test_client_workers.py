@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeServer, Peer, is_waiting, msg, opened, turns
 
 import midge
-from midge.client import events
+from midge import events
 from midge.client.connection import Connection
 from midge.errors import ConnectionClosedError, PermissionsViolationError
 

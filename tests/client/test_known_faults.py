@@ -14,7 +14,14 @@ import pytest
 from fakes import FakeServer, Peer, is_waiting, msg, opened, turns
 
 import midge
-from midge.errors import ConnectionClosedError, MidgeTimeoutError, ServerError, SlowConsumerError
+from midge.errors import (
+    ConnectionClosedError,
+    InvalidHeaderError,
+    InvalidSubjectError,
+    MidgeTimeoutError,
+    ServerError,
+    SlowConsumerError,
+)
 
 BLOCK = b"NATS/1.0\r\nA: 1\r\n\r\n"
 
@@ -220,7 +227,7 @@ async def test_596_what_ends_leaves_no_task_behind() -> None:
         await nc.request("svc", b"x")
         link.answers = False
         with pytest.raises(MidgeTimeoutError):
-            await nc.request("nobody", timeout=0)
+            await nc.request("nobody", timeout=1e-6)
         link.answers = True
     await nc.flush()
     await turns()
@@ -277,6 +284,39 @@ async def test_217_what_is_published_before_a_close_is_sent() -> None:
         nc.publish("foo", b"Hello")
         await nc.close()
     assert got == [b"PUB foo 5", b"Hello"]
+
+
+@pytest.mark.parametrize("evil", ["a 1\r\nx\r\nPUB b", "a\r\n", "a b", "a\tb", "a\nb", ""], ids=repr)
+async def test_1016_a_name_cannot_carry_a_command(evil: str) -> None:
+    """A subject, reply subject or queue group went out as it was, line ends and all."""
+    nc, link = await opened()
+    with pytest.raises(InvalidSubjectError):
+        nc.publish(evil, b"x")
+    if evil:
+        with pytest.raises(InvalidSubjectError):
+            nc.publish("a", b"x", reply=evil)
+        with pytest.raises(InvalidSubjectError):
+            nc.subscribe("a", queue=evil)
+    with pytest.raises(InvalidSubjectError):
+        nc.subscribe(evil)
+    with pytest.raises(InvalidSubjectError):
+        await nc.request(evil)
+    await turns()
+    assert b"PUB" not in (sent := link.sent()) and b"SUB a" not in sent and nc.is_connected
+    await nc.close()
+
+
+@pytest.mark.parametrize("headers", [{"K": "v\r\nNats-Msg-Id: evil"}, {"K\r\nX": "v"}, {"K:": "v"}, {"K K": "v"}, {"": "v"}], ids=repr)
+async def test_1018_a_header_cannot_carry_another(headers: dict[str, str]) -> None:
+    """Names and values were written as they were. Here they are refused, not mended: nobody meant what would be sent."""
+    nc, link = await opened()
+    with pytest.raises(InvalidHeaderError):
+        nc.publish("a", b"x", headers=headers)
+    with pytest.raises(InvalidHeaderError):
+        await nc.request("a", headers=headers)
+    await turns()
+    assert b"PUB" not in link.sent()
+    await nc.close()
 
 
 async def test_447_a_slow_callback_holds_up_its_own_subscription_only() -> None:

@@ -14,7 +14,6 @@ import pytest
 from fakes import is_waiting, msg, opened, turns
 
 import midge
-from midge.client.events import Event, SlowConsumer, SubscriptionEnded
 from midge.errors import (
     InvalidHeaderError,
     InvalidOperationError,
@@ -24,6 +23,7 @@ from midge.errors import (
     ServerError,
     SlowConsumerError,
 )
+from midge.events import Event, SlowConsumer, SubscriptionEnded
 
 # nats-py
 

@@ -1,17 +1,10 @@
-"""The options of a server as a configuration file of nats-server, and both servers with the same options."""
+"""The options of a server as a configuration file of nats-server, and our server with the same options."""
 
 import importlib
 import json
-import subprocess
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
-
-from servers import START_TIMEOUT, find_nats_server, read_log
 
 from midge import ServerOptions
 from midge.server.access import Permissions, User
@@ -70,47 +63,6 @@ def permissions_conf(permissions: Permissions) -> str:
     if responses is not None:
         parts.append(f'allow_responses: {{max: {responses.max_msgs}, expires: "{round(responses.expires * 1e6)}us"}}')
     return "{" + ", ".join(parts) + "}"
-
-
-def _first(addresses: "SimpleQueue[tuple[str, int]]", process: "subprocess.Popen[str]") -> tuple[str, int]:
-    """The address, once the server says it. Raises Empty where it does not, or ends."""
-    for _ in range(round(START_TIMEOUT / 0.1)):
-        try:
-            return addresses.get(timeout=0.1)
-        except Empty:
-            if process.poll() is not None:
-                break
-    raise Empty
-
-
-@contextmanager
-def nats_server_with(text: str) -> Iterator[tuple[str, int]]:
-    """A nats-server process with this configuration."""
-    executable = find_nats_server()
-    assert executable is not None
-    with tempfile.TemporaryDirectory() as directory:
-        config = Path(directory) / "nats.conf"
-        config.write_text(text)
-        process = subprocess.Popen(
-            [executable, "--addr", "127.0.0.1", "--port", "-1", "--config", str(config)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-        )  # fmt: skip
-        assert process.stderr is not None
-        addresses: SimpleQueue[tuple[str, int]] = SimpleQueue()
-        log: list[str] = []
-        reader = threading.Thread(target=read_log, args=(process.stderr, log, addresses), daemon=True)
-        reader.start()
-        try:
-            try:
-                address = _first(addresses, process)
-            except Empty:
-                raise RuntimeError("nats-server did not start:\n" + "".join(log)) from None
-            yield address
-        finally:
-            process.terminate()
-            process.wait(10)
-            reader.join()
-            process.stderr.close()
 
 
 @contextmanager

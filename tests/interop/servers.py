@@ -57,7 +57,7 @@ def running_nats_server(conf: str) -> Iterator[tuple[str, int]]:
         reader.start()
         try:
             try:
-                address = addresses.get(timeout=START_TIMEOUT)
+                address = _first(addresses, process)
             except Empty:
                 raise RuntimeError("nats-server did not start:\n" + "".join(log)) from None
             yield address
@@ -70,6 +70,17 @@ def running_nats_server(conf: str) -> Iterator[tuple[str, int]]:
                 process.wait()
             reader.join()
             process.stderr.close()
+
+
+def _first(addresses: "SimpleQueue[tuple[str, int]]", process: "subprocess.Popen[str]") -> tuple[str, int]:
+    """The address, once the server says it. Raises Empty where it does not, or ends."""
+    for _ in range(round(START_TIMEOUT / 0.1)):
+        try:
+            return addresses.get(timeout=0.1)
+        except Empty:
+            if process.poll() is not None:
+                break
+    raise Empty
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 from access_conversations import TALKS, Talk
-from configured import conf, midge_server_with, nats_server_with
-from servers import find_nats_server
+from configured import conf, midge_server_with
+from servers import find_nats_server, running_nats_server
 from test_conversations import differences
 from transcript import Ending, play
 
@@ -28,7 +28,7 @@ class Servers:
     def pair(self, options: ServerOptions) -> tuple[Address, Address]:
         """The addresses of nats-server and of our server with these options."""
         if options not in self.running:
-            real = self.stack.enter_context(nats_server_with(conf(options)))
+            real = self.stack.enter_context(running_nats_server(conf(options)))
             self.running[options] = real, self.stack.enter_context(midge_server_with(options))
         return self.running[options]
 

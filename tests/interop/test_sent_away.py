@@ -12,7 +12,7 @@ from nodes import Node, started
 from servers import find_nats_server
 
 import midge
-from midge.client.events import LameDuck
+from midge.events import LameDuck
 
 Place = tuple[str, str, Callable[[], None]]  # the server that goes, the other, and what sends it away
 

@@ -7,11 +7,12 @@ import datetime
 import gc
 import ssl
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from certificates import Files, authority, client_context, fails, secure
-from nodes import nats_node
+from nodes import free_port, nats_node
 
 import midge
 from midge import CertificateError, ConnectError, TLSConfig, TLSError, TLSNotOfferedError
@@ -120,6 +121,28 @@ async def test_another_host(files: Files) -> None:
         assert "the certificate of localhost is not accepted: it is for another host" in str(error)
         async with midge.connect(secure(url), tls=TLSConfig(ca_file=files.ca, server_name="nats.example.com")) as nc:
             await talk(nc)
+
+
+async def test_a_server_that_is_discovered_by_its_address_has_to_be_who_we_asked_for(files: Files) -> None:
+    """Servers name each other by address, which no certificate is for: it is checked for the name that the first one was given by."""
+    files.write(authority().issue_cert("localhost"))
+    with ExitStack() as stack:
+        routes = [free_port(), free_port()]
+        flags = ["--cluster_name", "midge", "--routes", ",".join(f"nats://127.0.0.1:{port}" for port in routes)]
+        first, _ = [stack.enter_context(nats_node(files.conf(), "--cluster", f"nats://127.0.0.1:{port}", *flags)) for port in routes]
+
+        def choose(servers: list[str], info: object) -> tuple[str | None, float]:
+            return next((server for server in servers if "127.0.0.1" in server), None), 0.0
+
+        async with midge.connect(secure(first, host="localhost"), tls=TLSConfig(ca_file=files.ca), choose_server=choose) as nc:
+            async with asyncio.timeout(SOON):
+                while not nc.discovered_servers:
+                    await nc.flush()
+                    await asyncio.sleep(0.01)
+            await nc.reconnect()
+            assert nc.connected_url in nc.discovered_servers and "127.0.0.1" in nc.connected_url
+            await talk(nc)
+        assert isinstance(await fails(secure(first), tls=TLSConfig(ca_file=files.ca)), CertificateError)
 
 
 @pytest.mark.parametrize(("days", "text"), [(-1, "it has expired"), (1, "it is not valid yet")])

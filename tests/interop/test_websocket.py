@@ -207,6 +207,14 @@ async def test_a_refused_login_is_one_over_a_websocket_as_well() -> None:
             assert nc.connected_url == url
 
 
+async def test_credentials_may_come_in_a_cookie() -> None:
+    with websocket_node('no_tls: true, token_cookie: "login"', 'authorization { token: "s3cret" }\n') as (url, _):
+        async with midge.connect(url, ws_headers={"Cookie": "login=s3cret"}) as nc:
+            await nc.flush()
+        with pytest.raises(ConnectAuthorizationError):
+            await midge.connect(url, ws_headers={"Cookie": "login=wrong"})
+
+
 async def test_what_a_proxy_sees() -> None:
     """A path of its own, headers that a callback gives anew each time; the login does not travel in them."""
     calls = []

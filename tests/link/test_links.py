@@ -95,6 +95,29 @@ def test_a_reader_that_pauses_holds_the_sender_back_and_loses_nothing(joined: Jo
     run(main())
 
 
+def test_what_is_begun_is_sent_and_nothing_that_was_cut_off_behind_it(joined: Joined, run: Run) -> None:
+    async def main() -> None:
+        one, two = joined()
+        await ready(one, two)
+        two.link.pause_reading()
+        data = pattern(5_000_000)
+        for start in range(0, len(data), 100_000):
+            one.send(data[start : start + 100_000])
+        await settle()
+        begun = one.link.begun()
+        assert one.link.blocked and 0 <= begun < len(one.outbox)
+        expected = data[: len(data) - len(one.outbox) + begun] + b"the last"
+        one.outbox.cut(begun)
+        one.send(b"the last")
+        two.link.resume_reading()
+        await two.until(lambda: len(two.received) >= len(expected))
+        await one.until(lambda: not one.link.blocked)
+        assert two.received == expected and one.link.begun() == 0
+        close(one, two)
+
+    run(main())
+
+
 def test_pausing_twice_and_resuming_twice(joined: Joined, run: Run) -> None:
     async def main() -> None:
         one, two = joined()

@@ -34,7 +34,7 @@ class Client:
 
     def __init__(self, hub: Hub, address: str = "127.0.0.1:4000", now: float = 0.0, jitter: float = 0.0) -> None:
         self.hub = hub
-        self.session: Session = hub.connect(address, now, jitter)
+        self.session: Session = hub.admission.connect(address, now, jitter)
         self.session.transport = self
         self.takes = True
         self.flushes = 0

@@ -41,7 +41,7 @@ class Guest(Client):
 
     def __init__(self, hub: Hub, origin: Origin) -> None:
         self.hub = hub
-        self.session = hub.connect("127.0.0.1:4000", 0.0, 0.0, origin)
+        self.session = hub.admission.connect("127.0.0.1:4000", 0.0, 0.0, origin)
         self.session.transport = self
         self.takes, self.flushes, self.got = True, 0, b""
         self.session.start()
@@ -304,7 +304,7 @@ def test_what_comes_meanwhile_is_held() -> None:
     client.say(b"NG\r\n")
     assert client.heard() == b"" and client.session.held == b"SUB x 1\r\nPING\r\nPUB x 2\r\nhi\r\nPING\r\n"
     verdict = client.session.pending.compute()
-    held = hub.resolve(client.session, verdict, 1.0)
+    held = hub.admission.resolve(client.session, verdict, 1.0)
     assert held is not None
     hub.receive(client.session, held, len(held), 1.0)
     hub.flush()
@@ -315,10 +315,10 @@ def test_what_comes_meanwhile_is_held() -> None:
 def test_what_was_held_is_not_heard_of_who_is_refused() -> None:
     hub = hashed_hub()
     client = pending_client(hub)
-    assert hub.resolve(client.session, None, 1.0) is None
+    assert hub.admission.resolve(client.session, None, 1.0) is None
     hub.flush()
     assert client.heard() == VIOLATION and client.session.closing == "Authentication Failure"
-    assert hub.resolve(client.session, Identity(), 1.0) is None and not client.session.subs
+    assert hub.admission.resolve(client.session, Identity(), 1.0) is None and not client.session.subs
 
 
 def test_the_timeout_holds_meanwhile() -> None:
@@ -327,7 +327,7 @@ def test_the_timeout_holds_meanwhile() -> None:
     client.at(2.0)
     assert client.heard() == b"-ERR 'Authentication Timeout'\r\n"
     assert client.session.pending is None
-    assert hub.resolve(client.session, Identity(), 3.0) is None
+    assert hub.admission.resolve(client.session, Identity(), 3.0) is None
 
 
 # Verdicts that take a while, in a running server
@@ -540,7 +540,7 @@ def test_a_coroutine_is_asked_for_by_the_driver() -> None:
     pending = client.session.pending
     assert isinstance(pending, Awaited)
     asyncio.run(pending.answer)  # type: ignore[arg-type]
-    hub.resolve(client.session, pending.conclude(True), 0.0)
+    hub.admission.resolve(client.session, pending.conclude(True), 0.0)
     assert client.session.connected
 
 

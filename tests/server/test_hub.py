@@ -534,7 +534,7 @@ def test_the_totals_include_who_has_left() -> None:
     publisher.say(pub("a", b"hello"))
     publisher.session.receive_eof()
     publisher.session.receive_eof()
-    assert hub.totals() == (2, 10, 1, 5) and not hub.sessions and hub.total_sessions == 2
+    assert hub.totals() == (2, 10, 1, 5) and not hub.sessions and hub.admission.total == 2
 
 
 def test_a_refused_publish_came_in_but_went_nowhere() -> None:

@@ -11,8 +11,8 @@ import pytest
 from raw import Raw
 
 from midge.errors import ServerStartError
+from midge.server import connections as connections_module
 from midge.server import listener as module
-from midge.server import server as server_module
 from midge.server import thread as thread_module
 from midge.server.listener import open_sockets
 from midge.server.server import Server
@@ -182,7 +182,7 @@ def test_a_bug_of_ours_costs_one_client_its_connection_and_nobody_the_port(
 ) -> None:
     with Server(port=0) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(server_module, "Connection", None)
+            patch.setattr(connections_module, "Connection", None)
             with socket.create_connection((server.host, server.port), timeout=30) as client:
                 assert client.recv(100) == b""
         with Raw(server) as client:

@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 from certificates import Files, client_context
-from hubs import Client, connect_line, info, new_client, new_hub
+from hubs import Client, accounts_hub, connect_line, info, member, new_client, new_hub
 from raw import Raw
 
 from midge.errors import ServerStartError
 from midge.server.access import Permissions, User
-from midge.server.account_options import AccountOptions
+from midge.server.account_options import AccountOptions, Export, Import
 from midge.server.identity import ANYBODY, AuthRequest, Awaited, Identity
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
+from midge.server.peer import Peer, Sink
 from midge.server.reload import FIXED, apply, changes
 from midge.server.server import Server
+from midge.server.sublist import Subscription
+from midge.wire.publication import Publication
 
 BASE = ServerOptions()
 
@@ -144,6 +147,46 @@ def test_who_would_not_be_let_in_any_more_has_to_go() -> None:
     assert new_client(hub, auth_token="two").ask(b"PING\r\n") == b"PONG\r\n"
 
 
+class Notes(Sink):
+    """Keeps the subjects of what it is given."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def deliver(self, subscription: Subscription, publication: Publication, producer: Peer | None) -> None:
+        self.heard.append(publication.subject())
+
+
+def test_what_the_server_itself_listens_with_outlives_its_account() -> None:
+    ours = AccountOptions(name="A", imports=(Import(kind="stream", account="B", subject="ev.*"),))
+    other = AccountOptions(name="B", exports=(Export(kind="stream", subject="ev.*"),))
+    hub = accounts_hub(ours, other)
+    sink = Notes()
+    sub = hub.accounts["A"].subscribe(sink, b"ev.>", b"q")
+    before = hub.accounts["A"]
+    for size in (1000, 2000):
+        apply(hub, replace(hub.options, max_payload=size))
+        member(hub, "A").say(b"PUB ev.a 0\r\n\r\n")
+        member(hub, "B").say(b"PUB ev.b 0\r\n\r\n")
+    assert sink.heard == [b"ev.a", b"ev.b"] * 2 and sub.delivered == 2
+    assert not before.unsubscribe(sub) and before.sublist.count == 0
+    after = hub.accounts["A"]
+    assert after.sublist.count == 1 and after.unsubscribe(sub) and not after.unsubscribe(sub) and after.sublist.count == 0
+    assert hub.accounts["B"].sublist.count == 0  # nor a shadow
+
+
+def test_what_the_server_itself_listens_with_ends_with_its_account() -> None:
+    hub = accounts_hub(AccountOptions(name="A"), AccountOptions(name="B"))
+    sink = Notes()
+    hub.accounts["A"].subscribe(sink, b"a")
+    gone = replace(hub.options, accounts=hub.options.accounts[1:], users=hub.options.users[1:])
+    there = hub.options
+    for options in (gone, there):
+        apply(hub, options)
+    member(hub, "A").say(b"PUB a 0\r\n\r\n")
+    assert sink.heard == []
+
+
 def test_a_server_that_asks_for_credentials_from_now_on_says_so() -> None:
     hub = new_hub()
     anybody = new_client(hub)
@@ -203,7 +246,7 @@ def test_a_verdict_that_is_pending_is_not_one_for_the_new_options(accounts: tupl
     assert isinstance(pending, Awaited)
     apply(hub, replace(hub.options, accounts=accounts))
     pending.drop()
-    hub.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
+    hub.admission.resolve(client.session, pending.conclude(Identity(name="x", account="A")), 0.0)
     assert client.session.closing == "Client Closed" and not client.session.connected
 
 

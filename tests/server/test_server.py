@@ -27,7 +27,8 @@ from midge.link import reactor as reactor_module
 from midge.server import server as module
 from midge.server import session as session_module
 from midge.server import thread as thread_module
-from midge.server.hub import NATS_VERSION, Hub
+from midge.server.hub import Hub
+from midge.server.info import NATS_VERSION
 from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.peer import Peer, Sink
 from midge.server.server import Server

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hubs import Client, connect_line, info, new_client, new_hub
 
-from midge.server.hub import NATS_VERSION
+from midge.server.info import NATS_VERSION
 from midge.server.session import RTT_INTERVAL
 
 INTERVAL = 120.0
@@ -32,7 +32,7 @@ def test_the_first_info() -> None:
 
 def test_info_says_where_the_server_really_listens_and_counts_its_clients() -> None:
     hub = new_hub(port=0)
-    hub.set_address("::1", 4999)
+    hub.info.set_address("::1", 4999)
     for number in (1, 2, 3):
         found = info(Client(hub, address="[::1]:50").heard())
         assert (found["host"], found["port"], found["client_id"], found["client_ip"]) == ("::1", 4999, number, "::1")
@@ -143,7 +143,7 @@ def test_max_connections() -> None:
     assert third.heard().endswith(b"} \r\n-ERR 'maximum connections exceeded'\r\n") and closed(third) == "Maximum Connections Exceeded"
     first.session.receive_eof()
     assert closed(Client(hub)) is None and len(hub.sessions) == 2
-    assert hub.total_sessions == 4
+    assert hub.admission.total == 4
 
 
 def test_max_subscriptions() -> None:

@@ -23,7 +23,7 @@ from servers import find_nats_server
 from witness import LONG, Chronicle, patiently, until
 
 import midge
-from midge.client.events import Reconnected
+from midge.events import Reconnected
 
 MESSAGES = 10_000_000 if LONG else 1_000_000 if midge.compiled else 200_000
 REQUESTS = 100_000 if LONG else 10_000

@@ -19,7 +19,7 @@ async def on_event(event: midge.events.Event) -> None:
         case midge.events.SlowConsumer(subject, sid, dropped):
             print(subject, sid, dropped)
         case midge.events.Closed(error):
-            assert_type(error, BaseException | None)
+            assert_type(error, Exception | None)
         case _:
             assert_type(event.kind, str)
 

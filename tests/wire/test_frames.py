@@ -1,10 +1,11 @@
-"""wire.frames: what is left of an outbox whose connection is gone: every whole publish, not a byte of a half-sent one."""
+"""wire.frames: what is left of an outbox whose connection is gone: every whole publish, not a byte of a half-sent one. And what is to be
+finished where the connection is there still."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from midge.wire.encoder import put_line, put_publish
-from midge.wire.frames import publishes_left
+from midge.wire.frames import frames_begun, pings_left, publishes_left
 from midge.wire.outbox import Outbox
 
 PAYLOADS = st.binary(max_size=60) | st.sampled_from([b"PUB a 1\r\nx\r\n", b"x" * 5000, b"x" * 70_000, b"y" * 140_000])
@@ -15,8 +16,8 @@ FRAMES = st.one_of(
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(FRAMES, max_size=8), st.floats(0, 1))
-def test_what_is_left(frames: list[tuple[str, bytes, bytes | None, bytes | None]], share: float) -> None:
+@given(st.lists(FRAMES, max_size=8), st.floats(0, 1), st.just(0.0) | st.floats(0, 1))
+def test_what_is_left(frames: list[tuple[str, bytes, bytes | None, bytes | None]], share: float, share_begun: float) -> None:
     out, written = Outbox(), []
     for kind, *parts in frames:
         alone = Outbox()
@@ -28,12 +29,20 @@ def test_what_is_left(frames: list[tuple[str, bytes, bytes | None, bytes | None]
         written.append((kind, bytes(alone.buf[: alone.fill])))
     sent = int(share * len(out))
     out.advance(sent)
-    at, expected = 0, []
+    begun = int(share_begun * len(out))
+    at, expected, pings, end = 0, [], 0, 0
     for kind, frame in written:
-        if at >= sent and kind == "publish":
+        if at < sent + begun:
+            end = at + len(frame)
+        elif kind == "publish":
             expected.append(frame)
+        else:
+            pings += frame == b"PING\r\n"
         at += len(frame)
-    assert publishes_left(out) == expected
+    assert publishes_left(out, begun) == expected and pings_left(out, begun) == pings
+    rest = b"".join(frame for _, frame in written)[sent : max(end, sent)]
+    out.cut(frames_begun(out, begun))
+    assert out.take_all() == rest
 
 
 def test_nothing_is_left_of_nothing() -> None:

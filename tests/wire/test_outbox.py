@@ -69,6 +69,12 @@ class OutboxModel(RuleBasedStateMachine):
         self.expected = b""
         assert self.out.size == 0
 
+    @rule(share=st.floats(0, 1))
+    def cut(self, share: float) -> None:
+        size = int(share * len(self.expected))
+        self.out.cut(size)
+        self.expected = self.expected[:size]
+
     @rule()
     def take(self) -> None:
         before = len(self.out)

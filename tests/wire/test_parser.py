@@ -12,15 +12,8 @@ from uncompiled import load_uncompiled
 
 from midge.errors import RemoteProtocolError
 from midge.wire import octets
-from midge.wire.parser import (
-    ANSWER_AUTHORIZATION,
-    ANSWER_CONTROL_LINE,
-    ANSWER_MAX_PAYLOAD,
-    ANSWER_UNKNOWN,
-    DEFAULT_MAX_CONTROL_LINE,
-    DEFAULT_MAX_PAYLOAD,
-    Parser,
-)
+from midge.wire.faults import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD, ANSWER_UNKNOWN
+from midge.wire.parser import DEFAULT_MAX_CONTROL_LINE, DEFAULT_MAX_PAYLOAD, Parser
 
 LINE, PAYLOAD = 40, 60  # limits of the table's parsers: small, so that it can be cut everywhere
 SERVER, CLIENT = True, False  # is_server

@@ -24,7 +24,7 @@ from midge.cli.serve_options import USAGE, Settings, settings_of, tls_usage
 from midge.cli.signals import send_signal
 from midge.cli.version import banner
 from midge.server.config.errors import ConfigError
-from midge.server.hub import NATS_VERSION
+from midge.server.info import NATS_VERSION
 from midge.server.thread import new_event_loop
 
 __all__ = ["serve"]

@@ -18,10 +18,10 @@ import click
 
 import midge
 from midge.client.connect import Connecting
-from midge.client.events import Disconnected, Event, Reconnected
 from midge.client.options import ErrorCallback
 from midge.client.tls_config import TLSConfig
 from midge.errors import DisconnectedError, MidgeError
+from midge.events import Disconnected, Event, Reconnected
 from midge.server.server import Server
 from midge.server.thread import new_event_loop
 

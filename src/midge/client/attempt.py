@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from midge.client.dial import dial
 from midge.client.driver import Driver
 from midge.client.handshake import ServerInfo
+from midge.client.pool import Shuffle
 from midge.client.refusals import read_refusal
 from midge.client.servers import Address
 from midge.client.session import Session
@@ -59,6 +60,7 @@ class Attempt:
         websocket: what to ask for where the server is reached by a WebSocket.
         connect_line: makes the JSON of CONNECT from what the server said of itself; it may ask the application for credentials.
         timeout: seconds for everything.
+        shuffle: puts the addresses of a name into an order of our own, in place; None keeps the resolver's.
 
     Attributes:
         refusal: what the server said in an -ERR that has not kept us out, if it did.
@@ -67,6 +69,7 @@ class Attempt:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, server: Address | InProcessServer, session: Session, security: Security,
         websocket: WebSocketRequest | None, connect_line: Callable[[ServerInfo], Awaitable[bytes]], timeout: float | None,
+        shuffle: Shuffle | None,
     ) -> None:  # fmt: skip
         self.refusal: ServerError | None = None
         self._loop = loop
@@ -78,10 +81,11 @@ class Attempt:
         self._websocket = websocket
         self._connect_line = connect_line
         self._timeout = timeout
+        self._shuffle = shuffle
         self._driver = Driver(loop, session, self)
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
-        self._cause: BaseException | None = None
+        self._cause: Exception | None = None
 
     async def run(self) -> Driver:
         """Return a driver whose session is open.
@@ -116,7 +120,7 @@ class Attempt:
         upgrade = None if self._websocket is None else await self._websocket.upgrade(self._security.is_wanted)
         if self._security.is_wanted:
             self._context = await self._security.context()  # while the server does not wait for us yet
-        sock = await dial(self._loop, self._server)
+        sock = await dial(self._loop, self._server, self._shuffle)
         try:
             if self._websocket is not None and upgrade is not None:
                 inner = Outbox()
@@ -174,7 +178,7 @@ class Attempt:
         elif type(happening) is Refused:
             self.refusal = read_refusal(happening.text).error
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         self._driver.close()
         self._cause = self.refusal or cause
         for step in (self._greeted, self._opened):  # one of them is awaited
@@ -183,10 +187,10 @@ class Attempt:
                 step.exception()  # nobody need take it: what is awaited raises it
 
 
-def connect_error(refusals: list[tuple[str, BaseException]]) -> ConnectError:
+def connect_error(refusals: list[tuple[str, Exception]]) -> ConnectError:
     """Return the error for a client that no server let in, with what the servers refused as its cause."""
     errors = [error for _, error in refusals]
     denied = bool(errors) and all(isinstance(error, AuthorizationError) for error in errors)
     error = ConnectAuthorizationError(refusals) if denied else ConnectError(refusals)
-    error.__cause__ = errors[0] if len(errors) == 1 else BaseExceptionGroup("no server let us in", errors)
+    error.__cause__ = errors[0] if len(errors) == 1 else ExceptionGroup("no server let us in", errors)
     return error

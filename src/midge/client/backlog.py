@@ -59,13 +59,14 @@ class Backlog:
             return PublishEncoder(self._limit, ReconnectBufferFullError)
         return PublishEncoder(outbound_limit if self._policy == "block" else _NO_LIMIT, OutboundFullError)
 
-    def keep(self, outbox: Outbox, with_requests: bool) -> None:
-        """Take over what a lost link has not begun to send. Requests go where their callers have been told of the loss."""
+    def keep(self, outbox: Outbox, begun: int, with_requests: bool) -> None:
+        """Take over the publishes that a link has not begun to send, so many bytes more than it has told; the caller removes them there.
+        Requests go where their callers have been told of the loss.
+        """
         is_request = self.session.interest.is_request
-        for frame in publishes_left(outbox):
+        for frame in publishes_left(outbox, begun):
             if with_requests or not is_request(frame):
                 self.session.outbox.write(frame)
-        outbox.clear()
 
     def is_full(self) -> bool:
         """True if publishers should wait."""

@@ -208,7 +208,8 @@ class Client(Publisher):
         """Close without losing anything; to be awaited.
 
         Unsubscribes, delivers what the server had sent by then, waits for the callbacks, for the loops over subscriptions and for
-        the requests under way, sends what they published, and closes. Subscribing is refused meanwhile. A task that takes single
+        the requests under way, sends what they published, and closes. While there is no server, it waits for one where something is to
+        be sent or answered, and only then. Subscribing is refused meanwhile. A task that takes single
         messages with ``next`` is not waited for; what it has not taken stays in the buffer and can be read afterwards.
 
         May be called again, and from inside a callback or loop: that one is not waited for as long as it has the same message in
@@ -276,7 +277,7 @@ class Client(Publisher):
         """Publish a request and return the first answer, when awaited.
 
         Args:
-            timeout: seconds to wait; None waits for as long as the connection lasts.
+            timeout: seconds to wait; None waits for as long as the connection lasts. With 0, or less, the request is not sent.
 
         Raises:
             NoRespondersError: nobody is subscribed to the subject.

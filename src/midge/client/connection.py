@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple
 
-from midge.client import events
+from midge import events
 from midge.client.attempt import Attempt
 from midge.client.backlog import Backlog
 from midge.client.consumers import Consumers
@@ -51,7 +51,7 @@ from midge.errors import (
     DisconnectedError,
     ServerError,
 )
-from midge.wire.frames import half_sent, pings_left, publishes_left
+from midge.wire.frames import half_sent, publishes_left
 
 __all__ = ["Connection"]
 
@@ -62,7 +62,7 @@ class Row(NamedTuple):
     """What comes of an event: the state that follows, and what is done, in order, with the event's cause."""
 
     state: State
-    steps: tuple[Callable[[Connection, BaseException | None], None], ...] = ()
+    steps: tuple[Callable[[Connection, Exception | None], None], ...] = ()
 
 
 class Connection:
@@ -128,7 +128,7 @@ class Connection:
         line = partial(self._credentials.connect_line, address)
         security = Security(self.options.tls, address)
         websocket = WebSocketRequest(self.options, address) if address is not None and address.is_websocket else None
-        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout)
+        return Attempt(self.loop, server.address, session, security, websocket, line, self.options.timeout, self.pool.shuffle)
 
     def take_driver(self, driver: Driver, refusal: ServerError | None) -> None:
         """An attempt to reach what is now the pool's current server has succeeded."""
@@ -286,27 +286,29 @@ class Connection:
 
     # The states
 
-    def happen(self, event: Event, cause: BaseException | None = None) -> None:
+    def happen(self, event: Event, cause: Exception | None = None) -> None:
         """Go from one state to the next."""
         row = TABLE[self.state, event]
         self.state = row.state
         for step in row.steps:
             step(self, cause)
 
-    def _part(self, cause: BaseException | None) -> None:
+    def _part(self, cause: Exception | None) -> None:
         """Let go of the driver, if there is one: what it has not begun to send waits for the next."""
         driver, last, options = self.driver, self.session, self.options
         self.backlog = Backlog(last, options, self.home.publisher, self.report)
-        lost = unsent = 0
+        lost = 0
         if driver is not None:
-            lost, unsent = half_sent(last.outbox), pings_left(last.outbox)
             last.end_stopped()
             driver.take_events()
-            self.backlog.keep(last.outbox, not options.fail_requests)
+            begun = driver.begun() if cause is None else 0
+            self.backlog.keep(last.outbox, begun, not options.fail_requests)
             driver.end_waits(partial(_disconnected, cause))
-            if cause is None and not lost:
-                self.migration.let_go(driver, unsent)
+            if cause is None:
+                self.migration.let_go(driver, begun)
             else:
+                lost = half_sent(last.outbox)
+                last.outbox.clear()
                 driver.close()
                 last.close(cause)
         self.driver = None
@@ -320,7 +322,7 @@ class Connection:
         self.address = ""
         self.search.start()
 
-    def _begin(self, _: BaseException | None) -> None:
+    def _begin(self, _: Exception | None) -> None:
         """Publish and subscribe through the driver that there is now; first what waited for it."""
         driver, backlog = self.driver, self.backlog
         assert driver is not None
@@ -355,12 +357,12 @@ class Connection:
         self.was_connected = True
         self.hearing.read_info()
 
-    def _cut(self, _: BaseException | None) -> None:
+    def _cut(self, _: Exception | None) -> None:
         """Close the driver at once."""
         if self.driver is not None:
             self.driver.close()
 
-    def _forget_what_is_left(self, _: BaseException | None) -> None:
+    def _forget_what_is_left(self, _: Exception | None) -> None:
         outbox, backlog = self.session.outbox, self.backlog
         left, messages = len(outbox), half_sent(outbox) + len(publishes_left(outbox))
         outbox.clear()
@@ -371,12 +373,12 @@ class Connection:
         elif messages:
             self.report(ConnectionClosedError(f"the connection was lost, and {messages} messages that were published were not sent"))
 
-    def _discard_work(self, _: BaseException | None) -> None:
+    def _discard_work(self, _: Exception | None) -> None:
         """Keep from coroutine callbacks what they have not been given yet."""
         for subscription in self.consumers.subscriptions():
             subscription.discard_work()
 
-    def _end_waits(self, cause: BaseException | None) -> None:
+    def _end_waits(self, cause: Exception | None) -> None:
         """Refuse everything from now on, and end every wait."""
         session = self.session
         session.close(cause)
@@ -391,10 +393,10 @@ class Connection:
         self.changed.wake()
         self.consumers.tell()
 
-    def _tell_of_draining(self, _: BaseException | None) -> None:
+    def _tell_of_draining(self, _: Exception | None) -> None:
         self.emit(events.Draining())
 
-    def _report_loss(self, cause: BaseException | None) -> None:
+    def _report_loss(self, cause: Exception | None) -> None:
         if self.driver is not None:
             self.emit(events.Disconnected(self.address, cause))
         self.reporter.report_quietly(self.session.closed_error(), self.address)  # Closed says it
@@ -430,7 +432,7 @@ TABLE: dict[tuple[State, Event], Row] = {
 del S, E, C
 
 
-def _disconnected(cause: BaseException | None) -> DisconnectedError:
+def _disconnected(cause: Exception | None) -> DisconnectedError:
     """Return an error of its own for each who waited when the link was lost."""
     error = DisconnectedError("the link was given up to connect again" if cause is None else f"the link was lost: {cause}")
     error.__cause__ = cause

@@ -6,8 +6,10 @@ import asyncio
 import errno
 import socket
 from collections import deque
+from itertools import zip_longest
 from typing import Any
 
+from midge.client.pool import Shuffle
 from midge.client.servers import Address
 
 __all__ = ["dial"]
@@ -15,16 +17,17 @@ __all__ = ["dial"]
 NEXT_ADDRESS_SECONDS = 0.25  # how long the next address of a name waits for this one (RFC 8305's Connection Attempt Delay)
 
 
-async def dial(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
+async def dial(loop: asyncio.AbstractEventLoop, address: Address, shuffle: Shuffle | None = None) -> socket.socket:
     """Return a connected, non-blocking TCP socket.
 
     Each address that the host name has is tried, the families taking turns. The next is tried when the one before has failed or has
-    been silent for a moment, and the first that answers is taken ("happy eyeballs", RFC 8305).
+    been silent for a moment, and the first that answers is taken ("happy eyeballs", RFC 8305). Those of a family are put into an order
+    of our own, where that is wanted (ADR-11): a resolver sorts them, and gives all clients of one place the same address first.
 
     Raises:
         OSError: none of them can be reached; it is the last one's error.
     """
-    targets = _interleave(await _resolve(loop, address))
+    targets = _interleave(await _resolve(loop, address), shuffle)
     if len(targets) == 1:
         return await _connect(loop, *targets[0])
     problem: OSError | None = None
@@ -80,15 +83,12 @@ async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[tu
     return [(family, kind, protocol, target) for family, kind, protocol, _, target in found]
 
 
-def _interleave(found: list[tuple[int, int, int, Any]]) -> deque[tuple[int, int, int, Any]]:
+def _interleave(found: list[tuple[int, int, int, Any]], shuffle: Shuffle | None) -> deque[tuple[int, int, int, Any]]:
     """Let the families take turns, in the order in which the resolver prefers them: one that is broken costs one delay, not many."""
-    families: dict[int, deque[tuple[int, int, int, Any]]] = {}
+    families: dict[int, list[tuple[int, int, int, Any]]] = {}
     for target in found:
-        families.setdefault(target[0], deque()).append(target)
-    order: deque[tuple[int, int, int, Any]] = deque()
-    while families:
-        for family in list(families):
-            order.append(families[family].popleft())
-            if not families[family]:
-                del families[family]
-    return order
+        families.setdefault(target[0], []).append(target)
+    if shuffle is not None:
+        for targets in families.values():
+            shuffle(targets)
+    return deque(target for turn in zip_longest(*families.values()) for target in turn if target is not None)

@@ -43,7 +43,7 @@ class Listener(Protocol):
     def driver_heard(self, happening: Happening) -> None:
         """Something happened that is not a message."""
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         """The link is lost. The listener must close it."""
 
 
@@ -77,7 +77,7 @@ class Driver:
         self._is_done = True  # the chunk is parsed to its end
         self._will_go_on = False  # _go_on is scheduled
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
-        self._cause: BaseException | None = None  # why the link is lost, once the chunk is done with
+        self._cause: Exception | None = None  # why the link is lost, once the chunk is done with
 
     @property
     def is_open(self) -> bool:
@@ -118,6 +118,10 @@ class Driver:
         if self.progress.is_awaited and len(self.session.outbox) < LOW_WATER:
             self.progress.wake()
 
+    def begun(self) -> int:
+        """Return how many bytes of those that wait will be sent whatever becomes of the rest; see ``Link.begun``."""
+        return 0 if self._link is None else self._link.begun()
+
     async def ponged(self, number: int) -> None:
         """Return when the PING of this number is answered."""
         self.schedule()
@@ -145,7 +149,7 @@ class Driver:
                 else:
                     self.listener.driver_heard(happening)
 
-    def lose(self, cause: BaseException) -> None:
+    def lose(self, cause: Exception) -> None:
         """The link is lost: tell the listener, once what came before is parsed."""
         if self._link is None:
             return  # it was closed before that could be told

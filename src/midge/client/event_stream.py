@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from midge.client.driver import Progress
-from midge.client.events import Closed, Event
+from midge.events import Closed, Event
 
 __all__ = ["EventStream"]
 

@@ -81,6 +81,8 @@ class Exchange:
         self._connection.home.check()
         if timeout is not None:
             check_timeout(timeout)
+            if timeout <= 0:
+                raise MidgeTimeoutError(f"request on {subject!r}", timeout, "it was not sent")  # nobody would wait for the answer
         connection = self._connection
         loop = connection.loop
         assert loop is not None

@@ -10,11 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from midge.client.consumers import Consumer
-from midge.client.events import Closed
 from midge.client.interest import Feed
 from midge.client.states import Event, State
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, DisconnectedError, MidgeTimeoutError
+from midge.events import Closed
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection
@@ -76,6 +76,7 @@ class Farewell:
         connection = self._connection
         interest, requests = connection.interest, connection.requests
         assert requests is not None
+        had_link = connection.driver is not None
         unmet = NO_ANSWER
         try:
             async with asyncio.timeout(connection.options.drain_timeout):
@@ -86,7 +87,8 @@ class Farewell:
                 while interest.requests:
                     await requests.wait()
                 unmet = NO_ANSWER
-                await connection.exchange.flush_at_last()
+                if had_link or connection.driver is not None or len(connection.session.outbox):  # else no server need hear of it
+                    await connection.exchange.flush_at_last()
         except TimeoutError:
             raise MidgeTimeoutError("drain", connection.options.drain_timeout, unmet) from None
         finally:

@@ -12,7 +12,8 @@ from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from midge.client import events, states
+from midge import events
+from midge.client import states
 from midge.client.driver import Driver
 from midge.client.handshake import ServerInfo
 from midge.client.interest import Feed
@@ -75,7 +76,7 @@ class Hearing:
     def driver_heard(self, happening: Happening) -> None:
         self._HEARD[type(happening)](self, happening)
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         connection = self._connection
         chunk, refusal = self._last_refusal
         if refusal is not None and connection.driver is not None and chunk == connection.driver.chunks:

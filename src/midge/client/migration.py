@@ -22,7 +22,7 @@ from midge.client.pool import Server
 from midge.client.states import Happening, State
 from midge.client.teller import is_cancelled
 from midge.errors import DisconnectedError, MidgeError
-from midge.wire.frames import half_sent, publishes_left
+from midge.wire.frames import frames_begun, half_sent, pings_left, publishes_left
 from midge.wire.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -48,11 +48,16 @@ class Migration:
         """The server of this link is about to shut down. To be called once for each link."""
         self._connection.run(self._migrate(old))
 
-    def let_go(self, old: Driver, unsent: int) -> None:
+    def let_go(self, old: Driver, begun: int) -> None:
         """The application wants another link than this one, which may be as good as ever: close it when its server has read what it was
-        sent. A server that is still writing when it hears of the end forgets what it has not read. So many of the PINGs will never be sent.
-        What it delivers counts until there is another link: no message comes twice.
+        sent. A server that is still writing when it hears of the end forgets what it has not read.
+
+        What is begun is finished: the frame that is sent in part, and so many bytes more than the link has told. The publishes behind are
+        kept elsewhere, and go. What it delivers counts until there is another link: no message comes twice.
         """
+        outbox = old.session.outbox
+        unsent = pings_left(outbox, begun)
+        outbox.cut(frames_begun(outbox, begun))
         self._let_go.add(old)
         self._begin_leaving(old, LET_GO_SECONDS, unsent=unsent)
 
@@ -125,7 +130,9 @@ class Migration:
         leaving.add_done_callback(partial(self._end_leaving, old))  # also where it is cancelled before it has begun
 
     async def _leave(self, old: Driver, seconds: float | None, new: Driver | None, unsent: int) -> None:
-        """Take from the old link what it still has for us, once the new one has what was subscribed, and close it."""
+        """Take from the old link what it still has for us, once the new one has what was subscribed, and close it. So many of the PINGs
+        that its session has counted will never be sent.
+        """
         connection = self._connection
         try:
             async with asyncio.timeout(seconds):
@@ -134,7 +141,7 @@ class Migration:
                 connection.interest.unsubscribe(old.session.outbox)
                 await old.ponged(old.session.ping() - unsent)
         except (MidgeError, TimeoutError) as error:
-            log.info("the link to a server that shuts down was left before its end: %s", error)
+            log.info("a link that is not wanted any more was left before its end: %s", error)
 
     def _end_leaving(self, old: Driver, leaving: asyncio.Task[None]) -> None:
         self._leaving.discard(leaving)
@@ -156,7 +163,8 @@ class Migration:
         if left:
             connection.settle()
         if lost:
-            connection.report(DisconnectedError(f"{lost} publishes were not sent when the link to a server that shuts down was left"))
+            reason = f"{lost} publishes were not sent when a link that was not wanted any more was left"
+            connection.report(DisconnectedError(reason, lost))
 
 
 class _Leaving:
@@ -170,7 +178,7 @@ class _Leaving:
         if not isinstance(happening, states.Informed | states.Refused):
             self._connection.hearing.driver_heard(happening)
 
-    def driver_lost(self, cause: BaseException) -> None:
+    def driver_lost(self, cause: Exception) -> None:
         self._driver.close()
         self._driver.session.close(cause)
         self._driver.end_waits(DisconnectedError)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from midge.client.events import Event
 from midge.client.secrets import (
     CREDENTIALS,
     FileSource,
@@ -20,6 +19,7 @@ from midge.client.secrets import (
 )
 from midge.client.tls_config import read_tls
 from midge.client.ws_options import HeadersSource, check_path, check_source
+from midge.events import Event
 from midge.nkeys import Prefix, check_public
 from midge.subject import check_publish
 

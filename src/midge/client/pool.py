@@ -19,7 +19,9 @@ from typing import Any
 
 from midge.client.servers import Address, parse_servers
 
-__all__ = ["PATIENT_PASSES", "Server", "ServerPool", "longest_wait"]
+__all__ = ["PATIENT_PASSES", "Server", "ServerPool", "Shuffle", "longest_wait"]
+
+Shuffle = Callable[[list[Any]], None]
 
 PATIENT_PASSES = 10  # passes with the shortest wait: a server that is restarted is back within these
 MAX_DISCOVERED = 256  # a hostile server may name very many
@@ -43,7 +45,7 @@ class Server:
         self.address = address
         self.tries = 0
         self.failures = 0
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self.refusal: str | None = None
 
     @property
@@ -69,19 +71,20 @@ class ServerPool:
     Attributes:
         current: the server in use, or the one last used.
         passes: over the pool, since a link last stood for a while.
+        shuffle: as given.
     """
 
     def __init__(
         self,
         servers: Iterable[Any],
-        shuffle: Callable[[list[Any]], None] | None = None,
+        shuffle: Shuffle | None = None,
         max_failures: int | None = None,
         ignores_discovered: bool = False,
     ) -> None:
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         self._max_failures = max_failures
         self._ignores_discovered = ignores_discovered
-        self._gone: dict[str, BaseException] = {}  # what those that were given up ended with
+        self._gone: dict[str, Exception] = {}  # what those that were given up ended with
         self.current: Server | None = None
         self.passes = 0
         self._servers = self._new_servers(servers)
@@ -120,8 +123,8 @@ class ServerPool:
         found = [Server(address) for place, address in named.items() if place not in known][: max(room, 0)]
         for server in found:
             server.tries = self.passes  # it is tried at once, and not more often than the others
-        if self._shuffle is not None:
-            self._shuffle(found)
+        if self.shuffle is not None:
+            self.shuffle(found)
         self._servers += found
         return tuple(server.url for server in found)
 
@@ -130,8 +133,8 @@ class ServerPool:
 
     def _new_servers(self, addresses: Iterable[Any]) -> list[Server]:
         servers = [Server(address) for address in dict.fromkeys(addresses)]
-        if self._shuffle is not None:
-            self._shuffle(servers)
+        if self.shuffle is not None:
+            self.shuffle(servers)
         return servers
 
     # Which is next
@@ -172,7 +175,7 @@ class ServerPool:
             self._servers.remove(server)  # behind the others, for when it is lost
             self._servers.append(server)
 
-    def note_error(self, server: Server, error: BaseException) -> None:
+    def note_error(self, server: Server, error: Exception) -> None:
         """An attempt has failed."""
         server.tries += 1
         server.error = error
@@ -191,7 +194,7 @@ class ServerPool:
             if server.error is not None:
                 self._gone[server.url] = server.error
 
-    def errors(self) -> list[tuple[str, BaseException]]:
+    def errors(self) -> list[tuple[str, Exception]]:
         """Return (url, error) of each server whose last attempt failed, those that were given up first."""
         return [*self._gone.items(), *((server.url, server.error) for server in self._servers if server.error is not None)]
 

@@ -10,6 +10,7 @@ leaves nothing behind: they take their Collector along.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -46,17 +47,19 @@ class Replies:
         last: the reply that the sentinel took for the end, which is not among those that the loop gives.
     """
 
-    __slots__ = ("_collector", "_connection", "_request", "_stop", "_timeout")
+    __slots__ = ("_collector", "_connection", "_has_begun", "_request", "_stop", "_timeout")
 
     def __init__(
         self, connection: Connection, subject: str, data: Any, headers: HeadersLike | None, timeout: float | None, stop: Stop
     ) -> None:  # fmt: skip
+        self._collector: Collector | None = None
+        self._has_begun = True  # as far as ``__del__`` is concerned: an argument may be refused
         check_timeout(timeout)
         self._connection = connection
         self._request = subject, data, headers
         self._timeout = timeout
         self._stop = stop
-        self._collector: Collector | None = None
+        self._has_begun = False
 
     @property
     def reason(self) -> Reason | None:
@@ -92,6 +95,7 @@ class Replies:
     async def _begin(self) -> Collector:
         """Send the request, once there is room."""
         connection = self._connection
+        self._has_begun = True
         connection.home.check()
         subject, data, headers = self._request
         deadline = None if self._timeout is None else asyncio.get_running_loop().time() + self._timeout
@@ -108,8 +112,11 @@ class Replies:
         return self._collector
 
     def __del__(self) -> None:
-        if (collector := getattr(self, "_collector", None)) is not None:
-            collector.leave()
+        if self._collector is not None:
+            self._collector.leave()
+        elif not self._has_begun:
+            subject = self._request[0]
+            warnings.warn(f"request_many({subject!r}) was never iterated over: nothing was sent", RuntimeWarning, 2, self)
 
 
 class Stop:

@@ -17,9 +17,9 @@ from typing import Any
 from weakref import WeakSet
 
 from midge.client.event_stream import MAX_EVENTS, EventStream
-from midge.client.events import Closed, ErrorOccurred, Event, LameDuck, Reconnected, ReconnectFailed, ServersDiscovered
 from midge.client.options import ErrorCallback, EventCallback
 from midge.client.teller import Teller
+from midge.events import Closed, ErrorOccurred, Event, LameDuck, Reconnected, ReconnectFailed, ServersDiscovered
 
 __all__ = ["Reporter"]
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from midge.client.attempt import connect_error
 from midge.client.driver import Driver
-from midge.client.events import ReconnectFailed
 from midge.client.pool import Server, longest_wait
 from midge.client.states import Event
 from midge.client.teller import is_cancelled
 from midge.errors import AuthorizationError, MidgeError, ServerError
+from midge.events import ReconnectFailed
 
 if TYPE_CHECKING:
     from midge.client.connection import Connection
@@ -78,7 +78,7 @@ class Search:
             raise failure
         connection.happen(Event.LOST, failure)
 
-    def is_possible(self, cause: BaseException | None) -> bool:
+    def is_possible(self, cause: Exception | None) -> bool:
         """True if a link that was lost for this reason is to be followed by another."""
         connection = self._connection
         server = connection.pool.current
@@ -122,7 +122,7 @@ class Search:
         self._connection.pool.note_success(server)
         self._connection.take_driver(driver, refusal)
 
-    def _note_failure(self, server: Server, error: BaseException) -> bool:
+    def _note_failure(self, server: Server, error: Exception) -> bool:
         """An attempt has failed. True if the server has said the same twice: that our credentials are not good."""
         pool = self._connection.pool
         _forget_frames(error)
@@ -139,7 +139,7 @@ class Search:
         if cause is not None:
             connection.happen(Event.GIVEN_UP, cause)
 
-    async def _find_link(self) -> BaseException | None:
+    async def _find_link(self) -> Exception | None:
         """Try one server after the other until there is a link, or none is wanted. Returns why there is no use in going on, or None."""
         connection = self._connection
         while connection.is_searching():
@@ -150,7 +150,7 @@ class Search:
                 return cause
         return None
 
-    async def _try(self, server: Server) -> BaseException | None:
+    async def _try(self, server: Server) -> Exception | None:
         """Try one server. Returns why there is no use in going on, or None."""
         connection = self._connection
         self.attempts += 1
@@ -259,7 +259,7 @@ def _forget_frames(error: BaseException) -> None:
             error.__context__ = None
 
 
-def _refusal_text(error: BaseException | None) -> str | None:
+def _refusal_text(error: Exception | None) -> str | None:
     """Return what an authorization refusal says; None for everything else. A server that had no time for us has not refused us."""
     if isinstance(error, AuthorizationError) and "timeout" not in error.text.lower():
         return error.text

@@ -105,7 +105,7 @@ class Session:
         self.encoder = encoder
         self.counters = counters
         self.state: int = SessionState.GREETING
-        self.cause: BaseException | None = None
+        self.cause: Exception | None = None
         self.info = ServerInfo()
         self.parser = Parser(False, MAX_SERVER_LINE, MAX_SERVER_PAYLOAD)
         self.outbox = Outbox()
@@ -243,7 +243,7 @@ class Session:
         self._feeds = {}
         self._last_feed = None
 
-    def close(self, cause: BaseException | None = None) -> None:
+    def close(self, cause: Exception | None = None) -> None:
         """Refuse everything from now on, because of the cause if there is one."""
         self.state = _CLOSED
         self.cause = cause

@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from midge.client.consumers import TURN_MSGS, Consumer, is_end
-from midge.client.events import SubscriptionEnded
 from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
 from midge.client.room import READY, Answer
@@ -36,6 +35,7 @@ from midge.errors import (
     SlowConsumerError,
     SubscriptionClosedError,
 )
+from midge.events import SubscriptionEnded
 from midge.message import Message
 
 if TYPE_CHECKING:

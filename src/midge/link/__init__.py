@@ -72,6 +72,12 @@ class Link(Protocol):
     def flush(self) -> None:
         """Send what the outbox holds, as far as the peer takes it now; the rest follows by itself. Does not call the owner."""
 
+    def begun(self) -> int:
+        """Return how many bytes of those that wait in the outbox are in a record or a frame already, which is not all sent.
+
+        They will be sent as they were then, and must stay; who wants no more sent cuts the outbox behind them.
+        """
+
     def pause_reading(self) -> None:
         """Hand over nothing more from now on, also nothing of this turn."""
 

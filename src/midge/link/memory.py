@@ -71,6 +71,9 @@ class MemoryLink:
             if not self._tell(self._peer, self._peer._arrive, (piece, size)):
                 self._arrive(None)  # the peer's loop is gone: after what came before, that is the end
 
+    def begun(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         self._paused = True
 

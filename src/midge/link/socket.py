@@ -84,6 +84,9 @@ class SocketLink:
                 self._progress = self._readiness.time()
                 self._readiness.call_at(self._progress + self._write_deadline, self._check_progress)
 
+    def begun(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         if not self._paused:
             self._paused = True

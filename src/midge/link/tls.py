@@ -6,7 +6,8 @@
 The engine (``ssl.SSLObject``) never touches the socket, so it never wants to write in order to read, or the other way round, and what
 a peer can make it do in one call is bounded by what it was fed. Whatever it has to say, an alert, an answer to a KeyUpdate, session
 tickets, goes through ``_sealed``, in order with the data. What is sealed stays in the outbox until the socket has taken the record
-that holds it: an outbox still tells what is not sent. Who clears the outbox of a link that is blocked has to close the link.
+that holds it: an outbox still tells what is not sent. Who cuts the outbox of a link that is blocked has to leave what is ``begun``, or to
+close the link.
 
 The engine is fed with whole records; what is incomplete is kept (``_tail``) and goes before the next reading. Whatever one reading takes
 is opened and handed over at once, so nothing waits in the engine that no socket would wake us for. The exceptions, what came with the
@@ -114,6 +115,9 @@ class TlsLink(SocketLink):
         if self._handshake_timeout is not None:
             self._readiness.call_at(self._readiness.time() + self._handshake_timeout, self._expire)
         self._shake()
+
+    def begun(self) -> int:
+        return sum(size for _, size in self._sealed)
 
     def resume_reading(self) -> None:
         SocketLink.resume_reading(self)

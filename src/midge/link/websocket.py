@@ -137,6 +137,9 @@ class WebSocketLink:
         if not self.blocked:
             self._send()
 
+    def begun(self) -> int:
+        return self._payload
+
     def pause_reading(self) -> None:
         self._paused = True
         if self._upgrade is None:

@@ -15,8 +15,9 @@ cdef class Account:
     cdef dict _shadows
     cdef object _responses, _services
     cdef list _before
+    cdef dict _own
 
-    @cython.locals(successor=Account)
-    cpdef hand_over(self, dict accounts, services)
+    @cython.locals(successor=Account, sub=Subscription)
+    cpdef bint hand_over(self, dict accounts, services) except -1
     cpdef bint join(self, Subscription sub) except -1
     cpdef bint leave(self, Subscription sub) except -1

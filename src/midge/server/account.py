@@ -50,8 +50,8 @@ class Account:
     """
 
     __slots__ = (
-        "_before", "_responses", "_services", "_shadows", "awaited", "mappings", "max_connections", "max_payload", "max_subscriptions",
-        "name", "sessions", "streams", "sublist",
+        "_before", "_own", "_responses", "_services", "_shadows", "awaited", "mappings", "max_connections", "max_payload",
+        "max_subscriptions", "name", "sessions", "streams", "sublist",
     )  # fmt: skip
 
     def __init__(self, options: AccountOptions, max_subscriptions: int = 0, max_payload: int = 1 << 20) -> None:
@@ -65,6 +65,7 @@ class Account:
         self.streams: list[StreamImport] = []
         self.awaited: dict[bytes, dict[bytes, Any]] = {}
         self._shadows: dict[Subscription, list[tuple[Any, Subscription]]] = {}  # at whose account, and which
+        self._own: dict[Subscription, None] = {}  # what the server itself listens with
         self._responses: Responses | None = None
         self._services: Services | None = None
         self._before = [0, 0, 0, 0]  # what was counted for those that have left, less what had been for those that came from elsewhere
@@ -93,20 +94,25 @@ class Account:
             out_bytes += session.out_bytes
         return in_msgs, in_bytes, out_msgs, out_bytes
 
-    def carry(self, totals: tuple[int, int, int, int]) -> None:
-        """Begin with what was counted before it was made anew."""
-        self._before = [before + total for before, total in zip(self._before, totals)]
-
-    def hand_over(self, accounts: dict[str, Any], services: Services) -> None:
-        """The accounts have been made anew: the answers that this one's services owe are waited for by the one of its name."""
+    def hand_over(self, accounts: dict[str, Any], services: Services) -> bool:
+        """The accounts have been made anew: let the one of this one's name go on with what was counted here, with what the server itself
+        listens with, and with the answers that services here owe. False where there is none: they have ended.
+        """
+        successor: Account | None = accounts.get(self.name)
         if self._responses is not None:
-            successor: Account | None = accounts.get(self.name)
             self._responses.move(successor, accounts, services)
-            if successor is not None:
-                successor._responses = self._responses
+        if successor is None:
+            return False
+        successor._before = [before + total for before, total in zip(successor._before, self.totals())]
+        successor._responses = self._responses
+        for sub in self._own:
+            self.sublist.remove(sub)
+            successor.join(sub)
+        successor._own, self._own = self._own, {}
+        return True
 
     def subscribe(self, sink: Sink, subject: bytes, queue: bytes | None = None) -> Subscription:
-        """Let the server itself listen: the sink gets what is published to the subject.
+        """Let the server itself listen: the sink gets what is published to the subject, also when the account has been made anew.
 
         Raises:
             InvalidSubjectError: the subject is malformed.
@@ -114,10 +120,14 @@ class Account:
         sub = Subscription(sink, subject, queue, b"")
         if not self.join(sub):
             raise InvalidSubjectError(subject, "a token is empty, or something follows `>`")
+        self._own[sub] = None
         return sub
 
     def unsubscribe(self, sub: Subscription) -> bool:
-        """End a subscription of the server's own. False where it has ended already."""
+        """End a subscription of the server's own. False where it has ended already, or is another account's: ask ``Hub.accounts``."""
+        if sub not in self._own:
+            return False
+        del self._own[sub]
         return self.leave(sub)
 
     def join(self, sub: Subscription) -> bool:

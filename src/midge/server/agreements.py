@@ -1,27 +1,31 @@
 """Agreements: what the accounts export to each other and import from each other, checked and worked out before a server runs. Pure.
 
 ``agree`` goes through the configured accounts as nats-server does: first the exports, then the imports of streams, then those of services,
-each checked against what is there already. The errors are ValueErrors in nats-server's words, without its file and line. What comes out
-is what the hub wires up: for each import where it leads and how its subjects change.
+each checked against what is there already, which ``patterns`` finds: thousands of exports and imports are no trouble. The errors are
+ValueErrors in nats-server's words, without its file and line. What comes out is what the accounts are wired up by: for each import where it
+leads and how its subjects change.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from midge.errors import MidgeError
 from midge.nkeys import Prefix, check_public
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.account_options import AccountOptions, Destination, Export, Import
 from midge.server.mapping import Mappings, is_valid_subject
+from midge.server.patterns import Patterns
 from midge.transform import Transform, is_subset, mark_wildcards, unmark_wildcards
 
-__all__ = ["RESPONSES", "Agreements", "ServiceRoute", "StreamRoute", "agree", "check_mappings", "collide"]
+__all__ = ["RESPONSES", "Agreements", "ServiceRoute", "StreamRoute", "agree", "check_mappings"]
 
 RESPONSES = ("Singleton", "Stream", "Chunked")
 MAX_DEPTH = 1024  # of accounts in a row, when cycles are searched
+T = TypeVar("T", "StreamRoute", "ServiceRoute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,34 @@ class Agreements:
     services: dict[str, list[ServiceRoute]] = field(default_factory=dict)
 
 
+class _Known:
+    """What the accounts offer, and what has been agreed so far.
+
+    Attributes:
+        exports: by account and kind.
+        streams: what is imported, by importer; the patterns are those here.
+        services: the same; the patterns are those there.
+        taken: importer, exporter and subject there of every stream.
+    """
+
+    def __init__(self, accounts: tuple[AccountOptions, ...]) -> None:
+        self.exports = {(each.name, kind): Patterns[Export]() for each in accounts for kind in ("stream", "service")}
+        self.streams = {each.name: Patterns[StreamRoute]() for each in accounts}
+        self.services = {each.name: Patterns[ServiceRoute]() for each in accounts}
+        self.taken: set[tuple[str, str, str]] = set()
+        for each in accounts:
+            for export in each.exports:
+                self.exports[each.name, export.kind].add(export.subject, export)
+
+    def streams_of(self, account: str, subject: str) -> list[StreamRoute]:
+        """Return from where an account has what it exports under this subject."""
+        return self.streams[account].meeting(subject) if self.exports[account, "stream"].covering(subject) else []
+
+    def services_of(self, account: str, subject: str) -> list[ServiceRoute]:
+        """Return to where an account passes requests for this subject on."""
+        return self.services[account].meeting(subject)
+
+
 def agree(accounts: tuple[AccountOptions, ...]) -> Agreements:
     """Return what the accounts import.
 
@@ -85,41 +117,33 @@ def agree(accounts: tuple[AccountOptions, ...]) -> Agreements:
             raise ValueError(f'"{account}" is a Reserved Account')
         if count > 1:
             raise ValueError(f"Duplicate Account Entry: {account}")
-    by_name = {account.name: account for account in accounts}
     for each in accounts:
         _check_account(each)
+    known = _Known(accounts)
     for kind in ("stream", "service"):
         for each in accounts:
-            for export in _of(kind, each.exports):
-                _check_export(export, each, by_name)
-    agreements = Agreements({name: [] for name in by_name}, {name: [] for name in by_name})
+            for export in each.exports:
+                if export.kind == kind:
+                    _check_export(export, each, known)
+    agreements = Agreements({each.name: [] for each in accounts}, {each.name: [] for each in accounts})
     for each in accounts:
-        for entry in _of("stream", each.imports):
-            agreements.streams[each.name].append(_import_stream(entry, each, by_name, agreements))
+        for entry in each.imports:
+            if entry.kind == "stream":
+                stream = _import_stream(entry, each, known)
+                known.streams[each.name].add(stream.local, stream)
+                agreements.streams[each.name].append(stream)
     for each in accounts:
-        for entry in _of("service", each.imports):
-            agreements.services[each.name].append(_import_service(entry, each, by_name, agreements))
+        for entry in each.imports:
+            if entry.kind == "service":
+                service = _import_service(entry, each, known)
+                known.services[each.name].add(service.target, service)
+                agreements.services[each.name].append(service)
     return agreements
 
 
 def check_mappings(mappings: dict[str, tuple[Destination, ...]]) -> None:
     """Refuse mappings that cannot be."""
     Mappings(mappings, lambda count: 0)
-
-
-def collide(one: str, other: str) -> bool:
-    """True if some subject matches both patterns."""
-    here, there = one.split("."), other.split(".")
-    for mine, theirs in zip(here, there):
-        if ">" in (mine, theirs):
-            return True
-        if mine != theirs and "*" not in (mine, theirs):
-            return False
-    return len(here) == len(there)
-
-
-def _of(kind: str, entries: tuple[Export, ...] | tuple[Import, ...]) -> Iterator[Export | Import]:
-    return (entry for entry in entries if entry.kind == kind)
 
 
 def _check_account(account: AccountOptions) -> None:
@@ -181,10 +205,9 @@ def _check_import_form(entry: Import) -> None:
         raise ValueError("allow_trace is not supported yet")
 
 
-def _check_export(export: Export | Import, account: AccountOptions, by_name: dict[str, AccountOptions]) -> None:
-    assert isinstance(export, Export)
+def _check_export(export: Export, account: AccountOptions, known: _Known) -> None:
     for name in export.accounts or ():
-        if name not in by_name:
+        if name not in known.streams:
             raise ValueError(f'"{name}" account not defined for {export.kind} export')
     tokens = export.subject.split(".")
     position = export.token_position
@@ -195,12 +218,11 @@ def _check_export(export: Export | Import, account: AccountOptions, by_name: dic
     latency = export.latency
     if latency is not None:
         reason = ""
-        services = [each.subject for each in _of("service", account.exports)]
         if latency.sampling and not 1 <= latency.sampling <= 100:
             reason = "bad sampling percentage, should be 1-100"
         elif not is_valid_subject(latency.subject) or set("*>") & set(latency.subject.split(".")):
             reason = "invalid publish subject"
-        elif any(is_subset(latency.subject, subject) for subject in services):
+        elif known.exports[account.name, "service"].covering(latency.subject):
             reason = "invalid publish subject"
         elif export.response != RESPONSES[0]:
             reason = "bad service response type"
@@ -209,14 +231,11 @@ def _check_export(export: Export | Import, account: AccountOptions, by_name: dic
             raise ValueError(f"Error adding service latency sampling for {on}: {reason}")
 
 
-def _import_stream(
-    entry: Export | Import, importer: AccountOptions, by_name: dict[str, AccountOptions], agreements: Agreements
-) -> StreamRoute:
-    assert isinstance(entry, Import)
-    if entry.account not in by_name:
+def _import_stream(entry: Import, importer: AccountOptions, known: _Known) -> StreamRoute:
+    if entry.account not in known.streams:
         raise ValueError(f'"{entry.account}" account not defined for stream import')
     failed = f'Error adding stream import "{entry.subject}"'
-    if _export_for(entry, importer, by_name[entry.account]) is None:
+    if _export_for(entry, importer, known) is None:
         raise ValueError(f"{failed}: stream import not authorized")
     local = entry.to or entry.subject
     if entry.prefix:
@@ -224,7 +243,7 @@ def _import_stream(
             raise ValueError(f"{failed}: stream import prefix can not contain wildcard tokens")
         local = f"{entry.prefix}{'' if entry.prefix.endswith('.') else '.'}{entry.subject}"
     for subject in (local, entry.subject):
-        _check_stream_cycle(failed, entry.account, subject, {importer.name}, by_name, agreements)
+        _check_cycle(failed, entry.account, subject, importer.name, known.streams_of)
     transform, is_same = None, False
     if _has_wildcard(entry.subject):
         is_same = local == entry.subject
@@ -235,26 +254,24 @@ def _import_stream(
                 what = f'stream import subject from "{entry.subject}" to "{local}"'
                 raise ValueError(f"{failed}: failed to create mapping transform for {what}: {error}") from error
             local, _ = unmark_wildcards(local)
-    if any(each.exporter == entry.account and each.source == entry.subject for each in agreements.streams[importer.name]):
+    if (importer.name, entry.account, entry.subject) in known.taken:
         raise ValueError(f"{failed}: stream import already exists")
+    known.taken.add((importer.name, entry.account, entry.subject))
     return StreamRoute(entry.account, entry.subject, local, transform, is_same, entry)
 
 
-def _import_service(
-    entry: Export | Import, importer: AccountOptions, by_name: dict[str, AccountOptions], agreements: Agreements
-) -> ServiceRoute:
-    assert isinstance(entry, Import)
-    if entry.account not in by_name:
+def _import_service(entry: Import, importer: AccountOptions, known: _Known) -> ServiceRoute:
+    if entry.account not in known.services:
         raise ValueError(f'"{entry.account}" account not defined for service import')
     failed = f'Error adding service import "{entry.subject}"'
     local, target = entry.to or entry.subject, entry.subject
     if not is_valid_subject(local) or not is_valid_subject(target):
         raise ValueError(f"{failed}: sublist: invalid subject")
-    export = _export_for(entry, importer, by_name[entry.account])
+    export = _export_for(entry, importer, known)
     if export is None:
         raise ValueError(f"{failed}: service import not authorized")
     start = unmark_wildcards(local)[0] if _has_wildcard(target) else local
-    _check_service_cycle(failed, entry.account, start, {importer.name}, agreements)
+    _check_cycle(failed, entry.account, start, importer.name, known.services_of)
     transform, is_same = None, False
     if _has_wildcard(target):
         is_same = target == local
@@ -270,11 +287,10 @@ def _import_service(
     return ServiceRoute(entry.account, local, target, transform, is_same, export, entry)
 
 
-def _export_for(entry: Import, importer: AccountOptions, exporter: AccountOptions) -> Export | None:
+def _export_for(entry: Import, importer: AccountOptions, known: _Known) -> Export | None:
     """Return what an import is an import of, None where the importer may not have it."""
-    exports = [each for each in _of(entry.kind, exporter.exports) if isinstance(each, Export)]
-    exact = [each for each in exports if each.subject == entry.subject]
-    wider = [each for each in exports if is_subset(entry.subject, each.subject)]
+    wider = known.exports[entry.account, entry.kind].covering(entry.subject)
+    exact = [each for each in wider if each.subject == entry.subject]
     if not is_valid_subject(entry.subject) or not wider:
         return None
     export = (exact or wider)[-1]
@@ -286,36 +302,19 @@ def _export_for(entry: Import, importer: AccountOptions, exporter: AccountOption
     return export if export.accounts is None or importer.name in export.accounts else None
 
 
-def _check_stream_cycle(
-    failed: str, account: str, subject: str, visited: set[str], by_name: dict[str, AccountOptions], agreements: Agreements
-) -> None:
-    """Refuse a stream that would come back to one of the accounts that it has come through."""
+def _check_cycle(failed: str, account: str, subject: str, importer: str, leads_to: Callable[[str, str], list[T]]) -> None:
+    """Refuse what would come back to one of the accounts that it has come through.
+
+    Args:
+        leads_to: by which imports an account passes a subject on.
+    """
+    visited = {importer}
     while_here = [(account, subject)]
     while while_here:
         account, subject = while_here.pop()
         if len(visited) >= MAX_DEPTH:
             raise ValueError(f"{failed}: search cycle depth exhausted")
-        if not any(is_subset(subject, each.subject) for each in _of("stream", by_name[account].exports)):
-            continue
-        for route in agreements.streams[account]:
-            if not collide(subject, route.local):
-                continue
-            if route.exporter in visited:
-                raise ValueError(f"{failed}: import forms a cycle")
-            visited = visited | {account}
-            while_here.append((route.exporter, route.local if is_subset(route.local, subject) else subject))
-
-
-def _check_service_cycle(failed: str, account: str, subject: str, visited: set[str], agreements: Agreements) -> None:
-    """The same of a request."""
-    while_here = [(account, subject)]
-    while while_here:
-        account, subject = while_here.pop()
-        if len(visited) >= MAX_DEPTH:
-            raise ValueError(f"{failed}: search cycle depth exhausted")
-        for route in agreements.services[account]:
-            if not collide(subject, route.target):
-                continue
+        for route in leads_to(account, subject):
             if route.exporter in visited:
                 raise ValueError(f"{failed}: import forms a cycle")
             visited = visited | {account}

@@ -199,7 +199,7 @@ class Connection:
         turns = self._turns
         if self._closed:
             return
-        held = turns.hub.resolve(self.session, identity, turns.time())
+        held = turns.hub.admission.resolve(self.session, identity, turns.time())
         if held and not turns.hub.receive(self.session, held, len(held), turns.time()):
             self._keep(held)
         self._settle()

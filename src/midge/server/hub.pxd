@@ -1,5 +1,7 @@
 cimport cython
 from midge.server.account cimport Account
+from midge.server.admission cimport Admission
+from midge.server.chance cimport Chance
 from midge.server.guard cimport Guard
 from midge.server.mapping cimport Mappings
 from midge.server.peer cimport Peer
@@ -13,19 +15,20 @@ from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
 cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _HASH
-cdef unsigned long long _MULTIPLIER, _MASK
 
 
 @cython.final
 cdef class Hub:
-    cdef readonly object options, authenticator
+    cdef readonly object options, authenticator, info
+    cdef readonly str server_id, server_name
+    cdef readonly Admission admission
+    cdef readonly Chance chance
     cdef readonly Account account
     cdef readonly dict accounts
     cdef readonly dict sessions
     cdef readonly list on_connected, on_subscribed, on_closed
     cdef readonly list urgent, dirty
     cdef public long long slow_consumers, stale_connections, stalls
-    cdef readonly long long total_sessions
     cdef readonly Services services
     cdef public Py_ssize_t imported
     cdef readonly Py_ssize_t flush_at, stall_at
@@ -35,14 +38,8 @@ cdef class Hub:
     cdef object _emitted
     cdef Py_ssize_t _emitted_size
     cdef Py_ssize_t _work
-    cdef unsigned long long _random
     cdef Py_ssize_t _max_pending
-    cdef dict _connects
-    cdef dict _info
-    cdef dict _info_heads
-    cdef tuple _websocket_address
-    cdef list _gone
-    cdef bytes _server_hash
+    cdef object _all_accounts
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int)
@@ -55,7 +52,7 @@ cdef class Hub:
     cpdef bint can_spend(self, Py_ssize_t work) except -1
     @cython.locals(publication=Publication)
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
-    @cython.locals(first=int, guard=Guard, account=Account)
+    @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)
     cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(found=Publication)
     cdef Publication _redirect(self, Session session, Mappings mappings, Publication publication)
@@ -69,15 +66,8 @@ cdef class Hub:
     cdef bint _deliver_to_shadow(self, Peer producer, Shadow shadow, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
-    @cython.locals(state="unsigned long long")
-    cpdef Py_ssize_t choose(self, Py_ssize_t count) except -1
-    cdef _refuse_publish(self, Session session, bytes subject)
-    @cython.locals(first=int, subject=bytes, reply=bytes)
-    cdef bint _is_reserved(self, Session session, Publication publication) except -1
-    @cython.locals(account=Account, sublist=Sublist, sub=Subscription)
+    @cython.locals(account=Account, sublist=Sublist, result=Result)
     cdef _say_no_responders(self, Session session, Publication publication)
-    @cython.locals(node=Node, sub=Subscription)
-    cdef Subscription _own(self, Result result, Session session)
     cpdef bint has_more(self) except -1
     @cython.locals(peer=Peer)
     cpdef flush_urgent(self)

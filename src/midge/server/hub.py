@@ -16,24 +16,20 @@ exceeds max_pending all the same is a slow consumer.
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
 from midge.nuid import Nuid
-from midge.server import trace
+from midge.server import hooks, trace
 from midge.server.access import GLOBAL_ACCOUNT
+from midge.server.accounts import Accounts
 from midge.server.auth import Authenticator
-from midge.server.connect import Connect
-from midge.server.identity import BY_TCP, Identity, Origin, Pending
-from midge.server.info import TLS_FIRST, info_heads
+from midge.server.info import Info
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
-from midge.server.wiring import make_accounts, wire
 
 if TYPE_CHECKING:
     import cython
@@ -42,37 +38,41 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.server.account import Account
+    from cython.cimports.midge.server.admission import Admission
+    from cython.cimports.midge.server.chance import Chance
     from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
+    from cython.cimports.midge.server.publishing import refuse, refuse_reserved, say_no_responders
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.stream_imports import Shadow
     from cython.cimports.midge.server.sublist import Group, Node, Sublist, Subscription
-    from cython.cimports.midge.server.tokens import is_literal, is_reserved, is_reserved_reply
+    from cython.cimports.midge.server.tokens import is_literal
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.server.account import Account
+    from midge.server.admission import Admission
+    from midge.server.chance import Chance
     from midge.server.guard import Guard
     from midge.server.mapping import Mappings
     from midge.server.peer import Peer
+    from midge.server.publishing import refuse, refuse_reserved, say_no_responders
     from midge.server.results import Result
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
     from midge.server.stream_imports import Shadow
     from midge.server.sublist import Group, Node, Sublist, Subscription
-    from midge.server.tokens import is_literal, is_reserved, is_reserved_reply
+    from midge.server.tokens import is_literal
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
 
-__all__ = ["FLUSH_AT", "NATS_VERSION", "PLATFORM", "WORK", "Hub"]
+__all__ = ["FLUSH_AT", "WORK", "Hub"]
 
-NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
-PLATFORM = f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"  # where nats-server names its version of Go
 FLUSH_AT = 65536
 WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
 _WORK = WORK
@@ -83,9 +83,6 @@ _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at
 _HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
-_SHARED = 256  # CONNECT lines that are remembered for all who say the same
-_MULTIPLIER = 2685821657736338717
-_MASK = 0xFFFFFFFFFFFFFFFF
 
 log = logging.getLogger("midge.server")
 
@@ -101,8 +98,10 @@ class Hub:
     Attributes:
         accounts: by name.
         account: the one of everybody who is in no other, and of clients that have not said who they are.
-        authenticator: says who may connect.
-        sessions: the open connections by number; ``total_sessions`` counts those that there ever were.
+        authenticator: says who may connect; ``admission`` lets them in.
+        info: what the server says of itself.
+        chance: rolls the dice.
+        sessions: the open connections by number.
         services: what the accounts ask of each other.
         now: the time, as far as the hub knows it: at least that of the last chunk.
         epoch: what makes it seconds since the epoch, when it is added.
@@ -114,21 +113,24 @@ class Hub:
     """
 
     __slots__ = (
-        "_connects", "_emitted", "_emitted_size", "_gone", "_info", "_info_heads", "_max_pending", "_random", "_sending", "_server_hash",
-        "_websocket_address", "_work", "account", "accounts", "authenticator", "dirty", "epoch", "flush_at", "imported", "now",
-        "on_closed", "on_connected", "on_subscribed", "options", "piled", "services", "sessions", "slow_consumers", "stale_connections",
-        "stall_at", "stalls", "total_sessions", "urgent",
+        "_all_accounts", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts", "admission",
+        "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected", "on_subscribed",
+        "options", "piled", "server_id", "server_name", "services", "sessions", "slow_consumers", "stale_connections", "stall_at",
+        "stalls", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
         self.options = options
+        self.authenticator = Authenticator(options)
+        self.admission = Admission(self)
+        self.info = Info(options, self.authenticator, server_id)
+        self.server_id, self.server_name = server_id, self.info.server_name
         self.imported = 0
-        self._random = seed & _MASK or 1
-        self._server_hash = b"." + server_id[-_HASH:].encode() + b".T"
-        self._gone = [0, 0, 0, 0]  # what was counted in accounts that there are no more
+        self.chance = Chance(seed)
         self.now = self.epoch = 0.0
-        self.services = Services(self, Nuid().next, self._server_hash)
-        self._make_accounts()
+        self.services = Services(self, Nuid().next, b"." + server_id[-_HASH:].encode() + b".T")
+        self._all_accounts = Accounts(options, self.chance, self.services)
+        self._take_accounts()
         self.sessions: dict[int, Session] = {}
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
@@ -141,150 +143,37 @@ class Hub:
         self.slow_consumers = 0
         self.stale_connections = 0
         self.stalls = 0
-        self.total_sessions = 0
         self.piled = 0
         self._work = 0
-        self._connects: dict[Connect, Connect] = {}
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
-        self._info: dict[str, object] = {
-            "server_id": server_id,
-            "server_name": options.name or server_id,
-            "version": NATS_VERSION,
-            "proto": 1,
-            "go": PLATFORM,
-            "host": options.host,
-            "port": options.port,
-            "headers": not options.no_header_support,
-        }
-        self._websocket_address = ("", 0)
-        self.set_options(options)
-        self.set_address(options.host, options.port)
 
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
         self.options = options
         self.authenticator = Authenticator(options)
-        self._info["max_payload"] = options.max_payload
-        self._make_heads()
+        self.info.set_options(options, self.authenticator)
 
     def renew_accounts(self) -> None:
         """Make the accounts anew, as the options have them now. Next: let every session ``reconsider``, or close it."""
-        old = self.accounts
-        self._make_accounts()
-        for name, account in old.items():
-            totals = account.totals()
-            if name in self.accounts:
-                self.accounts[name].carry(totals)
-            else:
-                self._gone = [gone + total for gone, total in zip(self._gone, totals)]
-            account.hand_over(self.accounts, self.services)
+        self._all_accounts.renew(self.options)
+        self._take_accounts()
         self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
 
-    def _make_accounts(self) -> None:
-        options = self.options
-        self.accounts = make_accounts(options, self.choose)
+    def _take_accounts(self) -> None:
+        self.accounts = self._all_accounts.by_name
         self.account = self.accounts[GLOBAL_ACCOUNT]
-        wire(self.accounts, options, self.services)
 
-    def set_address(self, host: str, port: int) -> None:
-        """Say where the server listens; goes into INFO."""
-        self._info["host"] = host
-        self._info["port"] = port
-        self._make_heads()
-
-    def set_websocket_address(self, host: str, port: int) -> None:
-        """Say where the server listens for WebSockets; goes into the INFO of those who come there."""
-        self._websocket_address = host, port
-        self._make_heads()
-
-    def _make_heads(self) -> None:
-        self._info_heads = info_heads(self._info, self.options, self._websocket_address)
-
-    @property
-    def server_id(self) -> str:
-        return str(self._info["server_id"])
-
-    @property
-    def server_name(self) -> str:
-        return str(self._info["server_name"])
-
-    # Sessions
-
-    def connect(self, address: str, now: float, jitter: float, origin: Origin = BY_TCP) -> Session:
-        """Return the session of a new connection. Next: set its ``transport``, call its ``start``, then flush."""
-        self.total_sessions += 1
-        session = Session(self, self.total_sessions, address, now, jitter, origin)
-        self.sessions[session.cid] = session
-        self.account.add(session)
-        return session
-
-    def has_room(self) -> bool:
-        """True if the newest session is not one too many."""
-        return len(self.sessions) <= self.options.max_connections
-
-    def identify(self, session: Session) -> Identity | Pending | None:
-        """Return as whom the session is let in, None where it is not, or what that depends on."""
-        return self.authenticator.identify(session.connect, session.origin, session.nonce, session.address, self.now)
-
-    def resolve(self, session: Session, identity: Identity | None, now: float) -> bytearray | None:
-        """Let a session in whose verdict was pending, or refuse it. Returns what it has said meanwhile, to be given to ``receive``."""
-        self.now = now
-        session.resolve(identity)
-        return None if session.closing is not None else session.take_held()
-
-    def opened(self, session: Session) -> None:
-        """The session's first CONNECT was accepted."""
-        self.tell(self.on_connected, session)
+    def totals(self) -> tuple[int, int, int, int]:
+        """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""
+        return self._all_accounts.totals()
 
     def remove(self, session: Session, reason: str) -> None:
         """Take out a session that has begun to close."""
         if self.sessions.pop(session.cid, None) is not None:
             session.account.remove(session)
-            self.tell(self.on_closed, session, reason)
-
-    def tell(self, hooks: list[Callable[..., None]], *what: object) -> None:
-        """Call hooks. The safety net: what one raises is logged, and whoever came, went or subscribed is none the worse for it."""
-        for hook in hooks:
-            try:
-                hook(*what)
-            except Exception:
-                log.exception("internal error in a hook")
-
-    def totals(self) -> tuple[int, int, int, int]:
-        """Return in_msgs, in_bytes, out_msgs, out_bytes of all sessions there ever were."""
-        columns = zip(*(account.totals() for account in self.accounts.values()))
-        in_msgs, in_bytes, out_msgs, out_bytes = (sum(column, gone) for column, gone in zip(columns, self._gone))
-        return in_msgs, in_bytes, out_msgs, out_bytes
-
-    def info(self, session: Session, connect_info: bool) -> bytes:
-        """Return the INFO for one session; the second one says to which account it belongs."""
-        account, origin = session.account, session.origin
-        heads = self._info_heads
-        if connect_info and account.max_payload != self.options.max_payload:
-            heads = info_heads(self._info | {"max_payload": account.max_payload}, self.options, self._websocket_address)
-        info = heads[TLS_FIRST if origin.tls_first and not connect_info else origin.kind] + b',"client_id":%d' % session.cid
-        door = self.authenticator.door(origin)
-        if door.required if connect_info else door.announced:
-            info += b',"auth_required":true'
-        if session.nonce and not connect_info:
-            info += b',"nonce":"%b"' % session.nonce.encode()
-        client_ip = session.address.rpartition(":")[0].strip("[]")
-        if client_ip:
-            info += b',"client_ip":"%b"' % client_ip.encode()
-        if not connect_info:
-            return info + b"}"
-        info += b',"connect_info":true,"remote_account":%b' % json.dumps(account.name).encode()
-        return info + (b',"acc_is_sys":true}' if account.name == self.options.system_account else b"}")
-
-    def shared(self, connect: Connect) -> Connect:
-        """Return one object for all clients that say the same of themselves, if there is no secret in it."""
-        if connect.has_credentials():
-            return connect
-        if len(self._connects) >= _SHARED:
-            self._connects.clear()
-        return self._connects.setdefault(connect, connect)
+            hooks.call(self.on_closed, session, reason)
 
     # The message path
 
@@ -298,8 +187,7 @@ class Hub:
         session.last_active = self.now = now
         session.hurried = False
         if session.may_begin and stop:
-            self.now = now
-            session.hear_first(chunk[0])
+            self.admission.hear_first(session, chunk[0])
         if session.pending is not None:
             session.hold(chunk[:stop])
             return True
@@ -405,11 +293,14 @@ class Hub:
             publication = self._redirect(session, account.mappings, publication)
         guard: Guard | None = session.guard
         if guard is not None and not guard.may_publish(publication, self.now):
-            self._refuse_publish(session, publication.subject())
+            self._work -= _WORK_CONTROL + _WORK_LINE * refuse(session, publication.subject())
             return
         first = publication.buf[publication.subject_start]
-        if (first == 36 or first == 95 or publication.reply_end) and self._is_reserved(session, publication):
-            return
+        if first == 36 or first == 95 or publication.reply_end:
+            refused = refuse_reserved(session, publication)
+            if refused:
+                self._work -= _WORK_CONTROL + _WORK_LINE * refused
+                return
         if session.verbose:
             session.send_ok()
         if not self.route(account, publication, session) and session.no_responders and publication.reply_end:
@@ -514,7 +405,7 @@ class Hub:
             total += len(group.members)
         if total == 0:
             return False
-        at = self.choose(total)
+        at = self.chance.below(total)
         turn = 0
         group = groups[0]
         while at >= len(group.members):
@@ -532,67 +423,11 @@ class Hub:
             group = groups[turn]
         return False
 
-    def choose(self, count: int) -> int:
-        """Return a random number below count: xorshift64*, of whose 64 bits the upper half is used."""
-        state = self._random
-        state ^= state >> 12
-        state ^= (state << 25) & _MASK
-        state ^= state >> 27
-        self._random = state
-        return ((((state * _MULTIPLIER) & _MASK) >> 32) * count) >> 32
-
-    def _refuse_publish(self, session: Session, subject: bytes) -> None:
-        self._work -= _WORK_CONTROL + _WORK_LINE * len(subject)
-        name = quote(subject)
-        session.send_error(f"Permissions Violation for Publish to {name}")
-        session.complain("Publish Violation - Subject %s", name)
-
-    def _is_reserved(self, session: Session, publication: Publication) -> bool:
-        """Refuse subjects and reply subjects that servers keep for themselves."""
-        first = publication.buf[publication.subject_start]
-        if first == 36 or first == 95:
-            subject = publication.subject()
-            if is_reserved(subject) and not (session.account.name == self.options.system_account and subject.startswith(b"$NRG.")):
-                self._refuse_publish(session, subject)
-                return True
-        if publication.reply_end == 0:
-            return False
-        first = publication.buf[publication.reply_start]
-        if first != 36 and first != 95:
-            return False
-        reply = publication.reply()
-        if not is_reserved_reply(reply):
-            return False
-        self._work -= _WORK_CONTROL + _WORK_LINE * len(reply)
-        name = quote(reply)
-        session.send_error(f"Permissions Violation for Publish with Reply of {name}")
-        session.complain("Publish Violation - Reply %s", name)
-        return True
-
     def _say_no_responders(self, session: Session, publication: Publication) -> None:
-        """Answer a request that nobody gets with status 503, if the publisher itself listens on the reply subject."""
-        reply = publication.reply()
         account: Account = session.account
         sublist = account.sublist
-        sub = self._own(sublist.match_uncached(reply), session)
-        self._work -= _WORK_CONTROL + _WORK_SEARCH * sublist.searched
-        if sub is not None:
-            header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % publication.subject()
-            session.put_line(b"HMSG %b %b %d %d\r\n%b" % (reply, sub.sid, len(header), len(header), header))
-
-    def _own(self, result: Result, session: Session) -> Subscription | None:
-        """Return a subscription of the session among those that match, if it has one that is in no group."""
-        sub: Subscription | None
-        for node in result.nodes:
-            sub = node.one
-            if sub is not None and sub.peer is session:
-                return sub
-            if node.plain is not None:
-                self._work -= len(node.plain)
-                for sub in node.plain:
-                    if sub is not None and sub.peer is session:
-                        return sub
-        return None
+        result = sublist.match_uncached(publication.reply())
+        self._work -= _WORK_CONTROL + _WORK_SEARCH * sublist.searched + say_no_responders(session, publication, result)
 
     # Sending
 

@@ -1,7 +1,7 @@
 """Who a client is: what is known of it before it says a word (its origin), and what its CONNECT has made it (its identity).
 
 Finding out may take a while. The session is pure and does not wait: it is told that the verdict is *pending*, hears nothing more, and the
-driver brings it the verdict that comes of it (``Hub.resolve``).
+driver brings it the verdict that comes of it (``Admission.resolve``).
 """
 
 from __future__ import annotations

@@ -98,17 +98,20 @@ def counters(hub: Hub) -> Counters:
     in_msgs, in_bytes, out_msgs, out_bytes = hub.totals()
     count = sum(account.sublist.count for account in hub.accounts.values())
     return Counters(
-        len(hub.sessions), hub.total_sessions, count, in_msgs, in_bytes, out_msgs, out_bytes, hub.slow_consumers, hub.stale_connections
+        len(hub.sessions), hub.admission.total, count, in_msgs, in_bytes, out_msgs, out_bytes, hub.slow_consumers, hub.stale_connections
     )
 
 
-def subscribed(hub: Hub, subject: str, count: int) -> tuple[Future[None], Callable[[], None]]:
+def subscribed(hub: Hub, subject: str, count: int, waiting: set[Future[None]]) -> tuple[Future[None], Callable[[], None]]:
     """Return a future that is done once so many subscriptions get what is published to the subject; and what takes the question back.
 
     Where the subject has wildcards, those count that are the same or wider.
+
+    Args:
+        waiting: who waits; the future is among them until the question is taken back.
     """
     future: Future[None] = Future()
-
+    waiting.add(future)
     missing = 0  # subscriptions that must come before it is worth while to count again: no more are there than came
 
     def look() -> None:
@@ -126,6 +129,7 @@ def subscribed(hub: Hub, subject: str, count: int) -> tuple[Future[None], Callab
                 look()
 
     def forget() -> None:
+        waiting.discard(future)
         if notice in hub.on_subscribed:
             hub.on_subscribed.remove(notice)
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from midge.server.connect import Connect
+from midge.server.identity import WEBSOCKET, Origin
 from midge.server.quote import quote
 
-__all__ = ["describe", "who_tried"]
+__all__ = ["came_from", "describe", "who_tried"]
+
+
+def came_from(address: str, cid: int, origin: Origin) -> str:
+    """Return how a log line begins: WebSockets are numbered ``wid``, and may have come by a proxy that says for whom."""
+    if origin.kind != WEBSOCKET:
+        return f"{address} - cid:{cid}"
+    return f"{origin.forwarded_for}/{address} - wid:{cid}" if origin.forwarded_for else f"{address} - wid:{cid}"
 
 
 def describe(connect: Connect, user: str, account: str) -> str:

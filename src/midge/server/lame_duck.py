@@ -28,7 +28,7 @@ log = logging.getLogger("midge.server")
 def tell_clients(hub: Hub) -> None:
     """Tell every client that can be told. Next: flush."""
     for session in list(hub.sessions.values()):
-        session.send_info(hub.info(session, connect_info=False)[:-1] + b',"ldm":true}')
+        session.send_info(hub.info.first(session)[:-1] + b',"ldm":true}')
 
 
 async def send_away(connections: Sequence[Connection], options: ServerOptions, jitter: Callable[[], float], end: asyncio.Event) -> None:

@@ -55,7 +55,7 @@ class PlainGate:
 
     def adopt(self, sock: socket.socket, address: str) -> None:
         turns = self.lobby.turns
-        session = turns.hub.connect(address, turns.time(), jitter())
+        session = turns.hub.admission.connect(address, turns.time(), jitter())
         try:
             link = SocketLink(turns.reactor, turns.hub.options.write_deadline, sock, session.outbox)
         except OSError:  # gone already: the socket options cannot be set

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from midge.server import monitor_views as views
 from midge.server.complaints import Complaints
 from midge.server.gotext import json_plain
-from midge.server.hub import NATS_VERSION
+from midge.server.info import NATS_VERSION
 from midge.server.monitor_connz import connz
 from midge.server.monitor_queries import Parameters, connz_query, flag, healthz_query, subs_flag, subsz_query
 from midge.server.monitor_state import MonitoredServer

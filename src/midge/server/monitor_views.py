@@ -10,7 +10,7 @@ from typing import Any
 
 from midge.server.account import Account
 from midge.server.gotext import timestamp, uptime
-from midge.server.hub import NATS_VERSION, PLATFORM
+from midge.server.info import NATS_VERSION, PLATFORM
 from midge.server.monitor_connz import subscription_detail
 from midge.server.monitor_queries import HealthzQuery, SubszQuery
 from midge.server.monitor_state import MonitoredServer
@@ -103,7 +103,7 @@ def _running(server: MonitoredServer, now: float) -> dict[str, Any]:
         "gomaxprocs": 1,  # so many threads it has for its work
         "cpu": _number(cpu),
         "connections": len(hub.sessions),
-        "total_connections": hub.total_sessions,
+        "total_connections": hub.admission.total,
         "routes": 0,
         "remotes": 0,
         "leafnodes": 0,

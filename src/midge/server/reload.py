@@ -15,7 +15,7 @@ from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
-from midge.wire.parser import ANSWER_AUTHORIZATION
+from midge.wire.faults import ANSWER_AUTHORIZATION
 
 if TYPE_CHECKING:
     from midge.server.hub import Hub
@@ -123,18 +123,18 @@ def _reconsider(hub: Hub, session: Session, stands: Callable[[Identity], bool]) 
         return
     identity: Identity | Pending | None = session.identity
     if session.identity.account not in hub.accounts or not stands(session.identity):
-        identity = hub.identify(session)
+        identity = hub.admission.identify(session)
     if identity is None:
         session.send_error(ANSWER_AUTHORIZATION)
         session.close(AUTHENTICATION_FAILURE)
     elif not session.connected and isinstance(identity, Identity):
-        session.reconsider(ANYBODY)  # it has yet to say who it is
+        hub.admission.reconsider(session, ANYBODY)  # it has yet to say who it is
     elif isinstance(identity, (Computed, Awaited)) or identity.account != session.identity.account:
         session.close(CLIENT_CLOSED)  # it comes again, and is let into the other one, or asked at leisure
         if isinstance(identity, Awaited):
             identity.drop()
     else:
-        session.reconsider(identity)
+        hub.admission.reconsider(session, identity)
 
 
 def _standing(before: ServerOptions, now: ServerOptions) -> Callable[[Identity], bool]:

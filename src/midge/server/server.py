@@ -23,15 +23,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
-from midge.link import Link
 from midge.link.memory import MemoryLink
 from midge.link.reactor import Reactor
 from midge.link.readiness import LoopReadiness
 from midge.server import inspection, reload
+from midge.server.announcement import announce
 from midge.server.calls import ask, is_here, tell
-from midge.server.connection import Connection
+from midge.server.connections import Connections
 from midge.server.dice import jitter, seed, server_id
-from midge.server.hub import NATS_VERSION, Hub
+from midge.server.hub import Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.lame_duck import send_away, tell_clients
@@ -39,7 +39,6 @@ from midge.server.lobby import Gate, Lobby
 from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.ports import Ports
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
-from midge.server.session import Session
 from midge.server.thread import ServerThread
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
@@ -98,12 +97,10 @@ class Server:
         self._turns: Turns | None = None
         self._lobby: Lobby | None = None
         self._monitor: Monitor | None = None
-        self._connections: set[Connection] = set()
-        self._refusals = 0
+        self._connections = Connections()
         self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
         self._starting = False
         self._stopping: asyncio.Future[None] | None = None
-        self._all_closed: asyncio.Future[None] | None = None
         self._lame_duck: asyncio.Event | None = None  # there from when that mode begins; set when the server stops
         self._thread: ServerThread | None = None
 
@@ -181,7 +178,7 @@ class Server:
         """Let clients in through the ports that are bound."""
         hub = Hub(self.options, server_id(), seed())
         turns = Turns(hub, Reactor(loop))
-        lobby = Lobby(turns, self._let_in, self._take_over)
+        lobby = Lobby(turns, partial(self._connections.let_in, turns), partial(self._connections.take_over, turns))
         try:
             self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
         except BaseException as error:
@@ -189,15 +186,15 @@ class Server:
             if isinstance(error, NotImplementedError):
                 raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
             raise
-        hub.set_address(self.host, self.port)
-        hub.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
+        hub.info.set_address(self.host, self.port)
+        hub.info.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
         self._hub = hub
         self._loop = loop
         self._turns = turns
         self._lobby = lobby
         self._process = os.getpid()
-        self._refusals = 0
-        self._announce(hub)
+        self._connections.refuse(0)
+        announce(hub, self._ports, self._monitor)
 
     async def stop(self) -> None:
         """Close the port and every connection; what is on its way to clients is sent first, for STOP_SECONDS at most.
@@ -223,18 +220,14 @@ class Server:
         if self._lame_duck is not None:
             self._lame_duck.set()
         self._stopping = loop.create_future()
-        self._all_closed = loop.create_future()
         self._ports.close()
         self._drop_arrivals(SERVER_SHUTDOWN)
         try:
-            for connection in list(self._connections):
-                connection.close(SERVER_SHUTDOWN)
-            if self._connections:
-                await asyncio.wait([self._all_closed], timeout=STOP_SECONDS)
+            await self._connections.close(SERVER_SHUTDOWN, STOP_SECONDS)
         finally:
             self._drop_everything()
             self._stopping.set_result(None)
-            self._stopping = self._all_closed = self._lame_duck = None
+            self._stopping = self._lame_duck = None
         log.info("Server Exiting..")
 
     async def lame_duck(self) -> None:
@@ -339,7 +332,7 @@ class Server:
         """
         if is_here(self._loop):
             raise RuntimeError("this would hold up the server's own event loop: use `await server.subscribed(...)`")
-        future, forget = self._ask(lambda turns: self._wait_for(turns, subject, count))
+        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count, self._waiting))
         try:
             future.result(timeout)
         except TimeoutError:
@@ -350,7 +343,7 @@ class Server:
 
     async def subscribed(self, subject: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
         """The same for a coroutine, in the server's loop or another."""
-        future, forget = self._ask(lambda turns: self._wait_for(turns, subject, count))
+        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count, self._waiting))
         try:
             await asyncio.wait_for(asyncio.wrap_future(future), timeout)
         except TimeoutError:
@@ -359,16 +352,6 @@ class Server:
             with suppress(ServerStartError):  # stopped meanwhile
                 self._tell(forget)
 
-    def _wait_for(self, turns: Turns, subject: str, count: int) -> tuple[Future[None], Callable[[], None]]:
-        future, forget = inspection.subscribed(turns.hub, subject, count)
-        self._waiting.add(future)
-
-        def forget_both() -> None:
-            self._waiting.discard(future)
-            forget()
-
-        return future, forget_both
-
     def disconnect(self, client: int | str) -> int:
         """Close the connection of this number, or all connections of this name. Return how many there were."""
         return self._ask(lambda _: inspection.disconnect(self._connections, client))
@@ -376,10 +359,7 @@ class Server:
     def refuse_connections(self, count: int | None = None) -> None:
         """Close the next so many connections as soon as they are made, without a word; None means all, 0 none any more."""
 
-        def refuse(_: Turns) -> None:
-            self._refusals = EVERYBODY if count is None else count
-
-        self._ask(refuse)
+        self._ask(lambda _: self._connections.refuse(EVERYBODY if count is None else count))
 
     def reload_tls(self, options: ServerOptions | None = None) -> None:
         """Read the certificates again, for connections that come from now on; those that are there keep theirs. From any thread.
@@ -436,10 +416,9 @@ class Server:
 
         def reset(turns: Turns) -> None:
             turns.delay = 0.0
-            self._refusals = 0
+            self._connections.refuse(0)
             self._drop_arrivals(KICKED)
-            for connection in list(self._connections):
-                connection.abort(KICKED)
+            self._connections.abort(KICKED)
 
         self._ask(reset)
 
@@ -481,45 +460,23 @@ class Server:
 
     def _adopt_memory(self, link: MemoryLink) -> None:
         turns = self._turns
-        if turns is None or self._stopping is not None or self._lame_duck is not None or self._is_refused():
+        if turns is None or self._stopping is not None or self._lame_duck is not None or self._connections.is_refused():
             link.close()
             return
-        session = turns.hub.connect("pipe", turns.time(), jitter(), IN_PROCESS)
+        session = turns.hub.admission.connect("pipe", turns.time(), jitter(), IN_PROCESS)
         link.carry(session.outbox)
-        self._let_in(session, link)
+        self._connections.let_in(turns, session, link)
         turns.reactor.schedule()
 
     def _adopt_socket(self, gate: Gate, sock: socket.socket, address: str) -> None:
-        if self._is_refused():
+        if self._connections.is_refused():
             sock.close()
         else:
             gate.adopt(sock, address)
 
-    def _let_in(self, session: Session, link: Link) -> None:
-        connection = Connection(self._running(), session, link, self._on_closed)
-        self._connections.add(connection)
-        connection.start()
-
-    def _take_over(self, session: Session, link: Link) -> None:
-        """Let in one that was greeted in the lobby."""
-        connection = Connection(self._running(), session, link, self._on_closed)
-        self._connections.add(connection)
-        connection.take_over()
-
-    def _is_refused(self) -> bool:
-        if self._refusals:
-            self._refusals -= 1
-            return True
-        return False
-
     def _is_ready(self) -> bool:
         """True while clients are let in."""
         return self._stopping is None and self._lame_duck is None and self._ports.is_ready
-
-    def _on_closed(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections and self._all_closed is not None and not self._all_closed.done():
-            self._all_closed.set_result(None)
 
     # Closing
 
@@ -538,12 +495,7 @@ class Server:
         if self._monitor is not None:
             self._monitor.close()
             self._monitor = None
-        for connection in list(self._connections):
-            if is_over:
-                connection.link.close()
-            else:
-                connection.abort(SERVER_SHUTDOWN)
-        self._connections.clear()
+        self._connections.close_links() if is_over else self._connections.abort(SERVER_SHUTDOWN)
         if self._turns is not None:
             self._turns.hub.flush_some(EVERYBODY)  # once: sinks that answer each other never come to an end
             self._turns.verdicts.close()
@@ -554,20 +506,6 @@ class Server:
                 future.set_exception(ServerStartError("the server was stopped"))
         self._waiting.clear()
         self._loop = None
-
-    def _announce(self, hub: Hub) -> None:
-        """Log what nats-server logs, in its order: other programs wait for these lines."""
-        log.info("Starting nats-server")
-        log.info("  Version:  %s", NATS_VERSION)
-        log.info("  Name:     %s", hub.server_name)
-        log.info("  ID:       %s", hub.server_id)
-        if self.options.config_file:
-            log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
-        if self._monitor is not None:
-            log.info("Starting %s monitor on %s", self._monitor.protocol, self._monitor.address)
-        if self._ports.is_open:
-            self._ports.announce()
-        log.info("Server is ready")
 
 
 def _options_of(config: Config | None, keywords: dict[str, Any]) -> ServerOptions:

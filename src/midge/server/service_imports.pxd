@@ -1,9 +1,9 @@
 cimport cython
+from midge.server.chance cimport Chance
 from midge.server.peer cimport Peer, Sink
 from midge.wire.publication cimport Publication
 
 cdef bytes _ALPHABET, _ACK, _RESERVED
-cdef unsigned long long _MULTIPLIER, _MASK
 
 
 @cython.final
@@ -12,13 +12,13 @@ cdef class Services:
     cdef readonly bytes suffix
     cdef readonly list chain
     cdef list _passed
-    cdef unsigned long long _state
+    cdef Chance _chance
     cdef public double epoch, deadline
     cdef readonly dict expecting
 
     @cython.locals(export=ServiceExport, first=Response)
     cpdef handle_timeout(self, double now)
-    @cython.locals(state="unsigned long long", number="unsigned long long", at=Py_ssize_t, name=bytearray)
+    @cython.locals(number="unsigned long long", at=Py_ssize_t, name=bytearray)
     cpdef bytes name(self)
     cpdef bint passes(self, ServiceExport export) except -1
     cpdef bint pass_on(self, account, Publication message, Peer producer, ServiceExport export, ServiceImport link) except -1

@@ -30,10 +30,12 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.server.chance import Chance
     from cython.cimports.midge.server.peer import Peer, Sink
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.server.chance import Chance
     from midge.server.peer import Peer, Sink
     from midge.server.sublist import Subscription
     from midge.wire.publication import Publication
@@ -58,8 +60,6 @@ MAX_PENDING_BYTES = 16 << 20  # of their reply subjects
 _WALK = 1024  # pending answers that are given up in one go, or looked at for the end of the interest in a wildcard; others expire
 _WALK_WORK = 16  # what one of them costs, in deliveries
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_MULTIPLIER = 2685821657736338717
-_MASK = 0xFFFFFFFFFFFFFFFF
 _ACK = b"$JS.ACK."
 _RESERVED = b"_R_."
 
@@ -79,14 +79,14 @@ class Services:
         deadline: when ``handle_timeout`` must be called.
     """
 
-    __slots__ = ("_passed", "_state", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
+    __slots__ = ("_chance", "_passed", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
 
     def __init__(self, hub: Any, ids: Callable[[], str], suffix: bytes) -> None:
         self.hub = hub
         self.ids = ids
         self.suffix = suffix
-        self._state = (hub.choose(1 << 31) << 31 | hub.choose(1 << 31)) or 1
-        self.choose: Callable[[int], int] = hub.choose
+        self._chance = Chance(hub.chance.below(1 << 31) << 31 | hub.chance.below(1 << 31))
+        self.choose: Callable[[int], int] = hub.chance.below
         self.chain: list[ServiceImport | None] = []
         self._passed: list[ServiceExport] = []
         self.epoch = 0.0
@@ -94,13 +94,8 @@ class Services:
         self.expecting: dict[ServiceExport, None] = {}
 
     def name(self) -> bytes:
-        """Return six random letters and digits: xorshift64*, of whose 64 bits the upper half is used."""
-        state = self._state
-        state ^= state >> 12
-        state ^= (state << 25) & _MASK
-        state ^= state >> 27
-        self._state = state
-        number = ((state * _MULTIPLIER) & _MASK) >> 24
+        """Return six random letters and digits."""
+        number = self._chance.bits() >> 24
         name = bytearray(6)
         for at in range(6):
             name[at] = _ALPHABET[number % 62]
@@ -268,9 +263,8 @@ class Responses(Relay):
                 response.importer = importer
                 importer.use(services)
                 self._enlist(response)
-        if account is not None:
+        if account is not None:  # to which its subscription is handed over
             self.account = account
-            account.subscribe(self, self._prefix + b">")
 
     def _enlist(self, response: Response) -> None:
         """Let the account that has asked know what it waits for."""

@@ -1,15 +1,15 @@
 """One client connection as the server sees it: pure, without a socket and without a clock.
 
-The session answers for everything but routing: CONNECT, PING, SUB, UNSUB, limits, permissions to speak at all, and how the
-connection ends (``reasons`` has the words for that). The hub parses what arrives (``Hub.receive``), routes publishes and hands every
-other operation to ``handle``.
+The session answers for everything but routing: PING, SUB, UNSUB, limits, what is due when, and how the connection ends (``reasons`` has
+the words for that). The hub parses what arrives (``Hub.receive``), routes publishes and hands every other operation to ``handle``. What
+CONNECT comes to is decided in ``admission``, who may subscribe in ``subscribing``.
 
 What the driver must do: after any call flush the hub; when ``closing`` is set, send the rest of ``outbox`` unless ``aborted``
 is set too, then close the socket and call ``release``; call ``handle_timeout(now)`` at ``next_deadline()`` and flush. Times are
 seconds of a monotonic clock.
 
 Where it takes a while to find out who a client is, ``pending`` is what that depends on. The client is not heard meanwhile: what it sends is
-held, as ``held`` says. The driver finds out, and calls ``Hub.resolve``; it stops reading where more is held than it likes.
+held, as ``held`` says. The driver finds out, and calls ``Admission.resolve``; it stops reading where more is held than it likes.
 
 Invariant: a session that is closing has no subscription left in the sublist and never gets a message again.
 """
@@ -17,38 +17,18 @@ Invariant: a session that is closing has no subscription left in the sublist and
 from __future__ import annotations
 
 import logging
-import re
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from midge.errors import RemoteProtocolError
-from midge.server import trace
+from midge.server import hooks, reasons, trace
 from midge.server.complaints import Complaints
-from midge.server.connect import DEFAULT, check_info, parse_connect, with_cookies
-from midge.server.identity import ANYBODY, WEBSOCKET, Awaited, Computed, Identity, Origin, Pending
-from midge.server.labels import describe, who_tried
+from midge.server.connect import DEFAULT, Connect, check_info
+from midge.server.identity import ANYBODY, Identity, Origin, Pending
+from midge.server.labels import came_from, describe
 from midge.server.peer import CLIENT
-from midge.server.permissions import DENIED, FILTERED
-from midge.server.quote import quote
-from midge.server.reasons import (
-    AUTHENTICATION_EXPIRED,
-    AUTHENTICATION_FAILURE,
-    AUTHENTICATION_TIMEOUT,
-    BAD_PROTOCOL_VERSION,
-    CLIENT_CLOSED,
-    MAX_ACCOUNT_CONNECTIONS,
-    MAX_CONNECTIONS,
-    MAX_CONTROL_LINE_EXCEEDED,
-    MAX_PAYLOAD_EXCEEDED,
-    MAX_SUBSCRIPTIONS_EXCEEDED,
-    NO_RESPONDERS_REQUIRES_HEADERS,
-    PARSE_ERROR,
-    PROTOCOL_VIOLATION,
-    SLOW_CONSUMER_DEADLINE,
-    SLOW_CONSUMER_PENDING,
-    STALE_CONNECTION,
-)
-from midge.wire.parser import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
+from midge.server.permissions import Policy
+from midge.wire.faults import ANSWER_AUTHORIZATION, ANSWER_CONTROL_LINE, ANSWER_MAX_PAYLOAD
 
 if TYPE_CHECKING:
     import cython
@@ -60,6 +40,7 @@ if cython.compiled:
     from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.sublist import Subscription
+    from cython.cimports.midge.server.subscribing import may_subscribe, read_sub, read_unsub, refuse, refuse_tokens
     from cython.cimports.midge.wire.encoder import put_line
     from cython.cimports.midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from cython.cimports.midge.wire.outbox import Outbox
@@ -70,6 +51,7 @@ else:
     from midge.server.guard import Guard
     from midge.server.peer import Peer
     from midge.server.sublist import Subscription
+    from midge.server.subscribing import may_subscribe, read_sub, read_unsub, refuse, refuse_tokens
     from midge.wire.encoder import put_line
     from midge.wire.octets import CONNECT, ERR, HMSG, INFO, PING, PONG, SUB, UNSUB
     from midge.wire.outbox import Outbox
@@ -80,14 +62,11 @@ __all__ = ["Session"]
 
 FIRST_PING = 2.0  # seconds after CONNECT, to measure the round trip (nats-server's firstClientPingInterval)
 RTT_INTERVAL = 3600.0  # seconds after which a busy connection is pinged too
-SYSTEM_QUEUE = b"_sys_"
 _REASONS = {
-    ANSWER_AUTHORIZATION: AUTHENTICATION_FAILURE,
-    ANSWER_CONTROL_LINE: MAX_CONTROL_LINE_EXCEEDED,
-    ANSWER_MAX_PAYLOAD: MAX_PAYLOAD_EXCEEDED,
+    ANSWER_AUTHORIZATION: reasons.AUTHENTICATION_FAILURE,
+    ANSWER_CONTROL_LINE: reasons.MAX_CONTROL_LINE_EXCEEDED,
+    ANSWER_MAX_PAYLOAD: reasons.MAX_PAYLOAD_EXCEEDED,
 }
-_FIELD = re.compile(rb"[^ \t\r\n]+")
-_SIZE_DIGITS = 9
 _SPENT = Parser(True)  # stands in for the parser of a connection that is gone
 
 log = logging.getLogger("midge.server")
@@ -111,7 +90,7 @@ class Session(Peer):
         pending: what it depends on whether it is let in; None where that is known.
         held: what it has sent meanwhile.
         may_begin: it may begin with any operation, though it is not known who it is: it is ``no_auth_user`` then.
-        connect: what the client has said of itself; ``connected`` tells whether it has.
+        connect: what the client has said of itself; ``connected`` tells whether it has. ``introduced`` is what it said when it came in.
         subs: its subscriptions by sid; while it is told of its end, ``last_subs`` are those that it had.
         stalls: how often it was held back for the sake of a slow receiver.
         aborted: it ends at once: nothing that waits is worth sending.
@@ -122,8 +101,8 @@ class Session(Peer):
     """
 
     __slots__ = (
-        "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_introduced", "_jitter", "_last_ping", "_measured", "_ping_deadline",
-        "_pong_sent", "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "last_active", "last_subs",
+        "_auth_deadline", "_complaints", "_expiry", "_flush_at", "_jitter", "_last_ping", "_measured", "_ping_deadline", "_pong_sent",
+        "aborted", "active", "address", "connect", "connected", "held", "hub", "identity", "introduced", "last_active", "last_subs",
         "may_begin", "no_responders", "nonce", "origin", "parser", "pedantic", "pending", "pings_out", "rtt", "stalls", "started", "subs",
         "verbose",
     )  # fmt: skip
@@ -158,7 +137,7 @@ class Session(Peer):
         self.rtt: float | None = None
         self.pings_out = 0
         self._flush_at: int = hub.flush_at
-        self._introduced = DEFAULT
+        self.introduced = DEFAULT
         self._jitter = jitter
         self._pong_sent = False
         self._measured = False
@@ -175,9 +154,9 @@ class Session(Peer):
 
     def start(self) -> None:
         """Greet the client with INFO. Next: flush."""
-        self.put_line(b"INFO " + self.hub.info(self, connect_info=False) + b" ")
-        if not self.hub.has_room():
-            self._refuse("maximum connections exceeded", MAX_CONNECTIONS)
+        self.put_line(b"INFO " + self.hub.info.first(self) + b" ")
+        if not self.hub.admission.has_room():
+            self.turn_away("maximum connections exceeded", reasons.MAX_CONNECTIONS)
 
     def arrived(self, origin: Origin, now: float) -> None:
         """It has come in, by TLS for instance, and is heard from now on: what it has time for begins now. Next: see ``next_deadline``."""
@@ -193,7 +172,7 @@ class Session(Peer):
 
     def receive_eof(self) -> None:
         """The client has gone."""
-        self.close(CLIENT_CLOSED)
+        self.close(reasons.CLIENT_CLOSED)
 
     def data_to_send(self) -> bytes:
         """Return and forget what waits to be sent."""
@@ -214,11 +193,11 @@ class Session(Peer):
         if now >= self._auth_deadline:
             self.send_error("Authentication Timeout")
             self.log(logging.DEBUG, "Authentication Timeout")
-            self.close(AUTHENTICATION_TIMEOUT)
+            self.close(reasons.AUTHENTICATION_TIMEOUT)
         elif now >= self._expiry:
             self.send_error("User Authentication Expired")
             self.log(logging.DEBUG, "User Authentication Expired")
-            self.close(AUTHENTICATION_EXPIRED)
+            self.close(reasons.AUTHENTICATION_EXPIRED)
         elif now >= self._ping_deadline:
             self._ping(now)
             self.last = None  # so that one who has stopped publishing keeps nothing alive
@@ -239,7 +218,7 @@ class Session(Peer):
         elif op == UNSUB:
             self._unsubscribe()
         elif op == CONNECT:
-            self._connect(self.parser.line(), now)
+            self.hub.admission.hear(self, self.parser.line(), now)
         elif op == INFO:
             check_info(self.parser.line())
         elif op == HMSG:
@@ -247,26 +226,54 @@ class Session(Peer):
                 self.send_ok()
         elif op == ERR:
             self.log(logging.ERROR, "Client Error %s", self.parser.line().decode("utf-8", "replace"))
-            self.close(PARSE_ERROR)
+            self.close(reasons.PARSE_ERROR)
 
-    def hear_first(self, byte: int) -> None:
-        """The client is heard for the first time, and this is how it begins. Unless it says CONNECT, it may yet be ``no_auth_user``."""
-        self.may_begin = False
-        if byte in b"Cc":
-            return
-        identity = self.hub.identify(self)
-        if isinstance(identity, Identity):  # otherwise the parser finds that it has not said CONNECT
-            self.connected = True
-            self._auth_deadline = inf
-            if self._enter(identity):
-                self.hub.opened(self)
+    # How it comes in: what ``admission`` does with it
 
-    def resolve(self, identity: Identity | None) -> None:
-        """It is known now as whom the client is let in, or that it is not. Next: flush, and go on with what was ``held``."""
-        if self.pending is not None and self.closing is None:
-            self.pending = None
-            self._auth_deadline = inf
-            self._judge(identity)
+    def introduce(self, connect: Connect, now: float) -> None:
+        """The client has said this of itself. It has no subscriptions, whatever it has said before."""
+        self.connect = connect
+        if self.connected:
+            self.unsubscribe_all()
+        if not self._measured:  # nats-server takes the time from accept to here for the first round trip
+            self._measured = True
+            self.rtt = now - self.started
+        self._ping_deadline = now + min(FIRST_PING, self.hub.authenticator.door(self.origin).ping_interval) * (1 + self._jitter / 5)
+        self._expiry = inf
+
+    def wait_for(self, verdict: Pending, now: float) -> None:
+        """Hear nothing more until it is known whether the client is let in. Next: the driver finds out, for which there is a time limit."""
+        self.pending = verdict
+        self._auth_deadline = min(self._auth_deadline, now + self.hub.authenticator.door(self.origin).timeout)
+
+    def settle(self) -> None:
+        """Nothing is awaited any more that decides whether the client is let in."""
+        self.pending = None
+        self._auth_deadline = inf
+
+    def become(self, identity: Identity, account: Account, policy: Policy | None) -> None:
+        """Be somebody, with an account and permissions; the client may speak from now on."""
+        self.identity = identity
+        self.move_to(account)
+        self.guard = None if policy is None else Guard(policy)
+        self._expiry = inf if identity.deadline is None else identity.deadline - self.hub.epoch
+        self.parser.set_connect_only(False)
+        self.parser.set_max_payload(account.max_payload)
+
+    def move_to(self, account: Account) -> None:
+        """Belong to this account from now on. Nothing is subscribed to yet."""
+        if account is not self.account:
+            self.account.remove(self)
+            self.account = account
+            self.last = None
+            account.add(self)
+
+    def follow(self, connect: Connect) -> None:
+        """Do as the client wishes."""
+        self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
+        self.headers = connect.headers and not self.hub.options.no_header_support
+        self.no_responders = connect.no_responders
+        self.parser.set_headers(self.headers)
 
     def hold(self, data: bytearray) -> None:
         """Keep what the client sends until it is known who it is."""
@@ -311,20 +318,26 @@ class Session(Peer):
         self.log(logging.ERROR, "%s", error.answer if error.answer == ANSWER_CONTROL_LINE else error.reason)
         if error.answer is not None:
             self.send_error(error.answer)
-        self.close(_REASONS.get(error.answer or "", PROTOCOL_VIOLATION))
+        self.close(_REASONS.get(error.answer or "", reasons.PROTOCOL_VIOLATION))
+
+    def turn_away(self, text: str, reason: str) -> None:
+        """Close the connection for a reason that the client is told."""
+        self.send_error(text)
+        self.log(logging.ERROR, text)
+        self.close(reason)
 
     def overflow(self) -> None:
         """More than max_pending bytes wait: the client is a slow consumer."""
         self.hub.slow_consumers += 1
         self.log(logging.INFO, "Slow Consumer Detected: MaxPending of %d Exceeded", self.hub.options.max_pending)
-        self.abort(SLOW_CONSUMER_PENDING)
+        self.abort(reasons.SLOW_CONSUMER_PENDING)
 
     def expire(self) -> None:
         """The client took nothing for write_deadline seconds: it is a slow consumer."""
         self.hub.slow_consumers += 1
         deadline, waiting = self.hub.options.write_deadline, len(self.outbox)
         self.log(logging.INFO, "Slow Consumer Detected: WriteDeadline of %gs exceeded with 1 chunks of %d total bytes.", deadline, waiting)
-        self.abort(SLOW_CONSUMER_DEADLINE)
+        self.abort(reasons.SLOW_CONSUMER_DEADLINE)
 
     def release(self) -> None:
         """The driver has closed the socket. A session can be remembered for a while, by match results; it then holds nothing."""
@@ -360,17 +373,8 @@ class Session(Peer):
     def log(self, level: int, text: str, *values: object) -> None:
         """Log with the connection's prefix, as nats-server writes it."""
         if log.isEnabledFor(level):
-            log.log(level, f"%s - {text}", f"{self._came_from()}{self._label()}", *values)
-
-    def _label(self) -> str:
-        return describe(self._introduced, self.identity.name, self.account.name)
-
-    def _came_from(self) -> str:
-        """Return how a log line about it begins: WebSockets are numbered ``wid``, and may have come by a proxy that says for whom."""
-        if self.origin.kind != WEBSOCKET:
-            return f"{self.address} - cid:{self.cid}"
-        forwarded = self.origin.forwarded_for
-        return f"{forwarded}/{self.address} - wid:{self.cid}" if forwarded else f"{self.address} - wid:{self.cid}"
+            who = describe(self.introduced, self.identity.name, self.account.name)
+            log.log(level, f"%s - {text}", f"{came_from(self.address, self.cid, self.origin)}{who}", *values)
 
     def complain(self, text: str, *values: object) -> None:
         """Log what the client was refused, which it may try as often as it likes: so many lines a second at most."""
@@ -414,173 +418,30 @@ class Session(Peer):
             self.urgent = True
             self.hub.urgent.append(self)
 
-    def _connect(self, line: bytes, now: float) -> None:
-        connect = parse_connect(line, self.connect)
-        if self.origin.cookies:
-            connect = with_cookies(connect, self.origin.cookies)
-        self.connect = connect = self.hub.shared(connect)
-        if self.connected:
-            self.unsubscribe_all()
-        if not self._measured:  # nats-server takes the time from accept to here for the first round trip
-            self._measured = True
-            self.rtt = now - self.started
-        self._ping_deadline = now + min(FIRST_PING, self.hub.authenticator.door(self.origin).ping_interval) * (1 + self._jitter / 5)
-        self._expiry = inf
-        verdict = self.hub.identify(self)
-        if isinstance(verdict, (Computed, Awaited)):
-            self.pending = verdict
-            self._auth_deadline = min(self._auth_deadline, now + self.hub.authenticator.door(self.origin).timeout)
-            return
-        self._auth_deadline = inf
-        self._judge(verdict)
-
-    def _judge(self, identity: Identity | None) -> None:
-        """Let the client in as this, or refuse it."""
-        first = not self.connected
-        self.connected = True
-        if identity is None:
-            self.log(logging.ERROR, "authentication error%s", who_tried(self.connect))
-            self.send_error(ANSWER_AUTHORIZATION)
-            self.close(AUTHENTICATION_FAILURE)
-        else:
-            self._admit(identity, first)
-
-    def _admit(self, identity: Identity, first: bool) -> None:
-        """Let the client in, and do as its CONNECT says."""
-        connect = self.connect
-        if not self._enter(identity):
-            return
-        self.verbose, self.pedantic, self.echo = connect.verbose, connect.pedantic, connect.echo
-        self.headers = connect.headers and not self.hub.options.no_header_support
-        self.parser.set_headers(self.headers)
-        if first:
-            self._introduced = connect
-        if connect.protocol not in (0, 1):
-            self._refuse("invalid client protocol", BAD_PROTOCOL_VERSION)
-        elif connect.no_responders and not self.headers:
-            self._refuse("no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS)
-        else:
-            self.no_responders = connect.no_responders
-            if connect.verbose:
-                self.send_ok()
-            if first:
-                self.hub.opened(self)
-
-    def _enter(self, identity: Identity) -> bool:
-        """Be let into the account of this one. False, and the client is refused, where the account lets nobody in."""
-        account: Account = self.hub.accounts[identity.account]
-        if account is not self.account and account.is_full():
-            self._refuse("maximum account active connections exceeded", MAX_ACCOUNT_CONNECTIONS)
-            return False
-        self._become(identity)
-        if account.max_subscriptions == 0:  # what nats-server does with an account whose limit is 0
-            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
-            return False
-        return True
-
-    def _become(self, identity: Identity) -> None:
-        """Be somebody, with an account and permissions; the client may speak from now on."""
-        self.identity = identity
-        self._move_to(self.hub.accounts[identity.account])
-        policy = self.hub.authenticator.policy(identity.permissions)
-        self.guard = None if policy is None else Guard(policy)
-        self._expiry = inf if identity.deadline is None else identity.deadline - self.hub.epoch
-        self.parser.set_connect_only(False)
-        self.parser.set_max_payload(self.account.max_payload)
-
-    def reconsider(self, identity: Identity) -> None:
-        """Go on as this, now that the options have changed: in the account as it is now, with what may be subscribed to now."""
-        subs = list(self.subs.values())
-        account: Account = self.account
-        for sub in subs:
-            account.leave(sub)
-        if self.connected or not self.hub.authenticator.door(self.origin).required:
-            self._auth_deadline = inf
-            if not self._enter(identity):
-                return
-        else:  # it has yet to say who it is
-            self._move_to(self.hub.accounts[identity.account])
-        account = self.account
-        if 0 <= account.max_subscriptions < len(subs):
-            self._refuse("maximum subscriptions exceeded", MAX_SUBSCRIPTIONS_EXCEEDED)
-            return
-        for sub in subs:
-            if self.closing is not None:  # it reads nothing, and has been refused too much
-                return
-            if self._may_subscribe(sub.subject, sub.queue):
-                account.join(sub)
-            else:
-                del self.subs[sub.sid]
-                self._tell_removed(sub)
-
-    def _move_to(self, account: Account) -> None:
-        """Belong to this account from now on. Nothing is subscribed to yet."""
-        if account is not self.account:
-            self.account.remove(self)
-            self.account = account
-            self.last = None
-            account.add(self)
-
     def _answer_ping(self) -> None:
         self.put_line(b"PONG")
         self.active = True
         if self.connected and not self._pong_sent:
             self._pong_sent = True
             if self.connect.protocol >= 1:
-                self.put_line(b"INFO " + self.hub.info(self, connect_info=True) + b" ")
-
-    def _refuse(self, text: str, reason: str) -> None:
-        self.send_error(text)
-        self.log(logging.ERROR, text)
-        self.close(reason)
+                self.put_line(b"INFO " + self.hub.info.second(self) + b" ")
 
     def _subscribe(self) -> None:
         self.active = True
-        line = self.parser.line()
-        args = _arguments(line)
-        count = len(args)
-        if count != 2 and count != 3:
-            raise RemoteProtocolError(f"processSub Parse Error: {quote(line)}")
-        subject = args[0]
-        sid = args[count - 1]
-        queue = args[1] if count == 3 else None
+        sub = read_sub(self, self.parser.line())
         account: Account = self.account
-        if queue == SYSTEM_QUEUE or not self._may_subscribe(subject, queue):
-            self._refuse_subscription(subject, queue, sid)
-        elif 0 < self.hub.options.max_sub_tokens < subject.count(b".") + 1:
-            self.send_error(f"Permissions Violation for Subscription to {quote(subject)}, too many tokens")
-            self.complain("Subscription Violation Too Many Tokens - Subject %s, SID %s", quote(subject), sid.decode("utf-8", "replace"))
+        if not may_subscribe(self, sub):
+            refuse(self, sub)
+        elif 0 < self.hub.options.max_sub_tokens < sub.subject.count(b".") + 1:
+            refuse_tokens(self, sub)
         elif 0 <= account.max_subscriptions <= len(self.subs):
             self.send_error("maximum subscriptions exceeded")
             self.complain("maximum subscriptions exceeded")
-        elif sid in self.subs or self._add(Subscription(self, subject, queue, sid)):
+        elif sub.sid in self.subs or self._add(sub):
             if self.verbose:
                 self.send_ok()
         else:
             self.send_error("Invalid Subject")
-
-    def _may_subscribe(self, subject: bytes, queue: bytes | None) -> bool:
-        if self.guard is None:
-            return True
-        verdict: int = self.guard.policy.may_subscribe(subject, queue)
-        if verdict == FILTERED:
-            self.guard.filtering = True
-        return verdict != DENIED
-
-    def _refuse_subscription(self, subject: bytes, queue: bytes | None, sid: bytes) -> None:
-        name, number = quote(subject), sid.decode("utf-8", "replace")
-        if queue is None:
-            self.send_error(f"Permissions Violation for Subscription to {name}")
-            self.complain("Subscription Violation - Subject %s, SID %s", name, number)
-        else:
-            self.send_error(f"Permissions Violation for Subscription to {name} using queue {quote(queue)}")
-            self.complain("Subscription Violation - Subject %s, Queue: %s, SID %s", name, quote(queue), number)
-
-    def _tell_removed(self, sub: Subscription) -> None:
-        """Say that a subscription is no longer allowed. nats-server names the sid here, and only here."""
-        name, number = quote(sub.subject), quote(sub.sid)
-        self.send_error(f"Permissions Violation for Subscription to {name} (sid {number})")
-        self.complain("Removed sub %s (sid %s) - not authorized", name, number)
 
     def _add(self, sub: Subscription) -> bool:
         account: Account = self.account
@@ -588,19 +449,14 @@ class Session(Peer):
             return False
         self.subs[sub.sid] = sub
         if self.hub.on_subscribed:
-            self.hub.tell(self.hub.on_subscribed, self, sub)
+            hooks.call(self.hub.on_subscribed, self, sub)
         return True
 
     def _unsubscribe(self) -> None:
         self.active = True
-        line = self.parser.line()
-        args = _arguments(line)
-        count = len(args)
-        if count != 1 and count != 2:
-            raise RemoteProtocolError(f"processUnsub Parse Error: {quote(line)}")
-        sub = self.subs.get(args[0])
+        sid, limit = read_unsub(self.parser.line())
+        sub = self.subs.get(sid)
         if sub is not None:
-            limit = int(args[1]) if count == 2 and args[1].isdigit() and len(args[1]) <= _SIZE_DIGITS else 0
             if limit > sub.delivered:
                 sub.limit = limit
             else:
@@ -617,16 +473,10 @@ class Session(Peer):
                 self.log(logging.DEBUG, "Stale Client Connection - Closing")
                 self.hub.stale_connections += 1
                 self.send_error("Stale Connection")
-                self.close(STALE_CONNECTION)
+                self.close(reasons.STALE_CONNECTION)
                 return
             self.pings_out += 1
             self._last_ping = now
             self.put_line(b"PING")
         self.active = False
         self._ping_deadline = now + self.hub.authenticator.door(self.origin).ping_interval
-
-
-def _arguments(line: bytes) -> list[bytes]:
-    """Split a line as nats-server does: at runs of blank, tab, CR and LF. ``bytes.split`` would split at VT and FF as well."""
-    args = line.split()
-    return args if b" ".join(args) == line else _FIELD.findall(line)

@@ -50,7 +50,7 @@ class TlsGate:
         """Take a socket that was accepted."""
         turns = self.lobby.turns
         origin = Origin(tls_first=True) if self.security.options.handshake_first else BY_TCP
-        session = turns.hub.connect(address, turns.time(), jitter(), origin)
+        session = turns.hub.admission.connect(address, turns.time(), jitter(), origin)
         try:
             arrival = TlsArrival(self, session, sock)
         except OSError:  # gone already: the socket options cannot be set
@@ -126,7 +126,7 @@ class TlsArrival:
         first = self._gate.security.options.handshake_first
         if not first:
             self._greet()
-        elif not self._turns.hub.has_room():
+        elif not self._turns.hub.admission.has_room():
             self._refuse("maximum connections exceeded")
         elif first is True:
             self._secure()

@@ -209,7 +209,7 @@ class WebSocketArrival:
             origin = gate.security.origin(self._inner.engine, origin)
         self._closed = True
         turns.reactor.cancel(self._expire)
-        session = turns.hub.connect(self._address, turns.time(), jitter(), origin)
+        session = turns.hub.admission.connect(self._address, turns.time(), jitter(), origin)
         session.use(self._outbox)
         self._farewell.session = session
         session.start()

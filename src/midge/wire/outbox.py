@@ -153,6 +153,25 @@ class Outbox:
             self._drop_first()
         self._release()
 
+    def cut(self, size: int) -> None:
+        """Forget what waits behind the first size bytes."""
+        end = self.start + size
+        if not size:
+            self.clear()
+            return
+        blocks = self.blocks()
+        kept = 0
+        while end > blocks[kept][1]:
+            end -= blocks[kept][1]
+            kept += 1
+        for block, _ in blocks[kept + 1 :]:
+            give_back(block)
+        self._full = blocks[:kept] or None
+        self.before = sum(fill for _, fill in blocks[:kept])
+        self.buf = blocks[kept][0]
+        self.fill = end
+        self.size = len(self.buf)
+
     def take(self) -> tuple[bytearray, int]:
         """Hand over the first block: its bytes are block[:size]. Whoever is done with it may ``give_back`` it."""
         start = self.start

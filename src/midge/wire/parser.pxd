@@ -61,6 +61,6 @@ cdef class Parser:
     cdef Py_ssize_t _check_partial(self, Py_ssize_t pos, Py_ssize_t stop) except -1
     cdef _check_sizes(self, int op, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t header_size, Py_ssize_t size)
     cdef _check_line(self, int op, Py_ssize_t start, Py_ssize_t end)
-    cdef object _control_line(self, Py_ssize_t start, Py_ssize_t end)
+    cdef object _long_line(self, Py_ssize_t start, Py_ssize_t end)
     cdef object _unknown(self, Py_ssize_t pos)
     cdef object _bad_arguments(self, int op, str what, Py_ssize_t pos, Py_ssize_t end)

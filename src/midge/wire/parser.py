@@ -35,6 +35,7 @@ import re
 from typing import TYPE_CHECKING
 
 from midge.errors import RemoteProtocolError
+from midge.wire.faults import ANSWER_AUTHORIZATION, bad_arguments, long_line, too_large, unknown
 from midge.wire.verbs import CLIENT_VERBS, LONGEST_VERB, SERVER_VERBS
 
 if TYPE_CHECKING:
@@ -83,22 +84,10 @@ else:
     )
     from midge.wire.publication import Publication
 
-__all__ = [
-    "ANSWER_AUTHORIZATION",
-    "ANSWER_CONTROL_LINE",
-    "ANSWER_MAX_PAYLOAD",
-    "ANSWER_UNKNOWN",
-    "DEFAULT_MAX_CONTROL_LINE",
-    "DEFAULT_MAX_PAYLOAD",
-    "Parser",
-]
+__all__ = ["DEFAULT_MAX_CONTROL_LINE", "DEFAULT_MAX_PAYLOAD", "Parser"]
 
 DEFAULT_MAX_CONTROL_LINE = 4096
 DEFAULT_MAX_PAYLOAD = 1 << 20
-ANSWER_UNKNOWN = "Unknown Protocol Operation"
-ANSWER_MAX_PAYLOAD = "Maximum Payload Violation"
-ANSWER_AUTHORIZATION = "Authorization Violation"
-ANSWER_CONTROL_LINE = "maximum control line exceeded"
 
 _FIELD = re.compile(rb"[^ \t]+")
 _BLANKS = (0x20, 0x09)
@@ -106,7 +95,6 @@ _LF = 0x0A
 _CR = 0x0D
 _SPACE = 0x20
 _TAB = 0x09
-_SNIPPET = 32
 _NOTHING = bytearray()
 
 
@@ -248,7 +236,7 @@ class Parser:
         elif find_byte(buf, _CR, pos + 1, lf) >= 0:
             end = lf - 1
         if end - pos > self._max_control_line:
-            raise self._control_line(pos, end)
+            raise self._long_line(pos, end)
         if op == HPUB and not self._headers:
             raise RemoteProtocolError("message headers not supported")
         found = self.publication
@@ -485,24 +473,18 @@ class Parser:
         if has_header and header_size > size:
             raise self._bad_arguments(op, "Header Size larger then TotalSize", pos, end)
         if size > self._max_payload:
-            raise RemoteProtocolError(f"maximum payload exceeded: {size} vs {self._max_payload}", ANSWER_MAX_PAYLOAD)
+            raise too_large(size, self._max_payload)
 
     def _check_line(self, op: int, start: int, end: int) -> None:
         """A server's INFO is longer than any control line; nats.go reads it without a limit, we allow it a payload's size."""
         if end - start > self._max_control_line and not (op == INFO and not self._is_server and end - start <= self._max_payload):
-            raise self._control_line(start, end)
+            raise self._long_line(start, end)
 
-    def _control_line(self, start: int, end: int) -> RemoteProtocolError:
-        snippet = cut(self.buf, start, min(end, start + _SNIPPET))
-        return RemoteProtocolError(
-            f"{ANSWER_CONTROL_LINE}: max_control_line {self._max_control_line}, line of {end - start} bytes (snip: {snippet!r}...)",
-            ANSWER_CONTROL_LINE,
-        )
+    def _long_line(self, start: int, end: int) -> RemoteProtocolError:
+        return long_line(cut(self.buf, start, end), end - start, self._max_control_line)
 
     def _unknown(self, pos: int) -> RemoteProtocolError:
-        snippet = cut(self.buf, pos, min(max(self._stop, pos + 1), pos + _SNIPPET, len(self.buf)))
-        return RemoteProtocolError(f"parser ERROR, i={pos}: proto='{snippet!r}...'", ANSWER_UNKNOWN)
+        return unknown(self.buf, pos, self._stop)
 
     def _bad_arguments(self, op: int, what: str, pos: int, end: int) -> RemoteProtocolError:
-        name = {PUB: "processPub", HPUB: "processHeaderPub", MSG: "processMsg", HMSG: "processHeaderMsg"}[op]
-        return RemoteProtocolError(f"{name} {what}: {cut(self.buf, pos, end)!r}")
+        return bad_arguments(op, what, cut(self.buf, pos, end))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from midge.server.config.scalars import UNTIL, bare, block, comment_then, include_start, negative_start, number, quoted, raw
+from midge.server.config.scalars import UNTIL, bare, block, comment_then, include_start, negative_start, number, quoted, quoted_word, raw
 from midge.server.config.scanner import END, Item, Kind, Scanner, State, is_digit, is_space, shown
 
 __all__ = ["lex"]
@@ -293,16 +293,7 @@ def map_double_quoted_key(lexer: Scanner) -> State:
 
 
 def _map_quoted_key(lexer: Scanner, quote: str, name: str, here: State) -> State:
-    lexer.jump(UNTIL[quote])
-    character = lexer.peek()
-    if character == END:
-        raise lexer.error(f"Unexpected EOF processing {name} map key.")
-    if character == quote:
-        lexer.emit(Kind.KEY)
-        lexer.read()
-        return lexer.skip(map_key_end)
-    lexer.read()
-    return here
+    return map_key_end if quoted_word(lexer, quote, Kind.KEY, f"Unexpected EOF processing {name} map key.") else here
 
 
 def map_key(lexer: Scanner) -> State:

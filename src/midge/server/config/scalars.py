@@ -6,7 +6,7 @@ import re
 
 from midge.server.config.scanner import END, Kind, Scanner, State, is_digit, shown
 
-__all__ = ["UNTIL", "bare", "block", "comment_then", "include_start", "negative_start", "number", "quoted", "raw"]
+__all__ = ["UNTIL", "bare", "block", "comment_then", "include_start", "negative_start", "number", "quoted", "quoted_word", "raw"]
 
 _SUFFIXES = "kKmMgGtTpPeE"
 _AFTER_NUMBER = "\n\r\0};,\t "
@@ -59,13 +59,26 @@ def double_quoted_include(lexer: Scanner) -> State:
 
 
 def _quoted_include(lexer: Scanner, quote: str, name: str, here: State) -> State:
+    return lexer.stack.pop() if quoted_word(lexer, quote, Kind.INCLUDE, f"Unexpected EOF in {name} include") else here
+
+
+def quoted_word(lexer: Scanner, quote: str, kind: str, unfinished: str) -> bool:
+    """Read on to the quote that ends an item. False where that is not there yet.
+
+    Raises:
+        ConfigError: the text ends before; ``unfinished`` says so.
+    """
     lexer.jump(UNTIL[quote])
-    character = lexer.read()
-    if character == quote:
-        return _closed(lexer, Kind.INCLUDE)
+    character = lexer.peek()
     if character == END:
-        raise lexer.error(f"Unexpected EOF in {name} include")
-    return here
+        raise lexer.error(unfinished)
+    is_complete = character == quote
+    if is_complete:
+        lexer.emit(kind)
+    lexer.read()
+    if is_complete:
+        lexer.ignore()
+    return is_complete
 
 
 def bare_include(lexer: Scanner) -> State:

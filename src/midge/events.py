@@ -42,7 +42,7 @@ class Disconnected(Event):
 
     kind: ClassVar[str] = "disconnected"
     url: str
-    error: BaseException | None = None
+    error: Exception | None = None
     lost: int = 0
 
 
@@ -68,7 +68,7 @@ class ReconnectFailed(Event):
 
     kind: ClassVar[str] = "reconnect_failed"
     url: str
-    error: BaseException
+    error: Exception
     attempt: int
 
 
@@ -105,7 +105,7 @@ class SubscriptionEnded(Event):
     kind: ClassVar[str] = "subscription_ended"
     subject: str
     sid: int
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +129,4 @@ class Closed(Event):
     """The connection has ended, and with it the events; ``error`` is None where the application ended it."""
 
     kind: ClassVar[str] = "closed"
-    error: BaseException | None = None
+    error: Exception | None = None

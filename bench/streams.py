@@ -1,0 +1,251 @@
+"""Streams: acknowledged publishes, and reads, on nats-server as it comes, on one that syncs each write, and on midge, in turns.
+
+The client is a raw socket: so many requests under way, each with a reply subject of its own, and every answer counted and looked at. The
+nats-server that does not sync acknowledges what a power cut may undo; midge syncs in both comparisons, unless the stream is in memory.
+Each round has streams of its own. Reported are acknowledged messages a second, their ratio, and the server's processor time for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from load import PING, PONG, read_until
+from report import against, median, print_json, print_table, rate_text, ratio_text, turns
+from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
+from workers import LoadError
+
+SYNCING = "nats-server-syncing"
+WINDOW = 4_000
+INBOX = b"_INBOX.benchbenchbenchbenchbe."
+CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"headers":true,"no_responders":true}\r\n'
+SIZES = {128: 200_000, 1024: 120_000, 16384: 12_000}
+STREAMS = 10
+GETS = 40_000
+ALONE = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One load: what it is compared by, what is said before and while it is measured."""
+
+    name: str
+    rivals: tuple[str, ...]
+    count: int
+    prepare: Callable[[Client, str], None]
+    requests: Callable[[str, int], Iterator[bytes]]
+    window: int = WINDOW
+
+
+class Client:
+    """A connection that asks and counts answers."""
+
+    def __init__(self, server: Server) -> None:
+        self.socket = socket.create_connection((server.host, server.port), timeout=60.0)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(CONNECT + b"SUB " + INBOX + b"* 1\r\n" + PING)
+        while not read_until(self.socket, b"\r\n").endswith(PONG):
+            pass
+
+    def ask(self, subject: str, body: object) -> dict[str, object]:
+        """Return the answer of the JetStream API."""
+        payload = json.dumps(body).encode() if body else b""
+        self.socket.sendall(b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (subject.encode(), INBOX + b"api", len(payload), payload))
+        data = b""
+        while not data.endswith(b"}\r\n"):
+            data += self.socket.recv(65536)
+        answer: dict[str, object] = json.loads(data.partition(b"\r\n")[2])
+        if "error" in answer:
+            raise LoadError(f"{subject}: {answer['error']}")
+        return answer
+
+    def measure(self, requests: Iterator[bytes], count: int, window: int) -> float:
+        """Have so many requests answered, and return how many a second."""
+        buffer = bytearray(1 << 20)
+        sent = answered = 0
+        kept = b""
+        begin = time.monotonic()
+        while answered < count:
+            while sent < count and sent - answered < window:
+                batch = min(count - sent, window - (sent - answered), 256)
+                self.socket.sendall(b"".join(next(requests) for _ in range(batch)))
+                sent += batch
+                if sent - answered > window // 2 and not self._is_readable():
+                    continue
+                break
+            data = kept + memoryview(buffer)[: self.socket.recv_into(buffer)]
+            lines = data.rfind(b"\n") + 1
+            kept, data = data[lines:], data[:lines]
+            if b'"error"' in data or b"-ERR" in data or b"NATS/1.0 4" in data or b"NATS/1.0 5" in data:
+                raise LoadError(f"after {answered} answers: {data[-300:]!r}")
+            answered += data.count(INBOX)
+        if answered > count:
+            raise LoadError(f"{answered} answers to {count} requests")
+        return count / (time.monotonic() - begin)
+
+    def _is_readable(self) -> bool:
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
+
+
+def create(storage: str, streams: int = 1, **config: object) -> Callable[[Client, str], None]:
+    """Make the streams of a round."""
+
+    def prepare(client: Client, tag: str) -> None:
+        for number in range(streams):
+            name = f"{tag}{number}"
+            client.ask(f"STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], "storage": storage, **config})
+
+    return prepare
+
+
+def publishes(size: int, streams: int = 1) -> Callable[[str, int], Iterator[bytes]]:
+    def requests(tag: str, count: int) -> Iterator[bytes]:
+        payload = b"x" * size
+        heads = [b"PUB %b%d.a %b" % (tag.encode(), number, INBOX) for number in range(streams)]
+        tail = b" %d\r\n%b\r\n" % (size, payload)
+        for number in range(count):
+            yield b"%b%07d%b" % (heads[number % streams], number, tail)
+
+    return requests
+
+
+def guarded(size: int) -> Callable[[str, int], Iterator[bytes]]:
+    """Publishes with a message id and the sequence that is expected before each."""
+
+    def requests(tag: str, count: int) -> Iterator[bytes]:
+        payload = b"x" * size
+        for number in range(count):
+            header = b"NATS/1.0\r\nNats-Msg-Id: id-%07d\r\nNats-Expected-Last-Sequence: %d\r\n\r\n" % (number, number)
+            yield b"HPUB %b0.a %b%07d %d %d\r\n%b%b\r\n" % (tag.encode(), INBOX, number, len(header), len(header) + size, header, payload)
+
+    return requests
+
+
+def filled(storage: str, size: int, count: int) -> Callable[[Client, str], None]:
+    """Make a stream that has messages already."""
+
+    def prepare(client: Client, tag: str) -> None:
+        create(storage, allow_direct=True)(client, tag)
+        client.measure(publishes(size)(tag, count), count, WINDOW)
+
+    return prepare
+
+
+def gets(subject: str) -> Callable[[str, int], Iterator[bytes]]:
+    def requests(tag: str, count: int) -> Iterator[bytes]:
+        for number in range(count):
+            body = b'{"seq":%d}' % (number * 7919 % count + 1)
+            yield b"PUB $JS.API.%b.%b0 %b%07d %d\r\n%b\r\n" % (subject.encode(), tag.encode(), INBOX, number, len(body), body)
+
+    return requests
+
+
+def runs(scale: float) -> list[Run]:
+    """All that is measured."""
+
+    def scaled(count: int) -> int:
+        return max(100, int(count * scale))
+
+    both = (THEIRS, OURS)
+    found = [Run(f"publish {size} B, file", both, scaled(count), create("file"), publishes(size)) for size, count in SIZES.items()]
+    found += [Run(f"publish {size} B, memory", both, scaled(count), create("memory"), publishes(size)) for size, count in SIZES.items()]
+    found += [
+        Run("publish 128 B, file, both synced", (SYNCING, OURS), scaled(8_000), create("file"), publishes(128)),
+        Run("one at a time, 128 B, both synced", (SYNCING, OURS), scaled(ALONE), create("file"), publishes(128), 1),
+        Run("ten streams, 128 B, file", both, scaled(SIZES[128]), create("file", STREAMS), publishes(128, STREAMS)),
+        Run("ids and sequences, 128 B, file", both, scaled(SIZES[128]), create("file"), guarded(128)),
+        Run("direct get, 128 B, file", both, scaled(GETS), filled("file", 128, scaled(GETS)), gets("DIRECT.GET")),
+        Run("message get, 128 B, file", both, scaled(GETS), filled("file", 128, scaled(GETS)), gets("STREAM.MSG.GET"), 200),
+    ]
+    return found
+
+
+@contextlib.contextmanager
+def streaming(commands: dict[str, list[str]], directory: Path) -> Iterator[dict[str, Server]]:
+    """The servers, each with a directory for its streams."""
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for name, command in {**commands, SYNCING: commands[THEIRS]}.items():
+            config = directory / f"{name}.conf"
+            sync = ", sync_interval: always" if name == SYNCING else ""
+            config.write_text(f"jetstream {{ store_dir: '{directory / name}'{sync} }}\n")
+            servers[name] = stack.enter_context(Server(name, [*command, "-c", str(config)]))
+        yield servers
+
+
+def compare(run: Run, rounds: int, servers: dict[str, Server], tag: str) -> dict[str, object]:
+    """All rounds of one load."""
+    rates: dict[str, list[float]] = {name: [] for name in run.rivals}
+    cpu: dict[str, list[float]] = {name: [] for name in run.rivals}
+    for number, order in enumerate(turns(run.rivals, rounds)):
+        for name in order:
+            server, own = servers[name], f"{tag}R{number}S"
+            client = Client(server)
+            try:
+                run.prepare(client, own)
+                before = server.cpu()
+                rates[name].append(client.measure(run.requests(own, run.count), run.count, run.window))
+                cpu[name].append((server.cpu() - before) * 1e9 / run.count)
+                for each in client.ask("STREAM.NAMES", {})["streams"]:  # type: ignore[attr-defined]
+                    client.ask(f"STREAM.DELETE.{each}", {})
+            except (LoadError, OSError) as error:
+                raise LoadError(f"{name}, {run.name}: {error}\n{server.log}") from error
+            finally:
+                client.socket.close()
+    return {
+        "load": run.name,
+        "rival": run.rivals[0],
+        "rate": {name: median(values) for name, values in rates.items()},
+        "cpu_ns": {name: median(values) for name, values in cpu.items()},
+        "ratio": against(rates)[run.rivals[0]],
+        "rounds": rates,
+    }
+
+
+def show(results: list[dict[str, object]]) -> None:
+    rows = []
+    for item in results:
+        rate, cpu, rival = item["rate"], item["cpu_ns"], str(item["rival"])
+        assert isinstance(rate, dict) and isinstance(cpu, dict) and isinstance(item["ratio"], dict)
+        costs = f"{cpu[rival]:.0f}", f"{cpu[OURS]:.0f}"
+        rows.append([str(item["load"]), rival, rate_text(rate[rival]), rate_text(rate[OURS]), ratio_text(item["ratio"]), *costs])
+    print_table(["load", "rival", "rival msgs/s", "midge msgs/s", "midge/rival (min-max)", "rival cpu ns", "midge cpu ns"], rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Streams on nats-server and on midge, in turns.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
+    parser.add_argument("--only", default="", help="only the loads whose name contains this")
+    parser.add_argument("--directory", type=Path, help="where the streams are kept: on the disk to be measured")
+    parser.add_argument("--json", action="store_true")
+    add_server_options(parser)
+    options = parser.parse_args()
+    commands = contestants(options)
+    chosen = [run for run in runs(options.scale) if options.only in run.name]
+    results = []
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory, streaming(commands, Path(directory)) as servers:
+        for number, run in enumerate(chosen):
+            print(f"measuring: {run.name}", file=sys.stderr)
+            results.append(compare(run, options.rounds, servers, f"T{number}"))
+    print_json("streams", results) if options.json else show(results)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (ServerError, LoadError) as error:
+        print(f"streams.py: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,33 @@
+"""What a server logs when it is ready: what nats-server logs, in its order, because other programs wait for these lines."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from midge.server.hub import Hub
+from midge.server.info import NATS_VERSION
+from midge.server.ports import Ports
+
+if TYPE_CHECKING:
+    from midge.server.monitor import Monitor  # imported where there is one
+
+__all__ = ["announce"]
+
+log = logging.getLogger("midge.server")
+
+
+def announce(hub: Hub, ports: Ports, monitor: Monitor | None) -> None:
+    """Say which server this is, where it listens, and that it is ready."""
+    options = hub.options
+    log.info("Starting nats-server")
+    log.info("  Version:  %s", NATS_VERSION)
+    log.info("  Name:     %s", hub.server_name)
+    log.info("  ID:       %s", hub.server_id)
+    if options.config_file:
+        log.info("Using configuration file: %s (%s)", options.config_file, options.config_digest)
+    if monitor is not None:
+        log.info("Starting %s monitor on %s", monitor.protocol, monitor.address)
+    if ports.is_open:
+        ports.announce()
+    log.info("Server is ready")
