@@ -36,6 +36,7 @@ MODULES = [
     "midge.server.guard",
     "midge.server.peer",
     "midge.server.tokens",
+    "midge.server.trace_headers",
     "midge.server.results",
     "midge.server.sublist",
     "midge.server.mapping",

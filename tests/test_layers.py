@@ -33,13 +33,14 @@ CLIENT_CORE = (
     "client.options client.refusals client.tls_config client.secrets client.ws_options"
 )
 SERVER_CORE = (
-    "server.access server.access_checks server.account server.account_options server.accounts server.admission server.agreements "
-    "server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config server.config.* "
-    "server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.labels server.latency "
-    "server.listener_options server.mapping server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state "
-    "server.monitor_views server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces "
-    "server.publishing server.quote server.reasons server.reload server.results server.service_imports server.session "
-    "server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.watch"
+    "server.access server.access_checks server.account server.account_options server.accounts server.admission server.advice "
+    "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
+    "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.labels "
+    "server.latency server.listener_options server.mapping server.message_trace server.monitor_connz server.monitor_pages "
+    "server.monitor_queries server.monitor_state server.monitor_views server.options server.origins server.passwords server.patterns "
+    "server.peer server.permissions server.pieces server.publishing server.quote server.reasons server.reload server.results "
+    "server.service_imports server.session server.snappy server.stream_imports server.sublist server.subscribing server.tls_names "
+    "server.tokens server.trace server.trace_headers server.tracer server.watch"
 )
 SERVER_DRIVERS = (
     "server.calls server.connection server.connections server.dice server.inspection server.lame_duck server.listener server.lobby "

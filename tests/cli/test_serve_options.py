@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -178,3 +179,32 @@ def test_a_hangup(conf: Path, spawn: Spawn, name: str) -> None:
         assert stream.readline() == b"-ERR 'Authorization Violation'\r\n"
         assert stream.readline() == b""
     assert child.end(signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("system_account: X\n", "error resolving system account: account missing"),
+        ("max_payload: 2000\nmax_pending: 1000\n", "max_payload (2000) cannot be higher than max_pending (1000)"),
+        ("no_auth_user: x\n", 'no_auth_user: "x" present, but users/nkeys are not defined'),
+    ],
+)
+def test_what_t_does_not_look_at(conf: Path, nats_server_executable: str, text: str, problem: str) -> None:
+    """nats-server finds that out when it starts."""
+    conf.write_text(text)
+    theirs = [nats_server_executable, "-a", "127.0.0.1", "-p", "-1", "-c", "nats.conf"]
+    done = subprocess.run([*theirs, "-t"], capture_output=True, timeout=20)
+    digest = load("nats.conf").options["config_digest"]
+    assert (done.returncode, done.stderr.decode()) == (0, f"nats-server: configuration file nats.conf is valid ({digest})\n")
+    assert settings("-t", "-c", "nats.conf").options.config_digest == digest
+    done = subprocess.run(theirs, capture_output=True, timeout=20)
+    assert (done.returncode, done.stderr.decode()) == (1, f"nats-server: {problem}\n")
+    with pytest.raises(ConfigError) as caught:
+        settings("-c", "nats.conf")
+    assert str(caught.value) == problem
+
+
+def test_t_looks_at_the_rest(conf: Path) -> None:
+    conf.write_text("system_account: X\naccounts {A {imports: [{stream: {account: A, subject: x}}]}}\n")
+    with pytest.raises(ConfigError, match="not authorized"):
+        settings("-t", "-c", "nats.conf")

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from configured import permissions_conf
+
 from midge.server.account_options import AccountOptions, Destination, Export, Import
 from midge.server.options import ServerOptions
 
@@ -18,7 +20,10 @@ def accounts_conf(options: ServerOptions) -> str:
     if options.accounts:
         users: dict[str, list[str]] = {}
         for user in options.users:
-            users.setdefault(user.account, []).append(block({"user": text(user.user), "password": text(user.password)}))
+            fields = {"user": text(user.user), "password": text(user.password)}
+            if user.permissions is not None:
+                fields["permissions"] = permissions_conf(user.permissions)
+            users.setdefault(user.account, []).append(block(fields))
         entries = {text(account.name): account_conf(account, users.get(account.name, [])) for account in options.accounts}
         lines.append("accounts " + block(entries))
     if options.system_account != "$SYS":
@@ -35,6 +40,8 @@ def account_conf(account: AccountOptions, users: list[str]) -> str:
         entries["imports"] = listed(import_conf(each) for each in account.imports)
     if account.mappings:
         entries["mappings"] = mappings_conf(account.mappings)
+    if account.msg_trace is not None:
+        entries["msg_trace"] = block({"dest": text(account.msg_trace.dest), "sampling": str(account.msg_trace.sampling)})
     limits = {name: str(getattr(account, name)) for name in ("max_connections", "max_subscriptions", "max_payload")}
     limits = {name: value for name, value in limits.items() if value != "-1"}
     if limits:
@@ -53,6 +60,8 @@ def export_conf(export: Export) -> str:
         entries["response_type"] = export.response
     if export.threshold:
         entries["threshold"] = text(f"{round(export.threshold * 1000)}ms")
+    if export.allow_trace:
+        entries["allow_trace"] = "true"
     if export.latency is not None:
         sampling = str(export.latency.sampling) if export.latency.sampling else "headers"
         entries["latency"] = block({"sampling": sampling, "subject": text(export.latency.subject)})
@@ -68,6 +77,8 @@ def import_conf(each: Import) -> str:
         entries["prefix"] = text(each.prefix)
     if each.share:
         entries["share"] = "true"
+    if each.allow_trace:
+        entries["allow_trace"] = "true"
     return block(entries)
 
 

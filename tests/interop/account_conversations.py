@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from midge.server.access import User
-from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency
+from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency, MsgTrace
 
 __all__ = ["CASES", "REFUSED", "WORLDS", "Case"]
 
@@ -607,6 +607,16 @@ REFUSED: dict[str, tuple[AccountOptions, ...]] = {
     "the same service twice": (AccountOptions(name="A", imports=(from_service("B", "a"), from_service("B", "b", to="a"))), B_ALL),
     "wildcards that do not fit": (AccountOptions(name="A", imports=(from_service("B", "a.*", to="b"),)), B_ALL),
     "wildcards that do not fit a stream": (AccountOptions(name="A", imports=(from_stream("B", "a.*.*", to="b.$1"),)), B_ALL),
+    "allow_trace of a stream's export": (AccountOptions(name="B", exports=(stream("a", allow_trace=True),)),),
+    "allow_trace of a service's import": (AccountOptions(name="A", imports=(from_service("B", "a", allow_trace=True),)), B_ALL),
+    "allow_trace of the others": (
+        AccountOptions(name="A", imports=(from_stream("B", "a", allow_trace=True), from_service("B", "b"))),
+        AccountOptions(name="B", exports=(stream("a"), service("b", allow_trace=True))),
+    ),
+    "traced to a wildcard": (AccountOptions(name="A", msg_trace=MsgTrace(dest="a.*")),),
+    "traced to nowhere": (AccountOptions(name="A", msg_trace=MsgTrace(dest="")),),
+    "one of too few traced": (AccountOptions(name="A", msg_trace=MsgTrace(dest="a", sampling=0)),),
+    "one of too many traced": (AccountOptions(name="A", msg_trace=MsgTrace(dest="a", sampling=101)),),
     "functions in an import": (AccountOptions(name="A", imports=(from_stream("B", "a.*", to="b.{{split(1,-)}}"),)), B_ALL),
     "wildcard out of range": (AccountOptions(name="A", imports=(from_stream("B", "a.*", to="b.$2"),)), B_ALL),
     "an open end that does not fit": (AccountOptions(name="A", imports=(from_stream("B", "a.>", to="b"),)), B_ALL),

@@ -18,6 +18,8 @@ from account_configuration import accounts_conf
 from account_conversations import CASES, REFUSED, WORLDS, Case
 from conversations import connect_line
 from servers import find_nats_server, running_nats_server
+from trace_conversations import TRACE_CASES, TRACE_WORLDS
+from trace_events import is_trace, level_trace
 from transcript import Ending, Line, frame_end, reduce_info
 
 import midge
@@ -45,7 +47,7 @@ class Servers:
 
     def pair(self, world: str) -> tuple[Address, Address]:
         if world not in self.running:
-            options = WORLDS[world]
+            options = (WORLDS | TRACE_WORLDS)[world]
             limits = "".join(f"{name}: {options[name]}\n" for name in ("max_payload", "max_subscriptions") if name in options)
             conf = limits + accounts_conf(ServerOptions(**options))
             self.running[world] = self.stack.enter_context(running_nats_server(conf)), self.stack.enter_context(our_server(options))
@@ -160,6 +162,8 @@ def level(frame: bytes) -> bytes:
         value, _, behind = rest.partition(b"\r\n")
         told = b"" if not value.startswith(b'{"') else json.dumps(reduce(json.loads(value))).encode()
         return b" ".join(words[:-2]) + b"\r\n" + start + colon + (told or value) + b"\r\n" + behind + body[size - 4 :]
+    if is_trace(body):
+        return level_trace(frame)
     if b"io.nats.server.metric" in body:
         return head.rpartition(b" ")[0].rstrip() + b"\r\n" + json.dumps(reduce(json.loads(body))).encode()
     return frame
@@ -174,7 +178,7 @@ def reduce(value: Any, name: str = "") -> Any:
     return TIME.sub("time", value) if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.world}: {case.name}")
+@pytest.mark.parametrize("case", CASES + TRACE_CASES, ids=lambda case: f"{case.world}: {case.name}")
 def test_both_servers_say_the_same(case: Case, servers: Servers) -> None:
     real, ours = servers.pair(case.world)
     expected = play(case, real)
@@ -185,7 +189,7 @@ def test_both_servers_say_the_same(case: Case, servers: Servers) -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len({(case.world, case.name) for case in CASES}) == len(CASES) >= 80
+    assert len({(case.world, case.name) for case in CASES + TRACE_CASES}) == len(CASES + TRACE_CASES) >= 80
 
 
 @pytest.mark.parametrize("accounts", REFUSED.values(), ids=list(REFUSED))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midge.server.access import User
-from midge.server.account_options import AccountOptions, Destination, Export, Import
+from midge.server.account_options import AccountOptions, Destination, Export, Import, MsgTrace
 from midge.server.options import ServerOptions
 from midge.server.reasons import MAX_ACCOUNT_CONNECTIONS
 from midge.subject import matches
@@ -64,7 +64,9 @@ def test_info_tells_the_accounts_own_payload_limit() -> None:
     ((AccountOptions(name="A", exports=(Export(kind="stream", subject="a", response="Stream"),)),), "non-service"),
     ((AccountOptions(name="A", imports=(Import(kind="stream", account="A", subject="a", to="b", prefix="c"),)),), "'prefix' and a 'to'"),
     ((AccountOptions(name="A", imports=(Import(kind="service", account="A", subject="a", allow_trace=True),)),), "non-stream"),
-    ((AccountOptions(name="A", exports=(Export(kind="service", subject="a", allow_trace=True),)),), "not supported"),
+    ((AccountOptions(name="A", exports=(Export(kind="stream", subject="a", allow_trace=True),)),), "non-service"),
+    ((AccountOptions(name="A", msg_trace=MsgTrace(dest="a.>")),), 'Trace destination "a.>" is not valid'),
+    ((AccountOptions(name="A", msg_trace=MsgTrace(dest="a", sampling=0)),), "sampling value 0 is invalid"),
 ])  # fmt: skip
 def test_refused(accounts: tuple[AccountOptions, ...], text: str) -> None:
     with pytest.raises(ValueError) as caught:

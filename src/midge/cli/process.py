@@ -21,8 +21,6 @@ from midge.cli.serve_options import Settings
 from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
 from midge.server.listener import MonitorStartError
-from midge.server.options import ServerOptions
-from midge.server.passwords import is_hash
 from midge.server.server import Server
 
 __all__ = ["Process"]
@@ -61,8 +59,6 @@ class Process:
         log.info("%s on Python %d.%d, %s", banner(), *sys.version_info[:2], type(loop).__module__.partition(".")[0])
         if not midge.compiled:
             log.warning("midge is %s", NOT_COMPILED)
-        if _has_plain_passwords(self._settings.options):
-            log.warning("Plaintext passwords detected, use nkeys or bcrypt")
         if not self._write_pid() or not await self._start():
             return 1
         if self._settings.ports_dir:
@@ -133,12 +129,6 @@ class Process:
             log.error("File log re-open failed: %s", files.reason(error))
         else:
             log.info("File log re-opened" if is_file else "File log re-open ignored, not a file logger")
-
-
-def _has_plain_passwords(options: ServerOptions) -> bool:
-    """Return whether somebody who reads the configuration could log in with what it says. No password is for who has a certificate."""
-    passwords = [options.password, *(user.password for user in options.users if not user.nkey)]
-    return any(password and not is_hash(password) for password in passwords)
 
 
 def _bracketed(host: str) -> str:

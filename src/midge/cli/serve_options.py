@@ -169,8 +169,9 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     _override(options, values)
     settings.update({name: values[flag] for name, flag in _SETTINGS.items() if flag in values})
     if path:
-        from midge.server.config.check import check
+        from midge.server.config.check import check, unchecked
 
+        options = unchecked(options) if checks else options
         check(options)
     try:
         made = ServerOptions(**options)

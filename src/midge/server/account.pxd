@@ -10,6 +10,7 @@ cdef class Account:
     cdef readonly Sublist sublist
     cdef readonly dict sessions
     cdef public Mappings mappings
+    cdef readonly object msg_trace
     cdef readonly list streams
     cdef readonly dict awaited
     cdef dict _shadows

@@ -45,13 +45,14 @@ class Account:
         sublist: who is subscribed to what.
         sessions: its connections, by their number.
         mappings: where what is published really goes; None where it is as it is published.
+        msg_trace: where messages are traced to that name no place themselves, a MsgTrace; None for nowhere.
         streams: what it imports from others.
         awaited: the answers that its requests to others wait for, by reply subject.
     """
 
     __slots__ = (
         "_before", "_own", "_responses", "_services", "_shadows", "awaited", "mappings", "max_connections", "max_payload",
-        "max_subscriptions", "name", "sessions", "streams", "sublist",
+        "max_subscriptions", "msg_trace", "name", "sessions", "streams", "sublist",
     )  # fmt: skip
 
     def __init__(self, options: AccountOptions, max_subscriptions: int = 0, max_payload: int = 1 << 20) -> None:
@@ -59,6 +60,7 @@ class Account:
         self.max_connections = options.max_connections
         self.max_subscriptions = _smaller(options.max_subscriptions, max_subscriptions or -1)
         self.max_payload = _smaller(options.max_payload, max_payload)
+        self.msg_trace = options.msg_trace
         self.sublist = Sublist()
         self.sessions: dict[int, Any] = {}
         self.mappings: Mappings | None = None

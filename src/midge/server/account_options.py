@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from midge.server.access import Permissions
 
-__all__ = ["AccountOptions", "Destination", "Export", "Import", "Latency"]
+__all__ = ["AccountOptions", "Destination", "Export", "Import", "Latency", "MsgTrace"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Export:
         response: of a service: "Singleton", "Stream" or "Chunked".
         threshold: of a service: seconds within which it must answer; 0 for nats-server's default.
         latency: of a service: whom to tell how long it takes.
-        allow_trace: message tracing may go on into this account.
+        allow_trace: of a service: message tracing goes on into this account.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Import:
         to: here; empty for the same. It may change the order of the wildcards ("$1", "{{wildcard(1)}}").
         prefix: of a stream: what the subject begins with here; without meaning for a service, as with nats-server.
         share: of a service: the exporter learns who asks; without meaning for a stream.
-        allow_trace: of a stream: message tracing may come in from there.
+        allow_trace: of a stream: message tracing goes on into this account.
     """
 
     kind: str
@@ -81,6 +81,14 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MsgTrace:
+    """Messages that a ``traceparent`` header calls sampled are traced to ``dest``, ``sampling`` of a hundred of them."""
+
+    dest: str
+    sampling: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountOptions:
     """One account.
 
@@ -93,6 +101,7 @@ class AccountOptions:
         max_connections: at once; -1 for any number.
         max_subscriptions: of one of its connections, at once; -1 for the server's limit.
         max_payload: bytes of header and payload in one message; -1 for the server's limit.
+        msg_trace: where messages are traced to that name no place themselves; None for nowhere.
     """
 
     name: str
@@ -104,3 +113,4 @@ class AccountOptions:
     max_connections: int = -1
     max_subscriptions: int = -1
     max_payload: int = -1
+    msg_trace: MsgTrace | None = None

@@ -66,7 +66,7 @@ class Accounts:
         services = self._services
         agreements = agree(options.accounts)
         for name, streams in agreements.streams.items():
-            accounts[name].streams.extend(StreamImport(route, accounts[route.exporter]) for route in streams)
+            accounts[name].streams.extend(StreamImport(route, name, accounts[route.exporter]) for route in streams)
         exports: dict[tuple[str, int], ServiceExport] = {}  # by account and identity of its options: both may be there twice
         for name, routes in agreements.services.items():
             for route in routes:

@@ -16,9 +16,10 @@ from typing import TypeVar
 from midge.errors import MidgeError
 from midge.nkeys import Prefix, check_public
 from midge.server.access import GLOBAL_ACCOUNT
-from midge.server.account_options import AccountOptions, Destination, Export, Import
+from midge.server.account_options import AccountOptions, Destination, Export, Import, MsgTrace
 from midge.server.mapping import Mappings, is_valid_subject
 from midge.server.patterns import Patterns
+from midge.server.tokens import is_publishable
 from midge.transform import Transform, is_subset, mark_wildcards, unmark_wildcards
 
 __all__ = ["RESPONSES", "Agreements", "ServiceRoute", "StreamRoute", "agree", "check_mappings"]
@@ -157,6 +158,8 @@ def _check_account(account: AccountOptions) -> None:
     for name in ("max_connections", "max_subscriptions", "max_payload"):
         if not -1 <= getattr(account, name) < 1 << 31:
             raise ValueError(f"{name} {getattr(account, name)} of account {account.name}: expected 0 or more, or -1 for no limit")
+    if account.msg_trace is not None:
+        _check_msg_trace(account.msg_trace)
     check_mappings(account.mappings)
     for export in account.exports:
         _check_export_form(export)
@@ -170,6 +173,13 @@ def _check_account(account: AccountOptions) -> None:
                 used = f'previously used in import for account "{entry.account}", subject "{before}"'
                 raise ValueError(f'Duplicate service import subject "{here}", {used}')
             subjects[here, entry.account] = entry.subject
+
+
+def _check_msg_trace(trace: MsgTrace) -> None:
+    if not is_publishable(trace.dest.encode("utf-8", "surrogateescape")):
+        raise ValueError(f'Trace destination "{trace.dest}" is not valid')
+    if not 1 <= trace.sampling <= 100:
+        raise ValueError(f"Ttrace destination sampling value {trace.sampling} is invalid, needs to be [1..100]")  # as nats-server spells it
 
 
 def _check_export_form(export: Export) -> None:
@@ -188,8 +198,6 @@ def _check_export_form(export: Export) -> None:
         for name, value in given.items():
             if value:
                 raise ValueError(f"Detected {name} directive on non-service")
-    if export.allow_trace:
-        raise ValueError("allow_trace is not supported yet")
 
 
 def _check_import_form(entry: Import) -> None:
@@ -201,8 +209,6 @@ def _check_import_form(entry: Import) -> None:
         raise ValueError("Stream import can not have a 'prefix' and a 'to' property")
     if entry.kind == "service" and entry.allow_trace:
         raise ValueError("Detected allow_trace directive on a non-stream")
-    if entry.allow_trace:
-        raise ValueError("allow_trace is not supported yet")
 
 
 def _check_export(export: Export, account: AccountOptions, known: _Known) -> None:

@@ -31,6 +31,8 @@ cdef class Hub:
     cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly Services services
     cdef public Py_ssize_t imported
+    cdef public object trace
+    cdef readonly object tracer
     cdef readonly Py_ssize_t flush_at, stall_at
     cdef readonly Py_ssize_t piled
     cdef public double now, epoch
@@ -42,7 +44,7 @@ cdef class Hub:
     cdef object _all_accounts
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
-    @cython.locals(parser=Parser, op=int)
+    @cython.locals(parser=Parser, op=int, publication=Publication)
     cpdef bint proceed(self, Session session, double now) except -1
     @cython.locals(sublist=Sublist, result=Result, cached=bint, node=Node, subject=bytes)
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
@@ -60,10 +62,10 @@ cdef class Hub:
         node=Node, sub=Subscription, member=Subscription, groups=list, all_groups=list, delivered=bint, left=Py_ssize_t)
     cdef bint _fan_out(self, Peer producer, Result result, Publication publication) except -1
     @cython.locals(target=Peer, out=Outbox, size=Py_ssize_t, guard=Guard)
-    cdef bint _deliver(self, Peer producer, Subscription sub, Publication publication) except -1
+    cpdef bint deliver(self, Peer producer, Subscription sub, Publication publication) except -1
     @cython.locals(relay=Relay, shadow=Shadow)
     cdef bint _deliver_to_sink(self, Peer producer, Subscription sub, Publication publication) except -1
-    cdef bint _deliver_to_shadow(self, Peer producer, Shadow shadow, Publication publication) except -1
+    cdef bint _deliver_to_shadow(self, Peer producer, Subscription sub, Shadow shadow, Publication publication) except -1
     @cython.locals(group=Group, members=list, total=Py_ssize_t, turn=Py_ssize_t, at=Py_ssize_t)
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(account=Account, sublist=Sublist, result=Result)

@@ -28,8 +28,10 @@ from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.accounts import Accounts
 from midge.server.auth import Authenticator
 from midge.server.info import Info
+from midge.server.message_trace import MessageTrace
 from midge.server.options import ServerOptions
 from midge.server.quote import quote
+from midge.server.tracer import Tracer
 
 if TYPE_CHECKING:
     import cython
@@ -43,13 +45,14 @@ if cython.compiled:
     from cython.cimports.midge.server.guard import Guard
     from cython.cimports.midge.server.mapping import Mappings
     from cython.cimports.midge.server.peer import Peer
-    from cython.cimports.midge.server.publishing import refuse, refuse_reserved, say_no_responders
+    from cython.cimports.midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.stream_imports import Shadow
     from cython.cimports.midge.server.sublist import Group, Node, Sublist, Subscription
     from cython.cimports.midge.server.tokens import is_literal
+    from cython.cimports.midge.server.trace_headers import asks
     from cython.cimports.midge.wire.encoder import put_message, put_stripped
     from cython.cimports.midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from cython.cimports.midge.wire.publication import Publication
@@ -60,13 +63,14 @@ else:
     from midge.server.guard import Guard
     from midge.server.mapping import Mappings
     from midge.server.peer import Peer
-    from midge.server.publishing import refuse, refuse_reserved, say_no_responders
+    from midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from midge.server.results import Result
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
     from midge.server.stream_imports import Shadow
     from midge.server.sublist import Group, Node, Sublist, Subscription
     from midge.server.tokens import is_literal
+    from midge.server.trace_headers import asks
     from midge.wire.encoder import put_message, put_stripped
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
@@ -106,6 +110,7 @@ class Hub:
         now: the time, as far as the hub knows it: at least that of the last chunk.
         epoch: what makes it seconds since the epoch, when it is added.
         imported: how many accounts the message under way has come through.
+        trace: what becomes of the message under way, begun by the ``tracer``; None for nearly all.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
@@ -116,7 +121,7 @@ class Hub:
         "_all_accounts", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts", "admission",
         "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected", "on_subscribed",
         "options", "piled", "server_id", "server_name", "services", "sessions", "slow_consumers", "stale_connections", "stall_at",
-        "stalls", "urgent",
+        "stalls", "trace", "tracer", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
@@ -125,7 +130,8 @@ class Hub:
         self.admission = Admission(self)
         self.info = Info(options, self.authenticator, server_id)
         self.server_id, self.server_name = server_id, self.info.server_name
-        self.imported = 0
+        self.trace: MessageTrace | None = None
+        self.tracer = Tracer(self)
         self.chance = Chance(seed)
         self.now = self.epoch = 0.0
         self.services = Services(self, Nuid().next, b"." + server_id[-_HASH:].encode() + b".T")
@@ -139,12 +145,7 @@ class Hub:
         self.dirty: list[Peer] = []
         self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
         self._emitted: deque[tuple[Account, Publication]] = deque()
-        self._emitted_size = 0
-        self.slow_consumers = 0
-        self.stale_connections = 0
-        self.stalls = 0
-        self.piled = 0
-        self._work = 0
+        self._emitted_size = self._work = self.piled = self.imported = self.slow_consumers = self.stale_connections = self.stalls = 0
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
@@ -203,7 +204,13 @@ class Hub:
             while session.closing is None:
                 op = parser.next()
                 if op == PUB or op == HPUB:
-                    self._publish(session, parser.publication, op)
+                    publication: Publication | None = parser.publication
+                    if op == HPUB and asks(parser.publication):
+                        publication = self.tracer.begin(session, publication)
+                    if publication is not None:
+                        self._publish(session, publication, op)
+                    if self.trace is not None:
+                        self.tracer.finish(session)
                 elif op == NEED_DATA:
                     return True
                 else:
@@ -216,6 +223,8 @@ class Hub:
                     return session.closing is not None
         except RemoteProtocolError as error:
             session.refuse(error)
+        finally:
+            self.trace = None
         return True
 
     def route(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
@@ -241,7 +250,7 @@ class Hub:
         if len(result.nodes) == 1 and not result.groups:  # most messages: nobody else to reach, so no place to lose meanwhile
             node: Node = result.nodes[0]
             if node.one is not None and not node.one.limit:
-                return self._deliver(producer, node.one, publication)
+                return self.deliver(producer, node.one, publication)
         return self._reach(sublist, producer, result, publication)
 
     def route_once(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
@@ -311,8 +320,8 @@ class Hub:
         found = mappings.redirect(publication)
         if found is not publication:
             self._work -= found.subject_end  # what functions make of long tokens takes its time
-            if session.tracing:
-                trace.log_mapping(session, publication.subject(), found.subject())
+            if session.tracing or self.trace is not None:
+                note_mapping(session, publication.subject(), found.subject())
         return found
 
     def _fan_out(self, producer: Peer | None, result: Result, publication: Publication) -> bool:
@@ -322,7 +331,7 @@ class Hub:
         for node in result.nodes:
             sub = node.one
             if sub is not None:
-                if self._deliver(producer, sub, publication):
+                if self.deliver(producer, sub, publication):
                     delivered = True
             elif node.plain is not None:
                 left = len(node.plain)  # and no more: a sink may subscribe anew each time it is delivered to
@@ -330,18 +339,20 @@ class Hub:
                     if left == 0:
                         break
                     left -= 1
-                    if member is not None and self._deliver(producer, member, publication):
+                    if member is not None and self.deliver(producer, member, publication):
                         delivered = True
         for groups in all_groups:
             if self._deliver_one(producer, groups, publication):
                 delivered = True
         return delivered
 
-    def _deliver(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
+    def deliver(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
         """Append the message to the subscriber's outbox. False where it may not have it."""
         target = sub.peer
         if target is None:
             return self._deliver_to_sink(producer, sub, publication)
+        if self.trace is not None and is_only_traced(self.trace, producer, sub, publication):
+            return True
         if target.closing is not None or (target is producer and not target.echo):
             self._work -= 1
             return False
@@ -381,22 +392,25 @@ class Hub:
         sink = sub.sink
         if isinstance(sink, Shadow):
             shadow = sink
-            return self._deliver_to_shadow(producer, shadow, publication)
+            return self._deliver_to_shadow(producer, sub, shadow, publication)
         sub.delivered += 1
         self._work -= _WORK_CONTROL
         try:
             if isinstance(sink, Relay):
                 relay = sink
                 return relay.relay(self.services, publication, producer)
-            sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
+            if self.trace is None or not self.trace.only:
+                sink.deliver(sub, publication, producer)  # type: ignore[union-attr]  # it has one of the two
         except Exception:
             log.exception("internal error, a message to %s is lost", quote(sub.subject))
         return True
 
-    def _deliver_to_shadow(self, producer: Peer | None, shadow: Shadow, publication: Publication) -> bool:
+    def _deliver_to_shadow(self, producer: Peer | None, sub: Subscription, shadow: Shadow, publication: Publication) -> bool:
         """Deliver to a subscriber in an account that imports the stream; not what has come by an import itself, as nats-server has it."""
         self._work -= _WORK_PUBLISH
-        return not self.imported and self._deliver(producer, shadow.inner, shadow.stream.localise(publication))
+        if self.trace is None or self.imported:
+            return not self.imported and self.deliver(producer, shadow.inner, shadow.stream.localise(publication))
+        return self.tracer.deliver_to_shadow(producer, sub, shadow, publication)
 
     def _deliver_one(self, producer: Peer | None, groups: list[Group], publication: Publication) -> bool:
         """Deliver to one member of a queue group: a random one, or the next that may have it. Each group has those of one pattern."""
@@ -415,7 +429,7 @@ class Hub:
         for _ in range(len(groups) + 1):  # the first group twice: from the chosen member on, and at last from its beginning
             members = group.members
             while at < len(members):
-                if self._deliver(producer, members[at], publication):
+                if self.deliver(producer, members[at], publication):
                     return True
                 at += 1
             at = 0

@@ -67,6 +67,11 @@ class Info:
         self._fields["port"] = port
         self._make_heads()
 
+    @property
+    def host(self) -> str:
+        """Where the server listens."""
+        return str(self._fields["host"])
+
     def set_websocket_address(self, host: str, port: int) -> None:
         """Say where the server listens for WebSockets, to those who come there."""
         self._websocket_address = host, port

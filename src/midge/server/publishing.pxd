@@ -1,4 +1,5 @@
 cimport cython
+from midge.server.peer cimport Peer
 from midge.server.results cimport Result
 from midge.server.session cimport Session
 from midge.server.sublist cimport Node, Subscription
@@ -6,6 +7,10 @@ from midge.wire.publication cimport Publication
 
 cdef int _DOLLAR, _UNDERSCORE
 
+
+cpdef bint is_only_traced(trace, Peer producer, Subscription sub, Publication publication) except -1
+
+cpdef note_mapping(Session session, bytes subject, bytes target)
 
 cpdef Py_ssize_t refuse(Session session, bytes subject) except -1
 

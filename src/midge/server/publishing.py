@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midge.server.message_trace import MessageTrace
 from midge.server.quote import quote
+from midge.server.trace import log_mapping
 
 if TYPE_CHECKING:
     import cython
@@ -15,19 +17,21 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.sublist import Subscription
     from cython.cimports.midge.server.tokens import is_reserved, is_reserved_reply
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.server.peer import Peer
     from midge.server.results import Result
     from midge.server.session import Session
     from midge.server.sublist import Subscription
     from midge.server.tokens import is_reserved, is_reserved_reply
     from midge.wire.publication import Publication
 
-__all__ = ["refuse", "refuse_reserved", "say_no_responders"]
+__all__ = ["is_only_traced", "note_mapping", "refuse", "refuse_reserved", "say_no_responders"]
 
 _DOLLAR = 0x24
 _UNDERSCORE = 0x5F
@@ -36,7 +40,7 @@ _UNDERSCORE = 0x5F
 def refuse(session: Session, subject: bytes) -> int:
     """Say that this may not be published to. Returns its length."""
     name = quote(subject)
-    session.send_error(f"Permissions Violation for Publish to {name}")
+    _tell(session, f"Permissions Violation for Publish to {name}")
     session.complain("Publish Violation - Subject %s", name)
     return len(subject)
 
@@ -57,9 +61,33 @@ def refuse_reserved(session: Session, publication: Publication) -> int:
     if not is_reserved_reply(reply):
         return 0
     name = quote(reply)
-    session.send_error(f"Permissions Violation for Publish with Reply of {name}")
+    _tell(session, f"Permissions Violation for Publish with Reply of {name}")
     session.complain("Publish Violation - Reply %s", name)
     return len(reply)
+
+
+def is_only_traced(trace: MessageTrace, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
+    """Let a trace note that a client's subscription gets the message, or why not. True if all that it gets is this note.
+
+    The call stands here and not in the hub, where those who trace nothing would pass by what it takes.
+    """
+    return trace.stops(producer, sub, publication)
+
+
+def note_mapping(session: Session, subject: bytes, target: bytes) -> None:
+    """Note where a publish really goes, for the log, or for who wants to know what becomes of it."""
+    if session.hub.trace is not None:
+        session.hub.trace.add_mapping(target)
+    if session.tracing:
+        log_mapping(session, subject, target)
+
+
+def _tell(session: Session, error: str) -> None:
+    """Tell the client, and who wants to know what becomes of its message."""
+    trace = session.hub.trace
+    if trace is not None:
+        trace.set_error(error)
+    session.send_error(error)
 
 
 def say_no_responders(session: Session, publication: Publication, result: Result) -> int:

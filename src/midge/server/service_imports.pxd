@@ -58,6 +58,8 @@ cdef class Responses(Relay):
 
     @cython.locals(subject=bytes, oldest=Response, response=Response)
     cpdef Response expect(self, Services services, bytes reply, importer, ServiceExport export, bytes suffix)
+    @cython.locals(subject=bytes)
+    cpdef bytes subject(self, Services services, bytes suffix)
     @cython.locals(export=ServiceExport)
     cpdef bint forget(self, Response response) except -1
     @cython.locals(response=Response)

@@ -221,9 +221,7 @@ class Responses(Relay):
 
     def expect(self, services: Services, reply: bytes, importer: Any, export: ServiceExport, suffix: bytes) -> Response:
         """Wait for an answer from now on."""
-        subject = self._prefix + services.name() + suffix
-        while subject in self.pending:
-            subject = self._prefix + services.name() + suffix
+        subject = self.subject(services, suffix)
         while len(export.pending) >= MAX_PENDING or export.pending_bytes > MAX_PENDING_BYTES:
             oldest = next(iter(export.pending.values()))
             oldest.holder.give_up(services, oldest, SERVICE_TIMEOUT)
@@ -236,6 +234,13 @@ class Responses(Relay):
             services.deadline = services.hub.now + export.threshold
         self._enlist(response)
         return response
+
+    def subject(self, services: Services, suffix: bytes) -> bytes:
+        """Return a reply subject that nobody has."""
+        subject = self._prefix + services.name() + suffix
+        while subject in self.pending:
+            subject = self._prefix + services.name() + suffix
+        return subject
 
     def forget(self, response: Response) -> bool:
         """Wait for it no longer. False where nobody does any more."""
@@ -302,7 +307,10 @@ class Responses(Relay):
                 reply = again.subject
         to = response.reply if importer.mappings is None else importer.mappings.target(response.reply)
         message = publication.redirected(to, reply, None)
-        delivered = services.pass_on(importer, message, producer, response.export, None)
+        if services.hub.trace is None:
+            delivered = services.pass_on(importer, message, producer, response.export, None)
+        else:
+            delivered = services.hub.tracer.pass_on(importer, message, publication.subject(), producer, response.export, None)
         if not delivered or response.export.is_single or publication.payload_end == publication.payload_start:
             self.forget(response)
         elif response.subject in self.pending:
@@ -388,9 +396,17 @@ class ServiceImport(Relay):
         if producer is not None:
             header = self._header(services, publication, producer)
         message = publication.redirected(to, reply, header)
-        delivered: bool = services.pass_on(self.exporter, message, producer, self.export, self)
-        if not delivered and response is not None:
+        trace = services.hub.trace
+        if trace is None:
+            delivered: bool = services.pass_on(self.exporter, message, producer, self.export, self)
+        else:
+            delivered = services.hub.tracer.pass_on(self.exporter, message, publication.subject(), producer, self.export, self)
+        if response is None:
+            return delivered
+        if not delivered:
             response.holder.give_up(services, response, NO_RESPONDER)
+        elif trace is not None and trace.only:
+            response.holder.forget(response)
         return delivered
 
     def _subject_there(self, publication: Publication) -> bytes:

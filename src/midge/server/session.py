@@ -314,6 +314,8 @@ class Session(Peer):
 
     def refuse(self, error: RemoteProtocolError) -> None:
         """The client broke the protocol: say what nats-server says, and close."""
+        if error.answer == ANSWER_MAX_PAYLOAD:
+            self.hub.tracer.tell_too_large(self, self.parser.begun())
         # The reason for refusing a long line shows how it begins, and a CONNECT may begin with a password.
         self.log(logging.ERROR, "%s", error.answer if error.answer == ANSWER_CONTROL_LINE else error.reason)
         if error.answer is not None:

@@ -7,6 +7,8 @@ from midge.wire.publication cimport Publication
 @cython.final
 cdef class StreamImport:
     cdef readonly object exporter
+    cdef readonly str importer
+    cdef readonly bint allow_trace
     cdef str _source, _local
     cdef list _local_tokens
     cdef object _there, _back

@@ -38,13 +38,21 @@ class StreamImport:
 
     Args:
         route: what was agreed.
+        importer: the name of the account that it is an import of.
         exporter: the Account it comes from.
+
+    Attributes:
+        allow_trace: messages that are traced are traced here, too.
     """
 
-    __slots__ = ("_back", "_is_same", "_last", "_last_local", "_local", "_local_tokens", "_source", "_there", "exporter")
+    __slots__ = (
+        "_back", "_is_same", "_last", "_last_local", "_local", "_local_tokens", "_source", "_there", "allow_trace", "exporter", "importer",
+    )  # fmt: skip
 
-    def __init__(self, route: StreamRoute, exporter: Any) -> None:
+    def __init__(self, route: StreamRoute, importer: str, exporter: Any) -> None:
+        self.importer = importer
         self.exporter = exporter
+        self.allow_trace = route.options.allow_trace
         self._source = route.source
         self._local = route.local
         self._local_tokens = route.local.split(".")

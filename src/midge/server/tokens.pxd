@@ -1,6 +1,6 @@
 cimport cython
 
-cdef bytes _STAR, _REST
+cdef bytes _STAR, _REST, _BLANKS
 
 
 @cython.locals(token=bytes, left=Py_ssize_t)
@@ -14,6 +14,8 @@ cpdef bint has_wildcard(list tokens) except -1
 
 @cython.locals(tokens=list)
 cpdef bint is_literal(bytes subject) except -1
+
+cpdef bint is_publishable(bytes subject) except -1
 
 cpdef bint is_reserved(bytes subject) except -1
 

@@ -6,9 +6,10 @@ what a user may say.
 
 from __future__ import annotations
 
-__all__ = ["has_empty_token", "has_wildcard", "is_literal", "is_pattern", "is_reserved", "is_reserved_reply"]
+__all__ = ["has_empty_token", "has_wildcard", "is_literal", "is_pattern", "is_publishable", "is_reserved", "is_reserved_reply"]
 
 _STAR, _REST = b"*", b">"
+_BLANKS = b"\t\n\f\r "
 
 
 def is_pattern(tokens: list[bytes]) -> bool:
@@ -41,6 +42,11 @@ def is_literal(subject: bytes) -> bool:
     """True if no token is empty, ``*`` or ``>``: what a pedantic client may publish to (nats-server's IsValidLiteralSubject)."""
     tokens = subject.split(b".")
     return not (has_empty_token(tokens) or has_wildcard(tokens))
+
+
+def is_publishable(subject: bytes) -> bool:
+    """True if a header or a configuration may name the subject as one to publish to (nats-server's IsValidPublishSubject)."""
+    return is_literal(subject) and subject.translate(None, _BLANKS) == subject
 
 
 def is_reserved(subject: bytes) -> bool:

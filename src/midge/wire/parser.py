@@ -195,6 +195,12 @@ class Parser:
         self._forget_chunk()
         return rest
 
+    def begun(self) -> bytes:
+        """Return what there is of an operation that was refused, from its verb on."""
+        if self.buf is self._chunk:
+            return cut(self.buf, self._pos, self._stop)
+        return cut(self.buf, self._pos, self._stop) + cut(self._chunk, self._chunk_pos, self._chunk_stop)
+
     def line(self) -> bytes:
         """Return the argument of the operation."""
         return cut(self.buf, self.line_start, self.line_end)

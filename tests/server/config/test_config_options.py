@@ -11,7 +11,7 @@ import pytest
 from certificates import authority, server_certificate
 
 from midge.server.access import Permissions, Responses, User
-from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency
+from midge.server.account_options import AccountOptions, Destination, Export, Import, Latency, MsgTrace
 from midge.server.config.check import check
 from midge.server.config.errors import ConfigError
 from midge.server.config.load import Configuration, load, load_text
@@ -106,6 +106,26 @@ def test_users_and_their_permissions() -> None:
             User(user="g", permissions=Permissions()),
         ),
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("msg_trace: t.1", MsgTrace(dest="t.1", sampling=100)),
+        ("trace_dest: t.1", MsgTrace(dest="t.1")),
+        ("msg_trace {dest: t.1}", MsgTrace(dest="t.1", sampling=100)),
+        ('msg_trace {Dest: t.1, sampling: "25%"}', MsgTrace(dest="t.1", sampling=25)),
+        ("msg_trace {}", None),
+    ],
+)
+def test_where_messages_are_traced(text: str, wanted: MsgTrace | None) -> None:
+    assert options(f"accounts {{A {{{text}}}}}")["accounts"][0].msg_trace == wanted
+
+
+def test_how_many_messages_are_traced_nowhere() -> None:
+    found = load_text("accounts {A {msg_trace {sampling: 10}}}", "f.conf")
+    assert found.warnings == ("f.conf:1:13: Trace destination sampling ignored since no destination was set",)
+    assert found.options["accounts"][0].msg_trace is None
 
 
 def test_accounts() -> None:
@@ -243,7 +263,7 @@ def test_websocket() -> None:
         "no_fast_producer_stall: true", "proxy_protocol: true", "write_timeout: retry", "feature_flags {x: true}",
         "default_js_domain {A: B}",
         "default_sentinel: x", "resolver_tls {}", "authorization {auth_callout {}}", "authorization {proxy_required: true}",
-        "accounts {A {jetstream: enabled}}", "accounts {A {msg_trace: x}}", "tls {ocsp_peer: true}", "tls {cert_store: x}",
+        "accounts {A {jetstream: enabled}}", "tls {ocsp_peer: true}", "tls {cert_store: x}",
         "tls {certs: [{cert_file: a, key_file: b}, {cert_file: a, key_file: b}]}",
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from midge.server.access import GLOBAL_ACCOUNT, User
 from midge.server.account_options import AccountOptions
 from midge.server.config.errors import Fault
 from midge.server.config.exchange import read_exports, read_imports, read_mappings
+from midge.server.config.msg_trace import read_msg_trace
 from midge.server.config.permissions import read_permissions
 from midge.server.config.reading import Report, in_quotes, is_key, not_supported, text, whole
 from midge.server.config.tree import Node, shown
@@ -79,6 +80,9 @@ def _read_account(report: Report, name: str, entries: dict[str, Node], roll: Rol
         where.append(each)
         users.extend(read_users(report, each, name))
 
+    def msg_trace(key: str, each: Node) -> None:
+        given["msg_trace"] = read_msg_trace(report, key, each)
+
     report.read(
         entries,
         {
@@ -90,7 +94,7 @@ def _read_account(report: Report, name: str, entries: dict[str, Node], roll: Rol
             "default_permissions": lambda each: given.update(default_permissions=read_permissions(report, each)),
             **dict.fromkeys(("mappings", "maps"), lambda each: given.update(mappings=read_mappings(report, each))),
             "limits": lambda each: given.update(_limits(report, each)),
-            **{key: partial(_msg_trace, key) for key in ("msg_trace", "trace_dest")},
+            **{name: partial(msg_trace, name) for name in ("msg_trace", "trace_dest")},
         },
     )
     if users and is_single:
@@ -117,10 +121,6 @@ def is_off(node: Node, place: Node | None) -> bool:
 def _jetstream(node: Node) -> None:
     if not is_off(node, None):  # nats-server does not say where
         raise not_supported(node, "jetstream", "there are no streams yet")
-
-
-def _msg_trace(name: str, node: Node) -> None:
-    raise not_supported(node, name)
 
 
 def _limits(report: Report, node: Node) -> dict[str, int]:

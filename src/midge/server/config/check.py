@@ -1,8 +1,11 @@
-"""What nats-server checks when it starts: whether the options go together. Its words, before ServerOptions has a say."""
+"""What nats-server checks when it starts: whether the options go together. Its words, before ServerOptions has a say.
+
+``nats-server -t`` does not check that, and calls a file valid that it cannot be started with; so does ``midge serve -t``: ``unchecked``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -13,50 +16,73 @@ from midge.server.config.reading import in_quotes
 from midge.server.listener_options import WebSocketListener
 from midge.server.options import ServerOptions
 
-__all__ = ["check"]
+__all__ = ["check", "unchecked"]
 
 _DEFAULTS = {each.name: each.default for each in fields(ServerOptions)}
 
 
 def check(options: Mapping[str, Any]) -> None:
     """Raise a ConfigError unless these fields of ServerOptions go together."""
-
-    def get(name: str) -> Any:
-        return options.get(name, _DEFAULTS[name])
-
-    duration, grace = get("lame_duck_duration"), get("lame_duck_grace_period")
-    if grace >= duration > 0:
-        raise ConfigError(
-            [
-                f"lame duck grace period ({show_duration(grace)}) should be strictly lower than lame duck duration "
-                f"({show_duration(duration)})"
-            ]
-        )
-    if get("max_payload") > get("max_pending"):
-        raise ConfigError([f"max_payload ({get('max_payload')}) cannot be higher than max_pending ({get('max_pending')})"])
-    if get("system_account") not in (SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, *(each.name for each in get("accounts"))):
-        raise ConfigError(["error resolving system account: account missing"])
-    users: tuple[User, ...] = get("users")
-    _check_no_auth_user(get("no_auth_user"), users)
-    websocket = get("websocket")
-    if websocket is not None:
-        _check_websocket(websocket, users)
+    for _, problem in _problems(options):
+        raise ConfigError([problem])
 
 
-def _check_no_auth_user(name: str, users: tuple[User, ...]) -> None:
-    if not name:
-        return
+def unchecked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without those that ``check`` would complain of: their defaults do go with the others."""
+    wrong = {name for names, _ in _problems(options) for name in names}
+    return {name: value for name, value in options.items() if name not in wrong}
+
+
+def _problems(options: Mapping[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Return which fields are wrong, and why."""
+    given = {**_DEFAULTS, **options}
+    found = [(wrong, problem(*(given[name] for name in (*wrong, *others)))) for wrong, others, problem in _CHECKS]
+    return [(wrong, text) for wrong, text in found if text]
+
+
+def _lame_duck(duration: float, grace: float) -> str:
+    if not grace >= duration > 0:
+        return ""
+    shown = f"lame duck grace period ({show_duration(grace)}) should be strictly lower than lame duck duration"
+    return f"{shown} ({show_duration(duration)})"
+
+
+def _max_payload(payload: int, pending: int) -> str:
+    return f"max_payload ({payload}) cannot be higher than max_pending ({pending})" if payload > pending else ""
+
+
+def _system_account(name: str, accounts: Any) -> str:
+    known = (SYSTEM_ACCOUNT, GLOBAL_ACCOUNT, *(each.name for each in accounts))
+    return "" if name in known else "error resolving system account: account missing"
+
+
+def _no_auth_user(name: str, users: tuple[User, ...]) -> str:
+    if not name or any(name in (each.user, each.nkey) for each in users):
+        return ""
+    shown = in_quotes(name)
     if not users:
-        raise ConfigError([f'no_auth_user: "{name}" present, but users/nkeys are not defined'])
-    if all(name not in (each.user, each.nkey) for each in users):
-        raise ConfigError([f'no_auth_user: "{name}" not present as user or nkey in authorization block or account configuration'])
+        return f"no_auth_user: {shown} present, but users/nkeys are not defined"
+    return f"no_auth_user: {shown} not present as user or nkey in authorization block or account configuration"
 
 
-def _check_websocket(websocket: WebSocketListener, users: tuple[User, ...]) -> None:
-    _check_no_auth_user(websocket.no_auth_user, users)
+def _websocket(websocket: WebSocketListener | None, users: tuple[User, ...]) -> str:
+    if websocket is None:
+        return ""
+    problem = _no_auth_user(websocket.no_auth_user, users)
     for what, value in (("username", websocket.user), ("token", websocket.token)):
         if users and value:
-            raise ConfigError([f"websocket authentication {what} not compatible with presence of users/nkeys"])
+            problem = problem or f"websocket authentication {what} not compatible with presence of users/nkeys"
     if websocket.jwt_cookie:
         cookie = in_quotes(websocket.jwt_cookie)
-        raise ConfigError([f"trusted operators or trusted keys configuration is required for JWT authentication via cookie {cookie}"])
+        problem = problem or f"trusted operators or trusted keys configuration is required for JWT authentication via cookie {cookie}"
+    return problem
+
+
+# Which fields may be wrong, which others that depends on, and what tells.
+_CHECKS: tuple[tuple[tuple[str, ...], tuple[str, ...], Callable[..., str]], ...] = (
+    (("lame_duck_duration", "lame_duck_grace_period"), (), _lame_duck),
+    (("max_payload", "max_pending"), (), _max_payload),
+    (("system_account",), ("accounts",), _system_account),
+    (("no_auth_user",), ("users",), _no_auth_user),
+    (("websocket",), ("users",), _websocket),
+)
