@@ -91,10 +91,14 @@ def test_every_error_is_re_exported() -> None:
     assert set(errors.__all__) <= set(midge.__all__)
 
 
-def test_the_server_program_does_not_import_the_client() -> None:
-    code = "import sys, midge.cli.serve; print(*(name for name in sys.modules if name.startswith('midge.client.')))"
+def test_the_server_program_imports_only_what_every_server_needs() -> None:
+    """Whoever starts it waits for the imports: no client, and no monitoring, configuration, TLS or WebSockets before they are asked for."""
+    code = "import sys, midge.cli.serve; print(*(name for name in sys.modules if name.startswith('midge.')))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout.split() == []
+    loaded = run.stdout.split()
+    unwanted = ("midge.client.", "midge.server.monitor", "midge.server.tls_arrival", "midge.server.websocket", "midge.link.deflate")
+    assert [name for name in loaded if name.startswith(unwanted)] == []
+    assert not {"midge.server.config.load", "midge.server.config.lexer", "midge.server.config.tls", "midge.server.tls"} & set(loaded)
 
 
 def test_a_name_of_the_client_that_is_not_imported_yet_can_be_seen_and_a_wrong_one_is_an_error() -> None:

@@ -48,6 +48,16 @@ def test_no_monitoring_where_its_port_is_0(spawn: Spawn) -> None:
     assert child.end(signal.SIGINT)[0] == 0 and not any("monitor" in line for line in child.seen)
 
 
+@pytest.mark.parametrize(("text", "is_told"), [("password: b", True), ('password: "$2a$04$%s"' % ("a" * 53), False)])
+def test_plain_passwords_are_warned_of(spawn: Spawn, tmp_path: Path, text: str, is_told: bool) -> None:
+    path = tmp_path / "nats.conf"
+    path.write_text("authorization { user: a, %s }" % text)
+    child = spawn(*LOCAL, "-c", str(path))
+    child.wait_for("Server is ready")
+    child.end(signal.SIGTERM)
+    assert any("[WRN] Plaintext passwords detected, use nkeys or bcrypt" in line for line in child.seen) is is_told
+
+
 def test_ports_file(spawn: Spawn, tmp_path: Path) -> None:
     child = spawn(*LOCAL, "-m", "-1", "--ports_file_dir", str(tmp_path))
     monitoring = child.wait_for(r"Starting http monitor on (\S+)")[1]

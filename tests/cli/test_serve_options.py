@@ -104,17 +104,13 @@ def test_flags_for_tls(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("log_file", "LogFile: old=, new=x"), ("pid_file", "PidFile: old=, new=x"), ("ports_file_dir", "PortsFileDir: old=, new=x"),
-     ("logfile_max_num", "LogMaxFiles: old=0, new=3")],
-)  # fmt: skip
-def test_a_process_keeps_its_files(
-    conf: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, message: str
-) -> None:
+    ("name", "message"), [("logfile_size_limit", "LogSizeLimit: old=0, new=3"), ("logfile_max_num", "LogMaxFiles: old=0, new=3")]
+)
+def test_a_process_keeps_the_bounds_of_its_log(conf: Path, name: str, message: str) -> None:
     conf.write_text("max_payload: 100\n")
     found = settings("-c", "nats.conf", "-p", "-1", "-a", "127.0.0.1")
     with Server(found.options) as server:
-        conf.write_text(f"max_payload: 10\n{name}: {'3' if 'max' in name else 'x'}\n")
+        conf.write_text(f"max_payload: 10\n{name}: 3\n")
         with pytest.raises(ValueError) as caught:
             Reload(found, server, logging.NullHandler())()
         assert str(caught.value) == f"config reload not supported for {message}"

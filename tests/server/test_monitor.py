@@ -1,6 +1,7 @@
 """The monitoring port of a running server, asked over real sockets, also by peers that mean no good."""
 
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -19,7 +20,10 @@ from monitoring import Http, get
 from raw import Raw, until
 
 from midge.errors import ServerStartError
+from midge.nkeys import KeyPair
 from midge.server import monitor
+from midge.server.access import User
+from midge.server.account_options import AccountOptions
 from midge.server.listener import open_sockets
 from midge.server.monitor import Monitor
 from midge.server.monitor_connz import connz
@@ -147,6 +151,18 @@ def test_which_connections_and_in_which_order(server: Server, url: str) -> None:
         counts = get(url, "/connz?limit=1&offset=1").json()
         assert (counts["num_connections"], counts["total"], counts["offset"], counts["limit"]) == (1, 3, 1, 1)
         assert [row.get("authorized_user") for row in connections(url, "auth=1")] == ["joe", None, "joe"]
+
+
+def test_who_has_signed_with_an_nkey_has_its_account_as_issuer() -> None:
+    pair = KeyPair.create()
+    accounts, users = (AccountOptions(name="A"),), (User(nkey=pair.public_key, account="A"),)
+    with Server(port=0, http_port=-1, accounts=accounts, users=users) as server, Raw(server, connect=False) as client:
+        signature = base64.urlsafe_b64encode(pair.sign(client.info["nonce"].encode())).rstrip(b"=").decode()
+        client.sync(b"CONNECT " + json.dumps({"nkey": pair.public_key, "sig": signature, "verbose": False}).encode() + b"\r\n")
+        assert server.monitoring_url is not None
+        row = connections(server.monitoring_url, "auth=1")[0]
+        assert list(row.items())[-2:] == [("issuer_key", "A"), ("name_tag", "A")]
+        assert "issuer_key" not in connections(server.monitoring_url)[0]
 
 
 def test_the_order_in_time() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Files, client_context
 from hubs import Client, accounts_hub, connect_line, info, member, new_client, new_hub
 from raw import Raw
 
@@ -91,6 +92,32 @@ def test_a_new_limit_holds_for_those_who_are_there(caplog: pytest.LogCaptureFixt
     assert info(Client(hub).heard())["max_payload"] == 10
     assert old.ask(b"PUB a 10\r\n0123456789\r\nPING\r\n") == b"PONG\r\n"
     assert old.ask(b"PUB a 11\r\n") == b"-ERR 'Maximum Payload Violation'\r\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "news"),
+    [
+        ({"client_advertise": "a:1"}, ["Reload: client_advertise = a:1"]),
+        ({"auth_timeout": 3.0}, ["Reloaded: authorization timeout = 3"]),
+        ({"users": (User(user="a"),)}, ["Reloaded: authorization users"]),
+        ({"users": (User(nkey="U"),)}, ["Reloaded: authorization nkey users"]),
+        ({"tls": ServerTLS()}, ["Reloaded: tls = enabled"]),
+        (
+            {"tls": ServerTLS(timeout=2.5, handshake_first=0.3, pinned_certs=frozenset(("a" * 64, "b" * 64)))},
+            [
+                "Reloaded: tls = enabled",
+                "Reloaded: tls timeout = 2.5",
+                "Reloaded: 2 pinned_certs",
+                "Reloaded: Client TLS handshake first: true",
+                "Reloaded: Client TLS handshake first fallback delay: 300ms",
+            ],
+        ),
+    ],
+)
+def test_nats_server_s_words(given: dict[str, Any], news: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "midge.server"):
+        apply(new_hub(), changed(**given), lambda: logging.getLogger("midge.server").info("along"))
+    assert [record.getMessage() for record in caplog.records] == [*news, "along", "Reloaded server configuration"]
 
 
 def test_a_shorter_line() -> None:
@@ -356,6 +383,48 @@ def test_a_server_without_a_port_has_no_certificates_to_read_again() -> None:
     with Server(port=0, listen=False, tls=ServerTLS(cert_file="gone", key_file="gone")) as server:
         server.reload(replace(server.options, max_payload=10))
         assert server.hub.options.max_payload == 10
+
+
+def test_a_port_begins_to_have_tls_and_ceases_to(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    with Server(port=0) as server:
+        first = Raw(server)
+        server.reload(replace(server.options, tls=ServerTLS(cert_file=files.cert, key_file=files.key)))
+        second = Raw(server, connect=False)
+        with first.socket, second.socket:
+            assert ("tls_required" in first.info, second.info["tls_required"]) == (False, True)
+            with client_context().wrap_socket(second.socket, server_hostname="localhost") as secured:
+                secured.sendall(b"CONNECT {}\r\nPING\r\n")
+                assert secured.recv(100) == b"+OK\r\nPONG\r\n"
+                assert server.url.startswith("tls://")
+                server.reload(replace(server.options, tls=None))
+                secured.sendall(b"PING\r\n")
+                assert secured.recv(100) == b"PONG\r\n"
+            first.send(b"PING\r\n")
+            assert first.line() == b"PONG"
+        third = Raw(server)
+        with third.socket:
+            assert "tls_required" not in third.info and server.url.startswith("nats://")
+            third.send(b"PING\r\n")
+            assert third.line() == b"PONG"
+        broken = replace(server.options, tls=ServerTLS(cert_file="gone", key_file="gone"))
+        with pytest.raises(ServerStartError, match="certificate"):
+            server.reload(broken)
+        assert server.options.tls is None and server.url.startswith("nats://")
+
+
+def test_the_certificate_of_the_websocket_port_may_be_another(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    files, others = Files(tmp_path), Files(tmp_path / "others")
+    listener = WebSocketListener(host="127.0.0.1", port=-1, tls=ServerTLS(cert_file=files.cert, key_file=files.key))
+    with Server(port=0, websocket=listener) as server:
+        server.reload(replace(server.options, websocket=replace(listener, tls=ServerTLS(cert_file=others.cert, key_file=others.key))))
+        with pytest.raises(ValueError, match="config reload not supported for Websocket$"):
+            server.reload(replace(server.options, websocket=replace(listener, compression=True)))
+        with pytest.raises(ValueError, match="config reload not supported for Websocket$"):
+            server.reload(replace(server.options, websocket=None))
+        with pytest.raises(ValueError, match="config reload not supported for Websocket$"):
+            server.reload(replace(server.options, websocket=replace(listener, tls=None, no_tls=True)))
 
 
 async def test_a_server_in_an_event_loop_and_other_options(path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 from midge.quote import quote
 from midge.server.trace import LEVEL as TRACE
 
-__all__ = ["Format", "LogFile", "set_levels", "start"]
+__all__ = ["Format", "LogFile", "open_log", "replace", "set_levels", "start"]
 
 # level: label, colour
 _LABELS = {
@@ -140,10 +140,27 @@ def start(
     Raises:
         OSError: the file cannot be opened.
     """
-    handler: logging.Handler = LogFile(path, limit, max_files) if path else logging.StreamHandler(sys.stderr)
+    handler = open_log(path, limit, max_files)
     set_levels(handler, debug=debug, trace=trace, stamp=stamp, utc=utc)
     logging.getLogger().addHandler(handler)
     return handler
+
+
+def open_log(path: str, limit: int, max_files: int) -> logging.Handler:
+    """Return what writes to stderr, or to a file, and is not used yet; the arguments are those of ``LogFile``.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    return LogFile(path, limit, max_files) if path else logging.StreamHandler(sys.stderr)
+
+
+def replace(old: logging.Handler, new: logging.Handler) -> None:
+    """Let the process's log go another way; what went the old one is closed. They may be the same."""
+    if new is not old:
+        logging.getLogger().addHandler(new)
+        logging.getLogger().removeHandler(old)
+        old.close()
 
 
 def set_levels(handler: logging.Handler, *, debug: bool, trace: bool, stamp: bool, utc: bool) -> None:

@@ -9,28 +9,24 @@ HUP          reload the configuration
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import socket
 import sys
 
 import midge
-from midge.cli import logs, systemd
+from midge.cli import files, systemd
 from midge.cli.reload import Reload
 from midge.cli.serve_options import Settings
 from midge.cli.version import NOT_COMPILED, banner
 from midge.errors import ServerStartError
-from midge.server.monitor import MonitorStartError
+from midge.server.listener import MonitorStartError
 from midge.server.server import Server
 
-__all__ = ["EXE", "Process"]
+__all__ = ["Process"]
 
 log = logging.getLogger("midge.server")
 
-EXE = "nats-server"  # how its version and its ports file begin: what other programs look for
-_PERMISSIONS = 0o640
 _SIGNALS = {
     signal.SIGINT: "interrupt",
     signal.SIGTERM: "terminated",
@@ -50,7 +46,6 @@ class Process:
 
     def __init__(self, settings: Settings, handler: logging.Handler) -> None:
         self._settings = settings
-        self._handler = handler
         self._server = Server(settings.options)
         self._reload = Reload(settings, self._server, handler)
         self._ended = asyncio.Event()
@@ -66,27 +61,25 @@ class Process:
             log.warning("midge is %s", NOT_COMPILED)
         if not self._write_pid() or not await self._start():
             return 1
-        directory = self._settings.ports_dir
-        ports_file = os.path.join(directory, f"{EXE}_{os.getpid()}.ports") if directory else ""
-        if ports_file:
-            _write_ports(ports_file, self._server)
+        if self._settings.ports_dir:
+            files.write_ports(self._settings.ports_dir, self._server)
         systemd.notify(systemd.READY)
         await self._ended.wait()
         systemd.notify(systemd.STOPPING)
         await self._server.stop()
         if self._lame_duck is not None:
             await self._lame_duck
-        if ports_file:
-            _remove(ports_file)
+        if self._reload.settings.ports_dir:
+            files.remove_ports(self._reload.settings.ports_dir)
         return 0
 
     def _write_pid(self) -> bool:
         path = self._settings.pid_file
         try:
             if path:
-                _write(path, str(os.getpid()))
+                files.write_pid(path)
         except OSError as error:
-            log.critical("Could not write pidfile: open %s: %s", path, _reason(error))
+            log.critical("Could not write pidfile: open %s: %s", path, files.reason(error))
             return False
         return True
 
@@ -130,40 +123,12 @@ class Process:
             systemd.notify(systemd.READY)
 
     def _reopen_log(self) -> None:
-        if not isinstance(self._handler, logs.LogFile):
-            log.info("File log re-open ignored, not a file logger")
-            return
         try:
-            self._handler.reopen()
+            is_file = self._reload.reopen_log()
         except OSError as error:
-            log.error("File log re-open failed: %s", _reason(error))
+            log.error("File log re-open failed: %s", files.reason(error))
         else:
-            log.info("File log re-opened")
-
-
-def _write_ports(path: str, server: Server) -> None:
-    """Write where to connect; whoever waits for the file sees all of it or nothing."""
-    part = f"{path}.part"
-    urls = {"nats": server.url, "monitoring": server.monitoring_url, "websocket": server.ws_url}
-    ports = {name: [url] for name, url in urls.items() if url is not None}
-    try:
-        _write(part, json.dumps(ports, separators=(",", ":")))
-        os.replace(part, path)
-    except OSError as error:
-        log.error("Error writing ports file (%s): %s", path, _reason(error))
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PERMISSIONS)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.remove(path)
-    except OSError as error:
-        log.error("Error cleaning up ports file %s: %s", path, _reason(error))
+            log.info("File log re-opened" if is_file else "File log re-open ignored, not a file logger")
 
 
 def _bracketed(host: str) -> str:
@@ -174,12 +139,7 @@ def _listen_error(error: ServerStartError, host: str, port: int) -> str:
     """Return why the server cannot listen, in Go's words."""
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):
-        return f"listen tcp: lookup {host}: {_reason(cause)}"
+        return f"listen tcp: lookup {host}: {files.reason(cause)}"
     if isinstance(cause, OSError) and cause.errno is not None and not cause.filename:
-        return f"listen tcp {host}:{port}: bind: {_reason(cause)}"
+        return f"listen tcp {host}:{port}: bind: {files.reason(cause)}"
     return str(error)
-
-
-def _reason(error: OSError) -> str:
-    """Return the system's text as Go spells it."""
-    return (error.strerror or str(error)).lower()

@@ -18,8 +18,9 @@ import sys
 from collections.abc import Sequence
 
 from midge.cli import flags, logs
-from midge.cli.process import EXE, Process
-from midge.cli.serve_options import TEMPORARY_STORE, TLS_USAGE, USAGE, Settings, settings_of
+from midge.cli.files import EXE, reason
+from midge.cli.process import Process
+from midge.cli.serve_options import TEMPORARY_STORE, USAGE, Settings, settings_of, tls_usage
 from midge.cli.signals import send_signal
 from midge.cli.version import banner
 from midge.server.config.errors import ConfigError
@@ -48,7 +49,7 @@ def serve(args: Sequence[str]) -> int:
         print(USAGE)
         return 0
     if parsed.values.get("help_tls"):
-        print(TLS_USAGE)
+        print(tls_usage())
         return 0
     try:
         if "signal" in parsed.values:
@@ -75,7 +76,7 @@ def serve(args: Sequence[str]) -> int:
             max_files=settings.log_max_files,
         )
     except OSError as error:
-        print(f"midge: error opening file: open {settings.log_file}: {_reason(error)}", file=sys.stderr)
+        print(f"midge: error opening file: open {settings.log_file}: {reason(error)}", file=sys.stderr)
         return 1
     if settings.options.store_dir == TEMPORARY_STORE:
         log.warning("Temporary storage directory used, data could be lost on system reboot")
@@ -89,8 +90,3 @@ def serve(args: Sequence[str]) -> int:
 
 async def _run(settings: Settings, handler: logging.Handler) -> int:
     return await Process(settings, handler).run()
-
-
-def _reason(error: OSError) -> str:
-    """Return the system's text as Go spells it."""
-    return (error.strerror or str(error)).lower()

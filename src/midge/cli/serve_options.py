@@ -14,14 +14,11 @@ from typing import Any
 
 from midge.cli import flags
 from midge.server.config import settings as process
-from midge.server.config.check import check, unchecked
 from midge.server.config.errors import ConfigError, Fault
-from midge.server.config.load import load
-from midge.server.config.tls import CIPHERS, CURVES, INSECURE_CIPHERS, check_files
 from midge.server.listener_options import ServerTLS
 from midge.server.options import ServerOptions
 
-__all__ = ["TEMPORARY_STORE", "TLS_USAGE", "USAGE", "Settings", "reload_settings", "settings_of"]
+__all__ = ["TEMPORARY_STORE", "USAGE", "Settings", "reload_settings", "settings_of", "tls_usage"]
 
 TEMPORARY_STORE = os.path.join(tempfile.gettempdir(), "midge")
 _HOST = "0.0.0.0"
@@ -88,7 +85,7 @@ Common Options:
         --help_tls                   TLS help
 """
 
-TLS_USAGE = """
+_TLS_USAGE = """
 TLS configuration is specified in the tls section of a configuration file:
 
 e.g.
@@ -116,10 +113,7 @@ Available cipher suites include:
 
 Available curve preferences include:
 {curves}
-""".format(
-    ciphers="\n".join(f"    {name}" for name in CIPHERS + INSECURE_CIPHERS),
-    curves="\n".join(f"    {name}" for name in CURVES),
-)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +121,15 @@ class Settings(process.Settings):
     """What command line and file ask for, and the command line itself, for the next time."""
 
     parsed: flags.Parsed = field(default_factory=flags.Parsed, compare=False, repr=False)
+
+
+def tls_usage() -> str:
+    """Return what ``--help_tls`` says."""
+    from midge.server.config.tls import CIPHERS, CURVES, INSECURE_CIPHERS
+
+    return _TLS_USAGE.format(
+        ciphers="\n".join(f"    {name}" for name in CIPHERS + INSECURE_CIPHERS), curves="\n".join(f"    {name}" for name in CURVES)
+    )
 
 
 def reload_settings(settings: Settings) -> Settings:
@@ -158,6 +161,8 @@ def settings_of(parsed: flags.Parsed) -> Settings:
     settings: dict[str, Any] = {}
     path, checks = str(values.get("config", "")), bool(values.get("check"))
     if path:
+        from midge.server.config.load import load  # with its language, which a server without a file does without
+
         found = load(path)
         if found.warnings and checks:
             raise ConfigError((), found.warnings)
@@ -168,9 +173,11 @@ def settings_of(parsed: flags.Parsed) -> Settings:
         raise ConfigError(["must specify [-c, --config] option to check configuration file syntax"])
     _override(options, values)
     settings.update({name: values[flag] for name, flag in _SETTINGS.items() if flag in values})
-    if checks:
-        options = unchecked(options)
-    check(options)
+    if path:
+        from midge.server.config.check import check, unchecked
+
+        options = unchecked(options) if checks else options
+        check(options)
     try:
         made = ServerOptions(**options)
     except ValueError as error:
@@ -235,6 +242,8 @@ def _override_tls(options: dict[str, Any], values: dict[str, bool | int | str]) 
         raise ValueError("TLS Server certificate must be present and valid")
     if not values.get("tls_key"):
         raise ValueError("TLS Server private key must be present and valid")
+    from midge.server.config.tls import check_files
+
     given = ServerTLS(
         cert_file=str(values["tls_cert"]),
         key_file=str(values["tls_key"]),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from midge.server.advice import advice
 from midge.server.hub import Hub
 from midge.server.info import NATS_VERSION
-from midge.server.monitor import Monitor
 from midge.server.ports import Ports
+
+if TYPE_CHECKING:
+    from midge.server.monitor import Monitor  # imported where there is one
 
 __all__ = ["announce"]
 

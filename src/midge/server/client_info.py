@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["REQUEST_INFO", "describe", "go_json", "nanoseconds", "timestamp", "with_header"]
+__all__ = ["REQUEST_INFO", "describe", "go_json", "issuer_of", "nanoseconds", "timestamp", "with_header"]
 
 REQUEST_INFO = b"Nats-Request-Info"
 _VERSION_LINE = b"NATS/1.0\r\n"
@@ -33,10 +33,17 @@ def describe(session: Any, server_name: str, epoch: float) -> dict[str, object]:
         "ver": connect.version,
         "rtt": nanoseconds(session.rtt),
         "server": server_name,
+        "issuer_key": issuer_of(session),
         "kind": session.kind,
         "client_type": "websocket" if session.origin.kind == "WEBSOCKET" else "nats",
     }
     return {name: value for name, value in found.items() if value or name == "svc"}
+
+
+def issuer_of(session: Any) -> str:
+    """Return who vouches for a client that has signed with an nkey: without operators, nats-server names the account of its user."""
+    nkey = session.connect.nkey
+    return str(session.identity.account) if nkey and nkey == session.identity.name else ""
 
 
 def go_json(value: object) -> bytes:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from midge.errors import ServerStartError
 from midge.link import Readiness
 
-__all__ = ["Adopt", "Listener", "open_sockets"]
+__all__ = ["Adopt", "Listener", "MonitorStartError", "open_sockets"]
 
 BACKLOG = 1024
 ACCEPT_BATCH = 16  # connections accepted before everybody else has a turn
@@ -29,6 +29,10 @@ _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPO
 log = logging.getLogger("midge.server")
 
 Adopt = Callable[[socket.socket, str], None]
+
+
+class MonitorStartError(ServerStartError):
+    """The monitoring port cannot be opened; it is here because not every server has a monitor."""
 
 
 async def open_sockets(host: str, port: int) -> list[socket.socket]:

@@ -23,13 +23,13 @@ from urllib.parse import parse_qsl, unquote
 
 from midge.errors import ServerStartError
 from midge.server.hub import Hub
-from midge.server.listener import open_sockets
+from midge.server.listener import MonitorStartError, open_sockets
 from midge.server.monitor_pages import Answer, Pages
 from midge.server.monitor_state import MonitoredServer
 from midge.server.options import ServerOptions
 from midge.server.usage import ProcessUsage
 
-__all__ = ["Monitor", "MonitorStartError", "open_monitor"]
+__all__ = ["Monitor", "open_monitor"]
 
 MAX_REQUEST = 16384  # bytes of a request with its headers
 MAX_PARAMETERS = 64
@@ -46,10 +46,6 @@ _PHRASES = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Al
 log = logging.getLogger("midge.server")
 
 
-class MonitorStartError(ServerStartError):
-    """The monitoring port cannot be opened."""
-
-
 class Request(NamedTuple):
     """One request, as far as it matters here."""
 
@@ -64,15 +60,14 @@ class BadRequest(Exception):
     """It is no request."""
 
 
-async def open_monitor(options: ServerOptions) -> Monitor | None:
-    """Open the port that the options ask for, None where they ask for none. Nobody is answered before ``start``.
+async def open_monitor(options: ServerOptions) -> Monitor:
+    """Open the port that the options ask for, which ask for one. Nobody is answered before ``start``.
 
     Raises:
         MonitorStartError: the address cannot be listened on, or the certificate is none.
     """
     port = options.http_port if options.http_port is not None else options.https_port
-    if port is None:
-        return None
+    assert port is not None
     context = None
     if options.http_port is None and options.tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # and no client certificates are asked for, as in nats-server

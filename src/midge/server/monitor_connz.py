@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from midge.server.access import GLOBAL_ACCOUNT
 from midge.server.account import Account
+from midge.server.client_info import issuer_of
 from midge.server.closed import ClosedConnection, user_of
 from midge.server.gotext import duration, timestamp, uptime, wall_time
 from midge.server.monitor_queries import ConnzQuery
@@ -171,6 +172,8 @@ def _connection(server: MonitoredServer, query: ConnzQuery, each: Shown, now: fl
         account = _account(each)
         _add_texts(row, authorized_user=user, account="" if account == GLOBAL_ACCOUNT else account)
     _add_subscriptions(row, query, each)
+    if query.auth and isinstance(each, Session):
+        _add_texts(row, issuer_key=issuer_of(each))
     if query.auth and (isinstance(each, Session) or _account(each) != GLOBAL_ACCOUNT):
         row["name_tag"] = _account(each)
     return row

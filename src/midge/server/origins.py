@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 __all__ = ["Origins", "read_origin"]
 
@@ -51,6 +50,8 @@ def read_origin(url: str) -> Origin:
     Raises:
         ValueError: it is no URL of the web.
     """
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     if scheme not in _PORTS:

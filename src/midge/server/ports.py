@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from midge.errors import ServerStartError
 from midge.link.reactor import Reactor
@@ -17,9 +18,11 @@ from midge.server.listener import Adopt, Listener, open_sockets
 from midge.server.listener_options import ServerTLS
 from midge.server.lobby import Gate, Lobby, PlainGate
 from midge.server.options import ServerOptions
-from midge.server.tls import Security, make_context
-from midge.server.tls_arrival import TlsGate
-from midge.server.websocket import WebSocketGate
+
+if TYPE_CHECKING:
+    import ssl
+
+    from midge.server.tls import Security
 
 __all__ = ["Adopter", "Ports", "in_brackets"]
 
@@ -29,6 +32,32 @@ _REACHABLE = {EVERY_INTERFACE: "127.0.0.1", "::": "::1", "[::]": "::1"}
 log = logging.getLogger("midge.server")
 
 Adopter = Callable[[Gate], Adopt]
+
+
+class ClientGate:
+    """The client port: by TLS or not, whichever it is when somebody comes.
+
+    Args:
+        lobby: the server's.
+        security: the port's TLS, None for none.
+    """
+
+    def __init__(self, lobby: Lobby, security: Security | None) -> None:
+        self.lobby = lobby
+        self.use(security)
+
+    def use(self, security: Security | None) -> None:
+        """Let those who come from now on in that way."""
+        if security is None:
+            self._gate: Gate = PlainGate(self.lobby)
+            return
+        from midge.server.tls_arrival import TlsGate
+
+        self._gate = TlsGate(self.lobby, security)
+
+    def adopt(self, sock: socket.socket, address: str) -> None:
+        """Take a socket that was accepted."""
+        self._gate.adopt(sock, address)
 
 
 class Ports:
@@ -56,6 +85,7 @@ class Ports:
         self._websocket_sockets: list[socket.socket] = []
         self._security: Security | None = None
         self._websocket_security: Security | None = None
+        self._gate: ClientGate | None = None
         self._listeners: list[Listener] = []
 
     @property
@@ -114,9 +144,11 @@ class Ports:
             ServerStartError: there is no descriptor left.
         """
         try:
-            client_gate: Gate = PlainGate(lobby) if self._security is None else TlsGate(lobby, self._security)
-            self._listen_on(self._sockets, lobby.turns.reactor, adopt(client_gate))
+            self._gate = ClientGate(lobby, self._security)
+            self._listen_on(self._sockets, lobby.turns.reactor, adopt(self._gate))
             if self._options.websocket is not None:
+                from midge.server.websocket import WebSocketGate
+
                 gate = WebSocketGate(lobby, self._options.websocket, self._websocket_security)
                 self._listen_on(self._websocket_sockets, lobby.turns.reactor, adopt(gate))
         except OSError as error:
@@ -134,21 +166,34 @@ class Ports:
             sock.close()
         self._listeners, self._sockets, self._websocket_sockets = [], [], []
 
-    def reload(self, options: ServerOptions) -> None:
-        """Read the certificates again, as these options name them, for connections that come from now on.
+    def prepare(self, options: ServerOptions) -> Callable[[], None]:
+        """Read the certificates again, as these options name them; return what has connections use them that come from then on.
+
+        The client port may begin to have TLS, or cease to; nobody who is there notices.
 
         Raises:
-            ServerStartError: one cannot be read, and nothing has changed; or a port would begin or cease to have TLS.
+            ServerStartError: one cannot be read, and nothing has changed; or the WebSocket port would begin or cease to have TLS.
         """
         if not self._listen:
-            return
+            return lambda: None
         websocket = options.websocket.tls if options.websocket is not None else None
-        pairs = ((self._security, options.tls), (self._websocket_security, websocket))
-        if any((security is None) != (tls is None) for security, tls in pairs):
-            raise ServerStartError("whether a port has TLS cannot be changed while the server runs")
-        found = [(security, tls, make_context(tls)) for security, tls in pairs if security is not None and tls is not None]
-        for security, tls, context in found:
-            security.reload(tls, context)
+        if (self._websocket_security is None) != (websocket is None):
+            raise ServerStartError("whether the WebSocket port has TLS cannot be changed while the server runs")
+        context = None if options.tls is None else _context(options.tls)
+        websocket_context = None if websocket is None else _context(websocket)
+
+        def go_on() -> None:
+            self._options = options
+            if self._websocket_security is not None and websocket is not None and websocket_context is not None:
+                self._websocket_security.reload(websocket, websocket_context)
+            if self._security is not None and options.tls is not None and context is not None:
+                self._security.reload(options.tls, context)
+                return
+            self._security = None if options.tls is None or context is None else _secure(options.tls, context)
+            if self._gate is not None:
+                self._gate.use(self._security)
+
+        return go_on
 
     def announce(self) -> None:
         """Log where we listen, as nats-server does, in its order: other programs wait for these lines."""
@@ -185,4 +230,19 @@ def _reachable(host: str) -> str:
 
 
 async def _read(tls: ServerTLS | None) -> Security | None:
-    return None if tls is None else Security(tls, await asyncio.to_thread(make_context, tls))
+    return None if tls is None else _secure(tls, await asyncio.to_thread(_context, tls))
+
+
+# What a server without TLS does not import
+
+
+def _context(tls: ServerTLS) -> ssl.SSLContext:
+    from midge.server.tls import make_context
+
+    return make_context(tls)
+
+
+def _secure(tls: ServerTLS, context: ssl.SSLContext) -> Security:
+    from midge.server.tls import Security
+
+    return Security(tls, context)

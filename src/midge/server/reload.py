@@ -6,13 +6,14 @@ What nats-server cannot change without being started again, cannot be changed he
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from midge.durations import show_duration
 from midge.server.identity import ANYBODY, Awaited, Computed, Identity, Pending
 from midge.server.jetstream_options import check_change
+from midge.server.listener_options import ServerTLS, WebSocketListener
 from midge.server.options import ServerOptions
 from midge.server.reasons import AUTHENTICATION_FAILURE, CLIENT_CLOSED, INTERNAL_ERROR, MAX_CONNECTIONS
 from midge.wire.faults import ANSWER_AUTHORIZATION
@@ -36,17 +37,16 @@ FIXED = {
 }  # fmt: skip
 _SECONDS = ("lame_duck_duration", "lame_duck_grace_period", "ping_interval", "write_deadline")
 _SECRET = ("websocket",)  # there are passwords in it
-_NO_NEWS = ("config_digest",)
+_NO_NEWS = ("config_digest", "websocket")
 _ACCOUNTS = ("accounts", "mappings", "max_payload")  # what accounts are made of
 _AUTHENTICATION = ("user", "password", "token", "users", "default_permissions", "authorizer", *_ACCOUNTS)
-# What the log says, with the value or without; for the others, the option's name.
-_LOGGED = {
+# What the log says of those whose values it does not show.
+_TEXTS = {
     "user": "authorization username", "password": "authorization password", "token": "authorization token",
-    "users": "authorization users", "accounts": "accounts", "server_tags": "tags", "server_metadata": "metadata", "tls": "tls",
-    "mappings": "mappings", "default_permissions": "default permissions", "authorizer": "authorizer",
+    "accounts": "accounts", "mappings": "accounts", "server_tags": "tags", "server_metadata": "metadata",
+    "default_permissions": "default permissions", "authorizer": "authorizer",
     "jetstream": "JetStream limits",
 }  # fmt: skip
-_NAMES = {"auth_timeout": "authorization timeout"}
 
 
 def changes(old: ServerOptions, new: ServerOptions) -> tuple[str, ...]:
@@ -67,6 +67,8 @@ def changes(old: ServerOptions, new: ServerOptions) -> tuple[str, ...]:
             found.append(each.name)
         elif each.name == "store_dir":
             raise ValueError("config reload not supported for jetstream storage directory")
+        elif each.name == "websocket" and _is_same_but_for_tls(before, after):
+            found.append(each.name)  # its certificates
         elif each.name in FIXED:
             values = "" if each.name in _SECRET else f": old={_shown(each.name, before)}, new={_shown(each.name, after)}"
             raise ValueError(f"config reload not supported for {FIXED[each.name]}{values}")
@@ -75,8 +77,19 @@ def changes(old: ServerOptions, new: ServerOptions) -> tuple[str, ...]:
     return tuple(found)
 
 
-def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
+def _is_same_but_for_tls(before: WebSocketListener | None, after: WebSocketListener | None) -> bool:
+    if before is None or after is None or before.tls is None or after.tls is None:
+        return False
+    return replace(before, tls=after.tls) == after
+
+
+def apply(hub: Hub, options: ServerOptions, along: Callable[[], None] | None = None) -> tuple[str, ...]:
     """Let the hub go on with these options; return the names of those that are new. Next: flush.
+
+    Args:
+        hub: the server's.
+        options: what it goes on with.
+        along: called before the log says that it is done.
 
     Raises:
         ValueError: as ``changes``. The hub goes on as before.
@@ -85,9 +98,8 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
     changed = changes(before, options)
     hub.set_options(options)
     sessions = list(hub.sessions.values())
-    for name in changed:
-        if name not in _NO_NEWS:
-            log.info("Reloaded: %s", _LOGGED.get(name) or f"{_NAMES.get(name, name)} = {_shown(name, getattr(options, name))}")
+    for line in dict.fromkeys(line for name in changed if name not in _NO_NEWS for line in _news(name, before, options)):
+        log.info("%s", line)
     if any(name in _ACCOUNTS for name in changed):
         hub.renew_accounts()
     if any(name in _AUTHENTICATION for name in changed):
@@ -103,6 +115,8 @@ def apply(hub: Hub, options: ServerOptions) -> tuple[str, ...]:
             session.parser.set_limits(options.max_control_line, session.account.max_payload)
     if "max_connections" in changed:
         _close_surplus(sessions, options.max_connections)
+    if along is not None:
+        along()
     log.info("Reloaded server configuration%s", f" ({options.config_digest})" if options.config_digest else "")
     return changed
 
@@ -155,5 +169,44 @@ def _close_surplus(sessions: list[Session], limit: int) -> None:
         log.info("Closed %d connections to fall within max_connections", len(surplus))
 
 
+def _news(name: str, before: ServerOptions, now: ServerOptions) -> Iterator[str]:
+    """Say in nats-server's words that an option has changed."""
+    value = getattr(now, name)
+    if name in _TEXTS:
+        yield f"Reloaded: {_TEXTS[name]}"
+    elif name == "client_advertise":
+        yield f"Reload: client_advertise = {value}"
+    elif name == "auth_timeout":
+        yield f"Reloaded: authorization timeout = {_plain(value)}"
+    elif name == "users":
+        if [each for each in before.users if not each.nkey] != [each for each in now.users if not each.nkey]:
+            yield "Reloaded: authorization users"
+        if [each for each in before.users if each.nkey] != [each for each in now.users if each.nkey]:
+            yield "Reloaded: authorization nkey users"
+    elif name == "tls":
+        yield from _news_of_tls(before.tls, now.tls)
+    else:
+        yield f"Reloaded: {name} = {_shown(name, value)}"
+
+
+def _news_of_tls(before: ServerTLS | None, now: ServerTLS | None) -> Iterator[str]:
+    yield f"Reloaded: tls = {'disabled' if now is None else 'enabled'}"
+    old, new = before or ServerTLS(), now or ServerTLS()
+    if old.timeout != new.timeout:
+        yield f"Reloaded: tls timeout = {_plain(new.timeout)}"
+    if old.pinned_certs != new.pinned_certs:
+        yield f"Reloaded: {len(new.pinned_certs)} pinned_certs"
+    if bool(old.handshake_first) != bool(new.handshake_first):
+        yield f"Reloaded: Client TLS handshake first: {str(bool(new.handshake_first)).lower()}"
+    delays = [0.0 if isinstance(each, bool) else each for each in (old.handshake_first, new.handshake_first)]
+    if delays[0] != delays[1]:
+        yield f"Reloaded: Client TLS handshake first fallback delay: {show_duration(delays[1])}"
+
+
 def _shown(name: str, value: Any) -> str:
     return show_duration(value) if name in _SECONDS else str(value)
+
+
+def _plain(number: float) -> str:
+    """Return a number as Go shows it: 2 for 2.0."""
+    return repr(number).removesuffix(".0")

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
 from midge.link.memory import MemoryLink
@@ -29,8 +29,6 @@ from midge.link.readiness import LoopReadiness
 from midge.server import inspection, reload
 from midge.server.announcement import announce
 from midge.server.calls import ask, is_here, tell
-from midge.server.config.load import Config
-from midge.server.config.options import options_of
 from midge.server.connections import Connections
 from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import Hub
@@ -39,13 +37,16 @@ from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
 from midge.server.jetstream import JetStream
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
-from midge.server.monitor import Monitor, open_monitor
 from midge.server.options import ServerKeywords, ServerOptions
 from midge.server.ports import Ports
 from midge.server.reasons import KICKED, SERVER_SHUTDOWN
 from midge.server.thread import ServerThread
 from midge.server.turns import Turns
 from midge.wire.outbox import Outbox
+
+if TYPE_CHECKING:
+    from midge.server.config.load import Config
+    from midge.server.monitor import Monitor
 
 __all__ = ["Server"]
 
@@ -87,7 +88,7 @@ class Server:
             raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
         if options is not None and (given or config is not None):
             raise TypeError("give a ServerOptions, or keywords and a config, not both")
-        self._read_options = partial(options_of, config, given)
+        self._read_options = partial(_options_of, config, given)
         self._config = config
         self.options = self._read_options() if options is None else options
         self._ports = Ports(self.options, listen)
@@ -161,7 +162,10 @@ class Server:
         self._drop_everything()  # where its last loop was closed underneath it
         self._starting = True
         try:
-            self._monitor = await open_monitor(self.options)
+            if self.options.http_port is not None or self.options.https_port is not None:
+                from midge.server.monitor import open_monitor  # only where it is used: a process starts as fast as what it imports
+
+                self._monitor = await open_monitor(self.options)
             await self._ports.bind()
             self._open(asyncio.get_running_loop())
             if self._monitor is not None:
@@ -375,7 +379,7 @@ class Server:
             ServerStartError: one cannot be read, and nothing has changed; or a port would begin or cease to have TLS.
         """
         self._check_process()
-        self._ports.reload(self.options if options is None else options)
+        self._ports.prepare(self.options if options is None else options)()
 
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
@@ -385,8 +389,13 @@ class Server:
 
         self._ask(delay)
 
-    def reload(self, options: ServerOptions | None = None) -> None:
+    def reload(self, options: ServerOptions | None = None, along: Callable[[], None] | None = None) -> None:
         """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
+
+        Args:
+            options: the new options.
+            along: called in the server's thread when nothing can go wrong any more, and before the log says that it is done: for what
+                changes around the server.
 
         Raises:
             ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
@@ -396,10 +405,11 @@ class Server:
             raise ValueError("can only reload config when a file is provided using -c or --config")
         wanted = options or self._read_options()
         reload.changes(self.options, wanted)
-        self._ports.reload(wanted)
+        renew_ports = self._ports.prepare(wanted)
 
         def apply(turns: Turns) -> None:
-            reload.apply(turns.hub, wanted)
+            renew_ports()
+            reload.apply(turns.hub, wanted, along)
             if self._jetstream is not None:
                 self._jetstream.renew()
             for connection in self._connections:
@@ -509,3 +519,11 @@ class Server:
                 future.set_exception(ServerStartError("the server was stopped"))
         self._waiting.clear()
         self._loop = None
+
+
+def _options_of(config: Config | None, keywords: dict[str, Any]) -> ServerOptions:
+    if config is None:
+        return ServerOptions(**keywords)
+    from midge.server.config.options import options_of  # with a language, which a server without a configuration does without
+
+    return options_of(config, keywords)

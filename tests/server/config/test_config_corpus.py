@@ -28,5 +28,5 @@ def test_there_are_enough() -> None:
 
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_what_is_said_of_it(number: int) -> None:
-    text, says = CASES[number]
-    assert ours(text) == says, text
+    case = CASES[number]
+    assert ours(case.text) == case.says, case.text

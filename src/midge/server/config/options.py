@@ -13,15 +13,13 @@ from midge.server.options import ServerOptions
 __all__ = ["options_of"]
 
 
-def options_of(config: Config | None, keywords: Mapping[str, Any]) -> ServerOptions:
+def options_of(config: Config, keywords: Mapping[str, Any]) -> ServerOptions:
     """Return the options; a keyword has precedence over what the configuration says.
 
     Raises:
         ConfigError: the configuration cannot be read, or there is something wrong in it.
         ValueError: an option makes no sense, or belongs to a process of its own.
     """
-    if config is None:
-        return ServerOptions(**keywords)
     found = load(config)
     for name, value in found.settings.items():
         if value != Settings.__dataclass_fields__[name].default:
