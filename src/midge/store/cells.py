@@ -67,9 +67,9 @@ def find64(buf: bytearray, at: int, stride: int, count: int, value: int) -> int:
     return low
 
 
-def next_bit(bits: bytearray, start: int) -> int:
-    """Return the first bit at or after start that is set, -1 where there is none. The buffer is whole 8-byte words."""
-    rest = int.from_bytes(bits[start >> 3 :], "little") >> (start & 7) if start < 8 * len(bits) else 0
+def next_bit(bits: bytearray, start: int, stop: int) -> int:
+    """Return the first bit from start to before stop that is set, -1 where there is none. Start may be past stop, which is whole bytes."""
+    rest = int.from_bytes(bits[start >> 3 : stop >> 3], "little") >> (start & 7)
     return start + (rest & -rest).bit_length() - 1 if rest else -1
 
 
