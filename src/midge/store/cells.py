@@ -21,6 +21,7 @@ def get32(buf: bytearray, at: int) -> int:
 
 
 def put32(buf: bytearray, at: int, value: int) -> None:
+    """Write an unsigned number to 4 bytes."""
     buf[at : at + 4] = value.to_bytes(4, sys.byteorder)
 
 
@@ -30,6 +31,7 @@ def get64(buf: bytearray, at: int) -> int:
 
 
 def put64(buf: bytearray, at: int, value: int) -> None:
+    """Write a signed number to 8 bytes."""
     buf[at : at + 8] = value.to_bytes(8, sys.byteorder, signed=True)
 
 
@@ -74,14 +76,17 @@ def next_bit(bits: bytearray, start: int, stop: int) -> int:
 
 
 def has_bit(bits: bytearray, at: int) -> bool:
+    """True if a bit is set."""
     return bits[at >> 3] >> (at & 7) & 1 == 1
 
 
 def set_bit(bits: bytearray, at: int) -> None:
+    """Set a bit."""
     bits[at >> 3] |= 1 << (at & 7)
 
 
 def clear_bit(bits: bytearray, at: int) -> None:
+    """Clear a bit."""
     bits[at >> 3] &= ~(1 << (at & 7))
 
 
