@@ -4,8 +4,8 @@
     PATH/state.db                see ``store.state``
     PATH/streams/ID/             a stream's segments, ``quarantine``, and ``store.json``, which says whose they are
 
-The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline``
-has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
+The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when
+``next_deadline`` has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
 """
 
 from __future__ import annotations
