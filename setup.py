@@ -35,6 +35,7 @@ MODULES = [
     "midge.store.selections",
     "midge.store.dump",
     "midge.store.index",
+    "midge.store.shelves",
     "midge.client.room",
     "midge.client.encoder",
     "midge.client.interest",

@@ -17,7 +17,7 @@ from wire.uncompiled import load_uncompiled
 import midge
 
 ROOT = Path(__file__).parents[1]
-HEADER_ONLY = {"midge.store.octets", "midge.wire.octets"}
+HEADER_ONLY = {"midge.store.cells", "midge.store.octets", "midge.wire.octets"}
 calm = settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 
 

@@ -41,6 +41,8 @@ cdef class Index:
     cpdef int64_t time_of(self, sequence) except -1
     @cython.locals(index=Py_ssize_t)
     cpdef bytes subject_of(self, sequence)
+    @cython.locals(index=Py_ssize_t, block=Block, measure=int64_t)
+    cpdef tuple entry(self, sequence)
     cpdef int64_t after(self, sequence) except -1
     cpdef int64_t flagged(self, int64_t flags, start) except -1
     cpdef tuple alive(self, first, last)

@@ -177,6 +177,15 @@ class Index:
         index = self._blocks.lookup(_bounded(sequence))
         return None if index < 0 else self._subjects.name(self._block_of(sequence).subject(index))
 
+    def entry(self, sequence: int) -> tuple[int, int, int, int, bytes] | None:
+        """Return place, size, flags, time and subject of a message, None where there is none."""
+        index = self._blocks.lookup(_bounded(sequence))
+        if index < 0:
+            return None
+        block = self._block_of(sequence)
+        measure = block.measure(index)
+        return block.place(index), measure & _MAX_SIZE, measure >> 28, block.time(index), self._subjects.name(block.subject(index))
+
     # Many
 
     def after(self, sequence: int) -> int:
@@ -184,7 +193,7 @@ class Index:
         return self._blocks.after(_bounded(sequence))
 
     def flagged(self, flags: int, start: int) -> int:
-        """Return the first sequence at or after start whose message has one of these flags, 0 where there is none. Passes over all between."""
+        """Return the first sequence at or after start whose message has one of these flags, 0 where there is none: by passing over them."""
         return self._blocks.flagged(flags, _bounded(start))
 
     def alive(self, first: int, last: int) -> tuple[int, int]:
@@ -254,7 +263,7 @@ class Index:
             sequence = self.next(filters, sequence + 1)
 
     def gaps(self) -> Iterator[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. Ends where the index changes."""
+        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. A change ends it."""
         changes = self._changes
         hole = self._blocks.hole(self.first) if self.messages else self.last + 1
         while hole <= self.last and self._changes == changes:

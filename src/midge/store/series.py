@@ -1,6 +1,8 @@
-"""Series: the many sequences of one subject, as runs of at most 512 in the pool, with one row that says where each begins.
+"""Series: the many sequences of one subject, as runs of at most 512 in the pool, with a table that says where each begins.
 
-    row: base 8 | address of the run 4 | how many 4          run: sequence less base 4, each
+In the table, 16 bytes each:
+
+    base 8 | address of the run 4 | how many 4
 """
 
 from __future__ import annotations
