@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from disks import LoneHome, MemoryFiles, message
+from store.disks import LoneHome, MemoryFiles, message
 
 from midge.store.log import FileStore
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from disks import FailingFiles, LoneHome, MemoryFiles, message
+from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
 from midge.store.directory import StoreDirectory
 from midge.store.log import FileStore

@@ -8,7 +8,7 @@ import os
 import random
 
 import pytest
-from disks import LoneHome, PowerCut, RecordingFiles, message
+from store.disks import LoneHome, PowerCut, RecordingFiles, message
 
 from midge.store.log import FileStore
 

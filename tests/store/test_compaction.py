@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from disks import LoneHome, PowerCut, RecordingFiles, message
+from store.disks import LoneHome, PowerCut, RecordingFiles, message
 
 from midge.store.log import FileStore
 

@@ -158,7 +158,7 @@ class FileStore(IndexedStore):
         index = self._index
         filters = () if filter is None else (filter,)
         if filter is None and not keep:
-            return self.drop(below or index.last + 1)
+            return self.drop(min(below, index.last + 1) if below else index.last + 1)
         left = index.pending(filters, 1) - keep
         ranges: list[int] = []
         removed = 0
