@@ -231,7 +231,8 @@ class StoreDirectory:
         if repaired:
             del self._failing[store]
         else:
-            self._failing[store] = (self._now + 2 * delay, min(2 * delay, _LAST_DELAY))
+            delay = min(2 * delay, _LAST_DELAY)
+            self._failing[store] = (self._now + delay, delay)
 
     # Inside
 
