@@ -230,3 +230,40 @@ def test_segments_go_at_the_head() -> None:
     home, store = opened(disk)
     assert (store.first, store.last, store.messages, home.damages) == (41, 40, 0, [])
     assert [path for path in disk.paths if path.endswith(".seg")] == [path for path in disk.paths if path][-1:]
+
+
+def test_a_head_is_written_anew_where_one_of_its_copies_is_damaged() -> None:
+    disk = MemoryFiles()
+    home, store = opened(disk, segment_size=600)
+    for number in range(1, 11):
+        store.append(message(b"a", b"%d" % number * 50), number)
+    home.turn(store)
+    store.close()
+    whole = {number: bytes(content) for number, content in disk.contents.items()}
+    for places in ([3], [70], [3, 70]):
+        for path, number in list(disk.paths.items()):
+            if path.endswith(".seg"):
+                for place in places:
+                    disk.contents[number][place] ^= 1
+                home, store = opened(disk, segment_size=600)
+                assert content(store).keys() == set(range(1, 11))
+                assert [damage.why for damage in home.damages] == ["its head was damaged and has been written anew"]
+                store.close()
+                assert disk.contents[number][:64] == disk.contents[number][64:128]
+                assert places == [3, 70] or disk.contents[number] == whole[number]
+                home, store = opened(disk, segment_size=600)
+                assert home.damages == [] and content(store).keys() == set(range(1, 11))
+                store.close()
+
+
+def test_sealed_segments_are_not_kept_open() -> None:
+    disk = MemoryFiles()
+    home, store = opened(disk, segment_size=600)
+    for number in range(1, 101):
+        store.append(message(b"a", b"%d" % number * 50), number)
+    home.turn(store)
+    store.close()
+    home, store = opened(disk, segment_size=600)
+    assert len(store._shelf.segments) > 10
+    assert [segment for segment in store._shelf.segments if segment.fd >= 0] == store._shelf.segments[-1:]
+    assert content(store).keys() == set(range(1, 101))

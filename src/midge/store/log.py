@@ -317,6 +317,8 @@ class FileStore(IndexedStore):
         else:
             self._is_stale = False
             self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
+            for segment in self._unsynced:
+                segment.opened()
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
@@ -408,6 +410,8 @@ class FileStore(IndexedStore):
         except BaseException:
             recovery.close()
             raise
+        for segment in recovery.segments[:-1]:
+            segment.close()  # until somebody reads it
         self._shelf.fill(recovery.segments)
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
