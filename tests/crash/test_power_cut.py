@@ -58,6 +58,9 @@ class History:
         self.home.turn(self.store)
         assert told == [None]
         now = len(self.files.ops)
+        if dice.random() < 0.1:  # a clean stop
+            self.store.close()
+            self.store = FileStore(self.home, "/s", 1)
         for sequence in self.stored:
             self.acked.setdefault(sequence, now)
         for sequence in removing:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from midge.store.checkpoint import forget_checkpoint
 from midge.store.files import Files
 from midge.store.index import Index
 from midge.store.record import DAMAGED, GOOD, HEAD, MESSAGE, REMOVE, SKIP, TORN, Record, encode, length
@@ -91,6 +92,7 @@ class Compaction:
             if size:
                 return self._files.pread(self.segment.fd, size, at)
             self._files.fdatasync(self._copy.fd)
+            forget_checkpoint(self._files, self._directory)  # it tells where records are in the old file
             return bytearray()
 
         self._shelf.readers += 1

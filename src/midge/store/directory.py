@@ -205,6 +205,8 @@ class StoreDirectory:
         account, stream, id = self._names[store]
         if os.getpid() == self._pid:
             self._settle(store, write=not remove)
+            if not remove:
+                store.checkpoint()
         del self._names[store], self._stores[id]
         self._dirty.pop(store, None)
         self._failing.pop(store, None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from midge.store.checkpoint import read_checkpoint
 from midge.store.commit import erase_record
 from midge.store.files import Files
 from midge.store.index import Index
@@ -100,10 +101,16 @@ class Recovery:
             OSError: a file cannot be read, or what is wrong cannot be kept; StoreVersionError: a later version wrote it.
         """
         found = self._open_segments()
+        known = self._known(found)
         for at, (segment, is_whole) in enumerate(found):
-            self._begin(segment)
+            start = known.get(segment.head.number, HEAD_SIZE)
+            if start == HEAD_SIZE:
+                self._begin(segment)
+            segment.end = start
+            if start > HEAD_SIZE and at < len(found) - 1 and found[at + 1][0].head.number in known:
+                continue
             stop = self._limit[1] if self._limit is not None and at == len(found) - 1 else segment.space
-            scan = Scan(self._files, segment.fd, stop, self.seed)
+            scan = Scan(self._files, segment.fd, stop, self.seed, start)
             self._replay(segment, scan)
             if not is_whole:
                 self._heal_head(segment, scan)
@@ -149,6 +156,17 @@ class Recovery:
                     self._headless.append(segment)
                 found.append((segment, is_whole))
         return found
+
+    def _known(self, found: list[tuple[Segment, bool]]) -> dict[int, int]:
+        """Take over what was known at the last clean stop; return how far into each segment that was."""
+        if not all(is_whole for _, is_whole in found):
+            return {}
+        checkpoint = read_checkpoint(self._files, self._path, self.segments)
+        if checkpoint is None or self._limit is not None and max(checkpoint.ends.items()) > self._limit:
+            return {}
+        self.index, self.floor = checkpoint.known, checkpoint.floor
+        self._last = self.index.last
+        return checkpoint.ends
 
     def _head_of(self, number: int) -> tuple[Head | None, bool]:
         """Return the head of a segment, and whether both copies of it are good."""
