@@ -9,6 +9,8 @@ cpdef dict nats_values(bytes header)
 
 cpdef bytes remove(bytes header, bytes name)
 
+cpdef bytes without(bytes header, tuple prefixes)
+
 cpdef bytes add(bytes header, bytes name, bytes value)
 
 @cython.locals(end=Py_ssize_t)

@@ -6,7 +6,7 @@ stored as it came.
 
 from __future__ import annotations
 
-__all__ = ["add", "nats_values", "remove", "strip_status", "value_of"]
+__all__ = ["add", "nats_values", "remove", "strip_status", "value_of", "without"]
 
 _VERSION = b"NATS/1.0"
 _EMPTY = b"NATS/1.0\r\n\r\n"
@@ -49,6 +49,14 @@ def remove(header: bytes, name: bytes) -> bytes:
         return header
     mark = name + b":"
     header = _END.join([line for line in header.split(_END) if not line.startswith(mark)])
+    return b"" if header == _EMPTY else header
+
+
+def without(header: bytes, prefixes: tuple[bytes, ...]) -> bytes:
+    """Return the block without lines that begin with one of these; empty where nothing is left."""
+    if not any(b"\r\n" + prefix in header for prefix in prefixes):
+        return header
+    header = _END.join([line for line in header.split(_END) if not line.startswith(prefixes)])
     return b"" if header == _EMPTY else header
 
 

@@ -7,7 +7,7 @@ cdef bytes _FAST
 @cython.final
 cdef class Intake:
     cdef readonly object stream, store
-    cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, closed
+    cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, followed, closed
     cdef public Py_ssize_t max_size
     cdef public bytes last_id
     cdef bytes _head

@@ -38,6 +38,10 @@ class Jobs:
         """Begin a job, with its first slice at once."""
         self._go_on(store, job, None)
 
+    def add(self, store: Store, job: Job) -> None:
+        """Begin a job when its turn comes."""
+        self._ready.append((store, job, None))
+
     def run(self, count: int) -> None:
         """Let so many slices be done, of each job one at most."""
         for _ in range(min(count, len(self._ready))):
