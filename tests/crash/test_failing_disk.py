@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from disks import FailingFiles, LoneHome, MemoryFiles, message
+from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
 from midge.store.directory import StoreDirectory
 from midge.store.log import FileStore
@@ -44,16 +44,17 @@ class Trial:
         self.disk.fails = fails
         self.acked: dict[int, bytes] = {}
         self.refused = 0
+        self._appending = self.dice.choice([0.8, 0.55])  # the other way round, segments are compacted
 
     def turn(self) -> None:
         """Some changes in one round, and what came of it."""
         store, dice = self.store, self.dice
         hoped = dict(self.acked)
         for _ in range(dice.choice([1, 1, 5, 30])):
-            if dice.random() < 0.8 or not store.messages:
+            if dice.random() < self._appending or not store.messages:
                 payload = dice.randbytes(dice.choice([0, 10, 200, 6000]))
                 hoped[store.append(message(b"a", payload), 1)] = payload
-            elif dice.random() < 0.5:
+            elif dice.random() < 0.9:
                 sequence = dice.choice(sorted(hoped))
                 assert store.erase(sequence) if dice.random() < 0.5 else store.remove(sequence)
                 del hoped[sequence]

@@ -8,7 +8,7 @@ import os
 import random
 
 import pytest
-from disks import LoneHome, PowerCut, RecordingFiles, message
+from store.disks import LoneHome, PowerCut, RecordingFiles, message
 
 from midge.store.log import FileStore
 
@@ -32,6 +32,7 @@ class History:
         self.stored: dict[int, bytes] = {}
         self.acked: dict[int, int] = {}
         self.removed: dict[int, tuple[int, int]] = {}
+        self._appending = dice.choice([0.8, 0.45])  # the other way round, segments are compacted
         for _ in range(dice.randint(1, 25)):
             self._turn(dice)
 
@@ -40,11 +41,11 @@ class History:
         begun = len(self.files.ops)
         for _ in range(dice.choice([1, 1, 3, 20])):
             what = dice.random()
-            if what < 0.8 or not self.store.messages:
+            if what < self._appending or not self.store.messages:
                 payload = dice.randbytes(dice.choice([0, 5, 100, 100, 100, 5000, 20_000]))
                 sequence = self.store.append(message(dice.choice([b"a", b"a.b", b"c.d.e"]), payload), 1000)
                 self.stored[sequence] = payload
-            elif what < 0.88:
+            elif what < 0.9:
                 removing |= self._without(lambda: self.store.remove(dice.randint(self.store.first, self.store.last)))
             elif what < 0.94:
                 removing |= self._without(lambda: self.store.erase(dice.randint(self.store.first, self.store.last)))
@@ -57,6 +58,9 @@ class History:
         self.home.turn(self.store)
         assert told == [None]
         now = len(self.files.ops)
+        if dice.random() < 0.1:  # a clean stop
+            self.store.close()
+            self.store = FileStore(self.home, "/s", 1)
         for sequence in self.stored:
             self.acked.setdefault(sequence, now)
         for sequence in removing:

@@ -126,6 +126,24 @@ def test_what_is_json_is_what_python_takes_for_it(value: Any, damage: list[tuple
         assert is_json
 
 
+NAMES = st.sampled_from(["seq", "SEQ", "last_by_subj", "batch", "start_time", "multi_last", "up_to_seq", "no_hdr", "x", "", "unknown"])
+VALUES = JSON | st.sampled_from(
+    [-0.0, 1.0, 1 << 63, (1 << 64) - 1, 1 << 64, "a", ["a", "b"], "2024-01-01T00:00:00Z", "\ud800", "\x00", "-0"]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=4), st.booleans())
+def test_the_fast_decoder_sees_what_the_other_one_sees(members: list[tuple[str, Any]], ascii_only: bool) -> None:
+    text = ",".join(f"{json.dumps(name)}:{json.dumps(value, ensure_ascii=ascii_only)}" for name, value in members)
+    body = f"{{{text}}}".encode("utf-8", "surrogatepass")
+    slow = refusal(MessageGetRequest, body, into=MessageGetRequest())
+    assert refusal(MessageGetRequest, body) == slow
+    if slow is None:
+        found = decode(MessageGetRequest, body)
+        assert found == decode(MessageGetRequest, body, into=MessageGetRequest()) and type(found) is MessageGetRequest
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(-62_135_596_800 * 10**9, 253_402_300_799 * 10**9))
 def test_a_time_is_read_as_it_was_written(wall: int) -> None:

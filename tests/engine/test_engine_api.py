@@ -1,8 +1,12 @@
 """The API: whom it answers, in which order, how many at a time, and what it tells those who watch. Texts: tests/interop/test_streams.py."""
 
 import json
+from pathlib import Path
 
+import jsonschema
 from worlds import ACCOUNT, World
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 
 
 def test_one_account_cannot_hold_up_another() -> None:
@@ -50,15 +54,18 @@ def test_advisories_are_made_for_those_who_listen_only() -> None:
     assert len(world.outside.sent) == 1
     subjects = [b"$JS.EVENT.ADVISORY.API", *(b"$JS.EVENT.ADVISORY.STREAM.%b.T" % what for what in (b"CREATED", b"UPDATED", b"DELETED"))]
     world.outside.listeners += subjects
-    world.outside.client = {"user": "me", "acc": ACCOUNT}
+    world.outside.client = {"user": "me", "acc": ACCOUNT, "start": "2026-01-01T00:00:00Z", "id": 5}
     world.create("T", subjects=["t"])
     world.api("STREAM.UPDATE.T", name="T", subjects=["t"], storage="memory", max_msgs=5)
     world.api("STREAM.DELETE.T")
     told = [(subject, json.loads(payload)) for subject, _, payload in world.outside.sent if subject in subjects]
     assert [subject for subject, _ in told] == [subjects[1], subjects[0], subjects[2], subjects[0], subjects[3], subjects[0]]
     assert [body["action"] for _, body in told if "action" in body] == ["create", "modify", "delete"]
+    for _, body in told:
+        path = SCHEMAS / (body["type"].removeprefix("io.nats.jetstream.").replace(".", "/") + ".json")
+        jsonschema.validate(body, json.loads(path.read_text()))
     audit = told[1][1]
-    assert audit["client"] == {"user": "me", "acc": ACCOUNT} and audit["subject"] == "$JS.API.STREAM.CREATE.T"
+    assert audit["client"]["user"] == "me" and audit["subject"] == "$JS.API.STREAM.CREATE.T"
     assert json.loads(audit["response"])["did_create"] and json.loads(audit["request"])["name"] == "T"
 
 

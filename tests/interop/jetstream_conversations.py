@@ -397,7 +397,7 @@ PUBLISH = [
 REMOVE = [
     once("delete nothing", api("STREAM.DELETE.S"), create(), api("STREAM.DELETE.S", {"zzz": 1}), api("STREAM.DELETE.S", {}), info()),
     talk("delete and create again", create(), fill(2), api("STREAM.DELETE.S"), pub("s.a"), create(), info()),
-    once("purge nothing", api("STREAM.PURGE.S"), create(), api("STREAM.PURGE.S"), info()),
+    once("purge nothing", api("STREAM.PURGE.S"), create(), api("STREAM.PURGE.S")),
     talk("purge", create(), fill(5), api("STREAM.PURGE.S", {}), info(), fill(1), info()),
     talk("purge a subject", create(), fill(3), fill(3, "s.a"), api("STREAM.PURGE.S", {"filter": "s.a"}), info(subjects_filter=">")),
     talk("purge with wildcards", create(), fill(3), pub("s.a.b"), api("STREAM.PURGE.S", {"filter": "s.*"}), info(subjects_filter=">")),

@@ -344,7 +344,8 @@ class LoneHome:
         self.is_failing = True
 
     def forget(self, store: FileStore, *, remove: bool) -> None:
-        pass
+        if not remove and not store.is_dirty and not store.is_busy:
+            store.checkpoint()
 
     def turn(self, store: FileStore) -> None:
         """What a directory does in a turn of the loop: until nothing waits."""

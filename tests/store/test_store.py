@@ -224,6 +224,18 @@ def test_drop_forgets_what_is_before(make_store: MakeStore) -> None:
     assert store.drop(6) == 1 and state(store) == (0, 6, 5, 0) and store.size == 0
 
 
+def test_drop_one_after_the_other(make_store: MakeStore, shop: Shop) -> None:
+    store = make_store()
+    for n in range(400):
+        put(store, f"s.{n % 3}", payload=b"%d" % n * 1_000)
+    shop.turn()
+    for below in range(2, 401):
+        assert store.drop(below) == 1 and store.first == below
+        stored = store.read(below)
+        assert stored is not None and stored.payload == b"%d" % (below - 1) * 1_000
+    assert store.messages == 1
+
+
 def test_drop_may_go_past_the_end(make_store: MakeStore) -> None:
     store = make_store()
     put(store, "a", "b")

@@ -4,53 +4,27 @@ The compiled form is header only, so a probe (``octets_probe.pyx``) is compiled 
 that half of the tests is skipped.
 """
 
-import importlib.util
 import inspect
 import re
-import shlex
-import shutil
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from probes import compiled_probe
 
 from midge.wire import octets
 
 HERE = Path(__file__).parent
 PXD = HERE.parents[1] / "src" / "midge" / "wire" / "octets.pxd"
-SETUP = """
-from setuptools import Extension, setup
-from Cython.Build import cythonize
-
-probe = Extension("octets_probe", ["octets_probe.pyx"], extra_compile_args=["-O1"])
-setup(script_args=["-q", "build_ext", "--inplace"], ext_modules=cythonize([probe], include_path=[{include!r}], quiet=True))
-"""
 calm = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The probe, compiled from octets.pxd as it is now."""
-    pytest.importorskip("Cython", reason="octets.pxd is compared with octets.py only where Cython is installed")
-    compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")[0]
-    if shutil.which(compiler) is None:
-        pytest.skip(f"octets.pxd is compared with octets.py only where there is a C compiler, and {compiler} is not here")
-    directory = tmp_path_factory.mktemp("probe")
-    shutil.copy(HERE / "octets_probe.pyx", directory)
-    (directory / "setup.py").write_text(SETUP.format(include=str(PXD.parents[2])))
-    build = subprocess.run([sys.executable, "setup.py"], cwd=directory, capture_output=True, text=True)
-    assert build.returncode == 0, build.stderr
-    (path,) = directory.glob("octets_probe*" + sysconfig.get_config_var("EXT_SUFFIX"))
-    spec = importlib.util.spec_from_file_location("octets_probe", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return compiled_probe(HERE / "octets_probe.pyx", tmp_path_factory.mktemp("probe"))
 
 
 DIGITS = [b"0", b"1", b"9", b"123456789", b"1234567890", b"999999999", b"9" * 10, b"9" * 20, b"18446744073709551617", b"000000001"]

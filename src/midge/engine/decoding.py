@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -56,6 +56,7 @@ _GO_NAMES: dict[type[Model], str] = {
     StreamRestoreRequest: "JSApiStreamRestoreRequest",
     StreamSnapshotRequest: "JSApiStreamSnapshotRequest",
 }
+_ODD = (b"\\", b"-0")  # what means something else to Go: escapes of half a character, a zero below zero
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,19})")
 _RANGES = {
     "int": (-(1 << 63), (1 << 63) - 1),
@@ -86,6 +87,8 @@ def decode(kind: type[ModelT], data: bytes, *, strict: bool = True, go_name: str
     Raises:
         ApiError: 10025, and why.
     """
+    if into is None and (found := _plain(kind, data)) is not None:
+        return found
     reader = _Reader(data, go_name or _GO_NAMES.get(kind, kind.__name__))
     model = kind() if into is None else into
     try:
@@ -101,6 +104,37 @@ def decode(kind: type[ModelT], data: bytes, *, strict: bool = True, go_name: str
         raise ApiError(10025, err=f"{error}{where}") from None
     except _Refused as error:
         raise ApiError(10025, err=error) from None
+
+
+def _plain(kind: type[ModelT], data: bytes) -> ModelT | None:
+    """Return a request that a fast decoder takes for the same; None for what it might see with other eyes, or refuses."""
+    decoder = _decoder(kind)
+    if decoder is None or not data or any(odd in data for odd in _ODD):
+        return None
+    try:
+        return kind(**msgspec.structs.asdict(decoder.decode(data)))
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+@cache
+def _decoder(kind: type[Model]) -> msgspec.json.Decoder[Any] | None:
+    """Return a decoder for a flat model; None for another. Times and numbers past 63 bits it refuses, too."""
+    fields = []
+    for name, (field, place) in _places(kind).items():
+        hint: Any
+        if isinstance(place, _Number):
+            hint = Annotated[int, msgspec.Meta(ge=place.low, le=min(place.high, (1 << 63) - 1))]
+        elif isinstance(place, _Moment) and place.may_be_empty:
+            hint = None
+        elif isinstance(place, _Flag) or type(place) is _Text:
+            hint = type(place.zero)
+        elif isinstance(place, _List) and type(place.item) is _Text:
+            hint = list[str]
+        else:
+            return None
+        fields.append((field, hint, msgspec.field(default=place.zero, name=name)))
+    return msgspec.json.Decoder(msgspec.defstruct(kind.__name__, fields, forbid_unknown_fields=True))
 
 
 class _Reader:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 
 import msgspec
 
-__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "time_of", "time_text"]
+__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "policy", "time_of", "time_text"]
 
 ModelT = TypeVar("ModelT", bound="Model")
 ValueT = TypeVar("ValueT")
@@ -31,6 +31,11 @@ _UNKNOWN = ""  # the name of ``unknown`` in JSON: nobody's name
 
 def _kind(go: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"go": go})
+
+
+def policy(go: str, *values: str) -> msgspec.Meta:
+    """Return what to annotate a text with that is one of a few; the first is Go's zero value."""
+    return msgspec.Meta(extra={"go": go, "values": values})
 
 
 Int = Annotated[int, _kind("int")]

@@ -6,22 +6,18 @@ from typing import Annotated
 
 import msgspec
 
-from midge.model.base import ZERO_TIME, Duration, Int, Model, Time, Uint64, always
+from midge.model.base import ZERO_TIME, Duration, Int, Model, Time, Uint64, always, policy
 from midge.model.stream import ClusterInfo
 
 __all__ = ["ConsumerConfig", "ConsumerInfo", "PriorityGroupState", "SequenceInfo"]
 
 
-def _policy(go: str, *values: str) -> msgspec.Meta:
-    return msgspec.Meta(extra={"go": go, "values": values})
-
-
 DeliverPolicy = Annotated[
-    str, _policy("server.DeliverPolicy", "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject")
+    str, policy("server.DeliverPolicy", "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject")
 ]
-AckPolicy = Annotated[str, _policy("server.AckPolicy", "none", "all", "explicit", "flow_control")]
-ReplayPolicy = Annotated[str, _policy("server.ReplayPolicy", "instant", "original")]
-PriorityPolicy = Annotated[str, _policy("server.PriorityPolicy", "", "overflow", "pinned_client", "prioritized")]
+AckPolicy = Annotated[str, policy("server.AckPolicy", "none", "all", "explicit", "flow_control")]
+ReplayPolicy = Annotated[str, policy("server.ReplayPolicy", "instant", "original")]
+PriorityPolicy = Annotated[str, policy("server.PriorityPolicy", "", "overflow", "pinned_client", "prioritized")]
 
 
 class ConsumerConfig(Model):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from midge.model.base import ZERO_TIME, Duration, Int, Int64, Model, Time, Uint64, always
+from midge.model.base import ZERO_TIME, Duration, Int, Int64, Model, Time, Uint64, always, policy
 from midge.model.consumer import ConsumerConfig
 from midge.model.stream import Placement, StreamConfig, StreamState
 
@@ -29,7 +29,7 @@ __all__ = [
     "StreamSnapshotRequest",
 ]
 
-ConsumerAction = Annotated[str, msgspec.Meta(extra={"go": "server.ConsumerAction", "values": ("", "create", "update")})]
+ConsumerAction = Annotated[str, policy("server.ConsumerAction", "", "create", "update")]
 
 
 class StreamConfigRequest(StreamConfig):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from midge.model.base import ZERO_TIME, Base64, Duration, Int, Int32, Int64, Model, Time, Uint64, always
+from midge.model.base import ZERO_TIME, Base64, Duration, Int, Int32, Int64, Model, Time, Uint16, Uint64, always, policy
 
 __all__ = [
     "ClusterInfo",
@@ -30,23 +30,18 @@ __all__ = [
 ]
 
 
-def _policy(go: str, *values: str) -> msgspec.Meta:
-    """A string that is one of a few; the first is what Go's zero value is written as."""
-    return msgspec.Meta(extra={"go": go, "values": values})
-
-
-Retention = Annotated[str, _policy("server.RetentionPolicy", "limits", "interest", "workqueue")]
-Discard = Annotated[str, _policy("server.DiscardPolicy", "old", "new")]
-Storage = Annotated[str, _policy("server.StorageType", "file", "memory")]
-Compression = Annotated[str, _policy("server.StoreCompression", "none", "s2")]
-PersistMode = Annotated[str, _policy("server.PersistModeType", "", "async")]
+Retention = Annotated[str, policy("server.RetentionPolicy", "limits", "interest", "workqueue")]
+Discard = Annotated[str, policy("server.DiscardPolicy", "old", "new")]
+Storage = Annotated[str, policy("server.StorageType", "file", "memory")]
+Compression = Annotated[str, policy("server.StoreCompression", "none", "s2")]
+PersistMode = Annotated[str, policy("server.PersistModeType", "", "async")]
 
 
 class ErrorBody(Model):
     """An error as the API answers it: a code like HTTP's, the error's own code, and a text."""
 
     code: Int = always(0)
-    err_code: Annotated[int, msgspec.Meta(extra={"go": "uint16"})] = 0
+    err_code: Uint16 = 0
     description: str = ""
 
 

@@ -83,7 +83,6 @@ _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of 
 _WORK_SEND = 256  # sending a long outbox,
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
-_WORK_INLET = 8  # with what a stream does with it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at
 _HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
 _SHARED = 256  # CONNECT lines that are remembered for all who say the same
@@ -516,7 +515,7 @@ class Hub:
         try:
             if isinstance(sink, Inlet):
                 inlet = sink
-                self._work -= _WORK_INLET
+                self._work -= inlet.work + ((publication.payload_end - publication.payload_start) >> _WORK_SHIFT)
                 self.producer = producer
                 return inlet.receive(publication, int((self.now + self.epoch) * 1e9))
             self._work -= _WORK_CONTROL

@@ -22,13 +22,15 @@ class Inlet(Sink):
     """Hands what is published to a function.
 
     Attributes:
+        work: what one call may cost, in deliveries.
         receive: called with a publication, valid during the call only, and wall nanoseconds; False where it was for nobody.
     """
 
-    __slots__ = ("receive",)
+    __slots__ = ("receive", "work")
 
-    def __init__(self, receive: Callable[[Any, int], bool]) -> None:
+    def __init__(self, receive: Callable[[Any, int], bool], work: int) -> None:
         self.receive = receive
+        self.work = work
 
     def deliver(self, subscription: Any, publication: Any, producer: Peer | None) -> None:
         raise AssertionError("routing calls receive itself")

@@ -36,6 +36,8 @@ __all__ = ["JetStream"]
 
 log = logging.getLogger("midge.server")
 
+WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+WORK_REQUEST = 256  # and what becomes of a request
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
 
@@ -106,7 +108,12 @@ class JetStream:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(waiting[0].committed)
 
-        jetstream = JetStream(turns, StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake), limits, settings)
+        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake)
+        try:
+            jetstream = JetStream(turns, directory, limits, settings)
+        except BaseException:
+            directory.close()
+            raise
         waiting.append(jetstream)
         return jetstream
 
@@ -151,7 +158,7 @@ class JetStream:
             self._hub.answer(found, answers)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive))
+        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE))
         self._ears[ear] = None
         self._listen(ear)
         return ear

@@ -179,9 +179,11 @@ class Server:
         """Let clients in through the ports that are bound."""
         hub = Hub(self.options, server_id(), seed())
         turns = Turns(hub, Reactor(loop))
-        jetstream = JetStream.open(turns, self.options) if self.options.jetstream is not None else None
+        jetstream: JetStream | None = None
         lobby = Lobby(turns, self._let_in, self._take_over)
         try:
+            if self.options.jetstream is not None:
+                jetstream = JetStream.open(turns, self.options)
             self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
         except BaseException as error:
             if jetstream is not None:

@@ -1,5 +1,5 @@
 # The compiled twin of cells.py: header only, so that every call is inlined. Keep the two in step (tests/store/test_cells.py).
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove
@@ -67,9 +67,9 @@ cdef inline Py_ssize_t find64(bytearray buf, Py_ssize_t at, Py_ssize_t stride, P
     return low
 
 
-cdef inline Py_ssize_t next_bit(bytearray bits, Py_ssize_t start) noexcept:
+cdef inline Py_ssize_t next_bit(bytearray bits, Py_ssize_t start, Py_ssize_t stop) noexcept:
     cdef unsigned char *data = <unsigned char *> PyByteArray_AS_STRING(bits)
-    cdef Py_ssize_t size = PyByteArray_GET_SIZE(bits), at = start >> 3
+    cdef Py_ssize_t size = stop >> 3, at = start >> 3
     cdef uint64_t word
     cdef unsigned int byte
     if at >= size:
@@ -78,7 +78,7 @@ cdef inline Py_ssize_t next_bit(bytearray bits, Py_ssize_t start) noexcept:
     if byte == 0:
         at += 1
         while at < size and data[at] == 0:
-            if at & 7:
+            if at & 7 or at + 8 > size:
                 at += 1
                 continue
             memcpy(&word, data + at, 8)

@@ -21,6 +21,7 @@ def get32(buf: bytearray, at: int) -> int:
 
 
 def put32(buf: bytearray, at: int, value: int) -> None:
+    """Write an unsigned number to 4 bytes."""
     buf[at : at + 4] = value.to_bytes(4, sys.byteorder)
 
 
@@ -30,6 +31,7 @@ def get64(buf: bytearray, at: int) -> int:
 
 
 def put64(buf: bytearray, at: int, value: int) -> None:
+    """Write a signed number to 8 bytes."""
     buf[at : at + 8] = value.to_bytes(8, sys.byteorder, signed=True)
 
 
@@ -67,21 +69,24 @@ def find64(buf: bytearray, at: int, stride: int, count: int, value: int) -> int:
     return low
 
 
-def next_bit(bits: bytearray, start: int) -> int:
-    """Return the first bit at or after start that is set, -1 where there is none. The buffer is whole 8-byte words."""
-    rest = int.from_bytes(bits[start >> 3 :], "little") >> (start & 7) if start < 8 * len(bits) else 0
+def next_bit(bits: bytearray, start: int, stop: int) -> int:
+    """Return the first bit from start to before stop that is set, -1 where there is none. Start may be past stop, which is whole bytes."""
+    rest = int.from_bytes(bits[start >> 3 : stop >> 3], "little") >> (start & 7)
     return start + (rest & -rest).bit_length() - 1 if rest else -1
 
 
 def has_bit(bits: bytearray, at: int) -> bool:
+    """True if a bit is set."""
     return bits[at >> 3] >> (at & 7) & 1 == 1
 
 
 def set_bit(bits: bytearray, at: int) -> None:
+    """Set a bit."""
     bits[at >> 3] |= 1 << (at & 7)
 
 
 def clear_bit(bits: bytearray, at: int) -> None:
+    """Clear a bit."""
     bits[at >> 3] &= ~(1 << (at & 7))
 
 

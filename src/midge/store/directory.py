@@ -4,8 +4,8 @@
     PATH/state.db                see ``store.state``
     PATH/streams/ID/             a stream's segments, ``quarantine``, and ``store.json``, which says whose they are
 
-The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when ``next_deadline``
-has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
+The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` after each ``wake``; ``handle_timeout`` when
+``next_deadline`` has come. Each of these costs what the stores cost that have something waiting, and never waits for a disk.
 """
 
 from __future__ import annotations
@@ -205,6 +205,8 @@ class StoreDirectory:
         account, stream, id = self._names[store]
         if os.getpid() == self._pid:
             self._settle(store, write=not remove)
+            if not remove:
+                store.checkpoint()
         del self._names[store], self._stores[id]
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
@@ -231,7 +233,8 @@ class StoreDirectory:
         if repaired:
             del self._failing[store]
         else:
-            self._failing[store] = (self._now + 2 * delay, min(2 * delay, _LAST_DELAY))
+            delay = min(2 * delay, _LAST_DELAY)
+            self._failing[store] = (self._now + delay, delay)
 
     # Inside
 

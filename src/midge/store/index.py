@@ -4,7 +4,8 @@ Per message: where it is (``place``, a number of the store's own), what it count
 and its subject. An index reads no file and keeps no payload.
 
 ``place`` has 32 bits: where in its segment a message begins. The segment follows from the sequence, as each holds a range of them. All is
-in flat arrays (``store.blocks`` by sequence, ``store.postings`` by subject): 24 bytes a message, some 100 a subject.
+in flat arrays (``store.blocks`` by sequence, ``store.postings`` by subject): 24 bytes a message, some 100 a subject. What subjects
+took is kept for those to come, until there is no message.
 
 What matches a filter is found by the cheaper of two ways: asking each matching subject for its sequences, or passing over the messages.
 """
@@ -129,7 +130,8 @@ class Index:
 
     def drop(self, below: int) -> int:
         """Forget all messages before a sequence, which may be past the last one: then those before it are used up. Return how many."""
-        below = _bounded(below)
+        if below > LAST_SEQUENCE:
+            below = LAST_SEQUENCE + 1
         before = self.messages
         if below > self.last:
             if before:

@@ -2,8 +2,8 @@
 
 A change is encoded into the tail and noted in the index at once. ``start`` makes a round of everything that waits, which a worker writes
 and syncs; one round is under way at a time, and ``finished`` takes its outcome: what it held is ``committed``. Where it could not be
-written, the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair`` has begun
-another segment. The directory calls all four.
+written, the store forgets everything behind the last round that was, by reading its files again, and refuses changes until ``repair``
+has begun another segment. The directory calls all four.
 
 What was written last stays in memory as it was written, in blocks that the directory bounds; older messages are read from the files.
 Every read is checked, and what is damaged is reported and missing, never wrong.
@@ -12,10 +12,13 @@ Every read is checked, and what is damaged is reported and missing, never wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from midge.store.base import Elsewhere, Stored
+from midge.store.checkpoint import write_checkpoint
 from midge.store.commit import Part, Round
+from midge.store.compaction import Compaction
 from midge.store.files import Files
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
@@ -77,6 +80,8 @@ class FileStore(IndexedStore):
         self._files = home.files
         self._path = path
         self._shelf = Shelf()
+        self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
+        self._compaction: Compaction | None = None
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
         self._record = Record()
         self._unsent: list[tuple[Segment, Block]] = []
@@ -127,18 +132,18 @@ class FileStore(IndexedStore):
 
     def remove(self, sequence: int) -> bool:
         self._refuse_while_failing()
-        if not self._index.remove(sequence):
+        if not self._forget(sequence):
             return False
         self._note(REMOVE, 0, [sequence, sequence])
         return True
 
     def erase(self, sequence: int) -> bool:
         self._refuse_while_failing()
-        place = self._index.place_of(sequence)
-        if place < 0:
+        if not self._index.has(sequence):
             return False
-        self._erasures.append((self._shelf.segment_of(sequence).head.number, place, sequence))
-        self._index.remove(sequence)
+        self._cancel_compaction()
+        self._erasures.append((self._shelf.segment_of(sequence).head.number, self._index.place_of(sequence), sequence))
+        self._forget(sequence)
         self._note(REMOVE, OVERWRITE, [sequence, sequence])
         return True
 
@@ -155,7 +160,7 @@ class FileStore(IndexedStore):
         index = self._index
         filters = () if filter is None else (filter,)
         if filter is None and not keep:
-            return self.drop(below or index.last + 1)
+            return self.drop(min(below, index.last + 1) if below else index.last + 1)
         left = index.pending(filters, 1) - keep
         ranges: list[int] = []
         removed = 0
@@ -165,7 +170,7 @@ class FileStore(IndexedStore):
                 ranges[-1] = sequence
             else:
                 ranges += [sequence, sequence]
-            index.remove(sequence)
+            self._forget(sequence)
             removed += 1
             left -= 1
             sequence = index.next(filters, sequence + 1)
@@ -192,7 +197,7 @@ class FileStore(IndexedStore):
     @property
     def is_loading(self) -> bool:
         """True while something is read."""
-        return self._shelf.readers > 0
+        return self._shelf.readers > (self._round is not None)
 
     def want_sync(self) -> None:
         """Sync with the next round what was only written so far."""
@@ -241,6 +246,7 @@ class FileStore(IndexedStore):
         self._overdue = erasures
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        self._shelf.readers += 1
         if parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
         else:
@@ -250,6 +256,7 @@ class FileStore(IndexedStore):
         """Take the outcome of a round: None, or the exception."""
         round, self._round = self._round, None
         assert round is not None
+        self._shelf.readers -= 1
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
             self._overdue = self._overdue[: self._kept_overdue]
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
@@ -260,7 +267,9 @@ class FileStore(IndexedStore):
         if round.parts:
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
-        self._trim(round.floor)
+        if self._shelf.may_trim(round.floor):
+            self._cancel_compaction()
+            self._trim(round.floor)
         waiting = self._patient + round.waiting
         if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
             self._patient = waiting
@@ -269,10 +278,18 @@ class FileStore(IndexedStore):
             for segment, place, _ in round.erasures:
                 self._blank(segment, place)
             self._overdue, self._patient = [], []
+            self._compact()
             for call in waiting:
                 call(None)
         if self._dirty:
             self._home.changed(self)
+
+    def checkpoint(self) -> None:
+        """Write down what the index knows, so that the store is opened sooner. Nothing is under way, and nothing waits."""
+        segments = [segment for segment in self._shelf.segments if segment.space]
+        if segments and self.failure is None and not self._overdue:
+            with suppress(OSError):  # then everything is read
+                write_checkpoint(self._files, self._path, self._index, segments, self._floor)
 
     def release(self, block: Block) -> bool:
         """Let go of a block's memory. False where it is still needed."""
@@ -292,6 +309,7 @@ class FileStore(IndexedStore):
         """Go back to what is on disk, and tell those who wait."""
         self.failure = error
         self._waiting, self._erasures = [], []
+        self._cancel_compaction()
         self._home.failed(self)
         self._go_back()
         for call in waiting:
@@ -308,6 +326,8 @@ class FileStore(IndexedStore):
         else:
             self._is_stale = False
             self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
+            for segment in self._unsynced:
+                segment.opened()
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
@@ -384,6 +404,7 @@ class FileStore(IndexedStore):
     def _end(self, *, remove: bool) -> None:
         if not self._closed:
             self._closed = True
+            self._cancel_compaction()
             self._home.forget(self, remove=remove)
             self._shelf.close()
             self._unsent.clear()
@@ -398,6 +419,8 @@ class FileStore(IndexedStore):
         except BaseException:
             recovery.close()
             raise
+        for segment in recovery.segments[:-1]:
+            segment.close()  # until somebody reads it
         self._shelf.fill(recovery.segments)
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
@@ -463,8 +486,8 @@ class FileStore(IndexedStore):
     def _trim(self, floor: int) -> None:
         """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
         victims = self._shelf.trim(floor)
-        if not victims:
-            return
+        for segment in victims:
+            self._dead.pop(segment.head.number, None)
 
         def work() -> None:
             for segment in victims:
@@ -475,14 +498,45 @@ class FileStore(IndexedStore):
 
     def _trimmed(self, result: object) -> None:
         """What could not be removed is removed when the store is opened the next time: everything in it was dropped."""
-        self._let_go()
+        self._shelf.let_go()
         if isinstance(result, BaseException) and not isinstance(result, OSError):
             raise result
 
-    def _let_go(self) -> None:
-        """Close the files that nobody reads any more."""
-        if self._round is None:
-            self._shelf.let_go()
+    def _forget(self, sequence: int) -> bool:
+        """Remove a message from the index, and count it for its segment. False where there is none."""
+        size = self._index.size_of(sequence)
+        if not self._index.remove(sequence):
+            return False
+        number = self._shelf.segment_of(sequence).head.number
+        self._dead[number] = self._dead.get(number, 0) + size
+        return True
+
+    # Compaction
+
+    def _compact(self) -> None:
+        """Begin to copy a segment of which less than half is alive."""
+        if self._compaction is not None or self._closed or self._erasures or self._overdue or self.failure is not None:
+            return
+        for segment in self._shelf.segments[:-1] if self._dead else ():
+            if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
+                self._compaction = Compaction(
+                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self._compacted
+                )
+                self._compaction.begin()
+                return
+
+    def _compacted(self, replaced: bool) -> None:
+        assert self._compaction is not None
+        segment = self._compaction.segment
+        self._compaction = None
+        self._dead[segment.head.number] = 0  # where it was not replaced: not at once again
+        if replaced:
+            self._unsynced = [each for each in self._unsynced if each is not segment]
+            self._compact()
+
+    def _cancel_compaction(self) -> None:
+        if self._compaction is not None:
+            self._compaction.cancel()
 
     def _blank(self, segment: Segment, place: int) -> None:
         """Overwrite a message in memory, as it has been in the file."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from midge.store.base import ELSEWHERE, Elsewhere, Stored
 from midge.store.files import Files
 from midge.store.index import Index
-from midge.store.record import GOOD, HEAD, MESSAGE, Record, length
+from midge.store.record import GOOD, MESSAGE, Record, length
 from midge.store.recovery import Damage, keep
 from midge.store.segment import Segment
 from midge.store.shelf import Shelf
@@ -19,6 +19,7 @@ from midge.store.shelf import Shelf
 __all__ = ["Reader"]
 
 _RUN = 1 << 20  # bytes read at once
+_AHEAD = 64 << 10
 _BLAMED = 1000  # messages that are reported one by one
 
 
@@ -51,6 +52,9 @@ class Reader:
         self._report = report
         self._record = Record()
         self._blamed: set[int] = set()
+        self._window = bytearray()  # what peek has read last, ahead
+        self._window_of: Segment | None = None
+        self._window_base = self._peeked = 0
 
     def peek(self, sequence: int) -> Stored | Elsewhere | None:
         """Return a message, None where there is none, or ELSEWHERE where it is not in memory."""
@@ -61,13 +65,25 @@ class Reader:
         block = self._shelf.block_of(segment, place)
         if block is not None:
             return self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
+        record = self._record
+        if segment is self._window_of and self._is_in_window(place, segment.head.seed):
+            if record.sequence == sequence and record.kind == MESSAGE:
+                self._peeked = sequence
+                return Stored(sequence, record.time, record.subject(), record.header(), record.payload())
         size = length(self.index.size_of(sequence))
+        if sequence == self._peeked + 1:  # somebody reads one after the other
+            size = max(size, min(_AHEAD, segment.end - place))
+        self._peeked = sequence
         data = self._files.pread_cached(segment.opened(), size, place)
-        if data is None or len(data) < HEAD:
-            return ELSEWHERE
-        if self._record.decode(data, 0, len(data), segment.head.seed) != GOOD:
+        if data is None or record.decode(data, 0, len(data), segment.head.seed) != GOOD:
             return ELSEWHERE  # short, or damaged: whoever reads it finds out
+        self._window, self._window_of, self._window_base = data, segment, place
         return self._decoded(data, 0, len(data), segment, sequence)
+
+    def _is_in_window(self, place: int, seed: int) -> bool:
+        """True if the record at a place could be read from what was read last."""
+        at = place - self._window_base
+        return 0 <= at < len(self._window) and self._record.decode(self._window, at, len(self._window), seed) == GOOD
 
     def load(self, sequences: list[int], call: Callable[[list[Stored | None] | Exception], None]) -> None:
         """Read messages in a worker, and call back in ``finish``: None for what is not there."""

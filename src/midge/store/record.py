@@ -146,7 +146,9 @@ def encode(
 ) -> int:
     """Write a record to buf[at:], which has room for it; return where it ends."""
     size = len(subject) + len(header) + len(payload)
-    if at < 0 or at + length(size) > len(buf) or len(subject) > 0xFFFF:
+    if len(subject) > 0xFFFF:
+        raise ValueError(f"a subject of {len(subject)} bytes: the most is 65535")
+    if at < 0 or at + length(size) > len(buf):
         raise IndexError(f"{size} bytes do not fit in {len(buf)} at {at}")
     end = put(buf, put(buf, put(buf, at + _HEAD, subject), header), payload)
     return _seal(buf, at, end, seed, kind, flags, sequence, time, len(subject), len(header))
@@ -156,7 +158,9 @@ def encode_publication(buf: bytearray, at: int, seed: int, flags: int, sequence:
     """Write a message to buf[at:], which has room for it; return where it ends."""
     subject = publication.subject_end - publication.subject_start
     body = publication.payload_end - publication.payload_start
-    if at < 0 or at + length(subject + body) > len(buf) or subject > 0xFFFF:
+    if subject > 0xFFFF:
+        raise ValueError(f"a subject of {subject} bytes: the most is 65535")
+    if at < 0 or at + length(subject + body) > len(buf):
         raise IndexError(f"{subject + body} bytes do not fit in {len(buf)} at {at}")
     end = put_slice(buf, at + _HEAD, publication.buf, publication.subject_start, publication.subject_end)
     end = put_slice(buf, end, publication.buf, publication.payload_start, publication.payload_end)

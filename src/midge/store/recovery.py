@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from midge.store.checkpoint import read_checkpoint
 from midge.store.commit import erase_record
 from midge.store.files import Files
 from midge.store.index import Index
@@ -88,6 +89,7 @@ class Recovery:
         self._gone: list[tuple[int, int, bool]] = []  # (first, last, to be overwritten) of messages that were looked for in vain
         self._erase: list[tuple[Segment, int, int]] = []
         self._group: list[tuple[int, int, int, int, bytes]] = []
+        self._headless: list[Segment] = []
         self.floor = 0
         self._group_start = -1
         self._last = 0
@@ -99,10 +101,16 @@ class Recovery:
             OSError: a file cannot be read, or what is wrong cannot be kept; StoreVersionError: a later version wrote it.
         """
         found = self._open_segments()
+        known = self._known(found)
         for at, (segment, is_whole) in enumerate(found):
-            self._begin(segment)
+            start = known.get(segment.head.number, HEAD_SIZE)
+            if start == HEAD_SIZE:
+                self._begin(segment)
+            segment.end = start
+            if start > HEAD_SIZE and at < len(found) - 1 and found[at + 1][0].head.number in known:
+                continue
             stop = self._limit[1] if self._limit is not None and at == len(found) - 1 else segment.space
-            scan = Scan(self._files, segment.fd, stop, self.seed)
+            scan = Scan(self._files, segment.fd, stop, self.seed, start)
             self._replay(segment, scan)
             if not is_whole:
                 self._heal_head(segment, scan)
@@ -136,24 +144,41 @@ class Recovery:
             elif name.endswith(".new") and self._limit is None:
                 self._files.unlink(f"{self._path}/{name}")  # a copy that was never finished
         heads = {number: self._head_of(number) for number in numbers}
-        self.seed = next((head.seed for head in heads.values() if head is not None), self.seed)
+        self.seed = next((head.seed for head, _ in heads.values() if head is not None), self.seed)
         found = []
         for number in numbers:
-            head = heads[number]
+            head, is_whole = heads[number]
             segment = Segment(self._files, self._path, Head(number, self.seed, 0, 0, 0) if head is None else head)
             segment.opened()
             if head is not None or self._has_records(segment, number == numbers[-1]):
                 self.segments.append(segment)
-                found.append((segment, head is not None))
+                if head is None:
+                    self._headless.append(segment)
+                found.append((segment, is_whole))
         return found
 
-    def _head_of(self, number: int) -> Head | None:
+    def _known(self, found: list[tuple[Segment, bool]]) -> dict[int, int]:
+        """Take over what was known at the last clean stop; return how far into each segment that was."""
+        if not all(is_whole for _, is_whole in found):
+            return {}
+        checkpoint = read_checkpoint(self._files, self._path, self.segments)
+        if checkpoint is None or self._limit is not None and max(checkpoint.ends.items()) > self._limit:
+            return {}
+        self.index, self.floor = checkpoint.known, checkpoint.floor
+        self._last = self.index.last
+        return checkpoint.ends
+
+    def _head_of(self, number: int) -> tuple[Head | None, bool]:
+        """Return the head of a segment, and whether both copies of it are good."""
         fd = self._files.open(f"{self._path}/{file_name(number)}")
         try:
-            head = read_head(self._files.pread(fd, HEAD_SIZE, 0))
+            data = self._files.pread(fd, HEAD_SIZE, 0)
         finally:
             self._files.close(fd)
-        return head if head is None or head.number == number else None
+        head = read_head(data)
+        if head is None or head.number != number:
+            return None, False
+        return head, data == head.encode()
 
     def _has_records(self, segment: Segment, is_last: bool) -> bool:
         """Look whether a segment with a damaged head holds records; move it away where it does not."""
@@ -192,7 +217,8 @@ class Recovery:
         """Write a head anew that could not be read, so that the next damage does not cost the segment."""
         if self._limit is not None:
             return
-        segment.head = Head(segment.head.number, self.seed, self._first_of(segment, scan), self.floor, self.index.last_time)
+        if segment in self._headless:
+            segment.head = Head(segment.head.number, self.seed, self._first_of(segment, scan), self.floor, self.index.last_time)
         self._files.pwrite(segment.fd, segment.head.encode(), 0)
         self._files.fdatasync(segment.fd)
         self.damages.append(Damage(segment.path, 0, 0, -1, "its head was damaged and has been written anew", ""))

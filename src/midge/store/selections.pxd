@@ -8,9 +8,12 @@ cdef Py_ssize_t _KEPT
 cdef class Selection:
     cdef readonly tuple filters
     cdef readonly bytearray bits
+    cdef bytearray _groups
     cdef readonly Py_ssize_t count
 
+    @cython.locals(group=Py_ssize_t)
     cdef Py_ssize_t next(self, Py_ssize_t number) noexcept
+    @cython.locals(groups=Py_ssize_t)
     cdef cover(self, Py_ssize_t top)
     cdef void add(self, Py_ssize_t number) noexcept
     cdef void discard(self, Py_ssize_t number) noexcept

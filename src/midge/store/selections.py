@@ -26,29 +26,44 @@ class Selection:
 
     Attributes:
         filters: what was asked for.
-        bits: one for the number of each subject; whole words of 8 bytes.
+        bits: one for the number of each subject, in whole groups of 512.
         count: how many are set.
     """
 
-    __slots__ = ("bits", "count", "filters")
+    __slots__ = ("_groups", "bits", "count", "filters")
 
     def __init__(self, filters: tuple[bytes, ...], top: int) -> None:
         self.filters = filters
-        self.bits = bytearray((top >> 6) + 1 << 3)
+        groups = (top >> 9) + 1
+        self.bits = bytearray(groups << 6)
+        self._groups = bytearray((groups >> 3) + 1)  # of each group a bit, set once it had a subject: the rest need no look
         self.count = 0
 
     def next(self, number: int) -> int:
         """Return the first subject at or after a number, -1 where there is none."""
-        return next_bit(self.bits, number)
+        group = number >> 9
+        while True:
+            group = next_bit(self._groups, group, len(self._groups) << 3)
+            if group < 0:
+                return -1
+            if number < group << 9:
+                number = group << 9
+            number = next_bit(self.bits, number, (group + 1) << 9)
+            if number >= 0:
+                return number
+            group += 1
 
     def cover(self, top: int) -> None:
         """Have a bit for each number below ``top``."""
-        if top > 8 * len(self.bits):
-            self.bits.extend(bytes(((top + (top >> 2) >> 6) + 1 << 3) - len(self.bits)))
+        if top > len(self.bits) << 3:
+            groups = (top + (top >> 2) >> 9) + 1
+            self.bits.extend(bytes((groups << 6) - len(self.bits)))
+            self._groups.extend(bytes((groups >> 3) + 1 - len(self._groups)))
 
     def add(self, number: int) -> None:
         if not has_bit(self.bits, number):
             set_bit(self.bits, number)
+            set_bit(self._groups, number >> 9)
             self.count += 1
 
     def discard(self, number: int) -> None:

@@ -15,7 +15,7 @@ class Shelf:
 
     Attributes:
         segments: in order; sequences from a segment's base up to the next one's are in it.
-        readers: how many workers read files.
+        readers: how many workers use files.
     """
 
     def __init__(self) -> None:
@@ -55,6 +55,23 @@ class Shelf:
     def end(self) -> tuple[int, int]:
         """The number of the last segment, and where its records end."""
         return (self.segments[-1].head.number, self.segments[-1].end) if self.segments else (0, HEAD_SIZE)
+
+    def put_before(self, copy: Segment, segment: Segment) -> None:
+        """Have a copy of a segment, for the sequences below those that ``rebase`` says."""
+        at = self.segments.index(segment)
+        self.segments.insert(at, copy)
+        self._bases.insert(at, segment.head.base)
+
+    def rebase(self, segment: Segment, base: int) -> None:
+        """Ask the copy for all sequences before this one."""
+        self._bases[self.segments.index(segment)] = base
+
+    def take_away(self, segment: Segment) -> None:
+        """Have a segment no longer."""
+        at = self.segments.index(segment)
+        del self.segments[at], self._bases[at]
+        self._retired.append(segment)
+        self.let_go()
 
     def may_trim(self, floor: int) -> bool:
         """True if the first segment holds nothing from ``floor`` on, and is not the last one."""

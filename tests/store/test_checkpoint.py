@@ -1,0 +1,135 @@
+"""What a clean stop leaves, so that opening reads the log from there on only; and when it may not be used."""
+
+import pytest
+from store.disks import LoneHome, MemoryFiles, message
+
+from midge.store.log import FileStore
+
+INDEX = "/s/index"
+
+
+class CountingFiles(MemoryFiles):
+    """Counts the bytes that are read."""
+
+    read = 0
+
+    def pread(self, fd: int, size: int, offset: int) -> bytearray:
+        data = super().pread(fd, size, offset)
+        self.read += len(data)
+        return data
+
+
+def opened(disk: MemoryFiles) -> tuple[LoneHome, FileStore]:
+    home = LoneHome(disk, segment_size=2000)
+    return home, FileStore(home, "/s", 3)
+
+
+def filled() -> CountingFiles:
+    disk = CountingFiles()
+    home, store = opened(disk)
+    for number in range(1, 101):
+        store.append(message(b"a.%d" % (number % 3), b"%d" % number + bytes(100)), number)
+    store.remove(50)
+    store.drop(10)
+    home.turn(store)
+    store.close()
+    return disk
+
+
+def state(store: FileStore) -> tuple[object, ...]:
+    whole = [(stored.sequence, stored.time, stored.subject, stored.payload) for stored in store.scan()]
+    numbers = store.messages, store.size, store.first, store.last, store.first_time, store.last_time, store.subjects, store.deleted
+    return whole, numbers, list(store.gaps()), dict(store.totals(b">")), store.committed
+
+
+def rebuilt(disk: MemoryFiles) -> tuple[object, ...]:
+    """What the log alone says."""
+    if INDEX in disk.paths:
+        disk.unlink(INDEX)
+    return state(opened(disk)[1])
+
+
+def test_it_says_what_the_log_says_and_opening_reads_no_payload() -> None:
+    disk = filled()
+    disk.read = 0
+    home, store = opened(disk)
+    segments = sum(len(disk.contents[number]) for path, number in disk.paths.items() if path.endswith(".seg"))
+    ends = sum(segment.end for segment in store._shelf.segments)
+    assert disk.read < segments - ends + 12_000 and ends > 12_000
+    found = state(store)
+    assert found == rebuilt(disk) and home.damages == []
+
+
+def test_what_followed_is_done_on_top_of_it() -> None:
+    """And the process was killed then: nothing was closed."""
+    disk = filled()
+    home, store = opened(disk)
+    for number in range(101, 140):
+        store.append(message(b"b", bytes(100)), number)
+    store.remove(60)
+    store.erase(61)
+    store.drop(20)
+    store.purge(b"a.1", keep=3)
+    store.skip(150, 150)
+    home.turn(store)
+    expected = state(store)
+    assert INDEX in disk.paths
+    home, store = opened(disk)
+    assert state(store) == expected == rebuilt(disk) and home.damages == []
+
+
+def test_it_is_gone_before_a_segment_is_replaced() -> None:
+    disk = filled()
+    home, store = opened(disk)
+    for number in range(30, 45):
+        store.remove(number)
+    home.turn(store)
+    assert INDEX not in disk.paths
+    expected = state(store)
+    store.close()
+    assert INDEX in disk.paths
+    assert state(opened(disk)[1]) == expected
+
+
+def test_one_from_before_a_drop_serves() -> None:
+    disk = filled()
+    home, store = opened(disk)
+    store.drop(70)
+    home.turn(store)
+    assert INDEX in disk.paths
+    home, store = opened(disk)
+    assert store.first == 70 and state(store) == rebuilt(disk) and home.damages == []
+
+
+@pytest.mark.parametrize("what", ["changed", "short", "empty", "other seed", "short segment"])
+def test_one_that_does_not_fit_is_not_used(what: str) -> None:
+    disk = filled()
+    number = disk.paths[INDEX]
+    if what == "changed":
+        disk.contents[number][-5] ^= 1
+    elif what == "short":
+        del disk.contents[number][60:]
+    elif what == "empty":
+        disk.contents[number].clear()
+    elif what == "other seed":
+        disk.contents[number][12] ^= 1
+    else:
+        last = max(path for path in disk.paths if path.endswith(".seg"))
+        del disk.contents[disk.paths[last]][300:]
+    assert state(opened(disk)[1]) == rebuilt(disk)
+
+
+def test_a_failing_store_goes_back_to_it_and_what_followed() -> None:
+    disk = filled()
+    home, store = opened(disk)
+    store.append(message(b"b", b"kept"), 200)
+    home.turn(store)
+    expected = state(store)
+    store.append(message(b"b", b"lost"), 200)
+    store.drop(90)
+    store.start()
+    home.results.clear()
+    assert store._round is not None
+    store._round.is_logged = False  # what was written is there, and nobody knows
+    store.finished(OSError(28, "no space"))
+    assert state(store) == expected

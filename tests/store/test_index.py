@@ -1,0 +1,184 @@
+"""store.index by itself: what no store shows (places, flags, dumps), and what it costs. The verbs of stores are in test_store.py."""
+
+import random
+import tracemalloc
+import zlib
+
+import pytest
+
+import midge
+from midge.store.index import Index
+
+FAR = (1 << 63) - 2
+
+
+def add(index: Index, sequence: int, subject: bytes = b"a", place: int = 0, size: int = 1, flags: int = 0, time: int = 1) -> None:
+    index.add(sequence, place, size, flags, time, bytearray(b"<" + subject + b">"), 1, 1 + len(subject))
+
+
+def filled(count: int, subjects: int = 7, first: int = 1) -> Index:
+    index = Index(first)
+    for n in range(first, first + count):
+        add(index, n, b"s.%d" % (n % subjects), n * 10, n % 100, n % 16, n * 1_000)
+    return index
+
+
+def entries(index: Index) -> list[tuple[int, object]]:
+    found, sequence = [], index.after(1)
+    while sequence:
+        found.append((sequence, index.entry(sequence)))
+        sequence = index.after(sequence + 1)
+    return found
+
+
+def test_an_entry() -> None:
+    index = Index()
+    add(index, 5, b"orders.new", (1 << 32) - 1, (1 << 28) - 1, 15, 10**18)
+    assert index.entry(5) == ((1 << 32) - 1, (1 << 28) - 1, 15, 10**18, b"orders.new") and index.entry(4) is index.entry(6) is None
+    assert (index.place_of(5), index.size_of(5), index.flags_of(5), index.time_of(5)) == ((1 << 32) - 1, (1 << 28) - 1, 15, 10**18)
+    assert index.has(5) and not index.has(4) and index.place_of(4) == -1 and index.flags_of(6) == 0
+    index.move(5, 77)
+    index.move(6, 78)
+    assert index.place_of(5) == 77 and index.place_of(6) == -1 and index.size == (1 << 28) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("sequence", 3), ("sequence", 0), ("sequence", FAR + 1), ("sequence", 1 << 64), ("place", -1), ("place", 1 << 32), ("size", 1 << 28),
+     ("size", -1), ("flags", 16), ("flags", -1)],
+)  # fmt: skip
+def test_numbers_out_of_range(name: str, value: int) -> None:
+    index = filled(3)
+    with pytest.raises((ValueError, OverflowError)):
+        add(index, **{"sequence": 4, "subject": b"new", name: value})  # type: ignore[arg-type]
+    assert (index.messages, index.last, index.subjects) == (3, 3, 3)
+    with pytest.raises(ValueError):
+        index.add(4, 0, 0, 0, 0, bytearray(b"abc"), 1, 4)
+
+
+def test_the_last_sequence_there_can_be() -> None:
+    index = Index()
+    index.skip(FAR - 1, 1)
+    add(index, FAR)
+    assert index.next((), 1) == index.next((b"a",), 1) == index.next((b"*",), 1) == FAR and index.previous((), 1 << 70) == FAR
+    assert index.drop(1 << 70) == 1 and index.first == FAR + 1
+    index.skip(1 << 70, 1)
+    assert index.last == FAR
+
+
+def test_flagged() -> None:
+    index = Index()
+    for n in range(1, 10_001):
+        add(index, n, flags=2 if n % 3_000 == 0 else 1 if n == 5 else 0)
+    index.remove(6_000)
+    assert [index.flagged(2, start) for start in (1, 3_000, 3_001, 9_001)] == [3_000, 3_000, 9_000, 0]
+    assert index.flagged(1, 1) == 5 and index.flagged(3, 6) == 3_000 and index.flagged(4, 1) == 0
+
+
+def test_alive() -> None:
+    index = filled(10_000)
+    for n in range(1, 10_001, 3):
+        index.remove(n)
+    for first, last in ((1, 10_000), (0, 1 << 70), (5, 4), (2, 2), (1, 1), (4_000, 4_200), (100, 9_999)):
+        alive = [n for n in range(max(first, 1), min(last, 10_000) + 1) if n % 3 != 1]
+        assert index.alive(first, last) == (len(alive), sum(n % 100 for n in alive))
+
+
+def test_doomed_may_be_removed_meanwhile() -> None:
+    index = filled(100)
+    doomed = [sequence for sequence in index.doomed(b"s.1", 0, 3) if index.remove(sequence)]
+    assert doomed == list(range(1, 100, 7))[:-3] and index.total(b"s.1") == (3, 85, 99)
+
+
+def test_gaps_end_where_the_index_changes() -> None:
+    index = filled(10)
+    for sequence in (2, 5, 8):
+        index.remove(sequence)
+    gaps = index.gaps()
+    assert next(gaps) == (2, 2)
+    index.remove(7)
+    assert list(gaps) == [] and list(index.gaps()) == [(2, 2), (5, 5), (7, 8)]
+
+
+# Dumps
+
+
+def test_dumps_bring_all_back() -> None:
+    index = filled(3_000)
+    add(index, 9_000_000, b"far")
+    for sequence in random.Random(1).sample(range(1, 3_000), 2_000):
+        index.remove(sequence)
+    other = Index()
+    for first, last in ((0, 1_000), (1_001, 1_001), (1_002, 2_999), (3_000, 1 << 70)):
+        other.restore(index.dump(first, last))
+    assert entries(other) == entries(index)
+    for name in ("messages", "size", "last", "subjects", "first", "first_time", "last_time", "deleted"):
+        assert getattr(other, name) == getattr(index, name)
+    assert dict(other.totals(b">")) == dict(index.totals(b">"))
+
+
+def test_a_dump_of_nothing() -> None:
+    index = filled(10)
+    data = Index().dump(1, 10)
+    index.restore(data)
+    assert index.messages == 10 and index.dump(20, 30)[4:] != b""
+
+
+def test_a_dump_that_is_not_behind_is_refused() -> None:
+    index = filled(10)
+    with pytest.raises(ValueError, match="behind 10"):
+        index.restore(filled(5, first=10).dump(1, 100))
+    assert index.messages == 10
+
+
+def test_damaged_dumps_are_refused() -> None:
+    data = filled(30).dump(1, 30)
+    for at in range(len(data)):
+        for damaged in (data[:at], data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :], data[:at] + b"\0" + data[at:]):
+            index = Index()
+            if damaged != data:
+                with pytest.raises(ValueError):
+                    index.restore(damaged)
+            assert index.messages == index.subjects == index.last == 0
+
+
+def test_dumps_that_make_no_sense_are_refused_whatever_their_checksum_says() -> None:
+    """None crashes; one that is taken leaves an index that is whole."""
+    body = filled(30).dump(1, 30)[:-4]
+    dice = random.Random(4)
+    for _ in range(3_000):
+        damaged = bytearray(body)
+        for _ in range(dice.randrange(1, 4)):
+            damaged[dice.randrange(4, len(damaged))] = dice.choice([0, 1, 127, 128, 255, dice.randrange(256)])
+        index = Index()
+        try:
+            index.restore(bytes(damaged) + zlib.crc32(damaged).to_bytes(4, "little"))
+        except ValueError:
+            assert index.messages == index.subjects == 0
+        else:
+            assert index.messages == len(entries(index)) == 30 and index.drop(1 << 70) == 30 and index.subjects == 0
+
+
+# What it costs
+
+
+@pytest.mark.skipif(not midge.compiled, reason="plain Python has the same arrays, and tracing the numbers on their way there takes minutes")
+@pytest.mark.parametrize(("count", "subjects", "most"), [(50_000, 1, 28), (50_000, 100, 32), (10_000, 10_000, 24 + 120)])
+def test_memory(count: int, subjects: int, most: int) -> None:
+    names = [b"orders.%d.created" % n for n in range(subjects)]
+    tracemalloc.start()
+    try:
+        index = Index()
+        for n in range(1, count + 1):
+            add(index, n, names[n % subjects])
+        used = tracemalloc.get_traced_memory()[0]
+        assert used < most * count
+        for n in range(1, count + 1):
+            if n % 100:
+                index.remove(n)
+        if subjects < count:  # what subjects took is kept for those to come
+            assert tracemalloc.get_traced_memory()[0] < used // 2
+        index.drop(count + 1)
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
