@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
-from midge.engine.headers import add, remove, value_of
+from midge.engine.headers import replaced, value_of
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
@@ -51,7 +51,7 @@ def combined(stream: Stream, subject: bytes, header: bytes, payload: bytes) -> t
     before = counters.get(name, "")
     increment = its - (int(before) if _INTEGER.fullmatch(before) else 0)
     counters[name] = str(its)
-    header = add(remove(header, b"Nats-Incr"), b"Nats-Incr", b"%d" % increment)
+    header = replaced(header, b"Nats-Incr", b"%d" % increment)
     return _with_sources(header, sources), _text(total + increment)
 
 
@@ -85,4 +85,4 @@ def _text(value: int) -> bytes:
 
 def _with_sources(header: bytes, sources: dict[str, dict[str, str]]) -> bytes:
     text = json.dumps(sources, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    return add(remove(header, _SOURCES), _SOURCES, text.encode("utf-8", "surrogateescape"))
+    return replaced(header, _SOURCES, text.encode("utf-8", "surrogateescape"))

@@ -37,7 +37,11 @@ class Taker(Protocol):
     """What a feed gives messages to."""
 
     def begin(self, origin: Stream) -> int:
-        """Return the first sequence of the origin that is wanted, now that it is there or reading begins anew."""
+        """Return the first sequence of the origin that is wanted, from 1, now that it is there or reading begins anew.
+
+        Raises:
+            OSError: not now.
+        """
 
     def take(self, message: Stored, subject: bytes) -> None:
         """Store a message under a subject.
@@ -71,7 +75,7 @@ class Feed:
         self._source = source
         self._taker = taker
         self._selection = Selection(source, stream.engine.choose)
-        self._at = 1  # the next sequence to look at
+        self._at = 0  # the next sequence to look at; 0 where the taker was not asked yet
         self.was_even = False
         self._round = 0  # counts how often reading began anew: what belongs to an earlier round is nobody's any more
         self._is_reading = self._is_paused = self._has_taken = False
@@ -117,11 +121,10 @@ class Feed:
             self._error = ApiError(10059)
 
     def restart(self) -> None:
-        """Read from where the taker says, nothing where there is no origin."""
+        """Read from where the taker says when its turn comes, nothing where there is no origin."""
         self._forget()
-        if self.origin is not None:
-            self._at = self._taker.begin(self.origin)
-            self.wake()
+        self._at = 0
+        self.wake()
 
     def wake(self) -> None:
         """There may be more to read."""
@@ -133,7 +136,7 @@ class Feed:
     def describe(self, wall: int) -> StreamSourceInfo:
         """Return how far it has come."""
         source, lag, active = self._source, 0, -1
-        if self.origin is not None:
+        if self.origin is not None and self._at:
             lag = self.origin.store.pending(self._selection.filters, self._at)
         if self._heard:
             active = max(wall - self._heard, 0)
@@ -166,6 +169,8 @@ class Feed:
         assert self.origin is not None
         store = self.origin.store
         messages = size = 0
+        if round == self._round and not self._at and not self._has_begun():
+            return
         while round == self._round:
             sequence = self._next(self._at)
             if not sequence:
@@ -193,6 +198,16 @@ class Feed:
                 yield None
         if round == self._round:
             self._tell()
+
+    def _has_begun(self) -> bool:
+        """Ask the taker where to begin. False where it cannot say."""
+        assert self.origin is not None
+        try:
+            self._at = self._taker.begin(self.origin)
+        except OSError as error:
+            self._retry(ApiError(10077, err=error))
+            return False
+        return True
 
     def _next(self, start: int) -> int:
         """Return the next sequence to read, 0 where all that is committed was."""

@@ -15,3 +15,6 @@ cpdef bytes add(bytes header, bytes name, bytes value)
 
 @cython.locals(end=Py_ssize_t)
 cpdef bytes strip_status(bytes header)
+
+@cython.locals(at=Py_ssize_t)
+cpdef bytes replaced(bytes header, bytes name, bytes value)

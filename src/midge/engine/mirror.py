@@ -74,7 +74,7 @@ class Mirror:
             if not config.opt_start_seq and config.opt_start_time is not None:
                 wanted = source.at_time(time_of(config.opt_start_time))
         wanted = max(wanted, min(source.first, source.committed + 1))
-        if wanted - 1 > store.last and store.failure is None:
+        if wanted - 1 > store.last:
             store.skip(wanted - 1, 0)
             self._stream.changed()
         return wanted

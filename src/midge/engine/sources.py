@@ -82,7 +82,7 @@ class Sources:
 
     def describe(self, wall: int) -> tuple[StreamSourceInfo | None, list[StreamSourceInfo]]:
         """Return what a stream's information says of its mirror, and of its sources."""
-        return None, [source.feed.describe(wall) for source in self._sources.values()]
+        return None, [source.describe(wall) for source in self._sources.values()]
 
     def _learn(self) -> None:
         """Find out how far the sources were read, then go on."""
@@ -133,6 +133,11 @@ class _Source:
         if self._is_open:
             self._is_open = False
             self.feed.close()
+
+    def describe(self, wall: int) -> StreamSourceInfo:
+        info = self.feed.describe(wall)
+        info.seq = self._positions[self._name].sequence
+        return info
 
     # What the feed asks
 
