@@ -65,7 +65,7 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         create(), fill(6), pub("s.2", b"again"), mirror(filter_subject="s.2"), Wait("M", 7, 2), told("M"), messages("M", 2, 7),
     ],
     "a mirror with a filter of nothing": [
-        create(), fill(3), mirror(filter_subject="t.>"), mirror("N"), Wait("N", 3), told("M"), fill(1), Wait("N", 4), told("M"),
+        create(), fill(3), mirror(filter_subject="t.>"), mirror("N"), Wait("N", 3), get("M", seq=1), fill(1), Wait("N", 4), get("M", seq=1),
     ],
     "a mirror with a transform": [
         create(), fill(3), mirror(subject_transforms=[{"src": "s.*", "dest": "t.{{wildcard(1)}}.x"}]), Wait("M", 3), told("M"),
@@ -119,14 +119,16 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         create(), api("STREAM.CREATE.R", {"name": "R", "subjects": ["r.>"]}), fill(2),
         mirror(create_with={"republish": {"src": "s.*", "dest": "r.$1"}}), Wait("R", 2), messages("R", 1, 2),
     ],
-    "a source": [create(), fill(3), sourced("D", {"name": "S"}), Wait("D", 3), told("D"), messages("D", 1, 3), fill(2), Wait("D", 5), told("D")],
+    "a source": [
+        create(), fill(3), sourced("D", {"name": "S"}), Wait("D", 3), told("D"), messages("D", 1, 3), fill(2), Wait("D", 5), told("D"),
+    ],
     "a source and subjects": [
         create(), fill(2), sourced("D", {"name": "S"}, subjects=["d"]), Wait("D", 2), pub("d"), pub("s.1"), Wait("D", 4), told("D"),
         messages("D", 1, 3, 4),
     ],
     "two sources": [
-        create(), create("T", subjects=["t.>"]), fill(2), sourced("D", {"name": "S"}, {"name": "T"}), Wait("D", 2), pub("t.1"), Wait("D", 3),
-        told("D"), messages("D", 1, 2, 3),
+        create(), create("T", subjects=["t.>"]), fill(2), sourced("D", {"name": "S"}, {"name": "T"}), Wait("D", 2), pub("t.1"),
+        Wait("D", 3), told("D"), messages("D", 1, 2, 3),
     ],
     "one stream as several sources": [
         create(), fill(2),
@@ -143,7 +145,9 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         sourced("D", {"name": "S", "subject_transforms": [{"src": "s.1", "dest": "one"}, {"src": "s.3", "dest": ""}]}),
         Wait("D", 2), told("D"), messages("D", 1, 2),
     ],
-    "a source from a sequence on": [create(), fill(5), sourced("D", {"name": "S", "opt_start_seq": 4}), Wait("D", 2), told("D"), messages("D", 1)],
+    "a source from a sequence on": [
+        create(), fill(5), sourced("D", {"name": "S", "opt_start_seq": 4}), Wait("D", 2), told("D"), messages("D", 1),
+    ],
     "a source from a time on": [
         create(), fill(2), sourced("D", {"name": "S", "opt_start_time": "2020-01-01T00:00:00Z"}), Wait("D", 2), told("D"),
     ],
@@ -161,14 +165,16 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
     ],
     "a source with a rollup": [
         create(allow_rollup_hdrs=True), fill(3), pub("s.1", b"new", Nats_Rollup="sub"),
-        sourced("D", {"name": "S"}), sourced("E", {"name": "S"}, allow_rollup_hdrs=True, subjects=["e"]), Wait("D", 3), Wait("E", 3), pub("s.2", b"new", Nats_Rollup="sub"),
+        sourced("D", {"name": "S"}), sourced("E", {"name": "S"}, allow_rollup_hdrs=True, subjects=["e"]), Wait("D", 3), Wait("E", 3),
+        pub("s.2", b"new", Nats_Rollup="sub"),
         Wait("D", 4), Wait("E", 4), told("D"), told("E"),
     ],
     "a source with times to live": [
         create(allow_msg_ttl=True), pub("s.1", b"x", Nats_TTL="1h"), sourced("D", {"name": "S"}), Wait("D", 1), messages("D", 1),
     ],
     "sources are taken out and in": [
-        create(), fill(2), sourced("D", {"name": "S"}, subjects=["d"]), Wait("D", 2), api("STREAM.UPDATE.D", {"name": "D", "subjects": ["d"]}),
+        create(), fill(2), sourced("D", {"name": "S"}, subjects=["d"]), Wait("D", 2),
+        api("STREAM.UPDATE.D", {"name": "D", "subjects": ["d"]}),
         fill(2), told("D"), api("STREAM.UPDATE.D", {"name": "D", "subjects": ["d"], "sources": [{"name": "S"}]}), Wait("D", 4), told("D"),
         messages("D", 3),
     ],
@@ -180,7 +186,7 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
     ],
     "sources and republish": [
         create(), api("STREAM.CREATE.R", {"name": "R", "subjects": ["r.>"]}), fill(2),
-        sourced("D", {"name": "S"}, republish={"src": "s.*", "dest": "r.$1"}), Wait("D", 2), info("R"), 
+        sourced("D", {"name": "S"}, republish={"src": "s.*", "dest": "r.$1"}), Wait("D", 2), info("R"),
     ],
     "what clients say of sources is refused": [create(), pub("s.1", b"x", Nats_Stream_Source="S 1 > > s.1")],
     "sources that cannot be": [

@@ -63,9 +63,10 @@ def plain(answer: bytes) -> bytes:
             origins = stream.get("sources", []) + ([stream["mirror"]] if "mirror" in stream else [])
             for each in origins:
                 each["active"] = 0
-                if body.get("did_create"):
-                    each["lag"] = 0  # nats-server does not know yet
+                if "stream_create" in body["type"] or "stream_update" in body["type"]:  # nats-server does not know yet, or we do not
+                    each["lag"] = 0
                     each.pop("filter_subject", None)
+                    each.pop("seq", None)
             stream.get("sources", []).sort(key=lambda each: json.dumps(each, sort_keys=True))
     return json.dumps(body, sort_keys=True).encode()
 

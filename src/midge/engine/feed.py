@@ -178,6 +178,8 @@ class Feed:
                 break
             message = store.peek(sequence)
             wanted = self._run(sequence) if message is ELSEWHERE else [sequence]
+            if message is ELSEWHERE:
+                self._tell()
             try:
                 found = (yield wanted) if message is ELSEWHERE else [message]
             except OSError as error:

@@ -152,10 +152,14 @@ class _Source:
     def take(self, message: Stored, subject: bytes) -> None:
         line = self._template % (message.sequence, message.subject, self._origin)
         header = add(without(message.header, _NOT_COPIED), HEADER, line)
-        store = self._stream.store
+        store, positions = self._stream.store, self._positions
         before = store.last
-        admit_copy(self._stream, subject, header, message.payload, self._stream.engine.wall, False)
-        self._positions.took(self._positions[self._name], message.sequence, is_stored=store.last != before)
+        positions.is_holding = True  # until the feed says that messages came, at the end of its slice
+        try:
+            admit_copy(self._stream, subject, header, message.payload, self._stream.engine.wall, False)
+        finally:
+            positions.is_holding = False
+        positions.took(positions[self._name], message.sequence, is_stored=store.last != before)
 
     def _first_of(self, origin: Stream) -> int:
         """Return the sequence that an origin is read from which was not before."""

@@ -21,8 +21,9 @@ CREATE TABLE IF NOT EXISTS stores (id INTEGER PRIMARY KEY AUTOINCREMENT, account
                                    UNIQUE (account, stream));
 CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL,
                                     PRIMARY KEY (account, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, sequence INTEGER NOT NULL,
-                                    identity TEXT NOT NULL, through INTEGER NOT NULL, PRIMARY KEY (account, stream, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, through INTEGER NOT NULL,
+                                    sequence INTEGER NOT NULL, identity TEXT NOT NULL,
+                                    PRIMARY KEY (account, stream, name, through)) WITHOUT ROWID;
 """
 
 
@@ -36,7 +37,10 @@ class StreamRow(NamedTuple):
 
 
 class SourceRow(NamedTuple):
-    """How far a stream has read one of its sources, as of a sequence of its own: what it has stored behind that may say more."""
+    """How far a stream has read one of its sources, as of a sequence of its own: what it has stored behind that may say more.
+
+    It holds only if the stream's last sequence is that or higher.
+    """
 
     name: str
     sequence: int
@@ -127,7 +131,8 @@ class State:
         with self._guarded() as base:
             base.execute("BEGIN")
             base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
-            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", [(account, stream, *row) for row in rows])
+            values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
+            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", values)
             base.execute("COMMIT")
 
     def close(self) -> None:
