@@ -131,7 +131,7 @@ class Feed:
         if self.origin is None or self._is_reading or self._is_paused or self._timer is not None:
             return
         self._is_reading = True
-        self.stream.engine.jobs.add(self.origin.store, self._read(self._round))
+        self.stream.engine.feeding.add(self.origin.store, self._read(self._round))
 
     def describe(self, wall: int) -> StreamSourceInfo:
         """Return how far it has come."""
@@ -182,7 +182,7 @@ class Feed:
                 self._tell()
             try:
                 found = (yield wanted) if message is ELSEWHERE else [message]
-            except OSError as error:
+            except Exception as error:  # whatever reading found: it is told, and tried again
                 if round == self._round:
                     self._retry(ApiError(10051, err=error))
                 break

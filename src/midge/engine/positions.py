@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADER", "Position", "Positions"]
 
 HEADER = b"Nats-Stream-Source"
-OFTEN = 10_000  # messages after which positions are noted
+OFTEN = 5_000  # messages after which positions are noted
 SLICE = 256  # messages that are looked at in one slice when a stream is opened
 KEPT = 1_000  # positions of sources that are no more
 
@@ -81,7 +81,7 @@ class Positions:
 
     def add(self, name: str) -> None:
         """A source was configured; it is not known how far it was read until ``learn`` has looked."""
-        self._positions[name] = Position(self._noted.pop(name, None) or [SourceRow(name, 0, "", self._floor)])
+        self._positions[name] = Position(self._noted.pop(name, []) or [SourceRow(name, 0, "", self._floor)])
 
     def discard(self, name: str) -> None:
         """A source is configured no more. Should it be again, it goes on."""
@@ -97,6 +97,12 @@ class Positions:
         self._keep_what_holds()
         for name in self._positions:
             self._positions[name] = Position(self._noted.pop(name))
+
+    @property
+    def distance(self) -> int:
+        """How many messages have to be looked at, at most, to know all positions."""
+        throughs = [position.rows[-1].through for position in self._positions.values() if not position.is_known]
+        return self._stream.store.pending((), min(throughs) + 1) if throughs else 0
 
     def learn(self) -> Job:
         """Look at what is stored, from the end, until the last message of each source was seen.

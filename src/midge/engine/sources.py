@@ -14,7 +14,7 @@ from midge.engine.config_sources import index_name
 from midge.engine.feed import Feed
 from midge.engine.headers import add, without
 from midge.engine.identity import identity_of
-from midge.engine.jobs import Job
+from midge.engine.jobs import Job, finish
 from midge.engine.positions import HEADER, Positions
 from midge.engine.timers import Timer
 from midge.model.base import time_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sources"]
 
+NEAR = 20_000  # messages that are looked at at once
 DELAY = 1_000_000_000  # nanoseconds until what is stored is looked at again, where it could not be read
 _NOT_COPIED = (HEADER + b":", b"Nats-Expected-", b"Nats-Batch-")
 
@@ -85,11 +86,18 @@ class Sources:
         return None, [source.describe(wall) for source in self._sources.values()]
 
     def _learn(self) -> None:
-        """Find out how far the sources were read, then go on."""
+        """Find out how far the sources were read, then go on.
+
+        At once where that is short, as it is unless the stream comes from elsewhere: what is removed before it is known is not a witness.
+        """
         self._round += 1
         self._stream.engine.timers.cancel(self._timer)
         self._timer = None
-        self._stream.engine.jobs.add(self._stream.store, self._begin(self._round))
+        store, job = self._stream.store, self._begin(self._round)
+        if self._positions.distance <= NEAR:
+            finish(store, job)
+        else:
+            self._stream.engine.feeding.add(store, job)
 
     def _begin(self, round: int) -> Job:
         if round != self._round:
