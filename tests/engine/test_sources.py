@@ -251,3 +251,31 @@ def test_sources_that_are_taken_out_go_on_when_they_are_back(tmp_path: Path) -> 
 )
 def test_what_a_header_tells(header: bytes, expected: tuple[str, int, str] | None) -> None:
     assert parsed(header) == expected
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_what_is_noted_ahead_of_what_was_written_does_not_count(rounds: int, tmp_path: Path, monkeypatch: Any) -> None:
+    """A power cut took the end of the stream, and left the notes of it."""
+    monkeypatch.setattr(positions_module, "OFTEN", 0)
+    world = opened(tmp_path / "a")
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file", subjects=["d"])
+    fill(world, 3)
+    (files,) = [
+        each.relative_to(tmp_path / "a") for each in (tmp_path / "a" / "streams").iterdir() if b'"D"' in (each / "store.json").read_bytes()
+    ]
+    shutil.copytree(tmp_path / "a" / files, tmp_path / "old")
+    for _ in range(rounds):
+        fill(world, 3, start=int(payloads(world)[-1][3:]) + 1)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    closed(world)
+    shutil.rmtree(tmp_path / "b" / files)
+    shutil.copytree(tmp_path / "old", tmp_path / "b" / files)
+    world = opened(tmp_path / "b")
+    assert world.account.streams["D"].store.last == 3
+    for _ in range(20):
+        world.publish("d", b"mine")  # has the sequences that the notes count on
+    world = crashed(world, tmp_path / "b", tmp_path / "c")
+    world.turn()
+    assert [each for each in payloads(world) if each != b"mine"] == [b"s.a%d" % number for number in range(3 + 3 * rounds)]
+    closed(world)
