@@ -16,6 +16,9 @@ cdef class _Message:
 
 cpdef admit(object stream, Publication publication, object wall)
 
+@cython.locals(message=_Message, intake=Intake, values=dict)
+cpdef admit_copy(object stream, bytes subject, bytes header, bytes payload, object time, object is_mirror)
+
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midge.engine import checks
-from midge.engine.counter import counted
+from midge.engine.counter import combined, counted
 from midge.engine.errors import ApiError
 from midge.engine.headers import add, nats_values, remove, strip_status
 from midge.engine.ttl import parse_ttl
@@ -29,7 +29,7 @@ else:
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
-__all__ = ["admit"]
+__all__ = ["admit", "admit_copy", "admit_marker"]
 
 MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
 LARGE = 16 << 20  # nobody looks closer at what is smaller
@@ -81,6 +81,38 @@ def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> No
         _admit(stream, _Message(Publication.compose(subject, b"", header, b""), subject, subject), wall)
     except (ApiError, OSError) as error:
         stream.engine.outside.failed(f"a delete marker of stream {stream.name}", error)
+
+
+def admit_copy(stream: Stream, subject: bytes, header: bytes, payload: bytes, time: int, is_mirror: bool) -> None:
+    """Store a message of another stream, or use up a sequence for it where nobody is interested; pass over one whose id was had already.
+
+    What a publisher expected was seen to by the other stream, and what it allowed is not asked again.
+
+    Raises:
+        ApiError, OSError: there is no room for it, or it cannot be.
+    """
+    intake, config = stream.intake, stream.config
+    subject = stream.transformed(subject) if intake.renames else subject
+    message = _Message(Publication.compose(subject, b"", header, payload), subject, subject)
+    _check_record(stream, message)
+    if config.sealed:
+        raise ApiError(10109)
+    values = message.values
+    if values and not is_mirror and stream.dedupe.find(values.get(b"Nats-Msg-Id", b""), time):
+        return
+    if config.allow_msg_counter:
+        message.header, message.payload = combined(stream, message.subject, message.header, payload)
+    if not config.allow_rollup_hdrs or config.deny_purge:
+        values.pop(b"Nats-Rollup", None)
+    if not config.allow_msg_ttl and b"Nats-TTL" in values:
+        parse_ttl(values.pop(b"Nats-TTL"))
+    _check_size(stream, message)
+    if intake.full:
+        raise ApiError(10023)
+    if intake.choosy and stream.is_unwanted(message.subject):
+        _skip(stream, message, time)
+    else:
+        _store(stream, message, time)
 
 
 def _admit(stream: Stream, message: _Message, wall: int) -> None:

@@ -35,6 +35,7 @@ __all__ = ["Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
+FEEDS = 4  # slices of what streams take from others
 DUE = 64  # timers served in one call
 
 
@@ -109,6 +110,7 @@ class Engine:
         self.wall = wall
         self.timers = Timers()
         self.jobs = Jobs(outside)
+        self.feeding = Jobs(outside)  # what streams take from others: not held up by those who ask, nor holding them up
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
@@ -155,13 +157,14 @@ class Engine:
                 account.busy = request = account.waiting.popleft()
                 dispatch(self, request)
         self.jobs.run(SLICES)
+        self.feeding.run(FEEDS)
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             intake.flush()
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()
-        return bool(self.asking) or len(self.jobs) > 0 or bool(self.dirty)
+        return bool(self.asking) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
 
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""

@@ -10,7 +10,7 @@ cdef bytes _PLAIN, _FAST, _ID, _EXPECTED
 cdef class Intake:
     cdef readonly object stream, store
     cdef readonly Dedupe dedupe
-    cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, closed
+    cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, followed, closed
     cdef public Py_ssize_t max_size
     cdef public bytes last_id
     cdef bytes _head

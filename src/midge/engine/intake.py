@@ -63,11 +63,12 @@ class Intake:
         max_size: bytes of header and payload that a message may have; -1 for any.
         last_id: the message id of the last message, empty where it had none.
         dirty: it stands on the engine's list of streams that have answers.
+        followed: other streams want to know when something is committed.
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "full", "last_id", "limited",
-        "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full", "last_id",
+        "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
     def __init__(self, stream: Any, store: Any, dedupe: Dedupe) -> None:
@@ -75,7 +76,7 @@ class Intake:
         self.store = store
         self.dedupe = dedupe
         self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
-        self.renames = self.republishes = self.choosy = self.metered = self.full = False
+        self.renames = self.republishes = self.choosy = self.metered = self.full = self.followed = False
         self.acks = True
         self.max_size = -1
         self.last_id = b""
@@ -159,6 +160,8 @@ class Intake:
         """Answer that the message is stored, when it is."""
         if self.acks and publication.reply_end:
             self._put(publication.answer(self._head, sequence, tail), self.store.last)
+        elif not self.dirty:
+            self._note()
 
     def refuse(self, publication: Publication, error: ApiError) -> None:
         """Answer that it is not, behind the answers to what came before."""
@@ -175,6 +178,8 @@ class Intake:
         store = self.store
         committed = store.committed
         self._release(committed)
+        if self.followed:
+            self.stream.advanced()
         if not self._settling and committed < store.last:
             self._settling = True
             store.settle(self._settled)

@@ -18,8 +18,10 @@ from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
 from midge.engine.headers import nats_values
 from midge.engine.intake import Intake
+from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
+from midge.engine.sources import Sources
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
@@ -28,6 +30,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.account import Account
+    from midge.engine.feed import Feed
     from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
@@ -47,11 +50,13 @@ class Stream:
     Attributes:
         intake: the way in.
         counted: what its messages count for in the account's usage.
+        origins: where it takes messages from beside its subjects; None for nowhere.
+        followers: those that take messages from it.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
-        "expiry", "intake", "name", "raw_name", "store",
+        "expiry", "followers", "intake", "name", "origins", "raw_name", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -71,6 +76,8 @@ class Stream:
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
         self._direct: list[object] = []
+        self.origins: Mirror | Sources | None = None
+        self.followers: dict[Feed, None] = {}
         self._apply()
 
     def start(self, wall: int) -> None:
@@ -80,6 +87,9 @@ class Stream:
         self._subscribe()
         self.expiry.arm()
         self.changed()
+        self._follow()
+        for feed in self.account.feeds.get(self.name, ()):
+            feed.connect(self)
 
     def update(self, config: StreamConfig) -> None:
         """Go on with another configuration, which is checked already and durable."""
@@ -90,10 +100,15 @@ class Stream:
         self.trim()
         self.expiry.arm()
         self.changed()
+        self._follow()
 
     def stop(self) -> None:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
+        if self.origins is not None:
+            self.origins.close()
+        for feed in list(self.followers):
+            feed.disconnect()
         self.expiry.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
@@ -120,6 +135,13 @@ class Stream:
             self.expiry.arm()
         if self.account.limited:
             self.account.recount(self)
+        if self.origins is not None:
+            self.origins.removed()
+
+    def advanced(self) -> None:
+        """More may be committed: those who follow the stream want to know."""
+        for feed in self.followers:
+            feed.wake()
 
     def answer(self, answers: list[Publication]) -> None:
         """Send what may leave."""
@@ -139,6 +161,8 @@ class Stream:
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
         self.intake.last_id = b""
+        if self.origins is not None:
+            self.origins.undone()
         self.changed()
         self.engine.outside.failed(f"storing in stream {self.name}", error)
 
@@ -203,6 +227,8 @@ class Stream:
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""
         self.account.recount(self)
+        if self.origins is not None:
+            self.origins.removed()
         if not self.intake.dirty and not self.intake.closed:
             self.intake.dirty = True
             self.note(self.intake)
@@ -258,6 +284,17 @@ class Stream:
             for token in self._direct:
                 outside.unsubscribe(token)
             self._direct = []
+
+    def _follow(self) -> None:
+        """Take messages from where the configuration says, and from nowhere else."""
+        kind = Mirror if self.config.mirror is not None else Sources if self.config.sources else None
+        if self.origins is not None and type(self.origins) is not kind:
+            self.origins.close()
+            self.origins = None
+        if kind is not None and self.origins is None:
+            self.origins = kind(self)
+        if self.origins is not None:
+            self.origins.update()
 
     def _drop_first(self) -> None:
         """Drop messages from the front until the limits hold; a slice of them, the timer goes on with the rest."""

@@ -168,9 +168,10 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     Raises:
         ApiError: the stream would need it (10052).
     """
+    origins = [*config.sources, *([config.mirror] if config.mirror is not None else [])]
     wanted = {
-        "mirrors": config.mirror is not None,
-        "sources": bool(config.sources),
+        "mirrors and sources of other accounts and domains": any(each.external is not None for each in origins),
+        "mirrors and sources by a consumer": any(each.consumer is not None for each in origins),
         "atomic batches": config.allow_atomic,
         "fast batches": config.allow_batched,
         "message schedules": config.allow_msg_schedules,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from midge.errors import StoreDamagedError, StoreVersionError
 
-__all__ = ["State", "StreamRow"]
+__all__ = ["SourceRow", "State", "StreamRow"]
 
 _VERSION = 1
 _TABLES = """
@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS stores (id INTEGER PRIMARY KEY AUTOINCREMENT, account
                                    UNIQUE (account, stream));
 CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL,
                                     PRIMARY KEY (account, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, through INTEGER NOT NULL,
+                                    sequence INTEGER NOT NULL, identity TEXT NOT NULL,
+                                    PRIMARY KEY (account, stream, name, through)) WITHOUT ROWID;
 """
 
 
@@ -31,6 +34,18 @@ class StreamRow(NamedTuple):
     name: str
     config: bytes
     created: int
+
+
+class SourceRow(NamedTuple):
+    """How far a stream has read one of its sources, as of a sequence of its own: what it has stored behind that may say more.
+
+    It holds only if the stream's last sequence is that or higher.
+    """
+
+    name: str
+    sequence: int
+    identity: str
+    through: int
 
 
 class State:
@@ -98,7 +113,27 @@ class State:
     def remove_stream(self, account: str, name: str) -> None:
         """Forget a stream's configuration; nothing where there is none."""
         with self._guarded() as base:
+            base.execute("BEGIN")
+            base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, name))
             base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
+            base.execute("COMMIT")
+
+    # Positions
+
+    def sources(self, account: str, stream: str) -> list[SourceRow]:
+        """Return what is noted of a stream's sources."""
+        with self._guarded() as base:
+            rows = base.execute("SELECT name, sequence, identity, through FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            return [SourceRow(*row) for row in rows]
+
+    def put_sources(self, account: str, stream: str, rows: list[SourceRow]) -> None:
+        """Note how far a stream has read its sources, instead of what is noted."""
+        with self._guarded() as base:
+            base.execute("BEGIN")
+            base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
+            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", values)
+            base.execute("COMMIT")
 
     def close(self) -> None:
         if self._base is not None:
@@ -111,6 +146,8 @@ class State:
         try:
             yield self._base  # type: ignore[misc]
         except sqlite3.OperationalError as error:
+            if self._base is not None and self._base.in_transaction:
+                self._base.execute("ROLLBACK")
             raise OSError(f"{self._path}: {error}") from error
         except sqlite3.IntegrityError:
             raise
