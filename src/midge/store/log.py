@@ -13,54 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import write_checkpoint
 from midge.store.commit import Part, Round
 from midge.store.compaction import Compaction
-from midge.store.files import Files
+from midge.store.home import Home
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
-from midge.store.record import DROP, GOOD, MORE, OVERWRITE, REMOVE, SKIP, Record, length
-from midge.store.recovery import Damage, Recovery, keep
+from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
+from midge.store.recovery import Recovery, keep
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
 from midge.store.shelf import Shelf
 from midge.store.tail import Block, Tail
 from midge.wire.publication import Publication
 
-__all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
+__all__ = ["FileStore", "SEGMENT_SIZE"]
 
 SEGMENT_SIZE = 64 << 20
 _FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
 _RANGES = 4096  # removed ranges in one record
 _FREED = 1 << 20  # an empty store does not keep a longer segment
-
-
-class Home(Protocol):
-    """What a store needs of its directory."""
-
-    files: Files
-    always: bool
-    segment_size: int
-
-    def changed(self, store: FileStore) -> None:
-        """The store has something that waits."""
-
-    def hold(self, store: FileStore, block: Block) -> None:
-        """The store has a block more in memory; ``release`` gets it when that is too much."""
-
-    def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
-        """Run a call in a worker."""
-
-    def report(self, damage: Damage) -> None:
-        """Something was found damaged."""
-
-    def failed(self, store: FileStore) -> None:
-        """The store needs ``repair``, later."""
-
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        """The store is closed; its files are to be removed, too."""
 
 
 class FileStore(IndexedStore):
@@ -83,7 +56,6 @@ class FileStore(IndexedStore):
         self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
         self._compaction: Compaction | None = None
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
-        self._record = Record()
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []
@@ -276,7 +248,7 @@ class FileStore(IndexedStore):
             self._home.failed(self)
         else:
             for segment, place, _ in round.erasures:
-                self._blank(segment, place)
+                self._shelf.blank(segment, place)
             self._overdue, self._patient = [], []
             self._compact()
             for call in waiting:
@@ -537,13 +509,6 @@ class FileStore(IndexedStore):
     def _cancel_compaction(self) -> None:
         if self._compaction is not None:
             self._compaction.cancel()
-
-    def _blank(self, segment: Segment, place: int) -> None:
-        """Overwrite a message in memory, as it has been in the file."""
-        block = self._shelf.block_of(segment, place)
-        if block is not None and self._record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
-            with memoryview(block.buf) as view:
-                view[self._record.subject_start : self._record.payload_end] = bytes(self._record.size())
 
 
 def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:
