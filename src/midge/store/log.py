@@ -125,6 +125,8 @@ class FileStore(IndexedStore):
         if below > self._floor:
             self._floor = below  # one record of it is written with the round, however often this happens
             self._change()
+            if not self._index.messages and self._tail.block.base + self._tail.block.fill > _FREED:
+                self._roll()
         return dropped
 
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
@@ -329,6 +331,7 @@ class FileStore(IndexedStore):
             fresh.make(self._path)
 
         def finish(result: object) -> None:
+            self._shelf.readers -= 1
             if isinstance(result, OSError):
                 fresh.close()
                 self.failure = result
@@ -341,6 +344,7 @@ class FileStore(IndexedStore):
             self._durable = (number + 1, HEAD_SIZE)
             done(True)
 
+        self._shelf.readers += 1
         self._home.submit(work, finish)
 
     def _doomed(self, number: int) -> list[str]:
