@@ -19,6 +19,7 @@ from midge.store.checkpoint import write_checkpoint
 from midge.store.commit import Part, Round
 from midge.store.compaction import Compaction
 from midge.store.home import Home
+from midge.store.index import LAST_SEQUENCE
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
@@ -121,6 +122,7 @@ class FileStore(IndexedStore):
 
     def drop(self, below: int) -> int:
         self._refuse_while_failing()
+        below = min(below, LAST_SEQUENCE)
         dropped = self._index.drop(below)
         if below > self._floor:
             self._floor = below  # one record of it is written with the round, however often this happens
@@ -198,6 +200,12 @@ class FileStore(IndexedStore):
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
             self._dirty = False
+        erasures = self._overdue + self._erasures
+        try:
+            where = self._located(erasures)
+        except OSError as error:  # nothing has been given to a round yet
+            self._fail(error, self._waiting)
+            return
         parts = []
         for segment, block in self._unsent:
             start, stop = block.take(), block.fill
@@ -205,12 +213,6 @@ class FileStore(IndexedStore):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        erasures = self._overdue + self._erasures
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
-        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
-        for segment, _, _ in where:
-            if segment.space:
-                segment.opened()
         sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
@@ -225,6 +227,15 @@ class FileStore(IndexedStore):
             self._home.submit(self._round.run, self.finished)
         else:
             self.finished(None)
+
+    def _located(self, erasures: list[tuple[int, int, int]]) -> list[tuple[Segment, int, int]]:
+        """Return where what is to be overwritten is, in open files; what has gone altogether is left out."""
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        for segment, _, _ in where:
+            if segment.space:
+                segment.opened()
+        return where
 
     def finished(self, result: object) -> None:
         """Take the outcome of a round: None, or the exception."""
@@ -269,7 +280,7 @@ class FileStore(IndexedStore):
         """Let go of a block's memory. False where it is still needed."""
         if not self._shelf.holds(block):
             return True
-        if block.fill > block.written or block.fill == 0 or self._round is not None:
+        if block.fill > block.written or block.fill == 0 or self._round is not None and self._round.writes(block.buf):
             return False
         self._shelf.drop(block)
         if block is self._tail.block:
@@ -464,10 +475,12 @@ class FileStore(IndexedStore):
         victims = self._shelf.trim(floor)
         for segment in victims:
             self._dead.pop(segment.head.number, None)
+        self._unsynced = [segment for segment in self._unsynced if segment not in victims]
 
         def work() -> None:
             for segment in victims:
-                self._files.unlink(segment.path)
+                if segment.space:  # a segment may go before anything was written to it
+                    self._files.unlink(segment.path)
             self._files.sync_directory(self._path)
 
         self._home.submit(work, self._trimmed)
