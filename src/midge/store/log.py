@@ -509,7 +509,7 @@ class FileStore(IndexedStore):
         for segment in self._shelf.segments[:-1] if self._dead else ():
             if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
                 self._compaction = Compaction(
-                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self._compacted
+                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self.settle, self._compacted
                 )
                 self._compaction.begin()
                 return
@@ -521,7 +521,7 @@ class FileStore(IndexedStore):
         self._dead[segment.head.number] = 0  # where it was not replaced: not at once again
         if replaced:
             self._unsynced = [each for each in self._unsynced if each is not segment]
-            self._compact()
+            self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
 
     def _cancel_compaction(self) -> None:
         if self._compaction is not None:
