@@ -159,6 +159,8 @@ class MemoryFiles(Files):
         _rename(self.paths, Op("rename", 0, source, target=target))
 
     def unlink(self, path: str) -> None:
+        if path not in self.paths:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         del self.paths[path]
 
     def make_directory(self, path: str) -> None:

@@ -83,6 +83,10 @@ class Round:
         for segment in {segment for segment, _, _ in self.erasures}:
             segment.files.fdatasync(segment.fd)
 
+    def writes(self, buf: bytearray) -> bool:
+        """True if it writes from this buffer."""
+        return any(part.buf is buf for part in self.parts)
+
     def _sync(self, written: list[Segment]) -> None:
         if self.sync:
             for segment in written:
@@ -124,8 +128,14 @@ class Workers:
             return
         if len(self._threads) < min(self._count, self._under_way):
             thread = threading.Thread(target=self._work, name=f"midge-store-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads: those there are do it, or nobody does but this one
+                if not self._threads:
+                    self._run(call, done)
+                    return
+            else:
+                self._threads.append(thread)
         self._calls.put((call, done))
 
     def finish(self) -> None:

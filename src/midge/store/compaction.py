@@ -35,6 +35,7 @@ class Compaction:
         index, shelf: of the store.
         segment: what is copied.
         submit: runs a call in a worker.
+        settle: calls back when all changes so far are safe, or have failed.
         done: told when it is over: the old segment has gone from the shelf (True), or all is as it was.
 
     Attributes:
@@ -49,6 +50,7 @@ class Compaction:
         shelf: Shelf,
         segment: Segment,
         submit: Callable[[Callable[[], object], Callable[[object], None]], None],
+        settle: Callable[[Callable[[Exception | None], None]], None],
         done: Callable[[bool], None],
     ) -> None:
         self.segment = segment
@@ -57,6 +59,7 @@ class Compaction:
         self._index = index
         self._shelf = shelf
         self._submit = submit
+        self._settle = settle
         self._done = done
         self._last = shelf.last_of(segment)
         self._record = Record()
@@ -65,7 +68,7 @@ class Compaction:
         self._size = _SLICE
         self._moves: list[tuple[int, int]] = []
         self._moved = 0
-        self._is_moving = self._is_over = False
+        self._is_settling = self._is_moving = self._is_over = False
 
     def begin(self) -> None:
         """Make the copy, and read the first slice."""
@@ -76,6 +79,8 @@ class Compaction:
         """Change nothing from here on; ``done`` is told at once, or when the worker's call has ended."""
         if self._is_moving:
             self._move(len(self._moves))
+        elif self._is_settling and not self._is_over:
+            self._give_up(None)
         else:
             self._is_over = True
 
@@ -103,7 +108,8 @@ class Compaction:
         if self._is_over or not isinstance(result, bytearray):
             self._give_up(result)
         elif not result:
-            self._replace()
+            self._is_settling = True
+            self._settle(self._settled)
         else:
             kept = self._kept(result)
             if kept is None:
@@ -112,6 +118,15 @@ class Compaction:
             place = self._copy.end
             self._copy.end += len(kept)
             self._run(kept, place)
+
+    def _settled(self, error: Exception | None) -> None:
+        if self._is_over:
+            return
+        self._is_settling = False
+        if error is None:
+            self._replace()
+        else:
+            self._give_up(None)
 
     def _kept(self, data: bytearray) -> bytearray | None:
         """Return what of a slice is copied; None where it is damaged."""

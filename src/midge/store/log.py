@@ -13,54 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import write_checkpoint
 from midge.store.commit import Part, Round
 from midge.store.compaction import Compaction
-from midge.store.files import Files
+from midge.store.home import Home
+from midge.store.index import LAST_SEQUENCE
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
-from midge.store.record import DROP, GOOD, MORE, OVERWRITE, REMOVE, SKIP, Record, length
-from midge.store.recovery import Damage, Recovery, keep
+from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
+from midge.store.recovery import Recovery, keep
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
 from midge.store.shelf import Shelf
 from midge.store.tail import Block, Tail
 from midge.wire.publication import Publication
 
-__all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
+__all__ = ["FileStore", "SEGMENT_SIZE"]
 
 SEGMENT_SIZE = 64 << 20
 _FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
 _RANGES = 4096  # removed ranges in one record
 _FREED = 1 << 20  # an empty store does not keep a longer segment
-
-
-class Home(Protocol):
-    """What a store needs of its directory."""
-
-    files: Files
-    always: bool
-    segment_size: int
-
-    def changed(self, store: FileStore) -> None:
-        """The store has something that waits."""
-
-    def hold(self, store: FileStore, block: Block) -> None:
-        """The store has a block more in memory; ``release`` gets it when that is too much."""
-
-    def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
-        """Run a call in a worker."""
-
-    def report(self, damage: Damage) -> None:
-        """Something was found damaged."""
-
-    def failed(self, store: FileStore) -> None:
-        """The store needs ``repair``, later."""
-
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        """The store is closed; its files are to be removed, too."""
 
 
 class FileStore(IndexedStore):
@@ -83,7 +57,6 @@ class FileStore(IndexedStore):
         self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
         self._compaction: Compaction | None = None
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
-        self._record = Record()
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []
@@ -149,10 +122,13 @@ class FileStore(IndexedStore):
 
     def drop(self, below: int) -> int:
         self._refuse_while_failing()
+        below = min(below, LAST_SEQUENCE)
         dropped = self._index.drop(below)
         if below > self._floor:
             self._floor = below  # one record of it is written with the round, however often this happens
             self._change()
+            if not self._index.messages and self._tail.block.base + self._tail.block.fill > _FREED:
+                self._roll()
         return dropped
 
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
@@ -224,6 +200,12 @@ class FileStore(IndexedStore):
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
             self._dirty = False
+        erasures = self._overdue + self._erasures
+        try:
+            where = self._located(erasures)
+        except OSError as error:  # nothing has been given to a round yet
+            self._fail(error, self._waiting)
+            return
         parts = []
         for segment, block in self._unsent:
             start, stop = block.take(), block.fill
@@ -231,12 +213,6 @@ class FileStore(IndexedStore):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        erasures = self._overdue + self._erasures
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
-        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
-        for segment, _, _ in where:
-            if segment.space:
-                segment.opened()
         sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
@@ -251,6 +227,15 @@ class FileStore(IndexedStore):
             self._home.submit(self._round.run, self.finished)
         else:
             self.finished(None)
+
+    def _located(self, erasures: list[tuple[int, int, int]]) -> list[tuple[Segment, int, int]]:
+        """Return where what is to be overwritten is, in open files; what has gone altogether is left out."""
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        for segment, _, _ in where:
+            if segment.space:
+                segment.opened()
+        return where
 
     def finished(self, result: object) -> None:
         """Take the outcome of a round: None, or the exception."""
@@ -276,7 +261,7 @@ class FileStore(IndexedStore):
             self._home.failed(self)
         else:
             for segment, place, _ in round.erasures:
-                self._blank(segment, place)
+                self._shelf.blank(segment, place)
             self._overdue, self._patient = [], []
             self._compact()
             for call in waiting:
@@ -295,7 +280,7 @@ class FileStore(IndexedStore):
         """Let go of a block's memory. False where it is still needed."""
         if not self._shelf.holds(block):
             return True
-        if block.fill > block.written or block.fill == 0 or self._round is not None:
+        if block.fill > block.written or block.fill == 0 or self._round is not None and self._round.writes(block.buf):
             return False
         self._shelf.drop(block)
         if block is self._tail.block:
@@ -357,6 +342,7 @@ class FileStore(IndexedStore):
             fresh.make(self._path)
 
         def finish(result: object) -> None:
+            self._shelf.readers -= 1
             if isinstance(result, OSError):
                 fresh.close()
                 self.failure = result
@@ -369,6 +355,7 @@ class FileStore(IndexedStore):
             self._durable = (number + 1, HEAD_SIZE)
             done(True)
 
+        self._shelf.readers += 1
         self._home.submit(work, finish)
 
     def _doomed(self, number: int) -> list[str]:
@@ -488,10 +475,12 @@ class FileStore(IndexedStore):
         victims = self._shelf.trim(floor)
         for segment in victims:
             self._dead.pop(segment.head.number, None)
+        self._unsynced = [segment for segment in self._unsynced if segment not in victims]
 
         def work() -> None:
             for segment in victims:
-                self._files.unlink(segment.path)
+                if segment.space:  # a segment may go before anything was written to it
+                    self._files.unlink(segment.path)
             self._files.sync_directory(self._path)
 
         self._home.submit(work, self._trimmed)
@@ -520,7 +509,7 @@ class FileStore(IndexedStore):
         for segment in self._shelf.segments[:-1] if self._dead else ():
             if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
                 self._compaction = Compaction(
-                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self._compacted
+                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self.settle, self._compacted
                 )
                 self._compaction.begin()
                 return
@@ -532,18 +521,11 @@ class FileStore(IndexedStore):
         self._dead[segment.head.number] = 0  # where it was not replaced: not at once again
         if replaced:
             self._unsynced = [each for each in self._unsynced if each is not segment]
-            self._compact()
+            self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
 
     def _cancel_compaction(self) -> None:
         if self._compaction is not None:
             self._compaction.cancel()
-
-    def _blank(self, segment: Segment, place: int) -> None:
-        """Overwrite a message in memory, as it has been in the file."""
-        block = self._shelf.block_of(segment, place)
-        if block is not None and self._record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
-            with memoryview(block.buf) as view:
-                view[self._record.subject_start : self._record.payload_end] = bytes(self._record.size())
 
 
 def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:

@@ -103,6 +103,9 @@ class Recovery:
         found = self._open_segments()
         known = self._known(found)
         for at, (segment, is_whole) in enumerate(found):
+            if known and segment.head.number < min(known):
+                segment.end = segment.space  # all of it was dropped before the clean stop, and it could not be removed then
+                continue
             start = known.get(segment.head.number, HEAD_SIZE)
             if start == HEAD_SIZE:
                 self._begin(segment)

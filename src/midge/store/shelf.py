@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from midge.store.record import GOOD, Record
 from midge.store.segment import HEAD_SIZE, Segment
 from midge.store.tail import Block
 
@@ -131,6 +132,13 @@ class Shelf:
             return None
         block = self._blocks[at]
         return block if block.number == number and place < block.base + block.fill else None
+
+    def blank(self, segment: Segment, place: int) -> None:
+        """Overwrite a message in memory, as it has been in the file."""
+        block, record = self.block_of(segment, place), Record()
+        if block is not None and record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
+            with memoryview(block.buf) as view:
+                view[record.subject_start : record.payload_end] = bytes(record.size())
 
     def cut(self, number: int, end: int) -> None:
         """Forget what is in memory behind a place of a segment."""
