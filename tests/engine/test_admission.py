@@ -178,3 +178,17 @@ def test_times_never_go_back(world: World) -> None:
     world.ack("s.a")
     store = world.account.streams["S"].store
     assert store.time_of(2) >= store.time_of(1)
+
+
+@pytest.mark.parametrize(
+    "header", [b"x", b"NATS/1.0", b"NATS/1.0\r\n", b"NATS/1.0 503\r\n\r\n", b"Nats-Msg-Id: 1", b"\xff" * 9, b"NATS/1.0\r\nNats-Msg-Id"]
+)
+def test_a_header_block_that_is_none_is_kept_or_dropped_but_does_no_harm(world: World, header: bytes) -> None:
+    from midge.wire.publication import Publication
+
+    publication = Publication.compose(b"s.a", b"R.x", header, b"payload")
+    assert world.account.streams["S"].intake.receive(publication, world.wall)
+    world.turn()
+    assert world.outside.sent[-1] == (b"R.x", b"", ACK.format(1).encode())
+    stored = world.account.streams["S"].store.read(1)
+    assert stored is not None and stored.payload == b"payload"

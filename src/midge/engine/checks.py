@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
+from midge.engine.headers import read_number
 from midge.engine.renaming import is_publishable
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["expectations", "increment", "last_id", "rollup", "room", "schedules"]
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,4000}")  # more digits than Python converts, and nobody counts so far
-_DIGITS = re.compile(rb"[0-9]+")
 _UNFIT_FOR_COUNTERS = (
     b"Nats-Rollup", b"Nats-Expected-Stream", b"Nats-Expected-Last-Msg-Id", b"Nats-Expected-Last-Subject-Sequence-Subject",
     b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence",
@@ -51,12 +51,12 @@ def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> 
     other = values.get(b"Nats-Expected-Last-Subject-Sequence-Subject")
     if expected is not None:
         last = stream.last_of(other or subject)
-        if _number(expected) != last:
+        if read_number(expected) != last:
             raise ApiError(10071, seq=last)
     elif other is not None:
         raise ApiError(10193)
     expected = values.get(b"Nats-Expected-Last-Sequence")
-    if expected is not None and _number(expected) != stream.store.last:
+    if expected is not None and read_number(expected) != stream.store.last:
         raise ApiError(10071, seq=stream.store.last)
 
 
@@ -110,7 +110,3 @@ def _is_ttl(value: bytes) -> bool:
         return parse_ttl(value) != 0
     except ApiError:
         return False  # told later
-
-
-def _number(text: bytes) -> int:
-    return int(text[-20:]) if _DIGITS.fullmatch(text) and len(text) <= 20 else -1

@@ -6,7 +6,7 @@ stored as it came.
 
 from __future__ import annotations
 
-__all__ = ["add", "nats_values", "remove", "strip_status", "value_of"]
+__all__ = ["add", "nats_values", "read_number", "remove", "strip_status", "value_of"]
 
 _VERSION = b"NATS/1.0"
 _EMPTY = b"NATS/1.0\r\n\r\n"
@@ -27,6 +27,7 @@ def value_of(header: bytes, name: bytes) -> bytes:
 def nats_values(header: bytes) -> dict[bytes, bytes]:
     """Return the first value of every name that begins with ``Nats-``; those without a value are left out."""
     found: dict[bytes, bytes] = {}
+    has_empty = False
     at = header.find(_NATS)
     while at >= 0:
         end = header.find(_END, at + 2)
@@ -36,11 +37,18 @@ def nats_values(header: bytes) -> dict[bytes, bytes]:
         if colon >= 0:
             name = header[at + 2 : colon]
             if name not in found:
-                found[name] = header[colon + 1 : end].lstrip(b" ")
+                value = found[name] = header[colon + 1 : end].lstrip(b" ")
+                if not value:
+                    has_empty = True
         at = header.find(_NATS, end)
-    if b"" in found.values():
+    if has_empty:
         return {name: value for name, value in found.items() if value}
     return found
+
+
+def read_number(text: bytes) -> int:
+    """Return the number that a header has, -1 where it has none, as nats-server reads it: digits and nothing else."""
+    return int(text) if 0 < len(text) <= 20 and text.isdigit() else -1
 
 
 def remove(header: bytes, name: bytes) -> bytes:

@@ -1,12 +1,15 @@
 cimport cython
+from midge.engine.dedupe cimport Dedupe
 from midge.wire.publication cimport Publication
 
-cdef bytes _FAST
+cdef Py_ssize_t _MAX_HEADER
+cdef bytes _PLAIN, _FAST, _ID, _EXPECTED
 
 
 @cython.final
 cdef class Intake:
     cdef readonly object stream, store
+    cdef readonly Dedupe dedupe
     cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, closed
     cdef public Py_ssize_t max_size
     cdef public bytes last_id
@@ -17,6 +20,9 @@ cdef class Intake:
 
     cpdef set_head(self, bytes head)
     cpdef bint receive(self, Publication publication, object wall) except -1
+    @cython.locals(header=bytes, id=bytes, expected=bytes, name=bytes, values=dict)
+    cdef bint _take_simple(self, Publication publication, object wall) except -1
+    cdef _take(self, Publication publication, object wall, bytes id)
     cpdef acknowledge(self, Publication publication, Py_ssize_t sequence, bytes tail)
     cpdef refuse(self, Publication publication, object error)
     cpdef send(self, Publication publication)

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from midge.engine.errors import ApiError
+from midge.engine.headers import read_number
 
 if TYPE_CHECKING:
     import cython
@@ -20,17 +21,25 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.engine.dedupe import Dedupe
+    from cython.cimports.midge.engine.headers import nats_values
     from cython.cimports.midge.wire.octets import cut
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.engine.dedupe import Dedupe
+    from midge.engine.headers import nats_values
     from midge.wire.octets import cut
     from midge.wire.publication import Publication
 
 __all__ = ["Intake", "ends_fast"]
 
 MESSAGE_TOO_LARGE = 10054
+WRONG_LAST_SEQUENCE = 10071
 STORE_FAILED = 10077
 NO_ROOM = 10023
+_PLAIN = b"NATS/1.0\r\n"  # how a header block without a status begins
+_MAX_HEADER = 65535
+_ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
 
@@ -40,6 +49,7 @@ class Intake:
     Args:
         stream: the Stream. It is asked for everything that does not happen with each message.
         store: where the messages go.
+        dedupe: the ids it has had.
 
     Attributes:
         careful: every message takes the long way.
@@ -56,13 +66,14 @@ class Intake:
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dirty", "full", "last_id", "limited", "max_size",
-        "metered", "renames", "republishes", "store", "stream", "timed",
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "full", "last_id", "limited",
+        "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
-    def __init__(self, stream: Any, store: Any) -> None:
+    def __init__(self, stream: Any, store: Any, dedupe: Dedupe) -> None:
         self.stream = stream
         self.store = store
+        self.dedupe = dedupe
         self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
         self.renames = self.republishes = self.choosy = self.metered = self.full = False
         self.acks = True
@@ -80,28 +91,69 @@ class Intake:
         """Take a message. True: there was somebody to get it."""
         if self.closed:
             return False
-        if self.careful or publication.header_size > 0 or (publication.reply_end and ends_fast(publication)):
+        if self.careful or (publication.reply_end and ends_fast(publication)):
             self.stream.admit(publication, wall)
+        elif publication.header_size <= 0:
+            self._take(publication, wall, b"")
+        elif not self._take_simple(publication, wall):
+            self.stream.admit(publication, wall)
+        return True
+
+    def _take_simple(self, publication: Publication, wall: int) -> bool:
+        """Take a message whose headers ask for little: nothing, an id to be known by, a last sequence. False where they ask for more.
+
+        What is done, and in which order, is what ``admission`` does.
+        """
+        header = publication.header()
+        if not header.startswith(_PLAIN):
+            return False  # it has a status, or is none
+        id = expected = b""
+        values = nats_values(header)
+        for name in values:
+            if name == _ID:
+                id = values[name]
+            elif name == _EXPECTED:
+                expected = values[name]
+            else:
+                return False
+        if expected and read_number(expected) != self.store.last:
+            self.refuse(publication, ApiError(WRONG_LAST_SEQUENCE, seq=self.store.last))
             return True
+        if id:
+            sequence = self.dedupe.find(id, wall)
+            if sequence:
+                self.acknowledge(publication, sequence, b',"duplicate": true}')
+                return True
+        if publication.header_size > _MAX_HEADER:
+            return False
+        self._take(publication, wall, id)
+        return True
+
+    def _take(self, publication: Publication, wall: int, id: bytes) -> None:
+        """Store a message as it came, and answer that, when it may be told."""
         if self.max_size >= 0 and publication.payload_end - publication.payload_start > self.max_size:
             self.refuse(publication, ApiError(MESSAGE_TOO_LARGE))
-            return True
+            return
         if self.full:
             self.refuse(publication, ApiError(NO_ROOM))
-            return True
+            return
         try:
             sequence = self.store.append(publication, wall)
         except OSError as error:
             self.refuse(publication, ApiError(STORE_FAILED, err=error))
-            return True
-        self.last_id = b""
+            return
+        self.last_id = id
+        if id:
+            if len(self.dedupe):
+                self.dedupe.add(id, sequence, self.store.last_time)
+            else:
+                self.stream.remember(id, sequence)
         if self.timed or self.limited:
             self.stream.appended(publication, sequence)
         if self.acks and publication.reply_end:
             self._put(publication.answer(self._head, sequence, b"}"), sequence)
         elif not self.dirty:
             self._note()
-        return True
 
     def acknowledge(self, publication: Publication, sequence: int, tail: bytes) -> None:
         """Answer that the message is stored, when it is."""

@@ -63,8 +63,8 @@ class Stream:
         self.created = created
         self.store = store
         self.counted = 0
-        self.intake = Intake(self, store)
         self.dedupe = Dedupe(config.duplicate_window)
+        self.intake = Intake(self, store, self.dedupe)
         self.expiry = Expiry(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None

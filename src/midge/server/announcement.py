@@ -11,14 +11,15 @@ from midge.server.info import NATS_VERSION
 from midge.server.ports import Ports
 
 if TYPE_CHECKING:
-    from midge.server.monitor import Monitor  # imported where there is one
+    from midge.server.jetstream import JetStream
+    from midge.server.monitor import Monitor  # both are imported where there is one
 
 __all__ = ["announce"]
 
 log = logging.getLogger("midge.server")
 
 
-def announce(hub: Hub, ports: Ports, monitor: Monitor | None) -> None:
+def announce(hub: Hub, ports: Ports, monitor: Monitor | None, jetstream: JetStream | None) -> None:
     """Say which server this is, where it listens, and that it is ready."""
     options = hub.options
     log.info("Starting nats-server")
@@ -35,6 +36,8 @@ def announce(hub: Hub, ports: Ports, monitor: Monitor | None) -> None:
         log.warning(about_limits)
     if monitor is not None:
         log.info("Starting %s monitor on %s", monitor.protocol, monitor.address)
+    if jetstream is not None:
+        jetstream.announce()
     if ports.is_open:
         ports.announce()
     log.info("Server is ready")

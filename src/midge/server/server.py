@@ -34,7 +34,6 @@ from midge.server.dice import jitter, seed, server_id
 from midge.server.hub import Hub
 from midge.server.identity import IN_PROCESS
 from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
-from midge.server.jetstream import JetStream
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
 from midge.server.options import ServerKeywords, ServerOptions
@@ -46,6 +45,7 @@ from midge.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from midge.server.config.load import Config
+    from midge.server.jetstream import JetStream
     from midge.server.monitor import Monitor
 
 __all__ = ["Server"]
@@ -184,6 +184,8 @@ class Server:
         lobby = Lobby(turns, partial(self._connections.let_in, turns), partial(self._connections.take_over, turns))
         try:
             if self.options.jetstream is not None:
+                from midge.server.jetstream import JetStream  # with the engine, which a server without streams does without
+
                 jetstream = JetStream.open(turns, self.options)
             self._ports.open(lobby, lambda gate: partial(self._adopt_socket, gate))
         except BaseException as error:
@@ -202,7 +204,7 @@ class Server:
         self._jetstream = jetstream
         self._process = os.getpid()
         self._connections.refuse(0)
-        announce(hub, self._ports, self._monitor)
+        announce(hub, self._ports, self._monitor, jetstream)
 
     async def stop(self) -> None:
         """Close the port and every connection; what is on its way to clients is sent first, for STOP_SECONDS at most.
