@@ -1,4 +1,5 @@
-"""``midge demo``: what NATS does, shown and checked in a few seconds against a server in this very process.
+"""``midge demo``: what NATS does, shown and checked in a few seconds against a server in this very process; but for the part
+that kills a server, which has one of its own.
 
 Each line with a tick states something that was just seen to be true; a line with a cross states what was not, and the command
 then exits with 1. Nothing is printed that was not checked. The code above a tick is the code that ran: the lines of this file
@@ -160,7 +161,7 @@ class Demo:
     async def _killed(self, _: Client) -> None:
         with tempfile.TemporaryDirectory() as directory:
             async with ServerProcess(directory) as server:
-                acked = await _publish_until_killed(server)
+                acked = await _publish_until_killed(server)  # shown
             async with ServerProcess(directory) as server, midge.connect(server.url) as nc:
                 stored = dict(await asyncio.gather(*(_stored(nc, sequence) for sequence in acked)))
         claim = f"{len(acked):,} acked; its process was killed, another one has them all, as published"
@@ -198,7 +199,7 @@ async def _publish_until_killed(server: ServerProcess) -> dict[int, bytes]:
         while True:
             data = b"%d of %d" % (number, publisher)
             try:
-                ack = json.loads((await nc.request("orders.new", data, timeout=_PATIENCE)).data)  # shown
+                ack = json.loads((await nc.request("orders.new", data, timeout=_PATIENCE)).data)
             except (midge.DisconnectedError, midge.ConnectionClosedError):
                 return
             acked[ack["seq"]] = data
@@ -206,12 +207,15 @@ async def _publish_until_killed(server: ServerProcess) -> dict[int, bytes]:
             if len(acked) >= ACKS:
                 enough.set()
 
-    async with midge.connect(server.url, max_reconnects=0) as nc:
+    nc = await midge.connect(server.url, max_reconnects=0)
+    try:
         await nc.request("$JS.API.STREAM.CREATE.ORDERS", b'{"name": "ORDERS", "subjects": ["orders.*"]}')
         publishers = [asyncio.create_task(publish(nc, publisher)) for publisher in range(_PUBLISHERS)]
         await asyncio.wait([asyncio.create_task(enough.wait()), *publishers], return_when=asyncio.FIRST_COMPLETED)
         server.kill()
         await asyncio.gather(*publishers)
+    finally:
+        await nc.close()
     return acked
 
 
