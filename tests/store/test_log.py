@@ -250,7 +250,7 @@ def test_a_head_is_written_anew_where_one_of_its_copies_is_damaged() -> None:
                     disk.contents[number][place] ^= 1
                 home, store = opened(disk, segment_size=600)
                 assert content(store).keys() == set(range(1, 11))
-                assert [damage.why for damage in home.damages] == ["its head was damaged and has been written anew"]
+                assert [damage.why for damage in home.damages] == ["its head was damaged"]
                 store.close()
                 assert disk.contents[number][:64] == disk.contents[number][64:128]
                 assert places == [3, 70] or disk.contents[number] == whole[number]

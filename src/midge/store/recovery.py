@@ -224,7 +224,7 @@ class Recovery:
             segment.head = Head(segment.head.number, self.seed, self._first_of(segment, scan), self.floor, self.index.last_time)
         self._files.pwrite(segment.fd, segment.head.encode(), 0)
         self._files.fdatasync(segment.fd)
-        self.damages.append(Damage(segment.path, 0, 0, -1, "its head was damaged and has been written anew", ""))
+        self.damages.append(Damage(segment.path, 0, 0, -1, "its head was damaged", ""))
 
     def _first_of(self, segment: Segment, scan: Scan) -> int:
         again = Scan(self._files, segment.fd, scan.end, self.seed)
@@ -326,7 +326,7 @@ class Recovery:
         self._files.truncate(segment.fd, end)
         self._files.fdatasync(segment.fd)
         segment.space = end
-        self.damages.append(Damage(segment.path, end, 0, -1, f"{why}: cut off", kept))
+        self.damages.append(Damage(segment.path, end, 0, -1, why, kept))
 
     def _report(self) -> None:
         """Keep the bytes of what is lost, unless all of it had been removed."""

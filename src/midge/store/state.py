@@ -122,6 +122,11 @@ class State:
         with self._guarded() as base:
             return {row[0] for row in base.execute("SELECT id FROM stores")}
 
+    def stores(self) -> dict[int, tuple[str, str]]:
+        """Return the account and the stream of every id."""
+        with self._guarded() as base:
+            return {row[0]: (row[1], row[2]) for row in base.execute("SELECT id, account, stream FROM stores")}
+
     # Configurations
 
     def streams(self, account: str | None = None) -> list[StreamRow]:
