@@ -78,9 +78,8 @@ class Client:
                 batch = min(count - sent, window - (sent - answered), 256)
                 self.socket.sendall(b"".join(next(requests) for _ in range(batch)))
                 sent += batch
-                if sent - answered > window // 2 and not self._is_readable():
-                    continue
-                break
+                if self._is_readable():
+                    break
             data = kept + memoryview(buffer)[: self.socket.recv_into(buffer)]
             lines = data.rfind(b"\n") + 1
             kept, data = data[lines:], data[:lines]

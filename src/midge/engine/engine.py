@@ -151,7 +151,9 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
-        for _ in range(min(REQUESTS, len(self.asking))):
+        for _ in range(REQUESTS):
+            if not self.asking:
+                break
             account = self.asking.popleft()
             if account.busy is None and account.waiting:
                 account.busy = request = account.waiting.popleft()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -85,7 +85,12 @@ def time_text(wall: int) -> str:
     """Return nanoseconds since the epoch as Go writes a time in UTC: no zeros at the end of the fraction."""
     seconds, rest = divmod(wall, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}{fraction}Z"
+    return f"{_second_text(seconds)}{fraction}Z"
+
+
+@lru_cache(256)  # messages that are read one after the other were stored in the same seconds
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
 
 
 def time_of(text: str) -> int:
