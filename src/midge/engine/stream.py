@@ -245,7 +245,7 @@ class Stream:
     def _subscribe(self) -> None:
         """Listen to the subjects of the configuration, and to no others."""
         outside, account = self.engine.outside, self.account.name
-        for subject in [each for each in self._subscriptions if each not in self.config.subjects]:
+        for subject in self._subscriptions.keys() - set(self.config.subjects):
             outside.unsubscribe(self._subscriptions.pop(subject))
         for subject in self.config.subjects:
             if subject not in self._subscriptions:
