@@ -306,7 +306,7 @@ class Stream:
 
     def _remember_ttl(self, sequence: int, time: int, values: dict[bytes, bytes]) -> None:
         if b"Nats-Marker-Reason" in values:
-            self.expiry.markers.add(sequence)
+            self.expiry.mark(sequence)
         try:
             if b"Nats-TTL" in values:
                 self.expiry.add(sequence, time, parse_ttl(values[b"Nats-TTL"]))
