@@ -185,8 +185,8 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
         stream.remember(id, sequence)
     if ttl:
         stream.expiry.add(sequence, store.last_time, ttl)
-    if b"Nats-Marker-Reason" in values:
-        stream.expiry.markers.add(sequence)
+    if b"Nats-Marker-Reason" in values and config.allow_msg_ttl:
+        stream.expiry.mark(sequence)
     if intake.timed or intake.limited or intake.metered:
         stream.appended(stored, sequence)
     if b"Nats-Rollup" in values:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
+from midge.engine.crossings import Crossings, TooMuchWork
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.names import is_subject
 from midge.model.stream import StreamConfig
 from midge.quote import quote
 from midge.transform import Transform, check_destination, collide, is_subset
 
-__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects", "fill_republish"]
+__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects", "fill_republish", "first_crossing"]
 
 _API = ("$JS.>", "$JSC.>", "$NRG.>")
 
@@ -35,6 +38,7 @@ def check_subjects(config: StreamConfig) -> None:
     if config.mirror is not None:
         raise ApiError(10034)
     seen: set[str] = set()
+    crossings = Crossings(config.subjects)
     for place, subject in enumerate(config.subjects):
         if not is_subject(subject):
             raise invalid_config("invalid subject")
@@ -46,10 +50,18 @@ def check_subjects(config: StreamConfig) -> None:
             raise invalid_config("capturing all subjects requires replicas of 1")
         if not config.no_ack:
             _check_reserved(subject)
-        for other in config.subjects[place + 1 :]:
-            if collide(other, subject):
-                raise invalid_config(f"subject {_quoted(subject)} overlaps with {_quoted(other)}")
+        other = first_crossing(crossings, [subject], place + 1)
+        if other is not None:
+            raise invalid_config(f"subject {_quoted(subject)} overlaps with {_quoted(other)}")
         seen.add(subject)
+
+
+def first_crossing(crossings: Crossings, subjects: Iterable[str], start: int = 0) -> str | None:
+    """Return what collides with one of the subjects; None where nothing does. nats-server compares on, however long that takes."""
+    try:
+        return next((found for subject in subjects if (found := crossings.find(subject, start)) is not None), None)
+    except TooMuchWork:
+        raise invalid_config("subjects are too many to be compared") from None
 
 
 def check_subject_transform(config: StreamConfig) -> None:
@@ -108,6 +120,8 @@ def fill_republish(config: StreamConfig) -> None:
 
 def _check_reserved(subject: str) -> None:
     """Refuse the subjects of the server itself."""
+    if subject[:1] not in ("$", "*", ">"):
+        return
     if any(collide(subject, namespace) for namespace in _API) and not is_subset(subject, "$JS.EVENT.>"):
         raise invalid_config("subjects that overlap with jetstream api require no-ack to be true")
     if collide(subject, "$SYS.>") and not is_subset(subject, "$SYS.ACCOUNT.>"):

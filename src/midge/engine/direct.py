@@ -101,7 +101,7 @@ def _read(publication: Publication, api_level: int) -> DirectRequest:
     try:
         request = _DECODER.decode(body) if body else DirectRequest()
         start_time, up_to_time = _time_of(request.start_time), _time_of(request.up_to_time)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _Refused(MALFORMED_REQUEST) from None
     if any(number is not None and number < 0 for number in (request.seq, request.up_to_seq)):
         raise _Refused(MALFORMED_REQUEST)

@@ -121,18 +121,26 @@ class Engine:
         account = self.accounts[name] = Account(self, name, limits)
         if self.directory is not None and limits is not None:
             for row in self.directory.state.streams(name):
-                self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                try:
+                    self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                except Exception as error:  # the others do not depend on it
+                    account.unopened.add(row.name)
+                    self._abandon(account, row.name)
+                    self.outside.failed(f"opening stream {row.name} of account {name}", error)
         return account
 
     def limit_account(self, name: str, limits: AccountLimits | None) -> None:
-        """An account may use something else than before; one that was not there is opened."""
+        """An account may use something else than before; one that was not there is opened.
+
+        Where JetStream is no longer for it, its streams are closed: those in files are there again when it is.
+        """
         account = self.accounts.get(name)
         if account is None:
             self.open_account(name, limits)
-        elif account.limits is None and limits is not None:
+        elif (account.limits is None) != (limits is None):
             account.close()
             self.open_account(name, limits)
-        elif account.limits != limits:
+        elif limits is not None and account.limits != limits:
             account.limit(limits)
 
     def limit(self, max_memory: int, max_storage: int) -> None:
@@ -156,8 +164,7 @@ class Engine:
                 break
             account = self.asking.popleft()
             if account.busy is None and account.waiting:
-                account.busy = request = account.waiting.popleft()
-                dispatch(self, request)
+                dispatch(self, account.take())
         self.jobs.run(SLICES)
         self.feeding.run(FEEDS)
         dirty, self.dirty = self.dirty, []
@@ -184,6 +191,22 @@ class Engine:
 
     # Streams
 
+    def create_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
+        """Make a stream whose configuration is checked; where that fails nothing is left of it."""
+        self._keep(account, config, created)
+        try:
+            return self.add_stream(account, config, created)
+        except BaseException:
+            self._abandon(account, config.name)
+            if self.directory is not None and config.storage == "file":
+                self.directory.state.remove_stream(account.name, config.name)
+            raise
+
+    def update_stream(self, stream: Stream, config: StreamConfig) -> None:
+        """Let a stream go on with another configuration, which is checked."""
+        self._keep(stream.account, config, stream.created)
+        stream.update(config)
+
     def add_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
         """Make a stream whose configuration is checked, and durable where it has to be; or open one that is there."""
         stream = Stream(account, config, created, self._open_store(account, config))
@@ -192,7 +215,7 @@ class Engine:
         stream.start(self.wall)
         return stream
 
-    def keep(self, account: Account, config: StreamConfig, created: int) -> None:
+    def _keep(self, account: Account, config: StreamConfig, created: int) -> None:
         """Make a stream's configuration durable."""
         if self.directory is not None and config.storage == "file":
             self.directory.state.put_stream(account.name, config.name, encode(config), created)
@@ -207,6 +230,13 @@ class Engine:
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
+
+    def _abandon(self, account: Account, name: str) -> None:
+        """Stop a stream that could not be made as a whole."""
+        stream = account.streams.pop(name, None)
+        if stream is not None:
+            stream.stop()
+            stream.store.close()
 
     def _see_what_is_full(self) -> None:
         """Let streams refuse messages where all of their storage is used; seen to once a turn."""

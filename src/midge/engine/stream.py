@@ -271,7 +271,7 @@ class Stream:
     def _subscribe(self) -> None:
         """Listen to the subjects of the configuration, and to no others."""
         outside, account = self.engine.outside, self.account.name
-        for subject in [each for each in self._subscriptions if each not in self.config.subjects]:
+        for subject in self._subscriptions.keys() - set(self.config.subjects):
             outside.unsubscribe(self._subscriptions.pop(subject))
         for subject in self.config.subjects:
             if subject not in self._subscriptions:
@@ -343,7 +343,7 @@ class Stream:
 
     def _remember_ttl(self, sequence: int, time: int, values: dict[bytes, bytes]) -> None:
         if b"Nats-Marker-Reason" in values:
-            self.expiry.markers.add(sequence)
+            self.expiry.mark(sequence)
         try:
             if b"Nats-TTL" in values:
                 self.expiry.add(sequence, time, parse_ttl(values[b"Nats-TTL"]))

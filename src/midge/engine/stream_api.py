@@ -35,6 +35,7 @@ __all__ = ["create", "delete", "find", "info", "is_empty", "list_streams", "name
 
 NAMES = 1_024  # of a page
 STREAMS = 256
+MAX_SEQUENCE = 1 << 62  # where a request may let a stream begin: nobody stores as many messages as are left behind it
 
 
 def find(request: ApiRequest, place: int) -> Stream:
@@ -69,8 +70,9 @@ def create(engine: Engine, request: ApiRequest) -> None:
     stream = account.streams.get(name)
     if stream is None:
         _check_supported(engine, config)
-        engine.keep(account, config, request.wall)
-        stream = engine.add_stream(account, config, request.wall)
+        if name in account.unopened:
+            raise ApiError(10051, err="a stream of this name is stored here and cannot be opened")
+        stream = engine.create_stream(account, config, request.wall)
         stream_action(stream, "create")
     response = describe(StreamCreateResponse, stream, request.wall)
     response.did_create = True
@@ -86,8 +88,7 @@ def update(engine: Engine, request: ApiRequest) -> None:
     config = updated(wanted, name, _terms(engine, account))
     _check_supported(engine, config)
     stream = account.streams[name]
-    engine.keep(account, config, stream.created)
-    stream.update(config)
+    engine.update_stream(stream, config)
     stream_action(stream, "modify")
     response = describe(StreamUpdateResponse, stream, request.wall)
     response.config = decorated(config, engine.version)
@@ -136,7 +137,7 @@ def delete(engine: Engine, request: ApiRequest) -> None:
 def purge(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.PURGE.<stream>``."""
     wanted = request.read(StreamPurgeRequest) if is_object(request.body) else StreamPurgeRequest()
-    if wanted.seq and wanted.keep:
+    if (wanted.seq and wanted.keep) or wanted.seq > MAX_SEQUENCE:
         raise ApiError(10003)
     stream = find(request, 2)
     if stream.config.sealed:
@@ -181,6 +182,8 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     for what, is_wanted in wanted.items():
         if is_wanted:
             raise ApiError(10052, err=f"{what} are not supported yet")
+    if config.first_seq > MAX_SEQUENCE:
+        raise ApiError(10052, err=f"first sequence is above {MAX_SEQUENCE}")
     if config.storage == "file" and engine.directory is None:
         raise ApiError(10052, err="streams in files need a server with a store_dir")
 

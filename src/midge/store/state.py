@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL,
                                     mark INTEGER NOT NULL, PRIMARY KEY (account, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, through INTEGER NOT NULL,
-                                    sequence INTEGER NOT NULL, identity TEXT NOT NULL,
+                                    sequence INTEGER NOT NULL, identity TEXT NOT NULL, mark INTEGER NOT NULL,
                                     PRIMARY KEY (account, stream, name, through)) WITHOUT ROWID;
 """
 _TAKE_AWAY = """
@@ -163,7 +163,7 @@ class State:
         with self._changing() as base:
             base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
             values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", values)
+            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, _mark(*each)) for each in values])
 
     def close(self) -> None:
         if self._base is not None:
