@@ -14,6 +14,7 @@ cdef class _Message:
     cdef Publication to_store(self)
 
 
+@cython.locals(message=_Message, subject=bytes)
 cpdef admit(object stream, Publication publication, object wall)
 
 @cython.locals(intake=Intake, values=dict, id=bytes)
@@ -29,5 +30,3 @@ cdef _roll_up(object stream, _Message message, object keep)
 cdef _check_record(object stream, _Message message)
 
 cdef _check_size(object stream, _Message message)
-
-cdef _refuse_batch(object stream, _Message message, object code)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from midge.engine import checks
 from midge.engine.counter import counted
 from midge.engine.errors import ApiError
-from midge.engine.headers import add, nats_values, remove, strip_status
-from midge.engine.ttl import parse_ttl
+from midge.engine.headers import nats_values, remove, strip_status
+from midge.engine.staging import check_way
+from midge.engine.ttl import parse_ttl, with_least_ttl
 
 if TYPE_CHECKING:
     import cython
@@ -31,9 +32,7 @@ else:
 
 __all__ = ["admit"]
 
-MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
 LARGE = 16 << 20  # nobody looks closer at what is smaller
-MAX_HEADER = 65535
 
 
 class _Message:
@@ -68,7 +67,14 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
         subject = publication.subject()
-        _admit(stream, _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject), wall)
+        message = _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject)
+        if publication.reply_end and ends_fast(publication):
+            check_way(stream, subject, len(message.header), message.payload_size())
+            raise ApiError(10205)
+        if b"Nats-Batch-Id" in message.values:
+            stream.batches.receive(publication, message.header, message.values, wall)
+        else:
+            _admit(stream, message, wall)
     except ApiError as error:
         stream.intake.refuse(publication, error)
     except OSError as error:
@@ -86,10 +92,6 @@ def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> No
 def _admit(stream: Stream, message: _Message, wall: int) -> None:
     config, intake, values = stream.config, stream.intake, message.values
     _check_record(stream, message)
-    if message.publication.reply_end and ends_fast(message.publication):
-        _refuse_batch(stream, message, 10205)
-    if b"Nats-Batch-Id" in values:
-        _refuse_batch(stream, message, 10174)
     if config.sealed:
         raise ApiError(10109)
     increment = None
@@ -115,7 +117,9 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
     if config.allow_msg_counter:
         if increment is None:
             raise ApiError(10169)
-        message.header, message.payload = counted(stream, message.subject, message.header, increment)
+        last = stream.last_of(message.subject)
+        stored = stream.store.read(last) if last else None
+        message.header, message.payload = counted(None if stored is None else (stored.header, stored.payload), message.header, increment)
         if len(message.header) + len(message.payload) > stream.engine.max_payload:
             raise ApiError(10054)
     _check_size(stream, message)
@@ -137,10 +141,7 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
             raise ApiError(10002)
     ttl = parse_ttl(values[b"Nats-TTL"]) if b"Nats-TTL" in values else 0
     if ttl > 0 and config.subject_delete_marker_ttl:
-        minimum = config.subject_delete_marker_ttl // 1_000_000_000
-        if ttl < minimum and config.max_msgs_per_subject != 1:
-            ttl = minimum  # else the marker of an older message could outlive this one
-            message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+        ttl, message.header = with_least_ttl(config, ttl, message.header)
     if config.discard == "new":
         checks.room(stream, message.subject, weight, b"Nats-Rollup" in values)
     republish = stream.republished(message.subject) if intake.republishes else None
@@ -188,7 +189,7 @@ def _roll_up(stream: Stream, message: _Message, keep: int) -> None:
 
 def _check_record(stream: Stream, message: _Message) -> None:
     if stream.config.storage == "file" and message.publication.size() > LARGE:
-        if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > MAX_FILE_RECORD:
+        if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > checks.MAX_FILE_RECORD:
             raise ApiError(10077, err="message to large")
 
 
@@ -196,21 +197,5 @@ def _check_size(stream: Stream, message: _Message) -> None:
     limit = stream.config.max_msg_size
     if limit >= 0 and len(message.header) + message.payload_size() > limit:
         raise ApiError(10054)
-    if len(message.header) > MAX_HEADER:
+    if len(message.header) > checks.MAX_HEADER:
         raise ApiError(10097)
-
-
-def _refuse_batch(stream: Stream, message: _Message, code: int) -> None:
-    """Refuse what belongs to a batch; as nats-server does it where the stream allows none."""
-    storage = stream.config.storage
-    if stream.config.sealed:
-        raise ApiError(10109)
-    if stream.intake.full:
-        raise ApiError(10023)
-    if stream.account.limited and stream.account.would_exceed(
-        storage, stream.store.weight(len(message.subject), len(message.header), message.payload_size())
-    ):
-        raise ApiError(10002)
-    if 0 <= stream.config.max_msg_size < len(message.header) + message.payload_size():
-        raise ApiError(10054)
-    raise ApiError(code)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
 from midge.engine.headers import add, remove, value_of
-
-if TYPE_CHECKING:
-    from midge.engine.stream import Stream
 
 __all__ = ["counted"]
 
@@ -18,19 +14,21 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _SOURCES = b"Nats-Counter-Sources"
 
 
-def counted(stream: Stream, subject: bytes, header: bytes, increment: int) -> tuple[bytes, bytes]:
+def counted(before: tuple[bytes, bytes] | None, header: bytes, increment: int) -> tuple[bytes, bytes]:
     """Return header and payload of the message that adds to a subject's counter.
+
+    Args:
+        before: header and payload of the subject's last message, None where there is none.
+        header: of the message that counts.
 
     Raises:
         ApiError: what is stored there is no counter (10172).
     """
-    last = stream.last_of(subject)
-    message = stream.store.read(last) if last else None
-    if message is None:
+    if before is None:
         return header, b'{"val":"%d"}' % increment
     try:
-        value = json.loads(message.payload)["val"]
-        sources = value_of(message.header, _SOURCES)
+        value = json.loads(before[1])["val"]
+        sources = value_of(before[0], _SOURCES)
         if sources:
             header = add(
                 remove(header, _SOURCES), _SOURCES, json.dumps(json.loads(sources), separators=(",", ":"), sort_keys=True).encode()

@@ -24,6 +24,7 @@ cdef class Intake:
     cdef bint _take_simple(self, Publication publication, object wall) except -1
     cdef _take(self, Publication publication, object wall, bytes id)
     cpdef acknowledge(self, Publication publication, Py_ssize_t sequence, bytes tail)
+    cpdef respond(self, Publication publication, bytes payload)
     cpdef refuse(self, Publication publication, object error)
     cpdef send(self, Publication publication)
     cpdef flush(self)

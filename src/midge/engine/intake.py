@@ -160,10 +160,15 @@ class Intake:
         if self.acks and publication.reply_end:
             self._put(publication.answer(self._head, sequence, tail), self.store.last)
 
+    def respond(self, publication: Publication, payload: bytes) -> None:
+        """Answer something else, behind the answers to what came before."""
+        if self.acks and publication.reply_end:
+            self._put(Publication.compose(publication.reply(), b"", b"", payload), self.store.last)
+
     def refuse(self, publication: Publication, error: ApiError) -> None:
         """Answer that it is not, behind the answers to what came before."""
         if self.acks and publication.reply_end:
-            self._put(Publication.compose(publication.reply(), b"", b"", self.stream.refusal(error)), self.store.last)
+            self.respond(publication, self.stream.refusal(error))
 
     def send(self, publication: Publication) -> None:
         """Send a message when all is safe that is stored by now."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit
+from midge.engine.batches import Batches
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
@@ -46,12 +47,13 @@ class Stream:
 
     Attributes:
         intake: the way in.
+        batches: atomic ones that are open.
         counted: what its messages count for in the account's usage.
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
-        "expiry", "intake", "name", "raw_name", "store",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
+        "engine", "expiry", "intake", "name", "raw_name", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -66,6 +68,7 @@ class Stream:
         self.dedupe = Dedupe(config.duplicate_window)
         self.intake = Intake(self, store, self.dedupe)
         self.expiry = Expiry(self)
+        self.batches = Batches(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
@@ -86,6 +89,8 @@ class Stream:
         self.config = config
         self.dedupe.window = config.duplicate_window
         self._apply()
+        if not config.allow_atomic:
+            self.batches.stop()
         self._subscribe()
         self.trim()
         self.expiry.arm()
@@ -95,6 +100,7 @@ class Stream:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
         self.expiry.stop()
+        self.batches.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)

@@ -171,7 +171,6 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     wanted = {
         "mirrors": config.mirror is not None,
         "sources": bool(config.sources),
-        "atomic batches": config.allow_atomic,
         "fast batches": config.allow_batched,
         "message schedules": config.allow_msg_schedules,
     }
