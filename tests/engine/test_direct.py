@@ -1,9 +1,13 @@
 """Direct gets: in slices, and from what is not in memory. What is answered: tests/interop/test_streams.py."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from worlds import World
 
+from midge.store.base import ELSEWHERE
 from midge.store.directory import StoreDirectory
 
 
@@ -31,6 +35,52 @@ def test_too_many_results() -> None:
     assert world.ask("$JS.API.DIRECT.GET.S", b'{"multi_last":["s.*"]}') == [(b"NATS/1.0 413 Too Many Results\r\n\r\n", b"")]
     world.api("STREAM.MSG.DELETE.S", seq=1)
     assert len(world.ask("$JS.API.DIRECT.GET.S", b'{"multi_last":["s.*"]}')) == 1_025
+
+
+def test_batches_that_are_under_way_are_bounded() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for _ in range(200):
+        world.publish("s.a")
+    world.turn()
+    world.outside.sent.clear()
+    for number in range(1_030):
+        world.publish("$JS.API.DIRECT.GET.S", b'{"batch":200,"seq":1}', f"R.{number}")
+    refused = [subject for subject, header, _ in world.outside.sent if header.startswith(b"NATS/1.0 429")]
+    assert refused == [b"R.%d" % number for number in range(1_024, 1_030)]
+    world.turn()
+    assert world.engine.jobs.active == 0
+
+
+def test_a_stream_that_is_deleted_meanwhile_costs_nobody_anything(tmp_path: Path) -> None:
+    world = World(StoreDirectory(str(tmp_path), wake=lambda: None, workers=0))
+    world.create(storage="file", allow_direct=True)
+    for _ in range(500):
+        world.publish("s.a")
+    world.turn()
+    world.publish("$JS.API.DIRECT.GET.S", b'{"batch":500,"seq":1}', "R.x")
+    world.engine.remove_stream(world.account.streams["S"])
+    world.turn()
+    assert world.engine.jobs.active == 0
+    assert world.api("STREAM.NAMES")["streams"] is None
+    world.engine.close()
+    world.directory.close()
+
+
+def test_a_message_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.create()
+    world.ack("s.a")
+    store = world.account.streams["S"].store
+
+    def fail(sequences: list[int], call: Callable[[Exception], None]) -> None:
+        world.outside.call_soon(lambda: call(OSError("broken")))
+
+    broken = SimpleNamespace(peek=lambda _: ELSEWHERE, load=fail, committed=1, last=1, at_time=store.at_time)
+    world.account.streams["S"].store = broken  # type: ignore[assignment]
+    assert world.api("STREAM.MSG.GET.S", seq=1)["error"]["err_code"] == 10051
+    world.account.streams["S"].store = store
+    assert world.api("STREAM.MSG.GET.S", seq=1)["message"]["seq"] == 1
 
 
 def test_a_request_without_a_reply_is_nothing() -> None:

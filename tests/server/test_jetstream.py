@@ -56,6 +56,13 @@ def test_info_says_so() -> None:
         assert not {"jetstream", "domain", "api_lvl"} & Client(server).raw.info.keys()
 
 
+def test_the_log_says_where_streams_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "midge.server"), Server(port=0, store_dir=tmp_path):
+        pass
+    assert "Starting JetStream" in caplog.messages
+    assert f'  Store Directory: "{tmp_path}"' in caplog.messages
+
+
 def test_without_jetstream_nobody_answers() -> None:
     with Server(port=0) as server:
         assert Client(server).ask("$JS.API.INFO").startswith(b"NATS/1.0 503")

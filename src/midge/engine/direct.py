@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+MAX_BATCHES = 1_024  # under way at once, in all streams
 MAX_RESULTS = 1_024  # subjects of one request for the last of each
 SLICE = 64  # messages of one slice of a batch
 SLICE_SIZE = 1 << 18  # or so many bytes
@@ -34,6 +35,7 @@ BAD_REQUEST = b"408 Bad Request"
 NOT_FOUND = b"404 Message Not Found"
 NO_RESULTS = b"404 No Results"
 TOO_MANY = b"413 Too Many Results"
+BUSY = b"429 Too Many Requests"
 API_LEVEL = b"412 Required Api Level"
 
 
@@ -68,6 +70,8 @@ def serve(stream: Stream, publication: Publication, api_level: int) -> None:
     store = stream.store
     if not request.batch and not request.multi_last:
         _single(stream, request, reply)
+    elif stream.engine.jobs.active >= MAX_BATCHES:
+        _say(stream, reply, BUSY)
     else:
         job = _multi(stream, request, reply) if request.multi_last else _batch(stream, request, reply)
         _when_committed(stream, store.last, lambda: stream.engine.jobs.start(store, job))

@@ -22,12 +22,17 @@ Job = Generator[list[int] | None, Found, None]
 
 
 class Jobs:
-    """The jobs of one engine."""
+    """The jobs of one engine.
 
-    __slots__ = ("_outside", "_ready")
+    Attributes:
+        active: how many there are that have not ended.
+    """
+
+    __slots__ = ("_outside", "_ready", "active")
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
+        self.active = 0
         self._ready: deque[tuple[Store, Job, Found | Exception | None]] = deque()
 
     def __len__(self) -> int:
@@ -36,6 +41,7 @@ class Jobs:
 
     def start(self, store: Store, job: Job) -> None:
         """Begin a job, with its first slice at once."""
+        self.active += 1
         self._go_on(store, job, None)
 
     def run(self, count: int) -> None:
@@ -52,8 +58,10 @@ class Jobs:
             else:
                 wanted = job.send(found)
         except StopIteration:
+            self.active -= 1
             return
-        except OSError as error:
+        except Exception as error:  # the safety net: the stream may be gone, and others have their turn yet
+            self.active -= 1
             self._outside.failed("reading messages", error)
             return
         if wanted is None:

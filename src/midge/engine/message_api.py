@@ -45,7 +45,11 @@ def get(engine: Engine, request: ApiRequest) -> None:
 
 
 def _answer(stream: Stream, request: ApiRequest, sequence: int, bare: bool) -> Job:
-    message = (yield from fetch(stream.store, sequence)) if 0 < sequence <= stream.store.committed else None
+    try:
+        message = (yield from fetch(stream.store, sequence)) if 0 < sequence <= stream.store.committed else None
+    except OSError as error:
+        request.refuse(ApiError(10051, err=error))
+        return
     if message is None:
         request.refuse(ApiError(10037))
         return

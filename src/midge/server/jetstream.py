@@ -79,6 +79,17 @@ class JetStream:
         self._hub.announce({"jetstream": True, "api_lvl": API_LEVEL} | ({"domain": settings.domain} if settings.domain else {}))
         turns.jetstream = self
 
+    def announce(self) -> None:
+        """Log what nats-server logs, as far as other programs wait for it."""
+        log.info("Starting JetStream")
+        log.info("---------------- JETSTREAM ----------------")
+        log.info("  Strict:          %s", "true" if self.engine.settings.strict else "false")
+        if self._directory is not None:
+            log.info('  Store Directory: "%s"', self._directory.path)
+        if self.engine.domain:
+            log.info("  Domain:          %s", self.engine.domain)
+        log.info("-------------------------------------------")
+
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
         calls, self._calls = self._calls, []

@@ -568,6 +568,8 @@ class Server:
             log.info("Using configuration file: %s (%s)", self.options.config_file, self.options.config_digest)
         if self._monitor is not None:
             log.info("Starting %s monitor on %s", self._monitor.protocol, self._monitor.address)
+        if self._jetstream is not None:
+            self._jetstream.announce()
         if self._ports.is_open:
             self._ports.announce()
         log.info("Server is ready")
