@@ -20,6 +20,8 @@ cpdef admit(object stream, Publication publication, object wall)
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
 
+cpdef object store_checked(object stream, _Message message, object wall)
+
 @cython.locals(intake=Intake, values=dict, id=bytes, stored=Publication, weight=Py_ssize_t)
 cdef _store(object stream, _Message message, object wall)
 

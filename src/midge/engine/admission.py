@@ -13,7 +13,6 @@ from midge.engine import checks
 from midge.engine.counter import counted
 from midge.engine.errors import ApiError
 from midge.engine.headers import nats_values, remove, strip_status
-from midge.engine.staging import check_way
 from midge.engine.ttl import parse_ttl, with_least_ttl
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ else:
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
-__all__ = ["admit"]
+__all__ = ["LARGE", "admit", "admit_marker", "store_checked"]
 
 LARGE = 16 << 20  # nobody looks closer at what is smaller
 
@@ -69,9 +68,8 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
         subject = publication.subject()
         message = _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject)
         if publication.reply_end and ends_fast(publication):
-            check_way(stream, subject, len(message.header), message.payload_size())
-            raise ApiError(10205)
-        if b"Nats-Batch-Id" in message.values:
+            stream.ingest.receive(message, wall)
+        elif b"Nats-Batch-Id" in message.values:
             stream.batches.receive(publication, message.header, message.values, wall)
         else:
             _admit(stream, message, wall)
@@ -123,15 +121,26 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
         if len(message.header) + len(message.payload) > stream.engine.max_payload:
             raise ApiError(10054)
     _check_size(stream, message)
-    if intake.full:
+    sequence = store_checked(stream, message, wall)
+    tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
+    intake.acknowledge(message.publication, sequence, tail)
+
+
+def store_checked(stream: Stream, message: _Message, wall: int) -> int:
+    """Store a message whose headers are checked, or use up a sequence for it; return that. Nobody is answered.
+
+    Raises:
+        ApiError: there is no room for it.
+        OSError: it could not be stored.
+    """
+    if stream.intake.full:
         raise ApiError(10023)
-    if intake.choosy and stream.is_unwanted(message.subject):
-        _skip(stream, message, wall)
-    else:
-        _store(stream, message, wall)
+    if stream.intake.choosy and stream.is_unwanted(message.subject):
+        return _skip(stream, message, wall)
+    return _store(stream, message, wall)
 
 
-def _store(stream: Stream, message: _Message, wall: int) -> None:
+def _store(stream: Stream, message: _Message, wall: int) -> int:
     """Store it, and do what that brings with it."""
     config, store, intake, values = stream.config, stream.store, stream.intake, message.values
     weight = 0
@@ -162,11 +171,10 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
         _roll_up(stream, message, 1)
     if republish:
         stream.republish(republish, stored, sequence, before)
-    tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
-    intake.acknowledge(message.publication, sequence, tail)
+    return sequence
 
 
-def _skip(stream: Stream, message: _Message, wall: int) -> None:
+def _skip(stream: Stream, message: _Message, wall: int) -> int:
     """Use up a sequence: nobody is interested in the message."""
     store = stream.store
     store.skip(store.last + 1, wall)
@@ -175,7 +183,7 @@ def _skip(stream: Stream, message: _Message, wall: int) -> None:
     if id:
         stream.remember(id, store.last)
     _roll_up(stream, message, 0)
-    stream.intake.acknowledge(message.publication, store.last, b"}")
+    return store.last
 
 
 def _roll_up(stream: Stream, message: _Message, keep: int) -> None:

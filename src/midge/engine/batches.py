@@ -16,8 +16,8 @@ from midge.engine.advisories import batch_abandoned
 from midge.engine.errors import ApiError
 from midge.engine.headers import add, remove
 from midge.engine.metadata import is_supported
+from midge.engine.silence import Silence
 from midge.engine.staging import Staged, Staging, check_way
-from midge.engine.timers import Timer
 from midge.quote import quote
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ _SEQUENCE, _COMMIT, _LEVEL = b"Nats-Batch-Sequence", b"Nats-Batch-Commit", b"Nat
 class _Batch:
     """One open batch: its messages, as they came: subject, header, payload."""
 
-    __slots__ = ("id", "messages", "size", "timer", "touched")
+    __slots__ = ("id", "messages", "silence", "size")
 
-    def __init__(self, id: bytes, wall: int) -> None:
+    def __init__(self, id: bytes, silence: Silence) -> None:
         self.id = id
         self.messages: list[tuple[bytes, bytes, bytes]] = []
         self.size = 0
-        self.touched = wall
-        self.timer: Timer | None = None
+        self.silence = silence
 
 
 class Batches:
@@ -78,7 +77,7 @@ class Batches:
         commit = values.get(_COMMIT)
         batch = self._open.get(values[b"Nats-Batch-Id"]) or self._begin(values[b"Nats-Batch-Id"], sequence, commit, wall)
         header = self._checked(batch, sequence, commit, header, values)
-        batch.touched = wall
+        batch.silence.heard = wall
         if commit != b"eob":
             self._keep(batch, subject, header, publication.payload())
         if commit is None:
@@ -97,8 +96,8 @@ class Batches:
         if len(self._open) >= limits.max_per_stream or limits.open >= limits.max_open:
             raise ApiError(10210)
         limits.open += 1
-        batch = self._open[id] = _Batch(id, wall)
-        batch.timer = engine.timers.add(wall + limits.timeout, lambda now: self._look(batch, now))
+        silence = Silence(engine.timers, wall, limits.timeout, lambda: self._abandon(batch, "timeout"))
+        batch = self._open[id] = _Batch(id, silence)
         return batch
 
     def _checked(self, batch: _Batch, sequence: int, commit: bytes | None, header: bytes, values: dict[bytes, bytes]) -> bytes:
@@ -144,15 +143,6 @@ class Batches:
         last = staging.store(wall)
         stream.intake.acknowledge(publication, last, b',"batch":%b,"count":%d}' % (quote(batch.id).encode(), len(batch.messages)))
 
-    def _look(self, batch: _Batch, now: int) -> None:
-        """Abandon a batch that has heard nothing for too long."""
-        engine = self._stream.engine
-        due = batch.touched + engine.batches.timeout
-        if due > now:
-            batch.timer = engine.timers.add(due, lambda later: self._look(batch, later))
-        else:
-            self._abandon(batch, "timeout")
-
     def _abandon(self, batch: _Batch, reason: str) -> None:
         self._close(batch)
         batch_abandoned(self._stream, batch.id, reason)
@@ -162,7 +152,7 @@ class Batches:
         engine = self._stream.engine
         engine.batches.open -= 1
         engine.batches.bytes -= batch.size
-        engine.timers.cancel(batch.timer)
+        batch.silence.stop()
 
 
 def _number(text: bytes) -> int:

@@ -83,7 +83,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         used: bytes in all streams, by kind of storage.
-        batches: the open atomic batches of all streams.
+        batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
     """
 
@@ -113,6 +113,7 @@ class Engine:
         self.wall = wall
         self.timers = Timers()
         self.batches = BatchUse(settings.batches, per_stream=50, total=1_000)
+        self.ingests = BatchUse(settings.batches, per_stream=1_000, total=50_000)
         self.jobs = Jobs(outside)
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []

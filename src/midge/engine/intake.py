@@ -40,6 +40,7 @@ NO_ROOM = 10023
 _PLAIN = b"NATS/1.0\r\n"  # how a header block without a status begins
 _MAX_HEADER = 65535
 _ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
+_FLOW = b'{"type":"ack"'  # how a fast batch is told how far it is
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
 
@@ -160,6 +161,10 @@ class Intake:
         if self.acks and publication.reply_end:
             self._put(publication.answer(self._head, sequence, tail), self.store.last)
 
+    def acknowledgement(self, sequence: int, tail: bytes) -> bytes:
+        """Return the payload of an answer that says that a message is stored."""
+        return b"%b%d%b" % (self._head, sequence, tail)
+
     def respond(self, publication: Publication, payload: bytes) -> None:
         """Answer something else, behind the answers to what came before."""
         if self.acks and publication.reply_end:
@@ -214,7 +219,10 @@ class Intake:
         for answer in answers:
             if answer.header_size >= 0:  # a message that was to be republished
                 continue
-            if answer.payload().startswith(self._head):
+            payload = answer.payload()
+            if payload.startswith(_FLOW):  # the batch is ended
+                continue
+            if payload.startswith(self._head):
                 answer = Publication.compose(answer.subject(), b"", b"", refusal)
             self._answers.append(answer)
             self._due.append(committed)

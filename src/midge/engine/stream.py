@@ -18,6 +18,7 @@ from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
 from midge.engine.headers import nats_values
+from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
@@ -47,13 +48,13 @@ class Stream:
 
     Attributes:
         intake: the way in.
-        batches: atomic ones that are open.
+        batches, ingest: the batches that are open, atomic and fast ones.
         counted: what its messages count for in the account's usage.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
-        "engine", "expiry", "intake", "name", "raw_name", "store",
+        "engine", "expiry", "ingest", "intake", "name", "raw_name", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -69,6 +70,7 @@ class Stream:
         self.intake = Intake(self, store, self.dedupe)
         self.expiry = Expiry(self)
         self.batches = Batches(self)
+        self.ingest = Ingest(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
@@ -91,6 +93,8 @@ class Stream:
         self._apply()
         if not config.allow_atomic:
             self.batches.stop()
+        if not config.allow_batched:
+            self.ingest.stop()
         self._subscribe()
         self.trim()
         self.expiry.arm()
@@ -101,6 +105,7 @@ class Stream:
         self.intake.closed = True
         self.expiry.stop()
         self.batches.stop()
+        self.ingest.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
@@ -144,6 +149,7 @@ class Stream:
         last = self.store.last
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
+        self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
         self.changed()
         self.engine.outside.failed(f"storing in stream {self.name}", error)
