@@ -14,6 +14,7 @@ cdef class _Message:
     cdef Publication to_store(self)
 
 
+@cython.locals(message=_Message, subject=bytes)
 cpdef admit(object stream, Publication publication, object wall)
 
 @cython.locals(message=_Message, intake=Intake, values=dict)
@@ -21,6 +22,8 @@ cpdef admit_copy(object stream, bytes subject, bytes header, bytes payload, obje
 
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
+
+cpdef object store_checked(object stream, _Message message, object wall)
 
 @cython.locals(intake=Intake, values=dict, id=bytes, stored=Publication, weight=Py_ssize_t)
 cdef _store(object stream, _Message message, object wall)
@@ -32,5 +35,3 @@ cdef _roll_up(object stream, _Message message, object keep)
 cdef _check_record(object stream, _Message message)
 
 cdef _check_size(object stream, _Message message)
-
-cdef _refuse_batch(object stream, _Message message, object code)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midge.engine import checks
-from midge.engine.counter import combined, counted
+from midge.engine.counter import combined, counted, last_count
 from midge.engine.errors import ApiError
-from midge.engine.headers import add, nats_values, remove, strip_status
-from midge.engine.ttl import parse_ttl
+from midge.engine.headers import nats_values, remove, strip_status
+from midge.engine.ttl import parse_ttl, with_least_ttl
 
 if TYPE_CHECKING:
     import cython
@@ -29,11 +29,9 @@ else:
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
-__all__ = ["admit", "admit_copy", "admit_marker"]
+__all__ = ["LARGE", "admit", "admit_copy", "admit_marker", "store_checked"]
 
-MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
 LARGE = 16 << 20  # nobody looks closer at what is smaller
-MAX_HEADER = 65535
 
 
 class _Message:
@@ -68,7 +66,13 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
         subject = publication.subject()
-        _admit(stream, _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject), wall)
+        message = _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject)
+        if publication.reply_end and ends_fast(publication):
+            stream.ingest.receive(message, wall)
+        elif b"Nats-Batch-Id" in message.values:
+            stream.batches.receive(publication, message.header, message.values, wall)
+        else:
+            _admit(stream, message, wall)
     except ApiError as error:
         stream.intake.refuse(publication, error)
     except OSError as error:
@@ -107,21 +111,12 @@ def admit_copy(stream: Stream, subject: bytes, header: bytes, payload: bytes, ti
     if not config.allow_msg_ttl and b"Nats-TTL" in values:
         parse_ttl(values.pop(b"Nats-TTL"))
     _check_size(stream, message)
-    if intake.full:
-        raise ApiError(10023)
-    if intake.choosy and stream.is_unwanted(message.subject):
-        _skip(stream, message, time)
-    else:
-        _store(stream, message, time)
+    store_checked(stream, message, time)
 
 
 def _admit(stream: Stream, message: _Message, wall: int) -> None:
     config, intake, values = stream.config, stream.intake, message.values
     _check_record(stream, message)
-    if message.publication.reply_end and ends_fast(message.publication):
-        _refuse_batch(stream, message, 10205)
-    if b"Nats-Batch-Id" in values:
-        _refuse_batch(stream, message, 10174)
     if config.sealed:
         raise ApiError(10109)
     increment = None
@@ -147,19 +142,30 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
     if config.allow_msg_counter:
         if increment is None:
             raise ApiError(10169)
-        message.header, message.payload = counted(stream, message.subject, message.header, increment)
+        message.header, message.payload = counted(last_count(stream, message.subject), message.header, increment)
         if len(message.header) + len(message.payload) > stream.engine.max_payload:
             raise ApiError(10054)
     _check_size(stream, message)
-    if intake.full:
+    sequence = store_checked(stream, message, wall)
+    tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
+    intake.acknowledge(message.publication, sequence, tail)
+
+
+def store_checked(stream: Stream, message: _Message, wall: int) -> int:
+    """Store a message whose headers are checked, or use up a sequence for it; return that. Nobody is answered.
+
+    Raises:
+        ApiError: there is no room for it.
+        OSError: it could not be stored.
+    """
+    if stream.intake.full:
         raise ApiError(10023)
-    if intake.choosy and stream.is_unwanted(message.subject):
-        _skip(stream, message, wall)
-    else:
-        _store(stream, message, wall)
+    if stream.intake.choosy and stream.is_unwanted(message.subject):
+        return _skip(stream, message, wall)
+    return _store(stream, message, wall)
 
 
-def _store(stream: Stream, message: _Message, wall: int) -> None:
+def _store(stream: Stream, message: _Message, wall: int) -> int:
     """Store it, and do what that brings with it."""
     config, store, intake, values = stream.config, stream.store, stream.intake, message.values
     weight = 0
@@ -169,10 +175,7 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
             raise ApiError(10002)
     ttl = parse_ttl(values[b"Nats-TTL"]) if b"Nats-TTL" in values else 0
     if ttl > 0 and config.subject_delete_marker_ttl:
-        minimum = config.subject_delete_marker_ttl // 1_000_000_000
-        if ttl < minimum and config.max_msgs_per_subject != 1:
-            ttl = minimum  # else the marker of an older message could outlive this one
-            message.header = add(remove(message.header, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+        ttl, message.header = with_least_ttl(config, ttl, message.header)
     if config.discard == "new":
         checks.room(stream, message.subject, weight, b"Nats-Rollup" in values)
     republish = stream.republished(message.subject) if intake.republishes else None
@@ -193,11 +196,10 @@ def _store(stream: Stream, message: _Message, wall: int) -> None:
         _roll_up(stream, message, 1)
     if republish:
         stream.republish(republish, stored, sequence, before)
-    tail = b',"val":"%b"}' % message.payload[8:-2] if config.allow_msg_counter and message.payload else b"}"
-    intake.acknowledge(message.publication, sequence, tail)
+    return sequence
 
 
-def _skip(stream: Stream, message: _Message, wall: int) -> None:
+def _skip(stream: Stream, message: _Message, wall: int) -> int:
     """Use up a sequence: nobody is interested in the message."""
     store = stream.store
     store.skip(store.last + 1, wall)
@@ -206,7 +208,7 @@ def _skip(stream: Stream, message: _Message, wall: int) -> None:
     if id:
         stream.remember(id, store.last)
     _roll_up(stream, message, 0)
-    stream.intake.acknowledge(message.publication, store.last, b"}")
+    return store.last
 
 
 def _roll_up(stream: Stream, message: _Message, keep: int) -> None:
@@ -220,7 +222,7 @@ def _roll_up(stream: Stream, message: _Message, keep: int) -> None:
 
 def _check_record(stream: Stream, message: _Message) -> None:
     if stream.config.storage == "file" and message.publication.size() > LARGE:
-        if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > MAX_FILE_RECORD:
+        if stream.store.weight(len(message.subject), len(message.header), message.payload_size()) > checks.MAX_FILE_RECORD:
             raise ApiError(10077, err="message to large")
 
 
@@ -228,21 +230,5 @@ def _check_size(stream: Stream, message: _Message) -> None:
     limit = stream.config.max_msg_size
     if limit >= 0 and len(message.header) + message.payload_size() > limit:
         raise ApiError(10054)
-    if len(message.header) > MAX_HEADER:
+    if len(message.header) > checks.MAX_HEADER:
         raise ApiError(10097)
-
-
-def _refuse_batch(stream: Stream, message: _Message, code: int) -> None:
-    """Refuse what belongs to a batch; as nats-server does it where the stream allows none."""
-    storage = stream.config.storage
-    if stream.config.sealed:
-        raise ApiError(10109)
-    if stream.intake.full:
-        raise ApiError(10023)
-    if stream.account.limited and stream.account.would_exceed(
-        storage, stream.store.weight(len(message.subject), len(message.header), message.payload_size())
-    ):
-        raise ApiError(10002)
-    if 0 <= stream.config.max_msg_size < len(message.header) + message.payload_size():
-        raise ApiError(10054)
-    raise ApiError(code)

@@ -15,13 +15,31 @@ from midge.quote import quote
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["expectations", "increment", "last_id", "rollup", "room", "schedules"]
+__all__ = ["expectations", "increment", "last_id", "name", "record", "rollup", "room", "schedules"]
+
+MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
+MAX_HEADER = 65535
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,4000}")  # more digits than Python converts, and nobody counts so far
 _UNFIT_FOR_COUNTERS = (
     b"Nats-Rollup", b"Nats-Expected-Stream", b"Nats-Expected-Last-Msg-Id", b"Nats-Expected-Last-Subject-Sequence-Subject",
     b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence",
 )  # fmt: skip
+
+
+def record(stream: Stream, subject: bytes, header: int, payload: int) -> None:
+    """Refuse what no record takes."""
+    if stream.config.storage == "file" and stream.store.weight(len(subject), header, payload) > MAX_FILE_RECORD:
+        raise ApiError(10077, err="message to large")
+    if header > MAX_HEADER:
+        raise ApiError(10097)
+
+
+def name(stream: Stream, values: dict[bytes, bytes]) -> None:
+    """Compare the stream that the publisher means."""
+    expected = values.get(b"Nats-Expected-Stream")
+    if expected is not None and expected != stream.raw_name:
+        raise ApiError(10060)
 
 
 def increment(config: StreamConfig, values: dict[bytes, bytes], size: int) -> int | None:
@@ -42,9 +60,7 @@ def increment(config: StreamConfig, values: dict[bytes, bytes], size: int) -> in
 
 def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> None:
     """Compare what the publisher thinks is stored with what is."""
-    name = values.get(b"Nats-Expected-Stream")
-    if name is not None and name != stream.raw_name:
-        raise ApiError(10060)
+    name(stream, values)
     if b"Nats-TTL" in values and not stream.config.allow_msg_ttl and _is_ttl(values[b"Nats-TTL"]):
         raise ApiError(10166)
     expected = values.get(b"Nats-Expected-Last-Subject-Sequence")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
+from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -51,6 +52,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
+        batches: how many batches may be open.
     """
 
     server_name: str
@@ -63,6 +65,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_window: int = 0
     strict: bool = True
+    batches: BatchLimits = BatchLimits()
 
 
 class Engine:
@@ -81,6 +84,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         used: bytes in all streams, by kind of storage.
+        batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
     """
 
@@ -109,6 +113,8 @@ class Engine:
         self.choose = choose
         self.wall = wall
         self.timers = Timers()
+        self.batches = BatchUse(settings.batches, per_stream=50, total=1_000)
+        self.ingests = BatchUse(settings.batches, per_stream=1_000, total=50_000)
         self.jobs = Jobs(outside)
         self.feeding = Jobs(outside)  # what streams take from others: not held up by those who ask, nor holding them up
         self.accounts: dict[str, Account] = {}

@@ -40,6 +40,7 @@ NO_ROOM = 10023
 _PLAIN = b"NATS/1.0\r\n"  # how a header block without a status begins
 _MAX_HEADER = 65535
 _ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
+_FLOW = b'{"type":"ack"'  # how a fast batch is told how far it is
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
 
@@ -163,10 +164,19 @@ class Intake:
         elif not self.dirty:
             self._note()
 
+    def acknowledgement(self, sequence: int, tail: bytes) -> bytes:
+        """Return the payload of an answer that says that a message is stored."""
+        return b"%b%d%b" % (self._head, sequence, tail)
+
+    def respond(self, publication: Publication, payload: bytes) -> None:
+        """Answer something else, behind the answers to what came before."""
+        if self.acks and publication.reply_end:
+            self._put(Publication.compose(publication.reply(), b"", b"", payload), self.store.last)
+
     def refuse(self, publication: Publication, error: ApiError) -> None:
         """Answer that it is not, behind the answers to what came before."""
         if self.acks and publication.reply_end:
-            self._put(Publication.compose(publication.reply(), b"", b"", self.stream.refusal(error)), self.store.last)
+            self.respond(publication, self.stream.refusal(error))
 
     def send(self, publication: Publication) -> None:
         """Send a message when all is safe that is stored by now."""
@@ -214,7 +224,10 @@ class Intake:
         for answer in answers:
             if answer.header_size >= 0:  # a message that was to be republished
                 continue
-            if answer.payload().startswith(self._head):
+            payload = answer.payload()
+            if payload.startswith(_FLOW):  # the batch is ended
+                continue
+            if payload.startswith(self._head):
                 answer = Publication.compose(answer.subject(), b"", b"", refusal)
             self._answers.append(answer)
             self._due.append(committed)

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit
+from midge.engine.batches import Batches
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
 from midge.engine.headers import nats_values
+from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
@@ -49,14 +51,15 @@ class Stream:
 
     Attributes:
         intake: the way in.
+        batches, ingest: the batches that are open, atomic and fast ones.
         counted: what its messages count for in the account's usage.
         origins: where it takes messages from beside its subjects; None for nowhere.
         followers: those that take messages from it.
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
-        "expiry", "followers", "intake", "name", "origins", "raw_name", "store",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
+        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -71,6 +74,8 @@ class Stream:
         self.dedupe = Dedupe(config.duplicate_window)
         self.intake = Intake(self, store, self.dedupe)
         self.expiry = Expiry(self)
+        self.batches = Batches(self)
+        self.ingest = Ingest(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
@@ -96,6 +101,10 @@ class Stream:
         self.config = config
         self.dedupe.window = config.duplicate_window
         self._apply()
+        if not config.allow_atomic:
+            self.batches.stop()
+        if not config.allow_batched:
+            self.ingest.stop()
         self._subscribe()
         self.trim()
         self.expiry.arm()
@@ -110,6 +119,8 @@ class Stream:
         for feed in list(self.followers):
             feed.disconnect()
         self.expiry.stop()
+        self.batches.stop()
+        self.ingest.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
@@ -160,6 +171,7 @@ class Stream:
         last = self.store.last
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
+        self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
         if self.origins is not None:
             self.origins.undone()

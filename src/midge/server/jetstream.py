@@ -17,6 +17,7 @@ from contextlib import suppress
 from time import time_ns
 from typing import Any
 
+from midge.engine.batch_limits import BatchLimits
 from midge.engine.engine import Engine, Settings
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Receive
@@ -239,7 +240,7 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
     """Return what the engine has to know of the options."""
     jetstream = options.jetstream
     assert jetstream is not None
-    memory, storage = jetstream.max_memory_store, jetstream.max_file_store
+    memory, storage, limits = jetstream.max_memory_store, jetstream.max_file_store, jetstream.limits
     return Settings(
         hub.server_name,
         NATS_VERSION,
@@ -251,6 +252,12 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_requests=jetstream.request_queue_limit,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
+        batches=BatchLimits(
+            limits.max_batch_inflight_per_stream,
+            limits.max_batch_inflight_total,
+            limits.max_batch_size,
+            int(limits.max_batch_timeout * 1e9),
+        ),
     )
 
 

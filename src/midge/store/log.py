@@ -83,12 +83,6 @@ class FileStore(IndexedStore):
         return sequence
 
     def append_all(self, publications: list[Publication], time: int) -> int:
-        """Store messages of which either all or none will be there after a crash, and return the sequence of the last one.
-
-        Raises:
-            ValueError: there are none.
-            OSError: as ``append``; nothing was stored.
-        """
         if not publications:
             raise ValueError("no messages")
         sizes = [length(each.subject_end - each.subject_start + each.size()) for each in publications]

@@ -77,7 +77,7 @@ class State:
                 raise sqlite3.DatabaseError(answer)
             base.executescript(_TABLES)
             base.execute(f"PRAGMA user_version={_VERSION}")
-            for table in ("stores", "streams"):
+            for table in ("stores", "streams", "sources"):
                 for *values, mark in base.execute(f"SELECT * FROM {table}"):
                     if mark != _mark(*values):
                         raise sqlite3.DatabaseError(f"a row of {table} is not what was written")
