@@ -10,8 +10,8 @@ cdef class _Message:
     cdef public bytes header, payload
     cdef readonly dict values
 
-    cdef Py_ssize_t payload_size(self) except -1
-    cdef Publication to_store(self)
+    cpdef Py_ssize_t payload_size(self) except -1
+    cpdef Publication to_store(self)
 
 
 @cython.locals(message=_Message, subject=bytes)
