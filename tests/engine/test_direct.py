@@ -1,5 +1,7 @@
 """Direct gets: in slices, and from what is not in memory. What is answered: tests/interop/test_streams.py."""
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,3 +106,32 @@ def test_messages_that_are_on_disk_only(tmp_path: Path) -> None:
     assert world.api("STREAM.MSG.GET.S", seq=3)["message"]["seq"] == 3
     world.engine.close()
     world.directory.close()
+
+
+def test_many_subjects_are_looked_up_and_too_many_patterns_refused() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(4_000):
+        world.publish(f"s.{number}", b"x")
+    world.turn()
+    start = time.process_time()
+    for some in range(20):
+        wanted = [f"s.{number}" for number in range(3_990, 12_000)] + ["s.3999", f"s.{some}"]
+        assert len(world.ask("$JS.API.DIRECT.GET.S", json.dumps({"multi_last": wanted}).encode())) == 12
+    for number in range(100):  # the selections are kept, and new subjects compared with them
+        world.publish(f"s.1{number}.new", b"x")
+    assert world.ask("$JS.API.DIRECT.GET.S", json.dumps({"multi_last": [f"z.{number}.*" for number in range(10_000)]}).encode()) == [
+        (b"NATS/1.0 413 Too Many Results\r\n\r\n", b"")
+    ]
+    assert time.process_time() - start < 5, "it took a minute when each was compared with each"
+
+
+def test_a_selection_of_many_patterns_sees_new_subjects() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    body = json.dumps({"multi_last": [f"s.{number}.*" for number in range(100)]}).encode()
+    assert [header[:12] for header, _ in world.ask("$JS.API.DIRECT.GET.S", body)] == [b"NATS/1.0 404"]
+    for number in (5, 50, 500):
+        world.ack(f"s.{number}.a")
+        world.ack(f"s.{number}.b")
+    assert len(world.ask("$JS.API.DIRECT.GET.S", body)) == 5

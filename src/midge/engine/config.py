@@ -13,7 +13,7 @@ import msgspec
 
 from midge.durations import show_duration
 from midge.engine.config_sources import check_origins, check_transforms
-from midge.engine.config_subjects import check_republish, check_subject_transform, check_subjects, fill_republish, first_crossing
+from midge.engine.config_subjects import check_republish, check_subject_transform, check_subjects, fill_republish
 from midge.engine.crossings import Crossings
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError, invalid_config
@@ -298,5 +298,6 @@ def _check_consumers(old: StreamConfig, new: StreamConfig, consumers: Collection
 
 def _check_overlap(config: StreamConfig, terms: Terms) -> None:
     others = (subject for name, each in terms.streams.items() if name != config.name for subject in each.subjects)
-    if config.subjects and first_crossing(Crossings(config.subjects), others) is not None:
+    crossings = Crossings(config.subjects)
+    if config.subjects and any(crossings.find(subject) is not None for subject in others):
         raise ApiError(10065)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
-from midge.engine.crossings import Crossings, TooMuchWork
+from midge.engine.crossings import Crossings
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.names import is_subject
 from midge.model.stream import StreamConfig
 from midge.quote import quote
 from midge.transform import Transform, check_destination, collide, is_subset
 
-__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects", "fill_republish", "first_crossing"]
+__all__ = ["check_mapping", "check_republish", "check_subject_transform", "check_subjects", "fill_republish"]
 
 _API = ("$JS.>", "$JSC.>", "$NRG.>")
 
@@ -50,18 +48,10 @@ def check_subjects(config: StreamConfig) -> None:
             raise invalid_config("capturing all subjects requires replicas of 1")
         if not config.no_ack:
             _check_reserved(subject)
-        other = first_crossing(crossings, [subject], place + 1)
+        other = crossings.find(subject, place + 1)
         if other is not None:
             raise invalid_config(f"subject {_quoted(subject)} overlaps with {_quoted(other)}")
         seen.add(subject)
-
-
-def first_crossing(crossings: Crossings, subjects: Iterable[str], start: int = 0) -> str | None:
-    """Return what collides with one of the subjects; None where nothing does. nats-server compares on, however long that takes."""
-    try:
-        return next((found for subject in subjects if (found := crossings.find(subject, start)) is not None), None)
-    except TooMuchWork:
-        raise invalid_config("subjects are too many to be compared") from None
 
 
 def check_subject_transform(config: StreamConfig) -> None:

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from midge.transform import collide
+from midge.engine.errors import ApiError, invalid_config
+from midge.transform import collide, is_subset
 
-__all__ = ["LOOKS", "Crossings", "TooMuchWork"]
+__all__ = ["LOOKS", "Crossings", "too_much_work"]
 
 LOOKS: Final = 200_000  # about half a second
 _LOOKS_EACH: Final = 16  # and what every search may have beside
 
 
-class TooMuchWork(Exception):  # noqa: N818 - whoever searches says what it means
-    """The searches have cost too much."""
+def too_much_work() -> ApiError:
+    """Return the error that searching was given up. nats-server goes on, however long that takes."""
+    return invalid_config("subjects are too many to be compared")
 
 
 class _Node:
@@ -56,11 +58,21 @@ class Crossings:
         """Return the first of the subjects, from a place on, that collides with another; None where none does.
 
         Raises:
-            TooMuchWork: searching was given up.
+            ApiError: searching was given up.
         """
         self._looks += _LOOKS_EACH
         numbers = [number for number in self._near(subject) if number >= start and collide(self._subjects[number], subject)]
         return self._subjects[min(numbers)] if numbers else None
+
+    def is_within(self, place: int) -> bool:
+        """True if another one of the subjects matches all that the one at a place matches.
+
+        Raises:
+            ApiError: searching was given up.
+        """
+        self._looks += _LOOKS_EACH
+        subject = self._subjects[place]
+        return any(number != place and is_subset(subject, self._subjects[number]) for number in self._near(subject))
 
     def _near(self, subject: str) -> Iterator[int]:
         """Return the numbers of all that could collide, and of some others."""
@@ -71,7 +83,7 @@ class Crossings:
             node, at = nodes.pop()
             self._looks -= 1 + len(node.ends)
             if self._looks < 0:
-                raise TooMuchWork
+                raise too_much_work()
             yield from node.ends
             if at >= len(tokens) and not has_rest:
                 continue

@@ -26,6 +26,7 @@ __all__ = ["serve"]
 
 MAX_BATCHES = 1_024  # under way at once, in all streams
 MAX_RESULTS = 1_024  # subjects of one request for the last of each
+MAX_COMPARED = 20_000_000  # patterns of such a request times subjects of the stream: about half a second
 SLICE = 64  # messages of one slice of a batch
 SLICE_SIZE = 1 << 18  # or so many bytes
 _PREFIX_TOKENS = 5  # $JS API DIRECT GET and the stream
@@ -204,7 +205,11 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
         up_to -= 1
     up_to = up_to or store.last
     assert request.multi_last
-    sequences = store.lasts(tuple(map(_raw, request.multi_last)), up_to)
+    filters = tuple(dict.fromkeys(map(_raw, request.multi_last)))
+    if sum(b"*" in each or b">" in each for each in filters) * store.subjects > MAX_COMPARED:
+        _say(stream, reply, TOO_MANY)
+        return
+    sequences = store.lasts(filters, up_to)
     if len(sequences) > MAX_RESULTS or not sequences:
         _say(stream, reply, TOO_MANY if sequences else NO_RESULTS)
         return
