@@ -20,6 +20,7 @@ from typing import Any
 from midge.engine.engine import Engine, Settings
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Receive
+from midge.engine.statistics import stream_row
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
 from midge.server.account import Account
@@ -88,6 +89,16 @@ class JetStream:
         if self.engine.domain:
             log.info("  Domain:          %s", self.engine.domain)
         log.info("-------------------------------------------")
+
+    @property
+    def path(self) -> str:
+        """Where streams are kept, empty where they are in memory only."""
+        return "" if self._directory is None else str(self._directory.path)
+
+    @staticmethod
+    def stream_row(stream: Any) -> dict[str, Any]:
+        """Return what monitoring shows of one of the engine's streams."""
+        return stream_row(stream)
 
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
