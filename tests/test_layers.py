@@ -82,8 +82,9 @@ RULES = [
     Rule("server.certificate server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
+    Rule("server.damage_log", "store.recovery"),
     Rule("server.thread", "", "uvloop", pure=False),
-    Rule("server.jetstream", f"wire.* {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
+    Rule("server.jetstream", f"wire.* server.damage_log {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
     Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]
