@@ -21,7 +21,7 @@ from midge.store.check import Finding, check_stream, find_damages
 from midge.store.recovery import Damage
 from midge.store.view import Place, StoreView
 
-__all__ = ["DAMAGED", "check", "command", "directory_argument", "json_option", "told"]
+__all__ = ["DAMAGED", "check", "command", "directory_argument", "json_option"]
 
 DAMAGED = 3
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def check(view: StoreView, places: Sequence[Place], damages: list[Damage], *, as
             if not as_json:
                 click.echo(_line(found[-1]))
                 for damage in found[-1].damages:
-                    click.echo(f"  {told(damage)}")
+                    click.echo(f"  {printable(str(damage))}")
     everything = damages + [damage for finding in found for damage in finding.damages]
     if as_json:
         click.echo(
@@ -69,22 +69,11 @@ def check(view: StoreView, places: Sequence[Place], damages: list[Damage], *, as
         )
     else:
         for damage in damages:
-            click.echo(told(damage))
+            click.echo(printable(str(damage)))
         lost = sum(damage.last - damage.first + 1 for damage in everything)
         wrong = f"{counted(len(everything), 'damage')}, {counted(lost, 'message')} lost" if everything else "nothing is wrong"
         click.echo(f"{counted(len(found), 'stream')}, {counted(sum(each.messages for each in found), 'message')}: {wrong}")
     return DAMAGED if everything else 0
-
-
-def told(damage: Damage) -> str:
-    """Return a damage as a line for people."""
-    lost = ""
-    if damage.first <= damage.last:
-        many = f"messages {damage.first:,} to {damage.last:,} are lost"
-        lost = f": {many if damage.first < damage.last else f'message {damage.first:,} is lost'}"
-    kept = f" (kept as {damage.kept_as})" if damage.kept_as else ""
-    at = f" at byte {damage.offset:,}" if damage.offset else ""
-    return printable(f"{damage.file}{at}: {damage.why}{lost}{kept}")
 
 
 @contextmanager

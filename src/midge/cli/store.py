@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from midge.cli.check import DAMAGED, check, directory_argument, json_option, told
+from midge.cli.check import DAMAGED, check, directory_argument, json_option
 from midge.cli.output import describe, printable
 from midge.message import Headers, Message
 from midge.store.base import Stored
@@ -98,7 +98,7 @@ def export(path: Path, stream: str, account: str | None, start: int, limit: int 
                     break
                 sys.stdout.write(json.dumps(_message(stored)) + "\n")
             for damage in log.damages:
-                click.echo(f"midge: {told(damage)}", err=True)
+                click.echo(f"midge: {printable(str(damage))}", err=True)
             return DAMAGED if log.damages else 0
 
 

@@ -47,6 +47,14 @@ class Damage(NamedTuple):
     why: str
     kept_as: str
 
+    def __str__(self) -> str:
+        lost = ""
+        if self.first <= self.last:
+            is_one = self.first == self.last
+            lost = f": message {self.first} is lost" if is_one else f": messages {self.first} to {self.last} are lost"
+        at = f" at byte {self.offset}" if self.offset else ""
+        return f"{self.file}{at}: {self.why}{lost}{f' (kept as {self.kept_as})' if self.kept_as else ''}"
+
 
 class _Lost(NamedTuple):
     """A lost range before its bytes are kept: (start, end) in a segment, and the sequences."""
