@@ -87,9 +87,6 @@ def test_a_fault_of_ours_is_answered_and_costs_nobody_else_anything(monkeypatch:
 
 def test_what_is_not_supported_is_refused() -> None:
     world = World()
-    for field in ("allow_msg_schedules",):
-        error = world.create(**{field: True})["error"]
-        assert error["err_code"] == 10052 and "not supported" in error["description"]
     assert world.create(mirror={"name": "T"}, subjects=None)["error"]["err_code"] == 10052
     world.create()
     assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064

@@ -10,7 +10,7 @@ cdef class _Message:
     cdef public bytes header, payload
     cdef readonly dict values
 
-    cdef Py_ssize_t payload_size(self) except -1
+    cpdef Py_ssize_t payload_size(self) except -1
     cdef Publication to_store(self)
 
 
@@ -19,6 +19,9 @@ cpdef admit(object stream, Publication publication, object wall)
 
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
+
+@cython.locals(message=_Message)
+cpdef admit_scheduled(object stream, bytes subject, bytes header, bytes payload, object wall)
 
 cpdef object store_checked(object stream, _Message message, object wall)
 

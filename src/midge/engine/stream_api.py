@@ -171,7 +171,6 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     wanted = {
         "mirrors": config.mirror is not None,
         "sources": bool(config.sources),
-        "message schedules": config.allow_msg_schedules,
     }
     for what, is_wanted in wanted.items():
         if is_wanted:
