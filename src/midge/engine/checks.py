@@ -91,7 +91,7 @@ def schedules(
     Args:
         staged: messages that are going to be stored before it, by subject.
     """
-    if not any(name in values for name in _OF_SCHEDULES):
+    if values.keys().isdisjoint(_OF_SCHEDULES):
         return header
     is_allowed = stream.config.allow_msg_schedules
     try:
