@@ -333,4 +333,187 @@ FAST = [
     once("batched and persisting later", create(allow_batched=True, persist_mode="async", storage="file")),
 ]
 
-CONVERSATIONS = [*ATOMIC, *FAST]
+FAR = "@at 2099-01-01T00:00:00Z"
+
+
+PAST = "@at 2020-01-01T00:00:00Z"
+
+
+def found(subject: str) -> Step:
+    """Wait until there is a message of a subject."""
+    return api("STREAM.MSG.GET.S", {"last_by_subj": subject}, "found")
+
+
+def scheduled(**config: object) -> Step:
+    return create(allow_msg_schedules=True, **config)
+
+
+def schedule(pattern: str, subject: str = "s.x", target: str = "s.y", **headers: str) -> Step:
+    return pub(subject, b"x", Nats_Schedule=pattern, Nats_Schedule_Target=target, **headers)
+
+
+def patterns(name: str, *these: str, **headers: str) -> Conversation:
+    return once(name, scheduled(), *(schedule(each, **headers) for each in these), info())
+
+
+SCHEDULES = [
+    talk(
+        "a schedule", scheduled(), *whole(pub("s.a"), schedule(FAR), schedule(FAR), schedule(FAR, "s.z"), pub("s.x"), schedule("@hourly"))
+    ),
+    once(
+        "a stream that takes no schedules",
+        create(),
+        schedule(FAR),
+        schedule("x"),
+        pub("s.x", Nats_Schedule_Time_Zone="x"),
+        pub("s.x", Nats_Schedule_Time_Zone="UTC"),
+        pub("s.x", Nats_Schedule_Target="s.y"),
+        pub("s.x", Nats_Scheduler="s.y"),
+        pub("s.x", Nats_Scheduler="s.y", Nats_Schedule_Next="purge"),
+        pub("s.x", Nats_Schedule_Next="purge"),
+        info(),
+    ),
+    once(
+        "streams that can have none",
+        scheduled(discard="new"),
+        scheduled(allow_msg_counter=True),
+        scheduled(deny_purge=True),
+        scheduled(),
+        update(),
+        update(allow_msg_schedules=True, deny_purge=True),
+        info(),
+    ),
+    patterns(
+        "times of schedules", FAR, "@at 2099-01-01", "@at x", "@at ", "@at", "@at 2099-01-01T00:00:00+02:00", "@at 2099-02-30T00:00:00Z"
+    ),
+    patterns(
+        "intervals of schedules", "@every 1h", "@every 1s", "@every 999ms", "@every -1h", "@every x", "@every", "@every 1.5h", "@every  1h"
+    ),
+    patterns(
+        "names of schedules", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@Hourly", "@minutely", "x"
+    ),
+    patterns(
+        "fields of schedules",
+        "0 0 0 1 1 *",
+        "0 0 0 1 1",
+        "0 0 0 1 1 * *",
+        "0  0   0 1 1 *",
+        "0 0 0 1 jan sun",
+        "0 0 0 1 JAN-dec mon-FRI",
+        "60 0 0 1 1 *",
+        "0 60 0 1 1 *",
+        "0 0 24 1 1 *",
+        "0 0 0 0 1 *",
+        "0 0 0 32 1 *",
+        "0 0 0 1 13 *",
+        "0 0 0 1 0 *",
+        "0 0 0 1 1 7",
+        "0 0 0 1 1 -1",
+        "0 0 0 30 2 *",
+        "0 0 0 30 2 ?",
+        "0 0 0 29 2 *",
+        "0 0 0 30 2 1",
+        "0 0 0 31 4,6,9,11 *",
+        "0-10/2,30 */5 0/3 ? * ?",
+        "10-5 0 0 1 1 *",
+        "0-1-2 0 0 1 1 *",
+        "0/1/2 0 0 1 1 *",
+        "0/0 0 0 1 1 *",
+        "0/x 0 0 1 1 *",
+        "+0 0 0 1 1 *",
+        ", 0 0 1 1 *",
+        "0,,1 0 0 1 1 *",
+        "0, 0 0 , 1 *",
+        "*/x 0 0 1 1 *",
+        "1- 0 0 1 1 *",
+        "-1 0 0 1 1 *",
+        "/2 0 0 1 1 *",
+        "*-5 0 0 1 1 *",
+        "é 0 0 1 1 *",
+    ),
+    patterns("a time zone", "0 0 0 1 1 *", "@daily", FAR, "@every 1h", Nats_Schedule_Time_Zone="Europe/Amsterdam"),
+    once(
+        "time zones",
+        scheduled(),
+        *(
+            schedule("@daily", Nats_Schedule_Time_Zone=each)
+            for each in ("UTC", "America/New_York", "+02:00", "x", "../x", "EST", "Europe/", "")
+        ),
+        pub("s.x", Nats_Schedule_Time_Zone="x"),
+    ),
+    once(
+        "targets of schedules",
+        scheduled(subjects=["s.>", "t.*"]),
+        *(schedule(FAR, target=each) for each in ("s.x", "s.*", "s.", "t.a", "t.a.b", "u", "", "a b")),
+        pub("s.x", Nats_Schedule=FAR),
+    ),
+    once(
+        "sources of schedules", scheduled(), *(schedule(FAR, Nats_Schedule_Source=each) for each in ("s.z", "s.x", "s.y", "s.*", "t", ""))
+    ),
+    once(
+        "times to live of schedules, where there are none",
+        scheduled(),
+        *(schedule(FAR, Nats_Schedule_TTL=each) for each in ("5s", "x", "")),
+    ),
+    once(
+        "times to live of schedules",
+        scheduled(allow_msg_ttl=True),
+        *(schedule(FAR, Nats_Schedule_TTL=each) for each in ("5s", "x", "never", "0", "1")),
+        schedule(FAR, Nats_TTL="1h"),
+    ),
+    once("rollups of schedules", scheduled(), *(schedule(FAR, Nats_Schedule_Rollup=each) for each in ("sub", "all", "SUB", "x", ""))),
+    once("schedules that roll up", scheduled(), *(schedule(FAR, Nats_Rollup=each) for each in ("sub", "all", "SUB", "x")), info()),
+    talk(
+        "schedules that are ended",
+        scheduled(),
+        *whole(
+            schedule(FAR),
+            pub("s.a", Nats_Schedule_Next="purge"),
+            pub("s.a", Nats_Scheduler="s.x"),
+            pub("s.a", Nats_Scheduler="s.x", Nats_Schedule_Next="2099-01-01T00:00:00Z"),
+            pub("s.x", Nats_Scheduler="s.x", Nats_Schedule_Next="purge"),
+            pub("s.a", Nats_Scheduler="s.*", Nats_Schedule_Next="purge"),
+            pub("s.a", Nats_Scheduler="s.nothing", Nats_Schedule_Next="purge"),
+            pub("s.b", Nats_Scheduler="s.a", Nats_Schedule_Next="purge"),
+            pub("s.b", Nats_Scheduler="s.x", Nats_Schedule_Next="purge", Nats_Expected_Last_Subject_Sequence="0"),
+            pub("s.c", Nats_Scheduler="s.x", Nats_Schedule_Next="purge", Nats_Expected_Last_Subject_Sequence="7"),
+        ),
+    ),
+    talk(
+        "schedules that are due",
+        scheduled(allow_msg_ttl=True),
+        pub("s.source", b"sampled", A="1", Nats_Msg_Id="7", Nats_TTL="1h"),
+        schedule(PAST, "s.1", "s.y1", B="2", Nats_Msg_Id="8", Nats_Expected_Last_Subject_Sequence="0", Nats_TTL="2h"),
+        schedule(PAST, "s.2", "s.y2", Nats_Schedule_TTL="5m", Nats_Schedule_Rollup="sub"),
+        schedule(PAST, "s.3", "s.y3", Nats_Schedule_Source="s.source"),
+        schedule(PAST, "s.4", "s.y4", Nats_Schedule_Source="s.none"),
+        *(found(f"s.y{number}") for number in range(1, 5)),
+        info(subjects_filter=">"),
+    ),
+    once(
+        "a schedule that transforms",
+        scheduled(subjects=["s.*"], subject_transform={"src": "s.*", "dest": "t.$1"}),
+        schedule(PAST, "s.1", "s.y1"),
+        found("t.y1"),
+        info(subjects_filter=">"),
+    ),
+    once("a schedule at Go's zero time is none", scheduled(), schedule("@at 0001-01-01T00:00:00Z"), info(), get(seq=1)),
+    once(
+        "schedules in batches",
+        scheduled(allow_atomic=True, allow_batched=True),
+        *whole(
+            part(1, "s.x", Nats_Schedule=FAR, Nats_Schedule_Target="s.y"),
+            part(2, "s.a", Nats_Schedule_Next="purge", Nats_Scheduler="s.x"),
+            last(3, "s.b"),
+            part(1, "s.z"),
+            last(2, "s.a", Nats_Schedule_Next="purge", Nats_Scheduler="s.z"),
+            part(1, "s.x"),
+            last(2, "s.x", Nats_Schedule=FAR, Nats_Schedule_Target="s.y"),
+            last(1, "s.x", Nats_Schedule="x", Nats_Schedule_Target="s.y"),
+            fast(1, 2, "s.x", Nats_Schedule=FAR, Nats_Schedule_Target="s.y"),
+            fast(1, 2, "s.x", Nats_Schedule=FAR),
+        ),
+    ),
+]
+
+CONVERSATIONS = [*ATOMIC, *FAST, *SCHEDULES]

@@ -7,6 +7,7 @@ the server's name and version, and in answers of the API the order of the fields
 import json
 import re
 import socket
+import time
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import jsonschema
 
 PATIENCE = 5.0
 TRIES = 5_000
+PAUSE = 0.02  # seconds between two questions for what a server does by itself
 QUIET = 0.15  # seconds in which nothing comes where nothing should: nats-server answers the API from other threads
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 _TIME = re.compile(rb'(?<=["\s])(?!0001-01-01T00:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
@@ -28,7 +30,8 @@ _LEVELLED = (
 
 @dataclass(frozen=True)
 class Step:
-    """One request: until says what ends the answers: "one", "status" (a status header), "none", "all" (those before the next message's).
+    """One request: until says what ends the answers: "one", "status" (a status header), "none", "all" (those before the next message's),
+    "found" (asked again until it is no error).
 
     The reply subject ends in ``place``, unless that is empty.
     """
@@ -91,6 +94,9 @@ class Player:
         """Return the answers to a step; asked again where nats-server is still removing the files of a stream of that name."""
         for _ in range(TRIES):
             answers = self._ask(step)
+            if step.until == "found" and b'"code":404' in answers[0]:
+                time.sleep(PAUSE)
+                continue
             if not answers or b"error creating store for stream" not in answers[0]:
                 break
         return answers

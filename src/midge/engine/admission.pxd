@@ -23,6 +23,9 @@ cpdef admit_copy(object stream, bytes subject, bytes header, bytes payload, obje
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
 
+@cython.locals(message=_Message)
+cpdef admit_scheduled(object stream, bytes subject, bytes header, bytes payload, object wall)
+
 cpdef object store_checked(object stream, _Message message, object wall)
 
 @cython.locals(intake=Intake, values=dict, id=bytes, stored=Publication, weight=Py_ssize_t)

@@ -29,7 +29,7 @@ else:
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
-__all__ = ["LARGE", "admit", "admit_copy", "admit_marker", "store_checked"]
+__all__ = ["LARGE", "admit", "admit_copy", "admit_marker", "admit_scheduled", "store_checked"]
 
 LARGE = 16 << 20  # nobody looks closer at what is smaller
 
@@ -114,6 +114,20 @@ def admit_copy(stream: Stream, subject: bytes, header: bytes, payload: bytes, ti
     store_checked(stream, message, time)
 
 
+def admit_scheduled(stream: Stream, subject: bytes, header: bytes, payload: bytes, wall: int) -> None:
+    """Store what a schedule sends: a message of the stream's own, whose subject is transformed as any.
+
+    Raises:
+        ApiError: it cannot be stored, because of a limit.
+        OSError: it cannot be stored.
+    """
+    renamed = stream.transformed(subject) if stream.intake.renames else subject
+    message = _Message(Publication.compose(subject, b"", header, payload), subject, renamed)
+    _check_record(stream, message)
+    _check_size(stream, message)
+    store_checked(stream, message, wall)
+
+
 def _admit(stream: Stream, message: _Message, wall: int) -> None:
     config, intake, values = stream.config, stream.intake, message.values
     _check_record(stream, message)
@@ -126,7 +140,7 @@ def _admit(stream: Stream, message: _Message, wall: int) -> None:
         if b"Nats-Incr" in values:
             increment = checks.increment(config, values, message.payload_size())
         checks.expectations(stream, values, message.subject)
-        checks.schedules(values, message.subject)
+        message.header = checks.schedules(stream, message.header, values, message.subject, wall)
         if b"Nats-Stream-Source" in values:
             raise ApiError(10227)
         id = values.get(b"Nats-Msg-Id")
@@ -194,6 +208,8 @@ def _store(stream: Stream, message: _Message, wall: int) -> int:
         stream.appended(stored, sequence)
     if b"Nats-Rollup" in values:
         _roll_up(stream, message, 1)
+    if config.allow_msg_schedules:
+        stream.see_to_schedules(sequence, message.subject, values)
     if republish:
         stream.republish(republish, stored, sequence, before)
     return sequence

@@ -71,7 +71,7 @@ class Staging:
         if values:
             self._check_sequence(values)
             self._check_subject(values, message.subject)
-            checks.schedules(values, message.subject)
+            message.header = checks.schedules(stream, message.header, values, message.subject, wall, self._latest)
             checks.rollup(config, values)
             self._check_rollup(values, message.subject)
         self._take(message)
@@ -111,6 +111,8 @@ class Staging:
             stream.expiry.markers.add(sequence)
         if b"Nats-Rollup" in values:
             stream.purge(b"" if values[b"Nats-Rollup"].lower() == b"all" else message.subject, sequence, 0)
+        if stream.config.allow_msg_schedules:
+            stream.see_to_schedules(sequence, message.subject, values)
         stream.appended(publication, sequence)
         subject = stream.republished(message.subject) if before else None
         if subject:

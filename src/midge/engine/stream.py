@@ -23,6 +23,8 @@ from midge.engine.intake import Intake
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
+from midge.engine.schedule import NEXT, SCHEDULER
+from midge.engine.schedules import Schedules
 from midge.engine.sources import Sources
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
@@ -59,7 +61,7 @@ class Stream:
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
-        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "store",
+        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -76,6 +78,7 @@ class Stream:
         self.expiry = Expiry(self)
         self.batches = Batches(self)
         self.ingest = Ingest(self)
+        self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
@@ -91,6 +94,8 @@ class Stream:
             self._remember_stored(wall)
         self._subscribe()
         self.expiry.arm()
+        if self.config.allow_msg_schedules:
+            self.schedules.learn_stored()
         self.changed()
         self._follow()
         for feed in self.account.feeds.get(self.name, ()):
@@ -121,6 +126,7 @@ class Stream:
         self.expiry.stop()
         self.batches.stop()
         self.ingest.stop()
+        self.schedules.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
@@ -171,6 +177,8 @@ class Stream:
         last = self.store.last
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
+        if self.config.allow_msg_schedules:
+            self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
         if self.origins is not None:
@@ -206,6 +214,13 @@ class Stream:
         self.dedupe.add(id, sequence, self.store.last_time)
         if self._forgetting is None or self._forgetting.call is None:
             self._forget(self.store.last_time)
+
+    def see_to_schedules(self, sequence: int, subject: bytes, values: dict[bytes, bytes]) -> None:
+        """A message was stored that may be a schedule, or be sent by one, or end one."""
+        if values.get(NEXT) == b"purge" and SCHEDULER in values:
+            self.purge(values[SCHEDULER], 0, 0)
+        self.schedules.learn(sequence, self.store.last_time, subject, values, self.engine.wall)
+        self.schedules.arm(self.engine.wall)
 
     def is_unwanted(self, subject: bytes) -> bool:
         """True where the stream keeps only what consumers are interested in, and none is. (There are none yet.)"""
@@ -279,6 +294,7 @@ class Stream:
         intake.metered = self.account.limited
         special = intake.renames or intake.republishes or intake.choosy or intake.metered
         intake.careful = special or config.sealed or config.allow_msg_counter or config.discard == "new"
+        intake.careful = intake.careful or config.allow_msg_schedules
 
     def _subscribe(self) -> None:
         """Listen to the subjects of the configuration, and to no others."""

@@ -175,7 +175,6 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     wanted = {
         "mirrors and sources of other accounts and domains": any(each.external is not None for each in origins),
         "mirrors and sources by a consumer": any(each.consumer is not None for each in origins),
-        "message schedules": config.allow_msg_schedules,
     }
     for what, is_wanted in wanted.items():
         if is_wanted:
