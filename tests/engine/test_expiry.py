@@ -153,3 +153,21 @@ def test_what_says_that_it_is_a_marker_is_not_remembered_for_ever() -> None:
         world.publish("t", Nats_Marker_Reason="MaxAge")
     assert len(world.account.streams["S"].expiry.markers) == 0
     assert len(world.account.streams["T"].expiry.markers) < 5_000
+
+
+def test_what_cannot_be_ended_is_ended_later() -> None:
+    world = World()
+    world.create(max_age=10_000_000_000)
+    world.ack("s.a")
+    store = world.account.streams["S"].store
+    drop = store.drop
+
+    def fail(below: int) -> int:
+        store.drop = drop  # type: ignore[method-assign]
+        raise OSError("no")
+
+    store.drop = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no"):
+        world.wait(11)
+    world.wait(1)
+    assert world.state()["messages"] == 0

@@ -175,7 +175,10 @@ class Engine:
         self.feeding.run(FEEDS)
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
-            intake.flush()
+            try:
+                intake.flush()
+            except Exception as error:  # the safety net: the others have their turn yet
+                self.outside.failed(f"answering the publishers of stream {intake.stream.name}", error)
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()

@@ -90,12 +90,14 @@ class Expiry:
         if self._stream.store.failure is not None:
             self._timer = self._stream.engine.timers.add(wall + _SECOND, self.run)
             return
-        self._end_old(wall)
-        self._end_timed(wall)
-        self._stream.changed()
-        due = self._next()
-        if due is not None:
-            self._timer = self._stream.engine.timers.add(max(due, wall + FLOOR), self.run)
+        try:
+            self._end_old(wall)
+            self._end_timed(wall)
+            self._stream.changed()
+        finally:  # whatever fails, there is another time
+            due = self._next()
+            if due is not None:
+                self._timer = self._stream.engine.timers.add(max(due, wall + FLOOR), self.run)
 
     def _keep(self, is_kept: Callable[[int], bool]) -> None:
         """Forget what is not kept. Paid for by the additions: it happens when there are twice as many as the last time."""

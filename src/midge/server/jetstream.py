@@ -114,15 +114,19 @@ class JetStream:
 
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
+        more = False
         calls, self._calls = self._calls, []
         for call in calls:
-            call()
-        more = self.engine.step(time_ns())
-        if self._damages is not None:
-            self._directory.begin()
-            if len(self._damages.found) > self._damages.seen:
-                self._damages.tell(self._turns.time())
-        self._arm()
+            self._try("a deferred call", call)
+        try:
+            more = self.engine.step(time_ns())
+            if self._damages is not None:
+                self._directory.begin()
+                if len(self._damages.found) > self._damages.seen:
+                    self._damages.tell(self._turns.time())
+            self._arm()
+        except Exception as error:  # the safety net: core messages are sent after this
+            self.failed("at the end of a turn", error)
         return more or bool(self._calls)
 
     @staticmethod
@@ -227,9 +231,16 @@ class JetStream:
             if len(self._told) > 100:
                 self._told.clear()
             self._told[text] = now
-            log.error("JetStream failed %s", text)
+            log.error("JetStream failed %s", text, exc_info=None if isinstance(error, OSError) else error)
 
     # Inside
+
+    def _try(self, what: str, call: Callable[[], None]) -> None:
+        """Make a call whose failure is nobody else's."""
+        try:
+            call()
+        except Exception as error:
+            self.failed(what, error)
 
     def _listen(self, ear: _Ear) -> None:
         account: Account | None = self._hub.accounts.get(ear.account)
@@ -254,7 +265,7 @@ class JetStream:
     def _on_timer(self) -> None:
         self._due = None
         wall = time_ns()
-        self.engine.handle_timeout(wall)
+        self._try("at a timer", lambda: self.engine.handle_timeout(wall))
         if self._directory is not None:
             self._directory.handle_timeout(wall)
         self._arm()
