@@ -149,6 +149,7 @@ class History:
 
     def check(self, store: FileStore) -> dict[int, bytes]:
         found = {stored.sequence: stored.payload for stored in store.scan()}
+        assert store.last >= max(self.acked, default=0), "the last sequence went back"
         assert all(payload in self.stored[sequence] for sequence, payload in found.items())
         for sequence, payload in self.acked.items():
             assert sequence in self.removed or found.get(sequence) == payload, f"{sequence} was acknowledged, and is lost"

@@ -268,8 +268,9 @@ def test_sealed_segments_are_not_kept_open() -> None:
     store.close()
     home, store = opened(disk, segment_size=600)
     assert len(store._shelf.segments) > 10
-    assert [segment for segment in store._shelf.segments if segment.fd >= 0] == store._shelf.segments[-1:]
+    assert [segment for segment in store._shelf.segments if segment.fd >= 0] == []
     assert content(store).keys() == set(range(1, 101))
+    assert len([segment for segment in store._shelf.segments if segment.fd >= 0]) <= 4
 
 
 def test_a_store_that_was_emptied_gives_its_space_back() -> None:

@@ -11,6 +11,7 @@ from store.disks import LoneHome, MemoryFiles, message
 
 from midge.store.commit import Workers
 from midge.store.directory import StoreDirectory
+from midge.store.handles import Handles
 from midge.store.log import FileStore
 
 
@@ -130,3 +131,42 @@ def test_a_system_without_threads_still_stores(monkeypatch: pytest.MonkeyPatch) 
     workers.finish()
     assert results == [1, 2]
     workers.close()
+
+
+def test_the_last_sequence_is_never_lost_with_a_segment_that_was_dropped(tmp_path: Path) -> None:
+    """All of a segment goes while the next one is not on disk yet; then the process ends."""
+    disk = MemoryFiles()
+    directory = StoreDirectory(str(tmp_path / "one"), wake=lambda: None, workers=0, segment_size=500, files=disk)
+    store = directory.open("A", "S")
+    store.append(message(b"a", bytes(200)), 1)
+    turn(directory)
+    store.drop(2)
+    directory.begin()  # its outcome is not taken yet
+    store.append(message(b"a", bytes(300)), 1)
+    directory._workers.finish()  # and now it is, and nothing else is begun
+    directory._workers.finish()
+    home = LoneHome(disk, segment_size=500)
+    again = FileStore(home, f"{tmp_path}/one/streams/00000001", 7)
+    assert (again.last, again.messages, home.damages) == (1, 0, [])
+
+
+def test_no_more_files_are_open_than_there_may_be(tmp_path: Path) -> None:
+    directory = StoreDirectory(str(tmp_path), sync="os", wake=lambda: None, workers=0, segment_size=1000)
+    directory.handles = Handles(10)
+    before = len(os.listdir("/dev/fd"))
+    store = directory.open("A", "S")
+    for _ in range(60):
+        store.append(message(b"a", bytes(800)), 1)
+        turn(directory)
+    assert [stored.sequence for stored in store.scan()] == list(range(1, 61))
+    store.load(list(range(1, 61)), lambda found: None)
+    turn(directory)
+    assert len(os.listdir("/dev/fd")) <= before + 10 + 60 and len(directory.handles._open) <= 10
+    store.append(message(b"a"), 1)
+    turn(directory)
+    assert len(os.listdir("/dev/fd")) <= before + 12
+    directory.close()
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, segment_size=1000)
+    assert directory.open("A", "S").messages == 61
+    assert len(os.listdir("/dev/fd")) <= before + 12
+    directory.close()

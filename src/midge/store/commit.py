@@ -71,6 +71,7 @@ class Round:
             if segment.space == 0:
                 self._sync(written)  # so that no segment is there whose forerunner is not whole
                 segment.make(self.directory)
+            segment.opened()
             segment.reserve(offset + stop - start)
             with memoryview(buf) as view, view[start:stop] as piece:
                 segment.files.pwrite(segment.fd, piece, offset)
@@ -79,9 +80,13 @@ class Round:
         self._sync(written)
         self.is_logged = True
         for segment, place, sequence in self.erasures:
-            erase_record(segment.files, segment.fd, place, segment.head.seed, sequence)
+            erase_record(segment.files, segment.opened(), place, segment.head.seed, sequence)
         for segment in {segment for segment, _, _ in self.erasures}:
-            segment.files.fdatasync(segment.fd)
+            segment.files.fdatasync(segment.opened())
+
+    def segments(self) -> list[Segment]:
+        """Return all whose files it uses."""
+        return [*self.unsynced, *(part.segment for part in self.parts), *(segment for segment, _, _ in self.erasures)]
 
     def writes(self, buf: bytearray) -> bool:
         """True if it writes from this buffer."""
@@ -90,7 +95,7 @@ class Round:
     def _sync(self, written: list[Segment]) -> None:
         if self.sync:
             for segment in written:
-                segment.files.fdatasync(segment.fd)
+                segment.files.fdatasync(segment.opened())
             written.clear()
 
 

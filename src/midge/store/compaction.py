@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from midge.store.checkpoint import forget_checkpoint
-from midge.store.files import Files
+from midge.store.home import Home
 from midge.store.index import Index
 from midge.store.record import DAMAGED, GOOD, HEAD, MESSAGE, REMOVE, SKIP, TORN, Record, encode, length
 from midge.store.segment import HEAD_SIZE, Segment
@@ -31,10 +31,10 @@ class Compaction:
     """The copying of one segment, which is not the last one. ``step`` begins it.
 
     Args:
-        files, directory: the disk, and the store's directory.
+        home: gives the disk, workers and handles.
+        directory: of the store.
         index, shelf: of the store.
         segment: what is copied.
-        submit: runs a call in a worker.
         settle: calls back when all changes so far are safe, or have failed.
         done: told when it is over: the old segment has gone from the shelf (True), or all is as it was.
 
@@ -44,26 +44,26 @@ class Compaction:
 
     def __init__(
         self,
-        files: Files,
+        home: Home,
         directory: str,
         index: Index,
         shelf: Shelf,
         segment: Segment,
-        submit: Callable[[Callable[[], object], Callable[[object], None]], None],
         settle: Callable[[Callable[[Exception | None], None]], None],
         done: Callable[[bool], None],
     ) -> None:
         self.segment = segment
-        self._files = files
+        self._files = home.files
+        self._handles = home.handles
         self._directory = directory
         self._index = index
         self._shelf = shelf
-        self._submit = submit
+        self._submit = home.submit
         self._settle = settle
         self._done = done
         self._last = shelf.last_of(segment)
         self._record = Record()
-        self._copy = Segment(files, directory, segment.head)
+        self._copy = Segment(home.files, directory, segment.head)
         self._at = HEAD_SIZE
         self._size = _SLICE
         self._moves: list[tuple[int, int]] = []
@@ -72,7 +72,7 @@ class Compaction:
 
     def begin(self) -> None:
         """Make the copy, and read the first slice."""
-        self.segment.opened()
+        self._handles.lend([self.segment])
         self._run(bytearray(self.segment.head.encode()), 0)
 
     def cancel(self) -> None:
@@ -95,7 +95,7 @@ class Compaction:
                 self._copy.fd = self._files.create(f"{self._copy.path}.new")
             self._files.pwrite(self._copy.fd, data, place)
             if size:
-                return self._files.pread(self.segment.fd, size, at)
+                return self._files.pread(self.segment.opened(), size, at)
             self._files.fdatasync(self._copy.fd)
             forget_checkpoint(self._files, self._directory)  # it tells where records are in the old file
             return bytearray()
@@ -165,6 +165,7 @@ class Compaction:
 
     def _give_up(self, result: object) -> None:
         self._is_over = True
+        self._handles.take_back([self.segment])
         self._copy.close()
         if self._files.exists(f"{self._copy.path}.new"):
             with suppress(OSError):  # the next one, or the next start, removes it
@@ -182,6 +183,7 @@ class Compaction:
             self._give_up(error)
             return
         self._is_moving = True
+        self._handles.lend([self._copy])
         self._shelf.drop_segment(self.segment.head.number)
         self._shelf.put_before(self._copy, self.segment)
         self._submit(lambda: self._files.sync_directory(self._directory), _ignore)
@@ -198,6 +200,7 @@ class Compaction:
             shelf.readers += 1
             self._submit(_nothing, self._next_moves)
             return
+        self._handles.take_back([self.segment, self._copy])
         shelf.take_away(self.segment)
         self._is_moving = False
         self._is_over = True

@@ -22,6 +22,7 @@ from weakref import WeakSet
 from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
 from midge.store.state import State
@@ -74,6 +75,7 @@ class StoreDirectory:
         self.files = Files() if files is None else files
         self.always = sync == "always"
         self.segment_size = segment_size
+        self.handles = Handles()
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
         self._memory = memory
@@ -258,7 +260,8 @@ class StoreDirectory:
         if not os.path.isdir(path):
             if not os.path.isdir(above):
                 self._make_path(above)
-            self.files.make_directory(path)
+            with suppress(FileExistsError):
+                os.mkdir(path, 0o700)
             with suppress(PermissionError):  # a directory that may be written and not be read
                 self.files.sync_directory(above)
 

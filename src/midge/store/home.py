@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.recovery import Damage
 from midge.store.tail import Block
 
@@ -21,6 +22,7 @@ class Home(Protocol):
     files: Files
     always: bool
     segment_size: int
+    handles: Handles
 
     def changed(self, store: FileStore) -> None:
         """The store has something that waits."""

@@ -56,7 +56,7 @@ class FileStore(IndexedStore):
         self._shelf = Shelf()
         self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
         self._compaction: Compaction | None = None
-        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
+        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []
@@ -188,18 +188,15 @@ class FileStore(IndexedStore):
             for call in waiting:
                 call(self.failure)
             return
-        if self._shelf.may_trim(self._index.first):
+        if self._shelf.may_trim(self._index.first, self._durable[0]):
             self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
             self._dirty = False
         erasures = self._overdue + self._erasures
-        try:
-            where = self._located(erasures)
-        except OSError as error:  # nothing has been given to a round yet
-            self._fail(error, self._waiting)
-            return
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
         parts = []
         for segment, block in self._unsent:
             start, stop = block.take(), block.fill
@@ -216,25 +213,18 @@ class FileStore(IndexedStore):
         self._overdue = erasures
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
         if parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
         else:
             self.finished(None)
 
-    def _located(self, erasures: list[tuple[int, int, int]]) -> list[tuple[Segment, int, int]]:
-        """Return where what is to be overwritten is, in open files; what has gone altogether is left out."""
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
-        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
-        for segment, _, _ in where:
-            if segment.space:
-                segment.opened()
-        return where
-
     def finished(self, result: object) -> None:
         """Take the outcome of a round: None, or the exception."""
         round, self._round = self._round, None
         assert round is not None
+        self._home.handles.take_back(round.segments())
         self._shelf.readers -= 1
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
             self._overdue = self._overdue[: self._kept_overdue]
@@ -246,7 +236,7 @@ class FileStore(IndexedStore):
         if round.parts:
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
-        if self._shelf.may_trim(round.floor):
+        if self._shelf.may_trim(round.floor, self._durable[0]):
             self._cancel_compaction()
             self._trim(round.floor)
         waiting = self._patient + round.waiting
@@ -305,8 +295,6 @@ class FileStore(IndexedStore):
         else:
             self._is_stale = False
             self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
-            for segment in self._unsynced:
-                segment.opened()
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
@@ -337,6 +325,7 @@ class FileStore(IndexedStore):
 
         def finish(result: object) -> None:
             self._shelf.readers -= 1
+            self._home.handles.take_back(segments)
             if isinstance(result, OSError):
                 fresh.close()
                 self.failure = result
@@ -349,6 +338,8 @@ class FileStore(IndexedStore):
             self._durable = (number + 1, HEAD_SIZE)
             done(True)
 
+        segments = [fresh] if segment is None else [segment, fresh]
+        self._home.handles.lend(segments)
         self._shelf.readers += 1
         self._home.submit(work, finish)
 
@@ -400,8 +391,7 @@ class FileStore(IndexedStore):
         except BaseException:
             recovery.close()
             raise
-        for segment in recovery.segments[:-1]:
-            segment.close()  # until somebody reads it
+        recovery.close()  # until somebody needs them
         self._shelf.fill(recovery.segments)
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
@@ -466,7 +456,7 @@ class FileStore(IndexedStore):
 
     def _trim(self, floor: int) -> None:
         """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
-        victims = self._shelf.trim(floor)
+        victims = self._shelf.trim(floor, self._durable[0])  # that one says what is the last sequence
         for segment in victims:
             self._dead.pop(segment.head.number, None)
         self._unsynced = [segment for segment in self._unsynced if segment not in victims]
@@ -502,9 +492,7 @@ class FileStore(IndexedStore):
             return
         for segment in self._shelf.segments[:-1] if self._dead else ():
             if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
-                self._compaction = Compaction(
-                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self.settle, self._compacted
-                )
+                self._compaction = Compaction(self._home, self._path, self._index, self._shelf, segment, self.settle, self._compacted)
                 self._compaction.begin()
                 return
 

@@ -74,14 +74,14 @@ class Shelf:
         self._retired.append(segment)
         self.let_go()
 
-    def may_trim(self, floor: int) -> bool:
-        """True if the first segment holds nothing from ``floor`` on, and is not the last one."""
-        return len(self._bases) > 1 and self._bases[1] <= floor
+    def may_trim(self, floor: int, number: int) -> bool:
+        """True if the first segment holds nothing from ``floor`` on, and is before the one with this number."""
+        return len(self._bases) > 1 and self._bases[1] <= floor and self.segments[0].head.number < number
 
-    def trim(self, floor: int) -> list[Segment]:
-        """Take away the segments at the head that hold nothing from ``floor`` on, and return them."""
+    def trim(self, floor: int, number: int) -> list[Segment]:
+        """Take away the segments at the head that hold nothing from ``floor`` on and are before the one with this number; return them."""
         count = 0
-        while count < len(self.segments) - 1 and self._bases[count + 1] <= floor:
+        while count < len(self.segments) - 1 and self._bases[count + 1] <= floor and self.segments[count].head.number < number:
             count += 1
         victims = self.segments[:count]
         if victims:
