@@ -68,7 +68,7 @@ class Sources:
         self._stream.engine.timers.cancel(self._timer)
         for source in self._sources.values():
             source.close()
-        self._positions.note()
+        self._positions.close()
 
     def removed(self) -> None:
         """Messages were removed."""
