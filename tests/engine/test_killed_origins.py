@@ -31,7 +31,7 @@ def run(path: str, seed: int, output: int) -> None:
         make(world, dice)
     number = last_number(world)
     while True:
-        for _ in range(dice.choice([1, 3, 200])):
+        for _ in range(dice.choice([1, 3, 60])):
             number += 1
             world.publish("s.a", b"%d" % number + b"x" * dice.choice([0, 0, 0, 3000]))
         if dice.random() < 0.1:
@@ -78,7 +78,7 @@ def kill_once(path: Path, seed: int, dice: random.Random) -> None:
         finally:
             os._exit(1)
     os.close(told)
-    turns = dice.randint(1, 60)
+    turns = dice.randint(1, 25)
     while turns > 0:
         said = os.read(heard, 64)
         assert said, "the process ended by itself"

@@ -34,6 +34,7 @@ __all__ = ["admit", "admit_copy", "admit_marker"]
 MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
 LARGE = 16 << 20  # nobody looks closer at what is smaller
 MAX_HEADER = 65535
+_NATS = b"\r\nNats-"
 
 
 class _Message:
@@ -92,6 +93,9 @@ def admit_copy(stream: Stream, subject: bytes, header: bytes, payload: bytes, ti
         ApiError, OSError: there is no room for it, or it cannot be.
     """
     intake, config = stream.intake, stream.config
+    if not intake.careful and not intake.full and header.count(_NATS) == (0 if is_mirror else 1) and intake.max_size < 0:
+        _copy_plain(stream, Publication.compose(subject, b"", header, payload), time)
+        return
     subject = stream.transformed(subject) if intake.renames else subject
     message = _Message(Publication.compose(subject, b"", header, payload), subject, subject)
     _check_record(stream, message)
@@ -114,6 +118,17 @@ def admit_copy(stream: Stream, subject: bytes, header: bytes, payload: bytes, ti
         _skip(stream, message, time)
     else:
         _store(stream, message, time)
+
+
+def _copy_plain(stream: Stream, publication: Publication, time: int) -> None:
+    """Store a message whose headers ask for nothing, into a stream that only stores: most of those that are copied."""
+    if publication.size() > LARGE:
+        _check_record(stream, _Message(publication, publication.subject(), publication.subject()))
+    intake = stream.intake
+    sequence = stream.store.append(publication, time)
+    intake.last_id = b""
+    if intake.timed or intake.limited:
+        stream.appended(publication, sequence)
 
 
 def _admit(stream: Stream, message: _Message, wall: int) -> None:
