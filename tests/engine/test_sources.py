@@ -96,6 +96,38 @@ def test_what_is_had_already_is_passed_over() -> None:
     assert told(world)[0]["seq"] == 2
 
 
+def test_a_header_that_is_as_long_as_can_be_does_not_hold_up_the_rest() -> None:
+    world = World()
+    world.create("S")
+    world.publish("s.a", b"x", A="x" * 65_500)
+    sourced(world, {"name": "S"})
+    fill(world, 1)
+    assert payloads(world) == [b"x", b"s.a0"]
+
+
+def test_a_subject_that_becomes_too_long_is_told() -> None:
+    world = World()
+    world.create("S")
+    transform = {"src": "s.*", "dest": ".".join(["$1"] * 1000)}
+    sourced(world, {"name": "S", "subject_transforms": [transform]}, storage="memory")
+    world.publish("s." + "x" * 1000, b"x")
+    world.turn()
+    assert world.state("D")["messages"] == 1 or told(world)[0]["error"]["err_code"] == 10077
+
+
+def test_many_sources_are_noted_together(tmp_path: Path, monkeypatch: Any) -> None:
+    world = opened(tmp_path)
+    for number in range(100):
+        world.create(f"S{number}", subjects=[f"s.{number}"])
+    calls: list[int] = []
+    put = world.directory.state.put_sources
+    monkeypatch.setattr(world.directory.state, "put_sources", lambda *given: (calls.append(len(given[2])), put(*given)))
+    sourced(world, *({"name": f"S{number}"} for number in range(100)), storage="file")
+    world.wait(1)
+    assert calls == [100]
+    closed(world)
+
+
 def test_a_full_stream_takes_the_rest_when_there_is_room() -> None:
     world = World()
     world.create("S")

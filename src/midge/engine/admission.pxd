@@ -20,6 +20,8 @@ cpdef admit(object stream, Publication publication, object wall)
 @cython.locals(message=_Message, intake=Intake, values=dict)
 cpdef admit_copy(object stream, bytes subject, bytes header, bytes payload, object time, object is_mirror)
 
+cdef _copy_plain(object stream, Publication publication, object time)
+
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)
 

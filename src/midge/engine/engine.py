@@ -36,7 +36,7 @@ __all__ = ["Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
-FEEDS = 4  # slices of what streams take from others
+FEEDS = 8  # slices of what streams take from others
 DUE = 64  # timers served in one call
 
 
@@ -172,7 +172,7 @@ class Engine:
             if account.busy is None and account.waiting:
                 dispatch(self, account.take())
         self.jobs.run(SLICES)
-        self.feeding.run(FEEDS)
+        self.feeding.work(FEEDS)
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             try:

@@ -245,7 +245,7 @@ class Feed:
         except ApiError as error:
             self._retry(error)
             return False
-        except OSError as error:
+        except Exception as error:  # the store's, or a subject that a transform has made too long: told, and tried again
             self._retry(ApiError(10077, err=error))
             return False
         self._error = None

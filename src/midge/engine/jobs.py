@@ -54,6 +54,12 @@ class Jobs:
         for _ in range(min(count, len(self._ready))):
             self._go_on(*self._ready.popleft())
 
+    def work(self, count: int) -> None:
+        """Let so many slices be done, of the jobs in turn; of few jobs several."""
+        while count and self._ready:
+            count -= 1
+            self._go_on(*self._ready.popleft())
+
     def _go_on(self, store: Store, job: Job, found: Found | Exception | None) -> None:
         try:
             if isinstance(found, Exception):

@@ -83,7 +83,8 @@ class Mirror:
         store = self._stream.store
         if message.sequence > store.last + 1:
             store.skip(message.sequence - 1, 0)
-        admit_copy(self._stream, subject, without(message.header, _NOT_COPIED), message.payload, message.time, True)
+        header = without(message.header, _NOT_COPIED) if message.header else b""
+        admit_copy(self._stream, subject, header, message.payload, message.time, True)
 
     # Direct gets of the origin
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from midge.engine.headers import value_of
 from midge.engine.jobs import Job, fetch
+from midge.engine.timers import Timer
 from midge.store.state import SourceRow
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["HEADER", "Position", "Positions"]
 
 HEADER = b"Nats-Stream-Source"
 OFTEN = 5_000  # messages after which positions are noted
+SOON = 100_000_000  # nanoseconds until it is noted where a new source begins
 SLICE = 256  # messages that are looked at in one slice when a stream is opened
 KEPT = 1_000  # positions of sources that are no more
 
@@ -59,7 +61,7 @@ class Positions:
         is_holding: what is removed is not looked at just now: ``removed`` will be called again in this turn.
     """
 
-    __slots__ = ("_floor", "_is_wrong", "_noted", "_positions", "_removals", "_state", "_stream", "is_holding")
+    __slots__ = ("_floor", "_is_wrong", "_noted", "_positions", "_removals", "_state", "_stream", "_timer", "is_holding")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -74,6 +76,7 @@ class Positions:
         self._floor = min(floor, stream.store.last)  # up to there nothing is from a source without a row
         self._removals = -1  # sequences without a message when it was last looked whether a witness is gone
         self._is_wrong = self.is_holding = False
+        self._timer: Timer | None = None
         self._keep_what_holds()
 
     def __getitem__(self, name: str) -> Position:
@@ -85,7 +88,7 @@ class Positions:
 
     def discard(self, name: str) -> None:
         """A source is configured no more. Should it be again, it goes on."""
-        self.note()
+        self._note([name])
         self._noted[name] = self._positions.pop(name).rows
         while len(self._noted) > KEPT:
             del self._noted[next(iter(self._noted))]
@@ -111,7 +114,7 @@ class Positions:
             OSError: it cannot be read, or what is noted cannot be set right.
         """
         if self._is_wrong:
-            self._put()
+            self._put_all()
         store = self._stream.store
         unknown = {name: position for name, position in self._positions.items() if not position.is_known}
         sequence = store.previous((), store.last)
@@ -135,7 +138,9 @@ class Positions:
     def start(self, position: Position, sequence: int, identity: str) -> None:
         """An origin is read that was not before: this was the last sequence not to be."""
         position.sequence, position.identity = sequence, identity
-        self.note()
+        if self._timer is None and self._state is not None:  # not at once: there may be many sources
+            engine = self._stream.engine
+            self._timer = engine.timers.add(engine.wall + SOON, self._note_soon)
 
     def took(self, position: Position, sequence: int, *, is_stored: bool) -> None:
         """A message of the origin was taken: stored as the last one here, or passed over."""
@@ -147,39 +152,65 @@ class Positions:
             self.note()
 
     def removed(self) -> None:
-        """Messages were removed: note the positions where one has lost its witness."""
+        """Messages were removed: note the positions that have lost their witness."""
         if self._state is None or self.is_holding:
             return
         store = self._stream.store
         removals = store.last - store.messages
         if removals != self._removals:
             self._removals = removals
-            gone = [each for each in self._positions.values() if each.witness and store.time_of(each.witness) == 0]
-            for each in gone:
-                each.witness = 0
+            gone = [name for name, each in self._positions.items() if each.witness and store.time_of(each.witness) == 0]
+            for name in gone:
+                self._positions[name].witness = 0
             if gone:
-                self.note()
+                self._note(gone)
 
     def note(self) -> None:
         """Note all positions as they are."""
+        self._note(list(self._positions))
+
+    def close(self) -> None:
+        """Note them for the last time."""
+        self._stream.engine.timers.cancel(self._timer)
+        self.note()
+
+    def _note_soon(self, _: int) -> None:
+        self._timer = None
+        self.note()
+
+    def _note(self, names: list[str]) -> None:
         if self._state is None:
             return
         store = self._stream.store
-        for name, position in self._positions.items():
-            if not position.is_known:
-                continue
-            rows = [row for row in position.rows if row.through <= store.committed][-1:] or position.rows[:1]
-            position.rows = [*rows, SourceRow(name, position.sequence, position.identity, store.last)]
-            if rows[-1].through == store.last:
-                del position.rows[0]
-        if self._positions:
-            self._floor = max(self._floor, min(position.rows[0].through for position in self._positions.values()))
+        put, gone = [], []
+        for name in names:
+            position = self._positions[name]
+            row = SourceRow(name, position.sequence, position.identity, store.last)
+            if position.is_known and row != position.rows[-1]:
+                safe = [each for each in position.rows if each.through <= store.committed][-1:] or position.rows[:1]
+                gone += [each for each in position.rows if each not in safe or each.through == row.through]
+                position.rows = [each for each in safe if each not in gone] + [row]
+                put.append(row)
+        if len(names) == len(self._positions) > 0:
+            floor = min(position.rows[0].through for position in self._positions.values())
+            if floor > self._floor:
+                gone.append(SourceRow("", 0, "", self._floor))
+                put.append(SourceRow("", 0, "", floor))
+                self._floor = floor
+        if put:
+            self._put(put, gone)
+
+    def _put(self, rows: list[SourceRow], gone: list[SourceRow]) -> None:
         try:
-            self._put()
+            if self._is_wrong:
+                self._put_all()
+            else:
+                self._state.put_sources(self._stream.account.name, self._stream.name, rows, gone)
         except OSError as error:
+            self._is_wrong = True
             self._stream.engine.outside.failed(f"noting the sources of stream {self._stream.name}", error)
 
-    def _put(self) -> None:
+    def _put_all(self) -> None:
         groups = [*self._noted.values(), *(position.rows for position in self._positions.values())]
         rows = [row for group in groups for row in group]
         self._state.put_sources(self._stream.account.name, self._stream.name, [*rows, SourceRow("", 0, "", self._floor)])
@@ -195,10 +226,7 @@ class Positions:
         held = {name: [row for row in rows if row.through <= last] or [rows[0]._replace(through=0)] for name, rows in self._noted.items()}
         if held != self._noted:
             self._noted, self._is_wrong = held, True
-            try:
-                self._put()
-            except OSError as error:
-                self._stream.engine.outside.failed(f"noting the sources of stream {self._stream.name}", error)
+            self._put([], [])
 
 
 def parsed(header: bytes) -> tuple[str, int, str] | None:

@@ -68,7 +68,7 @@ class Sources:
         self._stream.engine.timers.cancel(self._timer)
         for source in self._sources.values():
             source.close()
-        self._positions.note()
+        self._positions.close()
 
     def removed(self) -> None:
         """Messages were removed."""
@@ -159,7 +159,7 @@ class _Source:
 
     def take(self, message: Stored, subject: bytes) -> None:
         line = self._template % (message.sequence, message.subject, self._origin)
-        header = add(without(message.header, _NOT_COPIED), HEADER, line)
+        header = add(without(message.header, _NOT_COPIED) if message.header else b"", HEADER, line)
         store, positions = self._stream.store, self._positions
         before = store.last
         positions.is_holding = True  # until the feed says that messages came, at the end of its slice

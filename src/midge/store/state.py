@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -158,12 +158,16 @@ class State:
             rows = base.execute("SELECT name, sequence, identity, through FROM sources WHERE account = ? AND stream = ?", (account, stream))
             return [SourceRow(*row) for row in rows]
 
-    def put_sources(self, account: str, stream: str, rows: list[SourceRow]) -> None:
-        """Note how far a stream has read its sources, instead of what is noted."""
+    def put_sources(self, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None = None) -> None:
+        """Note how far a stream has read sources, and forget rows: None for all that are noted."""
         with self._changing() as base:
-            base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            if gone is None:
+                base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            else:
+                keys = [(account, stream, row.name, row.through) for row in gone]
+                base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
             values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, _mark(*each)) for each in values])
+            base.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, _mark(*each)) for each in values])
 
     def close(self) -> None:
         if self._base is not None:

@@ -125,7 +125,7 @@ class LogView:
         self.damages: list[Damage] = []
         for damage in recovery.damages:
             self._note(damage)
-        self._reader = Reader(files, path, self._shelf, _nobody, self._note)
+        self._reader = Reader(files, path, self._shelf, _nobody, self._note, Handles())
         self._reader.index = recovery.index
 
     def scan(self, start: int = 1) -> Iterator[Stored]:
