@@ -48,6 +48,7 @@ MODULES = [
     "midge.engine.checks",
     "midge.engine.intake",
     "midge.engine.admission",
+    "midge.engine.single",
     "midge.server.chance",
     "midge.server.guard",
     "midge.server.peer",

@@ -1,4 +1,5 @@
 cimport cython
+from midge.engine.dedupe cimport Dedupe
 from midge.engine.intake cimport Intake
 from midge.wire.publication cimport Publication
 
@@ -15,6 +16,11 @@ cdef class _Message:
 
 
 cpdef admit(object stream, Publication publication, object wall)
+
+cdef bytes _ID, _EXPECTED
+
+@cython.locals(intake=Intake, header=bytes, values=dict, id=bytes, expected=bytes, dedupe=Dedupe)
+cdef bint _admit_plain(object stream, Publication publication, object wall) except -1
 
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)

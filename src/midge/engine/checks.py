@@ -14,10 +14,9 @@ from midge.quote import quote
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["expectations", "increment", "last_id", "rollup", "room", "schedules"]
+__all__ = ["expect_last", "expectations", "increment", "last_id", "rollup", "room", "schedules"]
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,4000}")  # more digits than Python converts, and nobody counts so far
-_DIGITS = re.compile(rb"[0-9]+")
 _UNFIT_FOR_COUNTERS = (
     b"Nats-Rollup", b"Nats-Expected-Stream", b"Nats-Expected-Last-Msg-Id", b"Nats-Expected-Last-Subject-Sequence-Subject",
     b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence",
@@ -56,8 +55,15 @@ def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> 
     elif other is not None:
         raise ApiError(10193)
     expected = values.get(b"Nats-Expected-Last-Sequence")
-    if expected is not None and _number(expected) != stream.store.last:
-        raise ApiError(10071, seq=stream.store.last)
+    if expected is not None:
+        expect_last(stream, expected)
+
+
+def expect_last(stream: Stream, expected: bytes) -> None:
+    """Compare the sequence of the last message."""
+    last = stream.store.last
+    if _number(expected) != last:
+        raise ApiError(10071, seq=last)
 
 
 def schedules(values: dict[bytes, bytes], subject: bytes) -> None:
@@ -113,4 +119,4 @@ def _is_ttl(value: bytes) -> bool:
 
 
 def _number(text: bytes) -> int:
-    return int(text[-20:]) if _DIGITS.fullmatch(text) and len(text) <= 20 else -1
+    return int(text) if text.isdigit() and len(text) <= 20 else -1
