@@ -43,6 +43,8 @@ MODULES = [
     "midge.client.publisher",
     "midge.store.record",
     "midge.store.tail",
+    "midge.store.shelf",
+    "midge.store.reader",
     "midge.engine.headers",
     "midge.engine.dedupe",
     "midge.engine.checks",

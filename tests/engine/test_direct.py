@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from worlds import World
 
 from midge.store.directory import StoreDirectory
@@ -54,3 +55,34 @@ def test_messages_that_are_on_disk_only(tmp_path: Path) -> None:
     assert world.api("STREAM.MSG.GET.S", seq=3)["message"]["seq"] == 3
     world.engine.close()
     world.directory.close()
+
+
+@pytest.mark.parametrize("headers", [{}, {"Nats_Msg_Id": "1"}])
+def test_the_short_way_answers_as_the_long_one(headers: dict[str, str]) -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(20):
+        world.publish("s.a", b"%d" % number, **({name: value + str(number) for name, value in headers.items()}))
+        world.wait(0.123456789)
+    for sequence in (1, 7, 20):
+        short = world.ask("$JS.API.DIRECT.GET.S", b'{"seq":%d}' % sequence)
+        assert short == world.ask("$JS.API.DIRECT.GET.S", b'{ "seq" : %d }' % sequence)
+        assert b"Nats-Sequence: %d\r\n" % sequence in short[0][0]
+        assert short[0][1] == b"%d" % (sequence - 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"seq":0}', b"408 Empty Request"), (b'{"seq":21}', b"404 Message Not Found"), (b'{"seq":07}', b"408 Malformed Request"),
+        (b'{"seq":9999999999}', b"404 Message Not Found"), (b'{"seq":}', b"408 Malformed Request"),
+        (b'{"seq":1]', b"408 Malformed Request"), (b'{"seq":-1}', b"408 Malformed Request"),
+    ],
+)  # fmt: skip
+def test_what_the_short_way_leaves_alone(body: bytes, status: bytes) -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.publish("s.a", b"x")
+    world.turn()
+    assert world.ask("$JS.API.DIRECT.GET.S", body) == [(b"NATS/1.0 %b\r\n\r\n" % status, b"")]
+    assert world.ask("$JS.API.DIRECT.GET.S.s.a", b'{"seq":1}') == [(b"NATS/1.0 408 Bad Request\r\n\r\n", b"")]
