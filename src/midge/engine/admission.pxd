@@ -1,4 +1,5 @@
 cimport cython
+from midge.engine.dedupe cimport Dedupe
 from midge.engine.intake cimport Intake
 from midge.wire.publication cimport Publication
 
@@ -21,6 +22,11 @@ cpdef admit(object stream, Publication publication, object wall)
 cpdef admit_copy(object stream, bytes subject, bytes header, bytes payload, object time, object is_mirror)
 
 cdef _copy_plain(object stream, Publication publication, object time)
+
+cdef bytes _ID, _EXPECTED
+
+@cython.locals(intake=Intake, header=bytes, values=dict, id=bytes, expected=bytes, dedupe=Dedupe)
+cdef bint _admit_plain(object stream, Publication publication, object wall) except -1
 
 @cython.locals(intake=Intake, values=dict, id=bytes)
 cdef _admit(object stream, _Message message, object wall)

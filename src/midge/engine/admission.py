@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from midge.engine import checks
 from midge.engine.counter import combined, counted, last_count
 from midge.engine.errors import ApiError
-from midge.engine.headers import nats_values, remove, strip_status
+from midge.engine.headers import remove
 from midge.engine.ttl import parse_ttl, with_least_ttl
 
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.engine.dedupe import Dedupe
+    from cython.cimports.midge.engine.headers import nats_values, strip_status
     from cython.cimports.midge.engine.intake import ends_fast
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.engine.dedupe import Dedupe
+    from midge.engine.headers import nats_values, strip_status
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
@@ -33,6 +37,7 @@ __all__ = ["LARGE", "admit", "admit_copy", "admit_marker", "admit_scheduled", "s
 
 LARGE = 16 << 20  # nobody looks closer at what is smaller
 _NATS = b"\r\nNats-"
+_ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
 
 
 class _Message:
@@ -66,6 +71,8 @@ class _Message:
 def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
+        if not stream.intake.careful and publication.header_size > 0 and _admit_plain(stream, publication, wall):
+            return
         subject = publication.subject()
         message = _Message(publication, subject, stream.transformed(subject) if stream.intake.renames else subject)
         if publication.reply_end and ends_fast(publication):
@@ -78,6 +85,40 @@ def admit(stream: Stream, publication: Publication, wall: int) -> None:
         stream.intake.refuse(publication, error)
     except OSError as error:
         stream.intake.refuse(publication, ApiError(10077, err=error))
+
+
+def _admit_plain(stream: Stream, publication: Publication, wall: int) -> bool:
+    """Store a message that has an id, or a sequence that it expects, or neither, and no other header of ours. False for any other.
+
+    It does what ``_admit`` does where nothing else was asked for, and is much shorter.
+    """
+    intake = stream.intake
+    if intake.timed or intake.limited or intake.full or intake.max_size >= 0 or publication.header_size > checks.MAX_HEADER:
+        return False
+    if publication.size() > LARGE or (publication.reply_end and ends_fast(publication)):
+        return False
+    header = publication.header()
+    if strip_status(header) is not header:
+        return False
+    values = nats_values(header)
+    id = values.get(_ID)
+    expected = values.get(_EXPECTED)
+    if len(values) != (id is not None) + (expected is not None):
+        return False
+    if expected is not None:
+        checks.expect_last(stream, expected)
+    if id is not None:
+        dedupe: Dedupe = stream.dedupe
+        sequence = dedupe.find(id, wall)
+        if sequence:
+            intake.acknowledge(publication, sequence, b',"duplicate": true}')
+            return True
+    sequence = intake.store.append(publication, wall)
+    intake.last_id = b"" if id is None else id
+    if id is not None:
+        stream.remember(id, sequence)
+    intake.acknowledge(publication, sequence, b"}")
+    return True
 
 
 def admit_marker(stream: Stream, subject: bytes, header: bytes, wall: int) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from midge.engine.staging import Staged
     from midge.engine.stream import Stream
 
-__all__ = ["expectations", "increment", "last_id", "name", "record", "rollup", "room", "schedules"]
+__all__ = ["expect_last", "expectations", "increment", "last_id", "name", "record", "rollup", "room", "schedules"]
 
 MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
 MAX_HEADER = 65535
@@ -79,8 +79,15 @@ def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> 
     elif other is not None:
         raise ApiError(10193)
     expected = values.get(b"Nats-Expected-Last-Sequence")
-    if expected is not None and read_number(expected) != stream.store.last:
-        raise ApiError(10071, seq=stream.store.last)
+    if expected is not None:
+        expect_last(stream, expected)
+
+
+def expect_last(stream: Stream, expected: bytes) -> None:
+    """Compare the sequence of the last message."""
+    last = stream.store.last
+    if read_number(expected) != last:
+        raise ApiError(10071, seq=last)
 
 
 def schedules(

@@ -20,6 +20,7 @@ from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
+from midge.engine.single import serve_plain
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
@@ -195,7 +196,8 @@ class Engine:
 
     def serve_direct(self, stream: Stream, publication: Publication) -> bool:
         """Answer a direct get."""
-        direct.serve(stream, publication, self.api_level)
+        if not serve_plain(stream, publication):
+            direct.serve(stream, publication, self.api_level)
         return True
 
     # Streams

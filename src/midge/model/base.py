@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 
 import msgspec
 
-__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "policy", "time_of", "time_text"]
+__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "policy", "second_text", "time_of", "time_text"]
 
 ModelT = TypeVar("ModelT", bound="Model")
 ValueT = TypeVar("ValueT")
@@ -85,12 +85,13 @@ def time_text(wall: int) -> str:
     """Return nanoseconds since the epoch as Go writes a time in UTC: no zeros at the end of the fraction."""
     seconds, rest = divmod(wall, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return f"{_second_text(seconds)}{fraction}Z"
+    return f"{second_text(seconds).decode()}{fraction}Z"
 
 
 @lru_cache(256)  # messages that are read one after the other were stored in the same seconds
-def _second_text(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+def second_text(seconds: int) -> bytes:
+    """Return the second that begins so many seconds after the epoch, in UTC, without its time zone."""
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat().encode()
 
 
 def time_of(text: str) -> int:

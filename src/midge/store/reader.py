@@ -7,15 +7,28 @@ written is kept, reported once, and missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from midge.store.base import ELSEWHERE, Elsewhere, Stored
 from midge.store.files import Files
 from midge.store.handles import Handles
-from midge.store.index import Index
-from midge.store.record import GOOD, MESSAGE, Record, length
+from midge.store.record import GOOD, MESSAGE
 from midge.store.recovery import Damage, keep
 from midge.store.segment import Segment
-from midge.store.shelf import Shelf
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.store.index import Index
+    from cython.cimports.midge.store.record import Record, length
+    from cython.cimports.midge.store.shelf import Shelf
+else:
+    from midge.store.index import Index
+    from midge.store.record import Record, length
+    from midge.store.shelf import Shelf
 
 __all__ = ["Reader"]
 

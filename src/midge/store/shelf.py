@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 from midge.store.record import GOOD, Record
 from midge.store.segment import HEAD_SIZE, Segment
-from midge.store.tail import Block
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.store.tail import Block
+else:
+    from midge.store.tail import Block
 
 __all__ = ["Shelf"]
 

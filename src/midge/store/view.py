@@ -18,6 +18,7 @@ from midge.errors import StoreDamagedError, StoreLockedError, StoreVersionError
 from midge.store.base import Stored
 from midge.store.checkpoint import read_checkpoint
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.reader import Reader
 from midge.store.recovery import Damage, Recovery
 from midge.store.segment import number_of
