@@ -202,6 +202,20 @@ def test_removing_it_lets_go_of_everything() -> None:
     fill(world, 2)
 
 
+def test_an_account_that_goes_while_it_is_read() -> None:
+    world = World()
+    world.create()
+    mirrored(world)
+    world.create("D", subjects=None, sources=[{"name": "S"}])
+    for number in range(1000):
+        world.publish("s.a", b"%d" % number)
+    world.engine.step(world.wall)
+    world.account.close()
+    for _ in range(10):
+        world.engine.step(world.wall)
+    assert world.outside.failures == [] and len(world.engine.feeding) == 0 == world.engine.feeding.active
+
+
 def test_direct_gets_of_the_origin_when_it_is_gone() -> None:
     world = World()
     world.create(allow_direct=True)
