@@ -247,9 +247,10 @@ def test_few_messages_are_looked_at_when_it_is_opened(tmp_path: Path, monkeypatc
     world.create("T", storage="file", subjects=["t.>"])
     fill(world, 1)
     sourced(world, {"name": "S"}, {"name": "T"}, storage="file")
-    fill(world, 500, "t.a")
+    for _ in range(10):
+        fill(world, 50, "t.a")
     rows = {row.name: row for row in world.directory.state.sources("A", "D")}
-    assert min(row.through for row in rows.values()) >= 400  # twice as often, and a slice
+    assert min(row.through for row in rows.values()) >= 400  # what was safe before the last turn
     world.api("STREAM.DELETE.D")
     assert world.directory.state.sources("A", "D") == []
     closed(world)

@@ -37,7 +37,7 @@ __all__ = ["Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
-FEEDS = 8  # slices of what streams take from others
+FEEDS = 4  # slices of what streams take from others
 DUE = 64  # timers served in one call
 
 

@@ -166,11 +166,10 @@ class Feed:
         self._timer = None
 
     def _read(self, round: int) -> Job:
-        assert self.origin is not None
+        if round != self._round or self.origin is None or not (self._at or self._has_begun()):
+            return
         store = self.origin.store
         messages = size = 0
-        if round == self._round and not self._at and not self._has_begun():
-            return
         while round == self._round:
             sequence = self._next(self._at)
             if not sequence:

@@ -148,7 +148,7 @@ class Positions:
         position.sequence = sequence
         if is_stored:
             position.witness = last
-        if last > position.rows[-1].through + OFTEN:
+        if self._state is not None and last > position.rows[-1].through + OFTEN:
             self.note()
 
     def removed(self) -> None:
