@@ -46,6 +46,7 @@ MODULES = [
     "midge.engine.headers",
     "midge.engine.dedupe",
     "midge.engine.checks",
+    "midge.engine.ingest",
     "midge.engine.intake",
     "midge.engine.admission",
     "midge.server.guard",
