@@ -48,6 +48,7 @@ MODULES = [
     "midge.engine.headers",
     "midge.engine.dedupe",
     "midge.engine.checks",
+    "midge.engine.ingest",
     "midge.engine.intake",
     "midge.engine.admission",
     "midge.engine.single",

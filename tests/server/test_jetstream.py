@@ -14,7 +14,7 @@ from midge.errors import ServerStartError, StoreLockedError
 from midge.server.access import User
 from midge.server.account_options import AccountOptions
 from midge.server.damage_log import DamageLog
-from midge.server.jetstream_options import AccountJetStream, JetStreamOptions
+from midge.server.jetstream_options import AccountJetStream, JetStreamLimits, JetStreamOptions
 from midge.server.options import ServerOptions
 from midge.server.server import Server
 from midge.store.recovery import Damage
@@ -41,6 +41,13 @@ class Client:
         self.raw.send(f"PUB {subject} R {len(payload)}\r\n".encode() + payload + b"\r\n")
         while not (line := self.raw.line()).startswith((b"MSG", b"HMSG")):
             assert not line.startswith(b"-ERR"), line
+        return self.raw.take(int(line.split()[-1]) + 2)[:-2]
+
+    def batch(self, lines: str) -> bytes:
+        """Publish a message with these header lines."""
+        block = f"NATS/1.0\r\n{lines}\r\n".encode()
+        self.raw.send(b"HPUB s.a R %d %d\r\n%b\r\n" % (len(block), len(block), block))
+        line = self.raw.line()
         return self.raw.take(int(line.split()[-1]) + 2)[:-2]
 
     def api(self, subject: str, **body: object) -> dict[str, object]:
@@ -218,3 +225,16 @@ def test_what_fails_in_jetstream_holds_up_no_core_message(caplog: pytest.LogCapt
         ]
         jetstream.engine.step = works
         assert json.loads(client.ask("s", b"x"))["seq"] == 4
+
+
+def test_the_limits_of_batches_are_the_options() -> None:
+    limits = JetStreamLimits(max_batch_inflight_per_stream=1, max_batch_inflight_total=2, max_batch_size=3, max_batch_timeout=0.5)
+    with Server(port=0, jetstream=JetStreamOptions(limits=limits)) as server:
+        client = Client(server)
+        client.create(storage="memory", allow_atomic=True, allow_batched=True)
+        answers = [
+            client.batch(f"Nats-Batch-Id: {id}\r\nNats-Batch-Sequence: {number}\r\n") for id, number in (("1", 1), ("2", 1), ("3", 4))
+        ]
+        assert answers[0] == b"" and b'"err_code":10210' in answers[1] and b"batch is too large: 3" in answers[2]
+        while client.batch("Nats-Batch-Id: 2\r\nNats-Batch-Sequence: 1\r\n"):
+            pass  # until the first one is over

@@ -74,6 +74,17 @@ def test_what_is_appended_can_be_read(make_store: MakeStore, shop: Shop, header:
     assert store.size == store.size_of(1) + store.size_of(2)
 
 
+def test_messages_that_are_stored_together(make_store: MakeStore, shop: Shop) -> None:
+    store = make_store()
+    put(store, "a")
+    assert store.append_all([Publication.compose(subject, b"", b"", b"x") for subject in (b"b", b"a", b"c")], 2_000) == 4
+    shop.turn()
+    assert [stored.subject for stored in store.scan()] == [b"a", b"b", b"a", b"c"] and store.total(b"a") == Total(2, 1, 3)
+    with pytest.raises(ValueError, match="no messages"):
+        store.append_all([], 3_000)
+    assert store.last == 4
+
+
 def test_a_message_is_copied(make_store: MakeStore) -> None:
     store = make_store()
     publication = Publication.compose(b"a", b"", b"", b"kept")

@@ -12,17 +12,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from midge.engine import checks
-from midge.engine.admission import LARGE, store_checked
+from midge.engine.admission import LARGE
 from midge.engine.errors import ApiError
 from midge.engine.headers import read_number, remove
 from midge.engine.metadata import is_supported
 from midge.engine.silence import Silence
 from midge.engine.staging import Staged, Staging, check_way
 from midge.quote import quote
-from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    import cython
+
     from midge.engine.stream import Stream
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.engine.admission import store_checked
+    from cython.cimports.midge.wire.publication import Publication
+else:
+    from midge.engine.admission import store_checked
+    from midge.wire.publication import Publication
 
 __all__ = ["Ingest"]
 
@@ -31,7 +41,7 @@ MOST = 500  # messages for one acknowledgement, of all publishers together
 DEFAULT_FLOW = 10
 DUPLICATE = 10201
 MAX_FLOW = 65535
-START, APPEND, COMMIT, END, PING = range(5)
+_START, _APPEND, _COMMIT, _END, _PING = 0, 1, 2, 3, 4
 _LEVEL = b"Nats-Required-Api-Level"
 
 
@@ -111,10 +121,10 @@ class Ingest:
             self._check_level(batch, message)
         batch.silence.heard = wall
         batch.reply = reply
-        if place.operation == PING:
+        if place.operation == _PING:
             self._ping(batch, place.sequence)
         elif self._follows(batch, place.sequence):
-            if place.operation == END:
+            if place.operation == _END:
                 batch.last -= 1
                 self._finish(batch)
             else:
@@ -122,7 +132,7 @@ class Ingest:
 
     def _begin(self, place: _Place, wall: int) -> _FastBatch:
         use = self._stream.engine.ingests
-        if place.sequence != 1 or place.operation == PING:
+        if place.sequence != 1 or place.operation == _PING:
             raise ApiError(10208)
         if len(self._open) >= use.max_per_stream or use.open >= use.max_open:
             raise ApiError(10211)
@@ -162,11 +172,12 @@ class Ingest:
         return False
 
     def _take(self, batch: _FastBatch, place: _Place, message: Any, wall: int) -> None:
-        stream, commits = self._stream, place.operation == COMMIT
-        if place.sequence == 1 and not commits and stream.intake.acks:
+        stream, commits = self._stream, place.operation == _COMMIT
+        intake = stream.intake
+        if place.sequence == 1 and not commits and intake.acks:
             self._send_flow(batch, 0)
         try:
-            if message.values or stream.intake.careful or message.publication.size() > LARGE:
+            if message.values or intake.careful or message.publication.size() > LARGE:
                 self._check(message, wall)
                 if not self._is_behind(batch, place, message):
                     return
@@ -199,7 +210,7 @@ class Ingest:
             checks.last_id(message.values, self._stream.intake.last_id)
         except ApiError as error:
             self._stream.intake.refuse(message.publication, error)
-            if place.operation == COMMIT:
+            if place.operation == _COMMIT:
                 self._close(batch)
             elif not batch.may_have_gaps:
                 batch.last -= 1
@@ -209,7 +220,7 @@ class Ingest:
     def _pass_over(self, batch: _FastBatch, place: _Place, sequence: int) -> None:
         """The stream has the message already, under this sequence."""
         self._tell(batch)
-        if place.operation != COMMIT:
+        if place.operation != _COMMIT:
             return
         if not batch.may_have_gaps and batch.last == 1:
             self._close(batch)
@@ -225,7 +236,7 @@ class Ingest:
             self._send(batch.reply, self._stream.refusal(error))
             return
         self._send(batch.reply, b'{"type":"err","seq":%d,"error":%b}' % (place.sequence, error.as_json()))
-        if not batch.may_have_gaps or place.operation == COMMIT:
+        if not batch.may_have_gaps or place.operation == _COMMIT:
             batch.last -= 1
             self._finish(batch)
 
@@ -276,9 +287,9 @@ def _read(reply: bytes) -> _Place:
     _, id, flow, gap, number, what = parts
     sequence, operation = read_number(number), read_number(what)
     is_first = sequence == 1
-    if not 0 < sequence < (1 << 64) - 1 or gap not in (b"ok", b"fail") or not START <= operation <= PING:
+    if not 0 < sequence < (1 << 64) - 1 or gap not in (b"ok", b"fail") or not _START <= operation <= _PING:
         raise ApiError(10206)
-    if (operation == START and not is_first) or (is_first and operation in (APPEND, END)):
+    if (operation == _START and not is_first) or (is_first and operation in (_APPEND, _END)):
         raise ApiError(10206)
     if len(id) > MAX_ID:
         raise ApiError(10207)
