@@ -1,5 +1,6 @@
 """Direct gets: in slices, and from what is not in memory. What is answered: tests/interop/test_streams.py."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,3 +105,61 @@ def test_messages_that_are_on_disk_only(tmp_path: Path) -> None:
     assert world.api("STREAM.MSG.GET.S", seq=3)["message"]["seq"] == 3
     world.engine.close()
     world.directory.close()
+
+
+def test_many_subjects_are_looked_up_and_too_many_patterns_refused() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(4_000):
+        world.publish(f"s.{number}", b"x")
+    world.turn()
+    for some in range(20):
+        wanted = [f"s.{number}" for number in range(3_990, 12_000)] + ["s.3999", f"s.{some}"]
+        assert len(world.ask("$JS.API.DIRECT.GET.S", json.dumps({"multi_last": wanted}).encode())) == 12
+    for number in range(100):  # the selections are kept, and new subjects compared with them
+        world.publish(f"s.1{number}.new", b"x")
+    assert world.ask("$JS.API.DIRECT.GET.S", json.dumps({"multi_last": [f"z.{number}.*" for number in range(10_000)]}).encode()) == [
+        (b"NATS/1.0 413 Too Many Results\r\n\r\n", b"")
+    ]
+
+
+def test_a_selection_of_many_patterns_sees_new_subjects() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    body = json.dumps({"multi_last": [f"s.{number}.*" for number in range(100)]}).encode()
+    assert [header[:12] for header, _ in world.ask("$JS.API.DIRECT.GET.S", body)] == [b"NATS/1.0 404"]
+    for number in (5, 50, 500):
+        world.ack(f"s.{number}.a")
+        world.ack(f"s.{number}.b")
+    assert len(world.ask("$JS.API.DIRECT.GET.S", body)) == 5
+
+
+@pytest.mark.parametrize("headers", [{}, {"Nats_Msg_Id": "1"}])
+def test_the_short_way_answers_as_the_long_one(headers: dict[str, str]) -> None:
+    world = World()
+    world.create(allow_direct=True)
+    for number in range(20):
+        world.publish("s.a", b"%d" % number, **({name: value + str(number) for name, value in headers.items()}))
+        world.wait(0.123456789)
+    for sequence in (1, 7, 20):
+        short = world.ask("$JS.API.DIRECT.GET.S", b'{"seq":%d}' % sequence)
+        assert short == world.ask("$JS.API.DIRECT.GET.S", b'{ "seq" : %d }' % sequence)
+        assert b"Nats-Sequence: %d\r\n" % sequence in short[0][0]
+        assert short[0][1] == b"%d" % (sequence - 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"seq":0}', b"408 Empty Request"), (b'{"seq":21}', b"404 Message Not Found"), (b'{"seq":07}', b"408 Malformed Request"),
+        (b'{"seq":9999999999}', b"404 Message Not Found"), (b'{"seq":}', b"408 Malformed Request"),
+        (b'{"seq":1]', b"408 Malformed Request"), (b'{"seq":-1}', b"408 Malformed Request"),
+    ],
+)  # fmt: skip
+def test_what_the_short_way_leaves_alone(body: bytes, status: bytes) -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.publish("s.a", b"x")
+    world.turn()
+    assert world.ask("$JS.API.DIRECT.GET.S", body) == [(b"NATS/1.0 %b\r\n\r\n" % status, b"")]
+    assert world.ask("$JS.API.DIRECT.GET.S.s.a", b'{"seq":1}') == [(b"NATS/1.0 408 Bad Request\r\n\r\n", b"")]

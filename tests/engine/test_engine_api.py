@@ -6,12 +6,12 @@ from pathlib import Path
 import jsonschema
 from worlds import ACCOUNT, World
 
+from midge.model.account import AccountLimits
+
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 
 
 def test_one_account_cannot_hold_up_another() -> None:
-    from midge.model.account import AccountLimits
-
     world = World()
     other = world.engine.open_account("B", AccountLimits())
     for _ in range(100):
@@ -87,10 +87,11 @@ def test_a_fault_of_ours_is_answered_and_costs_nobody_else_anything(monkeypatch:
 
 def test_what_is_not_supported_is_refused() -> None:
     world = World()
-    for field in ("allow_atomic", "allow_batched", "allow_msg_schedules"):
-        error = world.create(**{field: True})["error"]
+    for origin in ({"external": {"api": "$JS.hub.API"}}, {"consumer": {"name": "C", "deliver_subject": "d"}}):
+        error = world.create(mirror={"name": "T"} | origin, subjects=None)["error"]
         assert error["err_code"] == 10052 and "not supported" in error["description"]
-    assert world.create(mirror={"name": "T"}, subjects=None)["error"]["err_code"] == 10052
+        error = world.create(sources=[{"name": "T"} | origin])["error"]
+        assert error["err_code"] == 10052 and "not supported" in error["description"]
     world.create()
     assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
     assert world.api("STREAM.RESTORE.S")["error"]["err_code"] == 10062
@@ -115,3 +116,39 @@ def test_streams_do_not_share_what_is_counted() -> None:
     assert used == sum(sizes) == world.engine.used["memory"]
     world.api("STREAM.DELETE.T")
     assert world.api("INFO")["memory"] == sizes[0]
+
+
+def test_requests_that_wait_are_bounded_in_bytes_too() -> None:
+    world = World(max_pending=1_000_000)
+    for _ in range(100):
+        world.publish("$JS.API.INFO", bytes(100_000), "R.x")
+    assert len(world.account.waiting) == 10
+    world.turn()
+    assert len(world.outside.sent) == 10
+    assert world.api("INFO")["streams"] == 0
+
+
+def test_sequences_and_depths_that_nobody_means_harm_nobody() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.ack("s.a")
+    for sequence in (2**63, 2**64 - 1):
+        assert world.create("F", subjects=["f"], first_seq=sequence)["error"]["err_code"] == 10052
+        assert world.api("STREAM.PURGE.S", seq=sequence)["error"]["err_code"] == 10003
+    assert world.ask("$JS.API.DIRECT.GET.S", b'{"x":' + b"[" * 100_000) == [(b"NATS/1.0 408 Malformed Request\r\n\r\n", b"")]
+    assert world.ack("s.a") == '{"stream":"S","seq":2}'
+    assert world.outside.failures == []
+
+
+def test_an_account_that_is_closed_uses_nothing() -> None:
+    world = World()
+    world.create()
+    world.ack("s.a")
+    assert world.engine.used["memory"] > 0
+    world.engine.limit_account(ACCOUNT, None)
+    assert world.engine.used == {"memory": 0, "file": 0}
+    assert not world.publish("s.a", b"x", "R.x"), "nobody stores for an account that has no JetStream"
+    assert world.api("INFO")["error"]["err_code"] == 10039
+    world.engine.limit_account(ACCOUNT, AccountLimits())
+    assert world.api("INFO")["streams"] == 0
+    assert world.create()["did_create"]

@@ -116,3 +116,58 @@ def test_many_at_once_end_in_slices() -> None:
     assert world.account.streams["S"].store.messages == 1_500
     world.wait(1)
     assert world.state()["messages"] == 0
+
+
+def test_messages_that_never_expire_are_looked_at_once() -> None:
+    world = World()
+    world.create(max_age=10_000_000_000, allow_msg_ttl=True)
+    for _ in range(3_000):
+        world.publish("s.never", Nats_TTL="never")
+    world.turn()
+    looked = 0
+    store = world.account.streams["S"].store
+    following = store.next
+
+    def counted(filters: tuple[bytes, ...], start: int) -> int:
+        nonlocal looked
+        looked += 1
+        return following(filters, start)
+
+    store.next = counted  # type: ignore[method-assign]
+    for _ in range(10):
+        world.publish("s.a")
+    assert looked < 100
+    world.wait(11)
+    assert (world.state()["messages"], looked < 200) == (3_000, True)
+    world.publish("s.a")
+    world.wait(11)
+    assert world.state()["messages"] == 3_000
+
+
+def test_what_says_that_it_is_a_marker_is_not_remembered_for_ever() -> None:
+    world = World()
+    world.create("T", subjects=["t"], max_msgs=10, allow_msg_ttl=True)
+    world.create(max_msgs=10)
+    for _ in range(10_000):
+        world.publish("s.a", Nats_Marker_Reason="MaxAge")
+        world.publish("t", Nats_Marker_Reason="MaxAge")
+    assert len(world.account.streams["S"].expiry.markers) == 0
+    assert len(world.account.streams["T"].expiry.markers) < 5_000
+
+
+def test_what_cannot_be_ended_is_ended_later() -> None:
+    world = World()
+    world.create(max_age=10_000_000_000)
+    world.ack("s.a")
+    store = world.account.streams["S"].store
+    drop = store.drop
+
+    def fail(below: int) -> int:
+        store.drop = drop  # type: ignore[method-assign]
+        raise OSError("no")
+
+    store.drop = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no"):
+        world.wait(11)
+    world.wait(1)
+    assert world.state()["messages"] == 0

@@ -128,3 +128,53 @@ def test_what_was_updated_stays_updated(tmp_path: Path, disk: Disk) -> None:
     assert world.api("STREAM.INFO.S")["config"]["max_msgs"] == 7
     assert world.ack("t") == '{"stream":"S","seq":1}'
     closed(world)
+
+
+class Shut(Disk):
+    """A disk on which no segment can be opened or made."""
+
+    shut = False
+
+    def create(self, path: str) -> int:
+        if self.shut:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().create(path)
+
+    def open(self, path: str) -> int:
+        if self.shut and "00000001/" in path:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().open(path)
+
+
+def test_a_stream_that_could_not_be_made_is_not_there_after_a_restart(tmp_path: Path) -> None:
+    disk = Shut()
+    world = opened(tmp_path, disk)
+    disk.shut = True
+    assert world.create(storage="file")["error"]["err_code"] == 10051
+    assert not world.publish("s.a")
+    closed(world)
+    disk.shut = False
+    world = opened(tmp_path, disk)
+    assert world.account.streams == {}
+    assert world.create(storage="file")["did_create"]
+    assert world.ack("s.a") == '{"stream":"S","seq":1}'
+    closed(world)
+
+
+def test_a_stream_that_cannot_be_opened_keeps_no_other_one_away(tmp_path: Path) -> None:
+    disk = Shut()
+    world = opened(tmp_path, disk)
+    world.create("A", subjects=["a"], storage="file")
+    world.create("B", subjects=["b"], storage="file")
+    assert world.ack("a") and world.ack("b")
+    closed(world)
+    disk.shut = True
+    world = opened(tmp_path, disk)
+    assert list(world.account.streams) == ["B"]
+    assert "opening stream A of account A" in world.outside.failures[0]
+    assert world.create("A", subjects=["a"], storage="file")["error"]["err_code"] == 10051
+    closed(world)
+    disk.shut = False
+    world = opened(tmp_path, disk)
+    assert world.state("A")["messages"] == world.state("B")["messages"] == 1
+    closed(world)

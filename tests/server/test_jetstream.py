@@ -195,3 +195,26 @@ def test_a_client_of_the_same_process() -> None:
             return bytes((await client.request("s", b"x")).data)
 
     assert asyncio.run(run()) == b'{"stream":"S","seq":1}'
+
+
+def test_what_fails_in_jetstream_holds_up_no_core_message(caplog: pytest.LogCaptureFixture) -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        client.create(subjects=["s"], storage="memory")
+        jetstream = server._running().jetstream
+        works = jetstream.engine.step
+
+        def fail(wall: int) -> bool:
+            raise RuntimeError("no")
+
+        jetstream.engine.step = fail
+        client.raw.send(b"SUB core 2\r\n")
+        for _ in range(3):
+            client.raw.send(b"PUB core 1\r\nx\r\nPUB s 1\r\nx\r\n")
+            assert client.raw.line().startswith(b"MSG core 2 1")
+            assert client.raw.line() == b"x"
+        assert [record.message for record in caplog.records if "JetStream failed" in record.message] == [
+            "JetStream failed at the end of a turn: no"
+        ]
+        jetstream.engine.step = works
+        assert json.loads(client.ask("s", b"x"))["seq"] == 4

@@ -14,6 +14,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.engine import Engine
+    from midge.engine.feed import Feed
 
 __all__ = ["Account"]
 
@@ -30,13 +31,18 @@ class Account:
 
     Attributes:
         streams: by name.
+        feeds: those that follow a stream of this name, which need not be there.
         limited: what it stores has to be counted with each message.
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
-        waiting: requests that wait; ``busy`` is the one that is being answered.
+        waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
+        unopened: names of streams that are there and cannot be opened.
     """
 
-    __slots__ = ("_tokens", "busy", "engine", "errors", "limited", "limits", "name", "streams", "total", "used", "waiting")
+    __slots__ = (
+        "_tokens", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
+        "waiting_size",
+    )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
         self.engine = engine
@@ -44,9 +50,12 @@ class Account:
         self.limits = limits
         self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
+        self.feeds: dict[str, dict[Feed, None]] = {}
+        self.unopened: set[str] = set()
         self.used = {"memory": 0, "file": 0}
         self.total = self.errors = 0
         self.waiting: deque[ApiRequest] = deque()
+        self.waiting_size = 0
         self.busy: ApiRequest | None = None
         prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
         self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
@@ -56,15 +65,17 @@ class Account:
         for token in self._tokens:
             self.engine.outside.unsubscribe(token)
         self.waiting.clear()
+        self.waiting_size = 0
         for stream in self.streams.values():
             stream.stop()
+            self.engine.used[stream.config.storage] -= stream.counted
             stream.store.close()
         self.streams.clear()
 
-    def limit(self, limits: AccountLimits | None) -> None:
+    def limit(self, limits: AccountLimits) -> None:
         """It may use something else than before; what it has stays."""
         self.limits = limits
-        self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
+        self.limited = limits.max_memory >= 0 or limits.max_storage >= 0
         for stream in self.streams.values():
             stream.update(stream.config)
 
@@ -77,7 +88,7 @@ class Account:
             subject = b"$JS." + subject.split(b".", 2)[2]
         if subject.startswith(_NOT_OURS):
             return False
-        if len(self.waiting) >= self.engine.settings.max_requests:
+        if len(self.waiting) >= self.engine.settings.max_requests or self.waiting_size > self.engine.max_pending:
             limit_reached(self.engine, self.name, 1)
             return True
         header = publication.header() if publication.header_size > 0 else b""
@@ -86,9 +97,16 @@ class Account:
         if request.is_audited:
             request.client = self.engine.outside.sender()
         self.waiting.append(request)
+        self.waiting_size += request.size
         if self.busy is None and len(self.waiting) == 1:
             self.engine.asking.append(self)
         return True
+
+    def take(self) -> ApiRequest:
+        """Return the next request, which is being answered from now on."""
+        self.busy = request = self.waiting.popleft()
+        self.waiting_size = self.waiting_size - request.size if self.waiting else 0
+        return request
 
     def answered(self, request: ApiRequest, payload: bytes, is_error: bool) -> None:
         """A request has its answer: send it, and go on with the next one."""

@@ -14,6 +14,7 @@ import msgspec
 from midge.durations import show_duration
 from midge.engine.config_sources import check_origins, check_transforms
 from midge.engine.config_subjects import check_republish, check_subject_transform, check_subjects, fill_republish
+from midge.engine.crossings import Crossings
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.metadata import keep_level, set_level
@@ -22,7 +23,6 @@ from midge.engine.terms import Terms
 from midge.model.consumer import ConsumerConfig
 from midge.model.requests import StreamConfigRequest
 from midge.model.stream import Placement, StreamConfig
-from midge.transform import collide
 
 __all__ = ["checked", "created", "is_same", "read_request", "updated"]
 
@@ -298,5 +298,6 @@ def _check_consumers(old: StreamConfig, new: StreamConfig, consumers: Collection
 
 def _check_overlap(config: StreamConfig, terms: Terms) -> None:
     others = (subject for name, each in terms.streams.items() if name != config.name for subject in each.subjects)
-    if config.subjects and any(collide(mine, subject) for subject in others for mine in config.subjects):
+    crossings = Crossings(config.subjects)
+    if config.subjects and any(crossings.find(subject) is not None for subject in others):
         raise ApiError(10065)

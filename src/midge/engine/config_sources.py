@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from midge.engine.config_subjects import check_mapping
+from midge.engine.crossings import LOOKS, Crossings, too_much_work
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.names import is_literal, is_name, is_subject
 from midge.model.stream import StreamConfig, StreamConsumerSource, StreamSource
 from midge.quote import quote
-from midge.transform import collide, is_subset
+from midge.transform import collide
 
 __all__ = ["check_origins", "check_transforms", "index_name"]
 
@@ -69,6 +70,7 @@ def _check_mirror(config: StreamConfig, mirror: StreamSource) -> None:
         raise ApiError(10150)
     if config.subject_delete_marker_ttl > 0:
         raise invalid_config("subject delete markers forbidden on mirrors")
+    crossings = Crossings([transform.src for transform in mirror.subject_transforms])
     for place, transform in enumerate(mirror.subject_transforms):
         if transform.src and not is_subject(transform.src):
             raise ApiError(10151, err=f"invalid subject {transform.src}")
@@ -76,8 +78,7 @@ def _check_mirror(config: StreamConfig, mirror: StreamSource) -> None:
             check_mapping(transform.src, transform.dest)
         except ValueError as error:
             raise ApiError(10154, err=error) from None
-        others = (other for at, other in enumerate(mirror.subject_transforms) if at != place)
-        if any(collide(transform.src, other.src) for other in others):
+        if crossings.find(transform.src, place + 1) is not None:
             raise ApiError(10152)
 
 
@@ -126,10 +127,9 @@ def _check_source(source: StreamSource) -> None:
             check_mapping(transform.src, transform.dest)
         except ValueError as error:
             raise ApiError(10146, err=error) from None
-    for place, transform in enumerate(source.subject_transforms):
-        others = (other for at, other in enumerate(source.subject_transforms) if at != place)
-        if any(is_subset(transform.src, other.src) for other in others):
-            raise ApiError(10147)
+    crossings = Crossings([transform.src for transform in source.subject_transforms])
+    if any(crossings.is_within(place) for place in range(len(source.subject_transforms))):
+        raise ApiError(10147)
 
 
 def _check_prefixes(config: StreamConfig, streams: Mapping[str, StreamConfig]) -> None:
@@ -139,6 +139,8 @@ def _check_prefixes(config: StreamConfig, streams: Mapping[str, StreamConfig]) -
     subjects = [
         subject for origin in origins if origin.external is None and origin.name in streams for subject in streams[origin.name].subjects
     ]
+    if len(external) * len(subjects) > LOOKS:
+        raise too_much_work()
     for prefix in (each.deliver for each in external if each.deliver):
         if not is_subject(prefix) or not is_literal(prefix):
             raise ApiError(10024, prefix=prefix)
@@ -158,9 +160,10 @@ def _check_cycle(config: StreamConfig, streams: Mapping[str, StreamConfig]) -> N
     while waiting:
         each = waiting.pop(next(iter(waiting)))
         visited.add(each.name)
+        crossings = Crossings(each.subjects) if each.sources else None
         for source in each.sources:
             if source.external is None and source.name in visited:
-                if not source.filter_subject or any(collide(subject, source.filter_subject) for subject in each.subjects):
+                if not source.filter_subject or (crossings is not None and crossings.find(source.filter_subject) is not None):
                     raise invalid_config("detected cycle")
             elif source.external is None and source.name in streams:
                 waiting[source.name] = streams[source.name]

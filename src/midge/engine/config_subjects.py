@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from midge.engine.crossings import Crossings
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.names import is_subject
 from midge.model.stream import StreamConfig
@@ -35,6 +36,7 @@ def check_subjects(config: StreamConfig) -> None:
     if config.mirror is not None:
         raise ApiError(10034)
     seen: set[str] = set()
+    crossings = Crossings(config.subjects)
     for place, subject in enumerate(config.subjects):
         if not is_subject(subject):
             raise invalid_config("invalid subject")
@@ -46,9 +48,9 @@ def check_subjects(config: StreamConfig) -> None:
             raise invalid_config("capturing all subjects requires replicas of 1")
         if not config.no_ack:
             _check_reserved(subject)
-        for other in config.subjects[place + 1 :]:
-            if collide(other, subject):
-                raise invalid_config(f"subject {_quoted(subject)} overlaps with {_quoted(other)}")
+        other = crossings.find(subject, place + 1)
+        if other is not None:
+            raise invalid_config(f"subject {_quoted(subject)} overlaps with {_quoted(other)}")
         seen.add(subject)
 
 
@@ -108,6 +110,8 @@ def fill_republish(config: StreamConfig) -> None:
 
 def _check_reserved(subject: str) -> None:
     """Refuse the subjects of the server itself."""
+    if subject[:1] not in ("$", "*", ">"):
+        return
     if any(collide(subject, namespace) for namespace in _API) and not is_subset(subject, "$JS.EVENT.>"):
         raise invalid_config("subjects that overlap with jetstream api require no-ack to be true")
     if collide(subject, "$SYS.>") and not is_subset(subject, "$SYS.ACCOUNT.>"):

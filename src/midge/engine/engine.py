@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
+from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
+from midge.engine.single import serve_plain
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
@@ -35,6 +37,7 @@ __all__ = ["Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
+FEEDS = 8  # slices of what streams take from others
 DUE = 64  # timers served in one call
 
 
@@ -50,6 +53,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
+        batches: how many batches may be open.
     """
 
     server_name: str
@@ -62,6 +66,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_window: int = 0
     strict: bool = True
+    batches: BatchLimits = BatchLimits()
 
 
 class Engine:
@@ -80,6 +85,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         used: bytes in all streams, by kind of storage.
+        batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
     """
 
@@ -108,7 +114,10 @@ class Engine:
         self.choose = choose
         self.wall = wall
         self.timers = Timers()
+        self.batches = BatchUse(settings.batches, per_stream=50, total=1_000)
+        self.ingests = BatchUse(settings.batches, per_stream=1_000, total=50_000)
         self.jobs = Jobs(outside)
+        self.feeding = Jobs(outside)  # what streams take from others: not held up by those who ask, nor holding them up
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
@@ -119,18 +128,26 @@ class Engine:
         account = self.accounts[name] = Account(self, name, limits)
         if self.directory is not None and limits is not None:
             for row in self.directory.state.streams(name):
-                self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                try:
+                    self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                except Exception as error:  # the others do not depend on it
+                    account.unopened.add(row.name)
+                    self._abandon(account, row.name)
+                    self.outside.failed(f"opening stream {row.name} of account {name}", error)
         return account
 
     def limit_account(self, name: str, limits: AccountLimits | None) -> None:
-        """An account may use something else than before; one that was not there is opened."""
+        """An account may use something else than before; one that was not there is opened.
+
+        Where JetStream is no longer for it, its streams are closed: those in files are there again when it is.
+        """
         account = self.accounts.get(name)
         if account is None:
             self.open_account(name, limits)
-        elif account.limits is None and limits is not None:
+        elif (account.limits is None) != (limits is None):
             account.close()
             self.open_account(name, limits)
-        elif account.limits != limits:
+        elif limits is not None and account.limits != limits:
             account.limit(limits)
 
     def limit(self, max_memory: int, max_storage: int) -> None:
@@ -149,19 +166,24 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
-        for _ in range(min(REQUESTS, len(self.asking))):
+        for _ in range(REQUESTS):
+            if not self.asking:
+                break
             account = self.asking.popleft()
             if account.busy is None and account.waiting:
-                account.busy = request = account.waiting.popleft()
-                dispatch(self, request)
+                dispatch(self, account.take())
         self.jobs.run(SLICES)
+        self.feeding.work(FEEDS)
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
-            intake.flush()
+            try:
+                intake.flush()
+            except Exception as error:  # the safety net: the others have their turn yet
+                self.outside.failed(f"answering the publishers of stream {intake.stream.name}", error)
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()
-        return bool(self.asking) or len(self.jobs) > 0 or bool(self.dirty)
+        return bool(self.asking) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
 
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -174,10 +196,27 @@ class Engine:
 
     def serve_direct(self, stream: Stream, publication: Publication) -> bool:
         """Answer a direct get."""
-        direct.serve(stream, publication, self.api_level)
+        if not serve_plain(stream, publication):
+            direct.serve(stream, publication, self.api_level)
         return True
 
     # Streams
+
+    def create_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
+        """Make a stream whose configuration is checked; where that fails nothing is left of it."""
+        self._keep(account, config, created)
+        try:
+            return self.add_stream(account, config, created)
+        except BaseException:
+            self._abandon(account, config.name)
+            if self.directory is not None and config.storage == "file":
+                self.directory.state.remove_stream(account.name, config.name)
+            raise
+
+    def update_stream(self, stream: Stream, config: StreamConfig) -> None:
+        """Let a stream go on with another configuration, which is checked."""
+        self._keep(stream.account, config, stream.created)
+        stream.update(config)
 
     def add_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
         """Make a stream whose configuration is checked, and durable where it has to be; or open one that is there."""
@@ -187,7 +226,7 @@ class Engine:
         stream.start(self.wall)
         return stream
 
-    def keep(self, account: Account, config: StreamConfig, created: int) -> None:
+    def _keep(self, account: Account, config: StreamConfig, created: int) -> None:
         """Make a stream's configuration durable."""
         if self.directory is not None and config.storage == "file":
             self.directory.state.put_stream(account.name, config.name, encode(config), created)
@@ -202,6 +241,13 @@ class Engine:
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
+
+    def _abandon(self, account: Account, name: str) -> None:
+        """Stop a stream that could not be made as a whole."""
+        stream = account.streams.pop(name, None)
+        if stream is not None:
+            stream.stop()
+            stream.store.close()
 
     def _see_what_is_full(self) -> None:
         """Let streams refuse messages where all of their storage is used; seen to once a turn."""

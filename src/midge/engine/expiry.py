@@ -36,12 +36,13 @@ class Expiry:
         markers: the sequences of delete markers: where one expires, no other takes its place.
     """
 
-    __slots__ = ("_heap", "_never", "_room", "_stream", "_timer", "markers")
+    __slots__ = ("_heap", "_never", "_past", "_room", "_stream", "_timer", "markers")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._heap: list[tuple[int, int]] = []  # when and which
         self._never: set[int] = set()
+        self._past = 0  # all messages before this one never expire: they are not looked at again
         self._timer: Timer | None = None
         self._room = ROOM  # how much may be noted before what is gone is sorted out
         self.markers: set[int] = set()
@@ -52,11 +53,20 @@ class Expiry:
             self._never.add(sequence)
         else:
             heappush(self._heap, (time + ttl * _SECOND, sequence))
+        self._see_to_room()
+
+    def mark(self, sequence: int) -> None:
+        """A message is a delete marker."""
+        self.markers.add(sequence)
+        self._see_to_room()
+
+    def _see_to_room(self) -> None:
         if len(self._heap) + len(self._never) + len(self.markers) > self._room:
             self._keep(self._is_there)
 
     def forget_after(self, sequence: int) -> None:
         """Messages behind this one were undone."""
+        self._past = 0
         self._keep(lambda each: each <= sequence)
 
     def arm(self) -> None:
@@ -80,12 +90,14 @@ class Expiry:
         if self._stream.store.failure is not None:
             self._timer = self._stream.engine.timers.add(wall + _SECOND, self.run)
             return
-        self._end_old(wall)
-        self._end_timed(wall)
-        self._stream.changed()
-        due = self._next()
-        if due is not None:
-            self._timer = self._stream.engine.timers.add(max(due, wall + FLOOR), self.run)
+        try:
+            self._end_old(wall)
+            self._end_timed(wall)
+            self._stream.changed()
+        finally:  # whatever fails, there is another time
+            due = self._next()
+            if due is not None:
+                self._timer = self._stream.engine.timers.add(max(due, wall + FLOOR), self.run)
 
     def _keep(self, is_kept: Callable[[int], bool]) -> None:
         """Forget what is not kept. Paid for by the additions: it happens when there are twice as many as the last time."""
@@ -102,13 +114,22 @@ class Expiry:
         store, age = self._stream.store, self._stream.config.max_age
         due = self._heap[0][0] if self._heap else None
         if age > 0 and store.messages:
-            first = store.first
-            while first in self._never:
-                first = store.next((), first + 1)
+            first = self._first_to_expire()
             if first:
                 oldest = (store.time_of(first) if self._never else store.first_time) + age
                 due = oldest if due is None else min(due, oldest)
         return due
+
+    def _first_to_expire(self) -> int:
+        """Return the first message whose age counts, 0 where there is none."""
+        store = self._stream.store
+        if not self._never:
+            return store.first
+        first = store.next((), self._past)
+        while first in self._never:
+            first = store.next((), first + 1)
+        self._past = first or store.last + 1
+        return first
 
     def _end_old(self, wall: int) -> None:
         stream = self._stream
@@ -119,13 +140,12 @@ class Expiry:
         if not self._never and not stream.config.subject_delete_marker_ttl:
             store.drop(end)
             return
-        sequence = store.first
-        for _ in range(SLICE + len(self._never)):
-            if not 0 < sequence < end:
-                return
+        sequence, left = self._first_to_expire(), SLICE
+        while left and 0 < sequence < end:
             if sequence not in self._never:
                 self._end(sequence, wall)
             sequence = store.next((), sequence + 1)
+            left -= 1
 
     def _end_timed(self, wall: int) -> None:
         for _ in range(SLICE):

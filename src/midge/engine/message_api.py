@@ -47,7 +47,7 @@ def get(engine: Engine, request: ApiRequest) -> None:
 def _answer(stream: Stream, request: ApiRequest, sequence: int, bare: bool) -> Job:
     try:
         message = (yield from fetch(stream.store, sequence)) if 0 < sequence <= stream.store.committed else None
-    except OSError as error:
+    except Exception as error:  # the safety net: the account's next request waits for this one
         request.refuse(ApiError(10051, err=error))
         return
     if message is None:

@@ -31,12 +31,13 @@ class ApiRequest:
         subject: as it was published to; ``tokens`` are those behind ``$JS.API``.
         body: the payload.
         wall: when it came.
+        size: its bytes.
         kind: the ``type`` of its answer.
         client: who has asked, where somebody wants to know; None otherwise.
         is_audited: somebody wants to know.
     """
 
-    __slots__ = ("account", "body", "client", "header", "is_answered", "is_audited", "kind", "reply", "subject", "tokens", "wall")
+    __slots__ = ("account", "body", "client", "header", "is_answered", "is_audited", "kind", "reply", "size", "subject", "tokens", "wall")
 
     def __init__(self, account: Account, subject: bytes, reply: bytes, header: bytes, body: bytes, wall: int) -> None:
         self.account = account
@@ -46,6 +47,7 @@ class ApiRequest:
         self.header = header
         self.body = body
         self.wall = wall
+        self.size = len(subject) + len(reply) + len(header) + len(body)
         self.kind = ""
         self.client: dict[str, object] | None = None
         self.is_audited = False

@@ -35,6 +35,7 @@ __all__ = ["create", "delete", "find", "info", "is_empty", "list_streams", "name
 
 NAMES = 1_024  # of a page
 STREAMS = 256
+MAX_SEQUENCE = 1 << 62  # where a request may let a stream begin: nobody stores as many messages as are left behind it
 
 
 def find(request: ApiRequest, place: int) -> Stream:
@@ -53,6 +54,8 @@ def is_empty(body: bytes) -> bool:
     """True if nothing is said: no body, or an object without fields."""
     if not body:
         return True
+    if body.startswith(b'{"'):  # most are: this one has a field, or is no JSON
+        return False
     try:
         return bool(json.loads(body) == {})
     except (ValueError, RecursionError):
@@ -67,8 +70,9 @@ def create(engine: Engine, request: ApiRequest) -> None:
     stream = account.streams.get(name)
     if stream is None:
         _check_supported(engine, config)
-        engine.keep(account, config, request.wall)
-        stream = engine.add_stream(account, config, request.wall)
+        if name in account.unopened:
+            raise ApiError(10051, err="a stream of this name is stored here and cannot be opened")
+        stream = engine.create_stream(account, config, request.wall)
         stream_action(stream, "create")
     response = describe(StreamCreateResponse, stream, request.wall)
     response.did_create = True
@@ -84,8 +88,7 @@ def update(engine: Engine, request: ApiRequest) -> None:
     config = updated(wanted, name, _terms(engine, account))
     _check_supported(engine, config)
     stream = account.streams[name]
-    engine.keep(account, config, stream.created)
-    stream.update(config)
+    engine.update_stream(stream, config)
     stream_action(stream, "modify")
     response = describe(StreamUpdateResponse, stream, request.wall)
     response.config = decorated(config, engine.version)
@@ -134,7 +137,7 @@ def delete(engine: Engine, request: ApiRequest) -> None:
 def purge(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.PURGE.<stream>``."""
     wanted = request.read(StreamPurgeRequest) if is_object(request.body) else StreamPurgeRequest()
-    if wanted.seq and wanted.keep:
+    if (wanted.seq and wanted.keep) or wanted.seq > MAX_SEQUENCE:
         raise ApiError(10003)
     stream = find(request, 2)
     if stream.config.sealed:
@@ -168,16 +171,16 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     Raises:
         ApiError: the stream would need it (10052).
     """
+    origins = [*config.sources, *([config.mirror] if config.mirror is not None else [])]
     wanted = {
-        "mirrors": config.mirror is not None,
-        "sources": bool(config.sources),
-        "atomic batches": config.allow_atomic,
-        "fast batches": config.allow_batched,
-        "message schedules": config.allow_msg_schedules,
+        "mirrors and sources of other accounts and domains": any(each.external is not None for each in origins),
+        "mirrors and sources by a consumer": any(each.consumer is not None for each in origins),
     }
     for what, is_wanted in wanted.items():
         if is_wanted:
             raise ApiError(10052, err=f"{what} are not supported yet")
+    if config.first_seq > MAX_SEQUENCE:
+        raise ApiError(10052, err=f"first sequence is above {MAX_SEQUENCE}")
     if config.storage == "file" and engine.directory is None:
         raise ApiError(10052, err="streams in files need a server with a store_dir")
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from time import perf_counter_ns, time_ns
 from typing import Any
 
+from midge.engine.batch_limits import BatchLimits
 from midge.engine.engine import Engine, Settings
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Receive
@@ -113,15 +114,19 @@ class JetStream:
 
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
+        more = False
         calls, self._calls = self._calls, []
         for call in calls:
-            call()
-        more = self.engine.step(time_ns())
-        if self._damages is not None:
-            self._directory.begin()
-            if len(self._damages.found) > self._damages.seen:
-                self._damages.tell(self._turns.time())
-        self._arm()
+            self._try("a deferred call", call)
+        try:
+            more = self.engine.step(time_ns())
+            if self._damages is not None:
+                self._directory.begin()
+                if len(self._damages.found) > self._damages.seen:
+                    self._damages.tell(self._turns.time())
+            self._arm()
+        except Exception as error:  # the safety net: core messages are sent after this
+            self.failed("at the end of a turn", error)
         return more or bool(self._calls)
 
     @staticmethod
@@ -226,9 +231,16 @@ class JetStream:
             if len(self._told) > 100:
                 self._told.clear()
             self._told[text] = now
-            log.error("JetStream failed %s", text)
+            log.error("JetStream failed %s", text, exc_info=None if isinstance(error, OSError) else error)
 
     # Inside
+
+    def _try(self, what: str, call: Callable[[], None]) -> None:
+        """Make a call whose failure is nobody else's."""
+        try:
+            call()
+        except Exception as error:
+            self.failed(what, error)
 
     def _listen(self, ear: _Ear) -> None:
         account: Account | None = self._hub.accounts.get(ear.account)
@@ -253,7 +265,7 @@ class JetStream:
     def _on_timer(self) -> None:
         self._due = None
         wall = time_ns()
-        self.engine.handle_timeout(wall)
+        self._try("at a timer", lambda: self.engine.handle_timeout(wall))
         if self._directory is not None:
             self._directory.handle_timeout(wall)
         self._arm()
@@ -263,7 +275,7 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
     """Return what the engine has to know of the options."""
     jetstream = options.jetstream
     assert jetstream is not None
-    memory, storage = jetstream.max_memory_store, jetstream.max_file_store
+    memory, storage, limits = jetstream.max_memory_store, jetstream.max_file_store, jetstream.limits
     return Settings(
         hub.server_name,
         NATS_VERSION,
@@ -275,6 +287,12 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_requests=jetstream.request_queue_limit,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
+        batches=BatchLimits(
+            limits.max_batch_inflight_per_stream,
+            limits.max_batch_inflight_total,
+            limits.max_batch_size,
+            int(limits.max_batch_timeout * 1e9),
+        ),
     )
 
 

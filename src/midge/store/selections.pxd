@@ -1,12 +1,13 @@
 cimport cython
 from midge.store.subjects cimport Subjects
 
-cdef Py_ssize_t _KEPT
+cdef Py_ssize_t _KEPT, _MANY
 
 
 @cython.final
 cdef class Selection:
-    cdef readonly tuple filters
+    cdef readonly tuple filters, patterns
+    cdef readonly frozenset literals
     cdef readonly bytearray bits
     cdef bytearray _groups
     cdef readonly Py_ssize_t count
@@ -26,11 +27,11 @@ cdef class Selections:
 
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef Selection of(self, tuple filters)
-    @cython.locals(selection=Selection)
+    @cython.locals(selection=Selection, has_many=bint)
     cdef opened(self, Py_ssize_t number)
     @cython.locals(selection=Selection)
     cdef closed(self, Py_ssize_t number)
-    @cython.locals(subjects=Subjects, selection=Selection, number=Py_ssize_t)
+    @cython.locals(subjects=Subjects, selection=Selection, number=Py_ssize_t, literal=bytes)
     cdef Selection _select(self, tuple filters)
     @cython.locals(pattern=bytes)
-    cdef bint _matches(self, Py_ssize_t number, tuple filters) except -1
+    cdef bint _matches(self, Py_ssize_t number, tuple patterns) except -1

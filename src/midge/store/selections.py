@@ -12,13 +12,14 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.store.cells import clear_bit, has_bit, next_bit, set_bit
+    from cython.cimports.midge.store.cells import clear_bit, has_bit, is_wild, next_bit, set_bit
 else:
-    from midge.store.cells import clear_bit, has_bit, next_bit, set_bit
+    from midge.store.cells import clear_bit, has_bit, is_wild, next_bit, set_bit
 
 __all__ = ["Selection", "Selections"]
 
 _KEPT = 16
+_MANY = 64  # patterns that a new subject is compared with, or the selection is made anew when it is asked for again
 
 
 class Selection:
@@ -26,14 +27,17 @@ class Selection:
 
     Attributes:
         filters: what was asked for.
+        literals, patterns: those without wildcards, which are looked up, and the others, which are compared.
         bits: one for the number of each subject, in whole groups of 512.
         count: how many are set.
     """
 
-    __slots__ = ("_groups", "bits", "count", "filters")
+    __slots__ = ("_groups", "bits", "count", "filters", "literals", "patterns")
 
     def __init__(self, filters: tuple[bytes, ...], top: int) -> None:
         self.filters = filters
+        self.literals = frozenset([each for each in filters if not is_wild(each)])
+        self.patterns = tuple([each for each in filters if is_wild(each)])
         groups = (top >> 9) + 1
         self.bits = bytearray(groups << 6)
         self._groups = bytearray((groups >> 3) + 1)  # of each group a bit, set once it had a subject: the rest need no look
@@ -106,10 +110,16 @@ class Selections:
 
     def opened(self, number: int) -> None:
         """A subject has come."""
+        has_many = False
         for selection in self._kept:
+            if len(selection.patterns) > _MANY:
+                has_many = True
+                continue
             selection.cover(number + 1)
-            if self._matches(number, selection.filters):
+            if (selection.literals and self._subjects.name(number) in selection.literals) or self._matches(number, selection.patterns):
                 selection.add(number)
+        if has_many:
+            self._kept = [selection for selection in self._kept if len(selection.patterns) <= _MANY]
 
     def closed(self, number: int) -> None:
         """A subject is about to go."""
@@ -121,13 +131,19 @@ class Selections:
     def _select(self, filters: tuple[bytes, ...]) -> Selection:
         subjects = self._subjects
         selection = Selection(filters, subjects.top)
+        for literal in selection.literals:
+            number = subjects.find(bytearray(literal), 0, len(literal))
+            if number >= 0:
+                selection.add(number)
+        if not selection.patterns:
+            return selection
         for number in range(subjects.top):
-            if subjects.is_there(number) and self._matches(number, filters):
+            if subjects.is_there(number) and self._matches(number, selection.patterns):
                 selection.add(number)
         return selection
 
-    def _matches(self, number: int, filters: tuple[bytes, ...]) -> bool:
-        for pattern in filters:
+    def _matches(self, number: int, patterns: tuple[bytes, ...]) -> bool:
+        for pattern in patterns:
             if self._subjects.is_covered(number, pattern):
                 return True
         return False

@@ -18,6 +18,7 @@ from midge.errors import StoreDamagedError, StoreLockedError, StoreVersionError
 from midge.store.base import Stored
 from midge.store.checkpoint import read_checkpoint
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.reader import Reader
 from midge.store.recovery import Damage, Recovery
 from midge.store.segment import number_of
@@ -125,7 +126,7 @@ class LogView:
         self.damages: list[Damage] = []
         for damage in recovery.damages:
             self._note(damage)
-        self._reader = Reader(files, path, self._shelf, _nobody, self._note)
+        self._reader = Reader(files, path, self._shelf, _nobody, self._note, Handles())
         self._reader.index = recovery.index
 
     def scan(self, start: int = 1) -> Iterator[Stored]:
