@@ -147,14 +147,16 @@ def test_without_jetstream(real: Site) -> None:
     assert executable is not None
     command = [executable, "-a", "127.0.0.1", "-p", "-1", "-m", "-1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, midge.Server(port=0, http_port=0) as server:
-        assert process.stderr is not None and server.monitoring_url is not None
-        line = next(line for line in process.stderr if "Starting http monitor on " in line)
-        theirs = Site("", f"http://{line.rpartition(' ')[2].strip()}")
-        mine = Site("", server.monitoring_url)
-        for path in ("/jsz", "/jsz?accounts=1&streams=1", "/healthz?account=A&stream=X", "/healthz?js-enabled-only=1"):
-            wanted, found = theirs.get(path), mine.get(path)
-            assert (found[0], comparable(found[1])) == (wanted[0], comparable(wanted[1]))
-        process.terminate()
+        try:
+            assert process.stderr is not None and server.monitoring_url is not None
+            line = next(line for line in process.stderr if "Starting http monitor on " in line)
+            theirs = Site("", f"http://{line.rpartition(' ')[2].strip()}")
+            mine = Site("", server.monitoring_url)
+            for path in ("/jsz", "/jsz?accounts=1&streams=1", "/healthz?account=A&stream=X", "/healthz?js-enabled-only=1"):
+                wanted, found = theirs.get(path), mine.get(path)
+                assert (found[0], comparable(found[1])) == (wanted[0], comparable(wanted[1]))
+        finally:
+            process.terminate()
 
 
 def test_how_it_syncs(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from midge.engine.stream_info import state_of
+from midge.engine.stream_info import describe
 from midge.model.base import encode, time_text
+from midge.model.stream import StreamInfo
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
@@ -17,10 +18,6 @@ __all__ = ["stream_row"]
 
 def stream_row(stream: Stream) -> dict[str, Any]:
     """Return what there is to say about a stream, as JSON values; its configuration without what is only shown to clients."""
-    return {
-        "name": stream.name,
-        "created": time_text(stream.created),
-        "cluster": {"leader": stream.engine.server_name},
-        "config": msgspec.json.decode(encode(stream.config)),
-        "state": msgspec.json.decode(encode(state_of(stream, False))),
-    }
+    info = msgspec.json.decode(encode(describe(StreamInfo, stream, stream.engine.wall, cluster=True)))
+    row = {"name": stream.name, "created": time_text(stream.created)}
+    return row | {name: info[name] for name in ("cluster", "config", "state", "mirror", "sources") if name in info}
