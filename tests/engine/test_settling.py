@@ -178,3 +178,60 @@ def test_a_stream_that_cannot_be_opened_keeps_no_other_one_away(tmp_path: Path) 
     world = opened(tmp_path, disk)
     assert world.state("A")["messages"] == world.state("B")["messages"] == 1
     closed(world)
+
+
+class Ended(Exception):
+    """The process is gone."""
+
+
+class Mortal(Disk):
+    """A disk after one of whose steps in removing a stream the process ends."""
+
+    left = -1
+
+    def end(self, *_: object) -> None:
+        raise Ended
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.end()
+
+    def rename(self, source: str, target: str) -> None:
+        super().rename(source, target)
+        self._step()
+
+    def sync_directory(self, path: str) -> None:
+        super().sync_directory(path)
+        self._step()
+
+    def unlink(self, path: str) -> None:
+        self._step()
+        super().unlink(path)
+
+    def remove_directory(self, path: str) -> None:
+        self._step()
+        super().remove_directory(path)
+
+
+@pytest.mark.parametrize("end", [1, 2, 3, 4, 5, "remove_stream", "remove_store"])
+def test_a_stream_is_removed_as_a_whole(tmp_path: Path, end: int | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Mortal()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    world.ack("s.a")
+    if isinstance(end, int):
+        disk.left = end
+    else:
+        monkeypatch.setattr(world.directory.state, end, disk.end)
+    with pytest.raises(Ended):
+        world.engine.remove_stream(world.account.streams["S"])
+    disk.left = -1
+    world.directory._workers.close()
+    world.directory.state.close()
+    os.close(world.directory._lock)
+    world = opened(tmp_path, disk)
+    assert world.account.streams == {}
+    assert world.create(storage="file")["state"]["messages"] == 0
+    assert world.ack("s.a") == '{"stream":"S","seq":1}'
+    closed(world)

@@ -223,8 +223,6 @@ class Engine:
         account = stream.account
         stream.stop()
         del account.streams[stream.name]
-        if self.directory is not None and stream.config.storage == "file":
-            self.directory.state.remove_stream(account.name, stream.name)
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()

@@ -211,8 +211,7 @@ class StoreDirectory:
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
         if remove:
-            self.state.remove_store(account, stream)
-            self._remove(self._path_of(id))
+            self._remove(account, stream, id)
 
     def _settle(self, store: FileStore, *, write: bool) -> None:
         """Wait until nothing of a store is under way, and write what waits, unless that is of no use."""
@@ -258,7 +257,7 @@ class StoreDirectory:
         """Remove what is left of stores that were deleted."""
         for name in self.files.names(f"{self.path}/streams"):
             if name.endswith(".gone"):
-                self._empty(f"{self.path}/streams/{name}")
+                self._remove_rest(f"{self.path}/streams/{name}", name.removesuffix(".gone"))
 
     def _make(self, path: str, names: dict[str, object]) -> None:
         """Make the directory of a store, and wait until it is on disk."""
@@ -301,11 +300,26 @@ class StoreDirectory:
         finally:
             self.files.close(fd)
 
-    def _remove(self, path: str) -> None:
-        """Remove a store's files; its name goes first, so that it is gone as a whole or not at all."""
+    def _remove(self, account: str, stream: str, id: int) -> None:
+        """Remove a stream: the name of its directory goes first, so that it is gone as a whole or not at all; see ``_tidy``."""
+        path = self._path_of(id)
         self.files.rename(path, f"{path}.gone")
         self.files.sync_directory(f"{self.path}/streams")
+        self._forget_stream(account, stream)
         self._empty(f"{path}.gone")
+
+    def _remove_rest(self, path: str, id: str) -> None:
+        """Go on with a removal that was interrupted: what is known of the stream goes, too, if that is still this one."""
+        says = self._says(f"{path}/store.json")
+        if says is not None:
+            row = self.state.store(*says[:2])
+            if row is not None and f"{row[0]:08d}" == id:
+                self._forget_stream(*says[:2])
+        self._empty(path)
+
+    def _forget_stream(self, account: str, stream: str) -> None:
+        self.state.remove_stream(account, stream)
+        self.state.remove_store(account, stream)
 
     def _empty(self, path: str) -> None:
         for name in self.files.names(path):
