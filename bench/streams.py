@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import select
 import socket
 import sys
 import tempfile
@@ -78,9 +79,8 @@ class Client:
                 batch = min(count - sent, window - (sent - answered), 256)
                 self.socket.sendall(b"".join(next(requests) for _ in range(batch)))
                 sent += batch
-                if sent - answered > window // 2 and not self._is_readable():
-                    continue
-                break
+                if self._is_readable():
+                    break
             data = kept + memoryview(buffer)[: self.socket.recv_into(buffer)]
             lines = data.rfind(b"\n") + 1
             kept, data = data[lines:], data[:lines]
@@ -92,10 +92,7 @@ class Client:
         return count / (time.monotonic() - begin)
 
     def _is_readable(self) -> bool:
-        try:
-            return bool(self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return False
+        return bool(select.select([self.socket], [], [], 0)[0])  # not recv: with a timeout it waits, whatever its flags say
 
 
 def create(storage: str, streams: int = 1, **config: object) -> Callable[[Client, str], None]:

@@ -37,9 +37,9 @@ SERVER_CORE = (
     "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
     "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.inlet "
     "server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
-    "server.monitor_connz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views server.options "
-    "server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing server.reasons "
-    "server.reload server.results server.service_imports server.session server.snappy server.stream_imports server.sublist "
+    "server.monitor_connz server.monitor_jsz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
+    "server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing "
+    "server.reasons server.reload server.results server.service_imports server.session server.snappy server.stream_imports server.sublist "
     "server.subscribing server.tls_names server.tokens server.trace server.trace_headers server.tracer server.watch"
 )
 SERVER_DRIVERS = (
@@ -82,8 +82,9 @@ RULES = [
     Rule("server.certificate server.monitor_connz", f"{SERVER_CORE} {BELOW}", "cryptography"),
     Rule(SERVER_CORE, f"wire.* {SERVER_CORE} {BELOW}"),
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
+    Rule("server.damage_log", "store.recovery"),
     Rule("server.thread", "", "uvloop", pure=False),
-    Rule("server.jetstream", f"wire.* {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
+    Rule("server.jetstream", f"wire.* server.damage_log {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
     Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ import midge as package
 from midge.cli import demo as demo_module
 from midge.cli import main
 from midge.cli.bench import percentile
+from midge.cli.server_process import ServerProcess
 from midge.cli.target import run_async
 from midge.cli.version import NOT_COMPILED
 
@@ -100,6 +102,7 @@ def test_what_is_not_compiled_says_so(capsys: pytest.CaptureFixture[str], monkey
         assert main(["bench", "pub", "--embedded", "--msgs", "1"]) == 0
         assert capsys.readouterr().err == ("" if compiled else f"midge: {NOT_COMPILED}\n")
         monkeypatch.setattr(demo_module, "COUNT", 10)
+        monkeypatch.setattr(demo_module, "ACKS", 10)
         assert main(["demo"]) == 0
         assert (NOT_COMPILED in capsys.readouterr().out) is not compiled
 
@@ -114,7 +117,7 @@ def test_demo(midge: Run) -> None:
     result = midge("demo")
     lines = result.stdout.decode().splitlines()
     assert (result.returncode, result.stderr) == (0, b"")
-    assert sum(line.startswith("  ✓ ") for line in lines) == 8 and not [line for line in lines if "✗" in line]
+    assert sum(line.startswith("  ✓ ") for line in lines) == 9 and not [line for line in lines if "✗" in line]
     assert '    sub = await nc.subscribe("orders.*.new")' in lines  # the code that ran
     assert ("docs/performance.md" if package.compiled else NOT_COMPILED) in lines[-3]
 
@@ -147,6 +150,7 @@ def test_a_demo_that_does_not_hold_says_which(capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr(demo_module, "_PATIENCE", 1.0)
     monkeypatch.setattr(demo_module, "_MATCHING", ("orders.eu.new",))
     monkeypatch.setattr(demo_module, "COUNT", 10)
+    monkeypatch.setattr(demo_module, "ACKS", 10)
     assert main(["demo"]) == 1
     out, err = capsys.readouterr()
     assert out.count("✗") == 2 and "2 of the claims did not hold." in out
@@ -162,4 +166,34 @@ def test_a_demo_goes_on_where_a_part_fails() -> None:
         show = demo_module.Demo(server, console)
         server.__exit__()
         run_async(show.run())
-    assert len(show.failures) == 7
+    assert len(show.failures) == 8
+
+
+def test_a_demo_that_misses_an_acked_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stored(nc: package.Client, sequence: int) -> tuple[int, bytes]:
+        return sequence, b"" if sequence == 5 else (await read(nc, sequence))[1]
+
+    read = demo_module._stored
+    monkeypatch.setattr(demo_module, "_stored", stored)
+    monkeypatch.setattr(demo_module, "ACKS", 10)
+    failures: list[str] = []
+
+    async def run() -> None:
+        async with package.Server(port=0) as server, package.connect(server) as nc:
+            show = demo_module.Demo(server, Console(quiet=True))
+            await show._killed(nc)
+            failures.extend(show.failures)
+
+    run_async(run())
+    assert ["acked; its process was killed" in failure for failure in failures] == [True]
+
+
+def test_a_server_process_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def run() -> None:
+        async with ServerProcess(str(tmp_path / "file" / "store")):
+            pass
+
+    with pytest.raises(package.ServerStartError, match="file"):
+        run_async(run())

@@ -401,7 +401,7 @@ def test_one_byte(midge: Run, server: str) -> None:
     assert midge("pub", "foo", "x", "--count", "2000", NATS_URL=server).stdout == b'Published 2,000 messages, 2,000 bytes, to "foo"\n'
 
 
-@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench", "nkey"])
+@pytest.mark.parametrize("name", ["", "serve", "demo", "pub", "sub", "req", "reply", "bench", "check", "store", "nkey"])
 def test_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main([*([name] if name else []), "--help"]) == 0
     out, err = capsys.readouterr()

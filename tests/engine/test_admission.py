@@ -192,3 +192,17 @@ def test_a_header_block_that_is_none_is_kept_or_dropped_but_does_no_harm(world: 
     assert world.outside.sent[-1] == (b"R.x", b"", ACK.format(1).encode())
     stored = world.account.streams["S"].store.read(1)
     assert stored is not None and stored.payload == b"payload"
+
+
+CASES: list[dict[str, str]] = [
+    {"Nats_Msg_Id": "a"}, {"Nats_Msg_Id": "a"}, {"Nats_Msg_Id": "b", "Nats_Expected_Last_Sequence": "1"}, {"Nats_Msg_Id": ""},
+    {"Nats_Expected_Last_Sequence": "99"}, {"Nats_Expected_Last_Sequence": "x"}, {"Nats_Expected_Last_Sequence": "3"}, {"Other": "1"},
+    {"Nats_Expected_Last_Msg_Id": "b"}, {"Nats_Msg_Id": "c"}, {"Nats_Expected_Last_Msg_Id": "c"}, {"Nats_Msg_Id": "c", "Other": "2"},
+]  # fmt: skip
+
+
+def test_the_short_way_does_what_the_long_one_does(world: World) -> None:
+    other = World()
+    other.create(max_msg_size=1 << 20)  # which changes nothing but the way
+    assert [world.ack("s.a", b"x", **case) for case in CASES] == [other.ack("s.a", b"x", **case) for case in CASES]
+    assert world.state()["messages"] == other.state()["messages"] == 7

@@ -87,10 +87,11 @@ def test_a_fault_of_ours_is_answered_and_costs_nobody_else_anything(monkeypatch:
 
 def test_what_is_not_supported_is_refused() -> None:
     world = World()
-    for field in ("allow_atomic", "allow_batched", "allow_msg_schedules"):
-        error = world.create(**{field: True})["error"]
+    for origin in ({"external": {"api": "$JS.hub.API"}}, {"consumer": {"name": "C", "deliver_subject": "d"}}):
+        error = world.create(mirror={"name": "T"} | origin, subjects=None)["error"]
         assert error["err_code"] == 10052 and "not supported" in error["description"]
-    assert world.create(mirror={"name": "T"}, subjects=None)["error"]["err_code"] == 10052
+        error = world.create(sources=[{"name": "T"} | origin])["error"]
+        assert error["err_code"] == 10052 and "not supported" in error["description"]
     world.create()
     assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
     assert world.api("STREAM.RESTORE.S")["error"]["err_code"] == 10062

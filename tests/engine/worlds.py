@@ -78,7 +78,9 @@ class World:
             if self.directory is not None:
                 self.directory.begin()
                 self.directory.finish()
-                more = more or bool(self.engine.asking) or bool(self.engine.dirty) or len(self.engine.jobs) > 0
+                more = (
+                    more or bool(self.engine.asking) or bool(self.engine.dirty) or len(self.engine.jobs) > 0 or len(self.engine.feeding) > 0
+                )
 
     def wait(self, seconds: float) -> None:
         """Turn the clock on, and let happen what is due on the way."""

@@ -7,7 +7,8 @@ the server's name and version, and in answers of the API the order of the fields
 import json
 import re
 import socket
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import jsonschema
 
 PATIENCE = 5.0
 TRIES = 5_000
+PAUSE = 0.02  # seconds between two questions for what a server does by itself
 QUIET = 0.15  # seconds in which nothing comes where nothing should: nats-server answers the API from other threads
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 _TIME = re.compile(rb'(?<=["\s])(?!0001-01-01T00:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
@@ -28,12 +30,17 @@ _LEVELLED = (
 
 @dataclass(frozen=True)
 class Step:
-    """One request: until says what ends the answers: "one", "status" (a status header), "none"."""
+    """One request: until says what ends the answers: "one", "status" (a status header), "none", "all" (those before the next message's),
+    "found" (asked again until it is no error).
+
+    The reply subject ends in ``place``, unless that is empty.
+    """
 
     subject: str
     payload: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
     until: str = "one"
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Player:
         self.number = 0
         self.info = json.loads(self._line()[5:])
         self.socket.sendall(
-            b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\nSUB R.* 1\r\nPING\r\n'
+            b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\nSUB R.> 1\r\nPING\r\n'
         )
         while self._line() != b"PONG":
             pass
@@ -87,13 +94,16 @@ class Player:
         """Return the answers to a step; asked again where nats-server is still removing the files of a stream of that name."""
         for _ in range(TRIES):
             answers = self._ask(step)
+            if step.until == "found" and b'"code":404' in answers[0]:
+                time.sleep(PAUSE)
+                continue
             if not answers or b"error creating store for stream" not in answers[0]:
                 break
         return answers
 
     def _ask(self, step: Step) -> list[bytes]:
         self.number += 1
-        reply = f"R.{self.number}"
+        reply = f"R.{self.number}" + (f".{step.place}" if step.place else "")
         header = "".join(f"{name}: {value}\r\n" for name, value in step.headers)
         block = f"NATS/1.0\r\n{header}\r\n".encode("utf-8", "surrogateescape") if step.headers else b""
         size = len(block) + len(step.payload)
@@ -101,10 +111,28 @@ class Player:
         self.socket.sendall(verb.encode("utf-8", "surrogateescape") + b"\r\n" + block + step.payload + b"\r\n")
         if step.until == "none":
             return self._nothing(reply)
+        if step.until == "all":
+            return self._before_refusal(step.subject, reply)
         answers: list[bytes] = []
         while not answers or (step.until == "status" and not answers[-1].startswith(b"NATS/1.0 ")):
             answers.append(self._answer(reply))
         return answers
+
+    def _before_refusal(self, subject: str, reply: str) -> list[bytes]:
+        """Return the answers that come before that to another message, which is refused: a stream answers in order."""
+        block = b"NATS/1.0\r\nNats-Expected-Stream: nobody\r\n\r\n"
+        self.socket.sendall(b"HPUB %b R.end %d %d\r\n%b\r\n" % (subject.encode(), len(block), len(block), block))
+        answers: list[bytes] = []
+        while True:
+            line = self._line()
+            words = line.split()
+            if words[:1] == [b"MSG"]:
+                payload = self._take(int(words[-1]))
+                self._take(2)
+                if words[1] == b"R.end":
+                    return answers
+                if words[1] == reply.encode():
+                    answers.append(payload)
 
     def _nothing(self, reply: str) -> list[bytes]:
         self.socket.settimeout(QUIET)
@@ -155,7 +183,7 @@ def with_storage(step: Step, storage: str) -> Step:
     if b'"storage"' in step.payload:
         return step
     body = b'{"storage":"%b",%b' % (storage.encode(), step.payload[1:])
-    return Step(step.subject, body, step.headers, step.until)
+    return replace(step, payload=body)
 
 
 def levelled(answer: bytes) -> bytes:
@@ -186,7 +214,7 @@ def faults(answer: bytes) -> list[str]:
 def api(subject: str, body: Any = None, until: str = "one", **headers: str) -> Step:
     """A request to the API; a body that is no bytes is sent as JSON."""
     payload = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-    return Step(f"$JS.API.{subject}", payload, _pairs(headers), until)
+    return Step(f"$JS.API.{subject}", payload, pairs(headers), until)
 
 
 def create(name: str = "S", until: str = "one", **config: Any) -> Step:
@@ -215,8 +243,9 @@ def batch(name: str = "S", **body: Any) -> Step:
 
 def pub(subject: str, payload: bytes = b"x", until: str = "one", **headers: str) -> Step:
     """A publish; ``Nats_Msg_Id`` is the header ``Nats-Msg-Id``."""
-    return Step(subject, payload, _pairs(headers), until)
+    return Step(subject, payload, pairs(headers), until)
 
 
-def _pairs(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+def pairs(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return headers as steps have them."""
     return tuple((name.replace("_", "-"), value) for name, value in headers.items())

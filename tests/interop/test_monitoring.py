@@ -26,6 +26,7 @@ import midge
 DIFFERS = {
     "server_id", "server_name", "version", "go", "port", "http_port", "start", "now", "config_load_time", "uptime", "mem", "cpu",
     "gomaxprocs", "last_activity", "rtt", "idle", "stop", "update_time", "cid", "pending_bytes",
+    "/connz",  # how often it was asked for: as often as it took a client to be gone
 }  # fmt: skip
 # nats-server's own subscriptions in its accounts, and what goes with them: they come with the services of the system account.
 OWN = {

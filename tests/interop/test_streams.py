@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import batch_conversations
+import jetstream_conversations
 import pytest
-from jetstream_conversations import CONVERSATIONS
 from jetstream_player import Conversation, Player, Talk, faults
 from servers import find_nats_server, running_nats_server
 
 import midge
 
+CONVERSATIONS = [*jetstream_conversations.CONVERSATIONS, *batch_conversations.CONVERSATIONS]
 CASES = [(conversation, storage) for conversation in CONVERSATIONS for storage in conversation.storages]
 
 

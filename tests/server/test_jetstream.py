@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from raw import Raw, until
 from midge.errors import ServerStartError, StoreLockedError
 from midge.server.access import User
 from midge.server.account_options import AccountOptions
+from midge.server.damage_log import DamageLog
 from midge.server.jetstream_options import AccountJetStream, JetStreamOptions
 from midge.server.options import ServerOptions
 from midge.server.server import Server
+from midge.store.recovery import Damage
 
 OPEN: list[Raw] = []
 
@@ -61,6 +64,53 @@ def test_the_log_says_where_streams_are(tmp_path: Path, caplog: pytest.LogCaptur
         pass
     assert "Starting JetStream" in caplog.messages
     assert f'  Store Directory: "{tmp_path}"' in caplog.messages
+    assert "  API Level:       5" in caplog.messages and "  Max Memory:      " in caplog.text
+    assert re.search(r"Took [0-9.]+(µ|m)?s to start JetStream", caplog.text)
+
+
+def test_the_log_says_what_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, however often it is found; behind a clean stop, when it is read, which what ids may be known by is at the start."""
+    with Server(port=0, store_dir=tmp_path) as server:
+        client = Client(server)
+        client.create(allow_direct=True)
+        for _ in range(3):
+            client.ask("s.a", b"payload")
+    (segment,) = tmp_path.glob("streams/*/*.seg")
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"payload")] ^= 1
+    segment.write_bytes(data)
+    line = f"JetStream found damage: {segment} at byte 128: a message is not what was written: message 1 is lost (kept as {tmp_path}"
+    with caplog.at_level("ERROR", "midge.server"), Server(port=0, store_dir=tmp_path) as server:
+        Client(server).api("STREAM.MSG.GET.S", seq=1)
+        assert [message.startswith(line) for message in caplog.messages] == [True]
+    caplog.clear()
+    segment.with_name("index").unlink()
+    with caplog.at_level("ERROR", "midge.server"), Server(port=0, store_dir=tmp_path):
+        line = line.replace("a message is not what was written", "this is no record")
+        assert [message.startswith(line) for message in caplog.messages] == [True]
+
+
+def test_the_log_of_much_damage_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    found: list[Damage] = []
+    damages = DamageLog(found)
+    with caplog.at_level("ERROR", "midge.server"):
+        damages.tell(0.0)
+        for at in range(19):
+            found.append(Damage("f", at, 0, -1, "why", ""))
+        damages.tell(1.0)
+        assert len(caplog.messages) == 19 and caplog.messages[1] == "JetStream found damage: f at byte 1: why"
+        found += 500 * [Damage("f", 1, 2, 3, "why", "k")]
+        damages.tell(2.0)
+        assert caplog.messages[19:] == [
+            "JetStream found damage: f at byte 1: why: messages 2 to 3 are lost (kept as k)",
+            "JetStream found more damage, 499 times and counting: midge check tells all of it",
+        ]
+        found += 500 * [Damage("f", 1, 2, 3, "why", "k")]
+        damages.tell(3.0)
+        assert len(caplog.messages) == 21
+        found.append(Damage("f", 1, 2, 3, "why", "k"))
+        damages.tell(70.0)
+        assert len(caplog.messages) == 22
 
 
 def test_without_jetstream_nobody_answers() -> None:

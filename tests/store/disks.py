@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.log import FileStore
 from midge.store.recovery import Damage
 from midge.store.tail import Block
@@ -159,6 +160,8 @@ class MemoryFiles(Files):
         _rename(self.paths, Op("rename", 0, source, target=target))
 
     def unlink(self, path: str) -> None:
+        if path not in self.paths:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         del self.paths[path]
 
     def make_directory(self, path: str) -> None:
@@ -321,6 +324,7 @@ class LoneHome:
         self.files = Files() if files is None else files
         self.always = always
         self.segment_size = segment_size
+        self.handles = Handles(4)
         self.damages: list[Damage] = []
         self.results: list[tuple[Callable[[object], None], object]] = []
         self.is_failing = False

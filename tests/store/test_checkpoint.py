@@ -60,6 +60,19 @@ def test_it_says_what_the_log_says_and_opening_reads_no_payload() -> None:
     assert found == rebuilt(disk) and home.damages == []
 
 
+@pytest.mark.parametrize("far", [10**6, 1 << 31, 10**12])
+def test_sequences_that_are_far_apart(far: int) -> None:
+    disk = MemoryFiles()
+    home, store = opened(disk)
+    store.append(message(b"a", b"1"), 1)
+    store.skip(far, 2)
+    store.append(message(b"b", b"2"), 3)
+    home.turn(store)
+    expected = state(store)
+    store.close()
+    assert state(opened(disk)[1]) == expected == rebuilt(disk)
+
+
 def test_what_followed_is_done_on_top_of_it() -> None:
     """And the process was killed then: nothing was closed."""
     disk = filled()

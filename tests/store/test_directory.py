@@ -280,7 +280,7 @@ def test_a_damaged_state_is_left_alone(tmp_path: Path) -> None:
     opened(tmp_path).close()  # and the lock was let go
 
 
-def test_whose_a_store_is_must_be_readable_where_the_state_is_lost(tmp_path: Path) -> None:
+def test_a_store_of_which_nobody_knows_whose_it_is_is_reported_and_left(tmp_path: Path) -> None:
     directory = opened(tmp_path)
     directory.open("A", "S")
     directory.close()
@@ -289,8 +289,9 @@ def test_whose_a_store_is_must_be_readable_where_the_state_is_lost(tmp_path: Pat
     assert json.loads(path.read_text())["stream"] == "S"
     path.write_text("{")
     directory = opened(tmp_path)
-    with pytest.raises(StoreDamagedError):
-        directory.open("A", "S")
+    assert [damage.file for damage in directory.quarantine] == [str(path.parent)]
+    assert directory.open("A", "S").messages == 0  # another one: that it is the same, nobody can tell
+    assert path.read_text() == "{" and (tmp_path / "streams" / "00000002").is_dir()
     directory.close()
 
 

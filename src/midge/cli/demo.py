@@ -1,4 +1,5 @@
-"""``midge demo``: what NATS does, shown and checked in a few seconds against a server in this very process.
+"""``midge demo``: what NATS does, shown and checked in a few seconds against a server in this very process; but for the part
+that kills a server, which has one of its own.
 
 Each line with a tick states something that was just seen to be true; a line with a cross states what was not, and the command
 then exits with 1. Nothing is printed that was not checked. The code above a tick is the code that ran: the lines of this file
@@ -8,7 +9,10 @@ that end in ``# shown``. All of it fits on a terminal of 80 by 24.
 from __future__ import annotations
 
 import asyncio
+import base64
 import inspect
+import json
+import tempfile
 import textwrap
 import time
 from collections import Counter
@@ -19,6 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import midge
+from midge.cli.server_process import ServerProcess
 from midge.cli.target import run_async
 from midge.cli.version import NOT_COMPILED, banner
 from midge.client.client import Client
@@ -28,11 +33,14 @@ from midge.server.server import Server
 __all__ = ["Demo", "command"]
 
 _PATIENCE = 5.0
+_LONG_PATIENCE = 30.0  # for two processes that start
 _SHOWN = "  # shown"
 _ORDERS = ("orders.eu.new", "orders.us.new", "orders.eu.paid", "invoices.eu.new")
 _MATCHING = _ORDERS[:2]
 _JOBS = 60
 _WORKERS = 3
+_PUBLISHERS = 50
+ACKS = 1000
 COUNT = 100_000 if midge.compiled else 10_000
 _BESIDE = "nats-py on this path took 10 times as long: docs/performance.md"
 
@@ -48,22 +56,23 @@ class Demo:
 
     async def run(self) -> None:
         """Show everything; what goes wrong in one part does not keep the next from being shown."""
-        parts: list[tuple[str, Callable[[Client], Awaitable[None]]]] = [
-            ("wildcards", self._wildcards),
-            ("queue group", self._queue_group),
-            ("request and reply", self._requests),
-            ("headers", self._headers),
-            ("no responders", self._no_responders),
-            ("without a socket", self._in_process),
-            ("speed", self._speed),
+        parts: list[tuple[str, Callable[[Client], Awaitable[None]], float]] = [
+            ("wildcards", self._wildcards, _PATIENCE),
+            ("queue group", self._queue_group, _PATIENCE),
+            ("request and reply", self._requests, _PATIENCE),
+            ("headers", self._headers, _PATIENCE),
+            ("no responders", self._no_responders, _PATIENCE),
+            ("without a socket", self._in_process, _PATIENCE),
+            ("a stream outlives its server", self._killed, _LONG_PATIENCE),
+            ("speed", self._speed, _PATIENCE),
         ]
-        for title, part in parts:
+        for title, part, patience in parts:
             self.show_code(part)
             try:
                 async with midge.connect(self.server.url, name="midge demo") as nc:
-                    async with asyncio.timeout(_PATIENCE):
+                    async with asyncio.timeout(patience):
                         await part(nc)
-            except (midge.MidgeError, TimeoutError) as error:
+            except (midge.MidgeError, TimeoutError, OSError) as error:
                 self.check(False, f"{title}: {str(error) or 'it took too long'}")
 
     def show_code(self, part: Callable[..., object]) -> None:
@@ -149,6 +158,15 @@ class Demo:
         message = await sub.next(timeout=1)
         self.check(message.data == b"hello from inside", "no socket: memory to memory, and on to the client on TCP")
 
+    async def _killed(self, _: Client) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            async with ServerProcess(directory) as server:
+                acked = await _publish_until_killed(server)  # shown
+            async with ServerProcess(directory) as server, midge.connect(server.url) as nc:
+                stored = dict(await asyncio.gather(*(_stored(nc, sequence) for sequence in acked)))
+        claim = f"{len(acked):,} acked; its process was killed, another one has them all, as published"
+        self.check(len(acked) >= ACKS and stored == acked, claim)
+
     async def _speed(self, nc: Client) -> None:
         seen = 0
         ordered = True
@@ -169,6 +187,42 @@ class Demo:
         took = time.perf_counter() - before
         rate = COUNT / took
         self.check(ordered, f"{COUNT:,} to the server and back, in order, in {took:.2f} s: {rate:,.0f} a second")
+
+
+async def _publish_until_killed(server: ServerProcess) -> dict[int, bytes]:
+    """Publish to a stream until, with many publishes under way, the server is killed; return what was acked, by its sequence."""
+    acked: dict[int, bytes] = {}
+    enough = asyncio.Event()
+
+    async def publish(nc: Client, publisher: int) -> None:
+        number = 0
+        while True:
+            data = b"%d of %d" % (number, publisher)
+            try:
+                ack = json.loads((await nc.request("orders.new", data, timeout=_PATIENCE)).data)
+            except (midge.DisconnectedError, midge.ConnectionClosedError):
+                return
+            acked[ack["seq"]] = data
+            number += 1
+            if len(acked) >= ACKS:
+                enough.set()
+
+    nc = await midge.connect(server.url, max_reconnects=0)
+    try:
+        await nc.request("$JS.API.STREAM.CREATE.ORDERS", b'{"name": "ORDERS", "subjects": ["orders.*"]}')
+        publishers = [asyncio.create_task(publish(nc, publisher)) for publisher in range(_PUBLISHERS)]
+        await asyncio.wait([asyncio.create_task(enough.wait()), *publishers], return_when=asyncio.FIRST_COMPLETED)
+        server.kill()
+        await asyncio.gather(*publishers)
+    finally:
+        await nc.close()
+    return acked
+
+
+async def _stored(nc: Client, sequence: int) -> tuple[int, bytes]:
+    """Return a message of the stream as it is stored."""
+    answer = json.loads((await nc.request("$JS.API.STREAM.MSG.GET.ORDERS", b'{"seq": %d}' % sequence, timeout=_PATIENCE)).data)
+    return sequence, base64.b64decode(answer["message"]["data"]) if "message" in answer else b""
 
 
 @click.command("demo", short_help="Show what NATS does, and check it.")

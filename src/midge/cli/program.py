@@ -20,7 +20,7 @@ from midge.errors import ConnectError, MidgeError
 
 __all__ = ["Program", "run"]
 
-_COMMANDS = ("serve", "demo", "pub", "sub", "req", "reply", "bench", "nkey")
+_COMMANDS = ("serve", "demo", "pub", "sub", "req", "reply", "bench", "check", "store", "nkey")
 
 
 class Program(click.Group):

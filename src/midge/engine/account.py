@@ -14,6 +14,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.engine import Engine
+    from midge.engine.feed import Feed
 
 __all__ = ["Account"]
 
@@ -30,6 +31,7 @@ class Account:
 
     Attributes:
         streams: by name.
+        feeds: those that follow a stream of this name, which need not be there.
         limited: what it stores has to be counted with each message.
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
@@ -38,20 +40,9 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens",
-        "busy",
-        "engine",
-        "errors",
-        "limited",
-        "limits",
-        "name",
-        "streams",
-        "total",
-        "unopened",
-        "used",
-        "waiting",
+        "_tokens", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
         "waiting_size",
-    )
+    )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
         self.engine = engine
@@ -59,6 +50,7 @@ class Account:
         self.limits = limits
         self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
+        self.feeds: dict[str, dict[Feed, None]] = {}
         self.unopened: set[str] = set()
         self.used = {"memory": 0, "file": 0}
         self.total = self.errors = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
 
-__all__ = ["audit", "limit_reached", "stream_action"]
+__all__ = ["audit", "batch_abandoned", "limit_reached", "stream_action"]
 
 _TYPE = "io.nats.jetstream.advisory.v1."
 _NAMES = {"create": b"CREATED", "delete": b"DELETED", "modify": b"UPDATED"}
@@ -42,6 +42,13 @@ def stream_action(stream: Stream, action: str) -> None:
     """A stream was created, updated or deleted: "create", "modify", "delete"."""
     subject = b"$JS.EVENT.ADVISORY.STREAM.%b.%b" % (_NAMES[action], stream.name.encode("utf-8", "surrogateescape"))
     _tell(stream.engine, stream.account.name, subject, "stream_action", {"stream": stream.name, "action": action})
+
+
+def batch_abandoned(stream: Stream, batch: bytes, reason: str) -> None:
+    """Nothing of a batch is stored: "timeout", "large", "incomplete", "unsupported"."""
+    subject = b"$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED." + stream.raw_name
+    body: dict[str, object] = {"stream": stream.name, "batch": batch.decode("utf-8", "replace"), "reason": reason}
+    _tell(stream.engine, stream.account.name, subject, "stream_batch_abandoned", body)
 
 
 def _tell(engine: Engine, account: str, subject: bytes, kind: str, body: dict[str, object]) -> None:

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
-from midge.engine.headers import read_number
+from midge.engine.headers import add, read_number, value_of
 from midge.engine.renaming import is_publishable
+from midge.engine.schedule import NEXT, PATTERN, SCHEDULER, ZONE, due
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
 from midge.quote import quote
+from midge.transform import collide
 
 if TYPE_CHECKING:
+    from midge.engine.staging import Staged
     from midge.engine.stream import Stream
 
-__all__ = ["expectations", "increment", "last_id", "rollup", "room", "schedules"]
+__all__ = ["expect_last", "expectations", "increment", "last_id", "name", "record", "rollup", "room", "schedules"]
+
+MAX_FILE_RECORD = 32 << 20  # nats-server's rlBadThresh
+MAX_HEADER = 65535
 
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,4000}")  # more digits than Python converts, and nobody counts so far
+NOTHING: Mapping[bytes, Staged] = MappingProxyType({})
+_OF_SCHEDULES = (PATTERN, ZONE, NEXT, SCHEDULER)
 _UNFIT_FOR_COUNTERS = (
     b"Nats-Rollup", b"Nats-Expected-Stream", b"Nats-Expected-Last-Msg-Id", b"Nats-Expected-Last-Subject-Sequence-Subject",
     b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence",
 )  # fmt: skip
+
+
+def record(stream: Stream, subject: bytes, header: int, payload: int) -> None:
+    """Refuse what no record takes."""
+    if stream.config.storage == "file" and stream.store.weight(len(subject), header, payload) > MAX_FILE_RECORD:
+        raise ApiError(10077, err="message to large")
+    if header > MAX_HEADER:
+        raise ApiError(10097)
+
+
+def name(stream: Stream, values: dict[bytes, bytes]) -> None:
+    """Compare the stream that the publisher means."""
+    expected = values.get(b"Nats-Expected-Stream")
+    if expected is not None and expected != stream.raw_name:
+        raise ApiError(10060)
 
 
 def increment(config: StreamConfig, values: dict[bytes, bytes], size: int) -> int | None:
@@ -42,9 +67,7 @@ def increment(config: StreamConfig, values: dict[bytes, bytes], size: int) -> in
 
 def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> None:
     """Compare what the publisher thinks is stored with what is."""
-    name = values.get(b"Nats-Expected-Stream")
-    if name is not None and name != stream.raw_name:
-        raise ApiError(10060)
+    name(stream, values)
     if b"Nats-TTL" in values and not stream.config.allow_msg_ttl and _is_ttl(values[b"Nats-TTL"]):
         raise ApiError(10166)
     expected = values.get(b"Nats-Expected-Last-Subject-Sequence")
@@ -56,21 +79,90 @@ def expectations(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> 
     elif other is not None:
         raise ApiError(10193)
     expected = values.get(b"Nats-Expected-Last-Sequence")
-    if expected is not None and read_number(expected) != stream.store.last:
-        raise ApiError(10071, seq=stream.store.last)
+    if expected is not None:
+        expect_last(stream, expected)
 
 
-def schedules(values: dict[bytes, bytes], subject: bytes) -> None:
-    """Refuse what only a stream with schedules takes."""
-    if b"Nats-Schedule" in values:
-        raise ApiError(10188)
-    scheduler, next = values.get(b"Nats-Scheduler"), values.get(b"Nats-Schedule-Next")
+def expect_last(stream: Stream, expected: bytes) -> None:
+    """Compare the sequence of the last message."""
+    last = stream.store.last
+    if read_number(expected) != last:
+        raise ApiError(10071, seq=last)
+
+
+def schedules(
+    stream: Stream, header: bytes, values: dict[bytes, bytes], subject: bytes, wall: int, staged: Mapping[bytes, Staged] = NOTHING
+) -> bytes:
+    """Check a message that is a schedule, or ends one; return the header that it is stored with: a schedule takes the place of another.
+
+    Args:
+        staged: messages that are going to be stored before it, by subject.
+    """
+    if values.keys().isdisjoint(_OF_SCHEDULES):
+        return header
+    is_allowed = stream.config.allow_msg_schedules
+    try:
+        if ZONE not in values and b"\r\n%b:" % ZONE in header:  # an empty one
+            raise ApiError(10223)
+        is_schedule = due(values, wall, wall) is not None
+    except ApiError:
+        if is_allowed:
+            raise
+        raise ApiError(10188) from None
+    if is_schedule:
+        if not is_allowed:
+            raise ApiError(10188)
+        _check_schedule(stream, values, subject)
+        if b"Nats-Rollup" not in values:
+            header = add(header, b"Nats-Rollup", b"sub")
+            values[b"Nats-Rollup"] = b"sub"
+        elif values[b"Nats-Rollup"].lower() != b"sub":
+            raise ApiError(10192)
+    scheduler, next = values.get(SCHEDULER), values.get(NEXT)
     if next is not None:
         if next != b"purge" or scheduler is None or scheduler == subject or not is_publishable(scheduler):
             raise ApiError(10212)
-        raise ApiError(10188)
-    if scheduler is not None:
+        if not is_allowed:
+            raise ApiError(10188)
+        if not _may_end(stream, scheduler, staged):
+            raise ApiError(10212)
+    elif scheduler is not None:
         raise ApiError(10212)
+    return header
+
+
+def _check_schedule(stream: Stream, values: dict[bytes, bytes], subject: bytes) -> None:
+    """Check what a schedule says of what it sends."""
+    ttl, rollup = values.get(b"Nats-Schedule-TTL"), values.get(b"Nats-Schedule-Rollup", b"sub")
+    target, source = values.get(b"Nats-Schedule-Target"), values.get(b"Nats-Schedule-Source")
+    if ttl is not None and not _is_valid_ttl(ttl):
+        raise ApiError(10191)
+    if rollup != b"sub":
+        raise ApiError(10192)
+    if ttl is not None and not stream.config.allow_msg_ttl:
+        raise ApiError(10166)
+    if target is None or not is_publishable(target) or target == subject:
+        raise ApiError(10190)
+    if source is not None and (source in (target, subject) or not is_publishable(source)):
+        raise ApiError(10203)
+    if not _is_of(stream, target):
+        raise ApiError(10190)
+    if source is not None and not _is_of(stream, source):
+        raise ApiError(10203)
+
+
+def _may_end(stream: Stream, scheduler: bytes, staged: Mapping[bytes, Staged]) -> bool:
+    """True if the last message of the subject is a schedule, or there is none."""
+    if scheduler in staged:
+        return b"Nats-Schedule" in staged[scheduler].values
+    last = stream.last_of(scheduler)
+    stored = stream.store.read(last) if last else None
+    return stored is None or bool(value_of(stored.header, b"Nats-Schedule"))
+
+
+def _is_of(stream: Stream, subject: bytes) -> bool:
+    text = subject.decode("utf-8", "surrogateescape")
+    return any(collide(text, each) for each in stream.config.subjects)
 
 
 def last_id(values: dict[bytes, bytes], last: bytes) -> None:
@@ -103,6 +195,14 @@ def room(stream: Stream, subject: bytes, weight: int, rolls_up: bool) -> None:
     if 0 < config.max_bytes < store.size + weight:
         if total is None or not is_full or store.size_of(total.first) < weight:  # else it takes the place of the subject's first one
             raise ApiError(10077, err="maximum bytes exceeded")
+
+
+def _is_valid_ttl(value: bytes) -> bool:
+    try:
+        parse_ttl(value)
+    except ApiError:
+        return False
+    return True
 
 
 def _is_ttl(value: bytes) -> bool:

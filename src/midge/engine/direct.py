@@ -6,6 +6,7 @@ nats-server's, oddities included: ``Nats-Num-Pending`` counts down from what the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from midge.engine.headers import value_of
 from midge.engine.jobs import Job, fetch
 from midge.engine.reports import described
 from midge.model.base import time_of
-from midge.store.base import Store, Stored
+from midge.store.base import Elsewhere, Store, Stored
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class DirectRequest(msgspec.Struct):
     no_hdr: bool | None = None
 
 
+_SEQUENCE = re.compile(rb'\{"seq": ?([1-9][0-9]{0,17})\}')  # what most requests say
 _DECODER = msgspec.json.Decoder(DirectRequest)
 
 
@@ -93,6 +95,8 @@ def _read(publication: Publication, api_level: int) -> DirectRequest:
         raise _Refused(API_LEVEL)
     key = publication.subject().split(b".", _PREFIX_TOKENS)[_PREFIX_TOKENS:]
     body = publication.payload()
+    if not key and (plain := _SEQUENCE.fullmatch(body)) is not None:
+        return DirectRequest(int(plain[1]))
     if not body and not key:
         raise _Refused(EMPTY_REQUEST)
     try:
@@ -130,12 +134,24 @@ def _single(stream: Stream, request: DirectRequest, reply: bytes) -> None:
         sequence = _start(store, request)
     if sequence > store.committed and sequence <= store.last:
         _when_committed(stream, sequence, lambda: _single(stream, request, reply))
-    else:
+        return
+    try:
+        found = store.peek(sequence) if sequence else None
+    except OSError as error:
+        stream.engine.outside.failed("reading messages", error)
+        return
+    if isinstance(found, Elsewhere):
         stream.engine.jobs.start(store, _one(stream, sequence, reply, bool(request.no_hdr)))
+    else:
+        _tell(stream, found, reply, bool(request.no_hdr))
 
 
 def _one(stream: Stream, sequence: int, reply: bytes, bare: bool) -> Job:
-    message = (yield from fetch(stream.store, sequence)) if sequence else None
+    _tell(stream, (yield [sequence])[0], reply, bare)
+
+
+def _tell(stream: Stream, message: Stored | None, reply: bytes, bare: bool) -> None:
+    """Answer with a message, or that there is none."""
     if message is None:
         _say(stream, reply, NOT_FOUND)
     else:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
+from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
+from midge.engine.single import serve_plain
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
@@ -35,6 +37,7 @@ __all__ = ["Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
+FEEDS = 8  # slices of what streams take from others
 DUE = 64  # timers served in one call
 
 
@@ -50,6 +53,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
+        batches: how many batches may be open.
     """
 
     server_name: str
@@ -62,6 +66,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_window: int = 0
     strict: bool = True
+    batches: BatchLimits = BatchLimits()
 
 
 class Engine:
@@ -80,6 +85,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         used: bytes in all streams, by kind of storage.
+        batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
     """
 
@@ -108,7 +114,10 @@ class Engine:
         self.choose = choose
         self.wall = wall
         self.timers = Timers()
+        self.batches = BatchUse(settings.batches, per_stream=50, total=1_000)
+        self.ingests = BatchUse(settings.batches, per_stream=1_000, total=50_000)
         self.jobs = Jobs(outside)
+        self.feeding = Jobs(outside)  # what streams take from others: not held up by those who ask, nor holding them up
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
@@ -157,11 +166,14 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
-        for _ in range(min(REQUESTS, len(self.asking))):
+        for _ in range(REQUESTS):
+            if not self.asking:
+                break
             account = self.asking.popleft()
             if account.busy is None and account.waiting:
                 dispatch(self, account.take())
         self.jobs.run(SLICES)
+        self.feeding.work(FEEDS)
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             try:
@@ -171,7 +183,7 @@ class Engine:
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()
-        return bool(self.asking) or len(self.jobs) > 0 or bool(self.dirty)
+        return bool(self.asking) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
 
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -184,7 +196,8 @@ class Engine:
 
     def serve_direct(self, stream: Stream, publication: Publication) -> bool:
         """Answer a direct get."""
-        direct.serve(stream, publication, self.api_level)
+        if not serve_plain(stream, publication):
+            direct.serve(stream, publication, self.api_level)
         return True
 
     # Streams
@@ -223,6 +236,8 @@ class Engine:
         account = stream.account
         stream.stop()
         del account.streams[stream.name]
+        if self.directory is not None and stream.config.storage == "file":
+            self.directory.state.remove_stream(account.name, stream.name)
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()

@@ -9,7 +9,12 @@ cpdef dict nats_values(bytes header)
 
 cpdef bytes remove(bytes header, bytes name)
 
+cpdef bytes without(bytes header, tuple prefixes)
+
 cpdef bytes add(bytes header, bytes name, bytes value)
 
 @cython.locals(end=Py_ssize_t)
 cpdef bytes strip_status(bytes header)
+
+@cython.locals(at=Py_ssize_t)
+cpdef bytes replaced(bytes header, bytes name, bytes value)

@@ -6,7 +6,7 @@ stored as it came.
 
 from __future__ import annotations
 
-__all__ = ["add", "nats_values", "read_number", "remove", "strip_status", "value_of"]
+__all__ = ["add", "nats_values", "read_number", "remove", "replaced", "strip_status", "value_of", "without"]
 
 _VERSION = b"NATS/1.0"
 _EMPTY = b"NATS/1.0\r\n\r\n"
@@ -60,9 +60,27 @@ def remove(header: bytes, name: bytes) -> bytes:
     return b"" if header == _EMPTY else header
 
 
+def without(header: bytes, prefixes: tuple[bytes, ...]) -> bytes:
+    """Return the block without lines that begin with one of these; empty where nothing is left."""
+    lines = header.split(_END)
+    kept = [line for line in lines if not line.startswith(prefixes)]
+    if len(kept) == len(lines):
+        return header
+    header = _END.join(kept)
+    return b"" if header == _EMPTY else header
+
+
 def add(header: bytes, name: bytes, value: bytes) -> bytes:
     """Return the block with one more line at its end; an empty one is begun."""
     return b"%b%b: %b\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", name, value)
+
+
+def replaced(header: bytes, name: bytes, value: bytes) -> bytes:
+    """Return the block with another value in the place of a name's; at its end where it has none."""
+    at = header.find(b"\r\n" + name + b":")
+    if at < 0:
+        return add(header, name, value)
+    return b"%b\r\n%b: %b%b" % (header[:at], name, value, header[header.index(_END, at + 2) :])
 
 
 def strip_status(header: bytes) -> bytes:

@@ -40,6 +40,7 @@ NO_ROOM = 10023
 _PLAIN = b"NATS/1.0\r\n"  # how a header block without a status begins
 _MAX_HEADER = 65535
 _ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
+_FLOW = b'{"type":"ack"'  # how a fast batch is told how far it is
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
 
@@ -63,11 +64,12 @@ class Intake:
         max_size: bytes of header and payload that a message may have; -1 for any.
         last_id: the message id of the last message, empty where it had none.
         dirty: it stands on the engine's list of streams that have answers.
+        followed: other streams want to know when something is committed.
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "full", "last_id", "limited",
-        "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
+        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full", "last_id",
+        "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
     def __init__(self, stream: Any, store: Any, dedupe: Dedupe) -> None:
@@ -75,7 +77,7 @@ class Intake:
         self.store = store
         self.dedupe = dedupe
         self.careful = self.limited = self.timed = self.dirty = self.closed = self._settling = False
-        self.renames = self.republishes = self.choosy = self.metered = self.full = False
+        self.renames = self.republishes = self.choosy = self.metered = self.full = self.followed = False
         self.acks = True
         self.max_size = -1
         self.last_id = b""
@@ -159,11 +161,22 @@ class Intake:
         """Answer that the message is stored, when it is."""
         if self.acks and publication.reply_end:
             self._put(publication.answer(self._head, sequence, tail), self.store.last)
+        elif not self.dirty:
+            self._note()
+
+    def acknowledgement(self, sequence: int, tail: bytes) -> bytes:
+        """Return the payload of an answer that says that a message is stored."""
+        return b"%b%d%b" % (self._head, sequence, tail)
+
+    def respond(self, publication: Publication, payload: bytes) -> None:
+        """Answer something else, behind the answers to what came before."""
+        if self.acks and publication.reply_end:
+            self._put(Publication.compose(publication.reply(), b"", b"", payload), self.store.last)
 
     def refuse(self, publication: Publication, error: ApiError) -> None:
         """Answer that it is not, behind the answers to what came before."""
         if self.acks and publication.reply_end:
-            self._put(Publication.compose(publication.reply(), b"", b"", self.stream.refusal(error)), self.store.last)
+            self.respond(publication, self.stream.refusal(error))
 
     def send(self, publication: Publication) -> None:
         """Send a message when all is safe that is stored by now."""
@@ -175,6 +188,8 @@ class Intake:
         store = self.store
         committed = store.committed
         self._release(committed)
+        if self.followed:
+            self.stream.advanced()
         if not self._settling and committed < store.last:
             self._settling = True
             store.settle(self._settled)
@@ -209,7 +224,10 @@ class Intake:
         for answer in answers:
             if answer.header_size >= 0:  # a message that was to be republished
                 continue
-            if answer.payload().startswith(self._head):
+            payload = answer.payload()
+            if payload.startswith(_FLOW):  # the batch is ended
+                continue
+            if payload.startswith(self._head):
                 answer = Publication.compose(answer.subject(), b"", b"", refusal)
             self._answers.append(answer)
             self._due.append(committed)

@@ -15,7 +15,7 @@ from midge.store.base import ELSEWHERE, Store, Stored
 if TYPE_CHECKING:
     from midge.engine.outside import Outside
 
-__all__ = ["Job", "Jobs", "fetch"]
+__all__ = ["Job", "Jobs", "fetch", "finish"]
 
 Found = list[Stored | None]
 Job = Generator[list[int] | None, Found, None]
@@ -44,9 +44,20 @@ class Jobs:
         self.active += 1
         self._go_on(store, job, None)
 
+    def add(self, store: Store, job: Job) -> None:
+        """Begin a job when its turn comes."""
+        self.active += 1
+        self._ready.append((store, job, None))
+
     def run(self, count: int) -> None:
         """Let so many slices be done, of each job one at most."""
         for _ in range(min(count, len(self._ready))):
+            self._go_on(*self._ready.popleft())
+
+    def work(self, count: int) -> None:
+        """Let so many slices be done, of the jobs in turn; of few jobs several."""
+        while count and self._ready:
+            count -= 1
             self._go_on(*self._ready.popleft())
 
     def _go_on(self, store: Store, job: Job, found: Found | Exception | None) -> None:
@@ -74,3 +85,17 @@ def fetch(store: Store, sequence: int) -> Generator[list[int] | None, Found, Sto
     """Get one message: at once where it is in memory. None where there is none."""
     found = store.peek(sequence)
     return (yield [sequence])[0] if found is ELSEWHERE else found
+
+
+def finish(store: Store, job: Job) -> None:
+    """Do a whole job at once, however long that takes: for what is known to be short, and has to be done before anything else is.
+
+    Raises:
+        OSError: a message cannot be read.
+    """
+    for wanted in job:
+        while wanted is not None:
+            try:
+                wanted = job.send([store.read(sequence) for sequence in wanted])
+            except StopIteration:
+                return

@@ -13,13 +13,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit
+from midge.engine.batches import Batches
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
 from midge.engine.headers import nats_values
+from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
+from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
+from midge.engine.schedule import NEXT, SCHEDULER
+from midge.engine.schedules import Schedules
+from midge.engine.sources import Sources
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
@@ -28,6 +34,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.account import Account
+    from midge.engine.feed import Feed
     from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
@@ -46,12 +53,15 @@ class Stream:
 
     Attributes:
         intake: the way in.
+        batches, ingest: the batches that are open, atomic and fast ones.
         counted: what its messages count for in the account's usage.
+        origins: where it takes messages from beside its subjects; None for nowhere.
+        followers: those that take messages from it.
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "config", "counted", "created", "dedupe", "engine",
-        "expiry", "intake", "name", "raw_name", "store",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
+        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -66,11 +76,16 @@ class Stream:
         self.dedupe = Dedupe(config.duplicate_window)
         self.intake = Intake(self, store, self.dedupe)
         self.expiry = Expiry(self)
+        self.batches = Batches(self)
+        self.ingest = Ingest(self)
+        self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
         self._direct: list[object] = []
+        self.origins: Mirror | Sources | None = None
+        self.followers: dict[Feed, None] = {}
         self._apply()
 
     def start(self, wall: int) -> None:
@@ -79,22 +94,39 @@ class Stream:
             self._remember_stored(wall)
         self._subscribe()
         self.expiry.arm()
+        if self.config.allow_msg_schedules:
+            self.schedules.learn_stored()
         self.changed()
+        self._follow()
+        for feed in self.account.feeds.get(self.name, ()):
+            feed.connect(self)
 
     def update(self, config: StreamConfig) -> None:
         """Go on with another configuration, which is checked already and durable."""
         self.config = config
         self.dedupe.window = config.duplicate_window
         self._apply()
+        if not config.allow_atomic:
+            self.batches.stop()
+        if not config.allow_batched:
+            self.ingest.stop()
         self._subscribe()
         self.trim()
         self.expiry.arm()
         self.changed()
+        self._follow()
 
     def stop(self) -> None:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
+        if self.origins is not None:
+            self.origins.close()
+        for feed in list(self.followers):
+            feed.disconnect()
         self.expiry.stop()
+        self.batches.stop()
+        self.ingest.stop()
+        self.schedules.stop()
         self.engine.timers.cancel(self._forgetting)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
@@ -120,6 +152,13 @@ class Stream:
             self.expiry.arm()
         if self.account.limited:
             self.account.recount(self)
+        if self.origins is not None:
+            self.origins.removed()
+
+    def advanced(self) -> None:
+        """More may be committed: those who follow the stream want to know."""
+        for feed in self.followers:
+            feed.wake()
 
     def answer(self, answers: list[Publication]) -> None:
         """Send what may leave."""
@@ -138,7 +177,12 @@ class Stream:
         last = self.store.last
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
+        if self.config.allow_msg_schedules:
+            self.schedules.learn_stored()
+        self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
+        if self.origins is not None:
+            self.origins.undone()
         self.changed()
         self.engine.outside.failed(f"storing in stream {self.name}", error)
 
@@ -170,6 +214,13 @@ class Stream:
         self.dedupe.add(id, sequence, self.store.last_time)
         if self._forgetting is None or self._forgetting.call is None:
             self._forget(self.store.last_time)
+
+    def see_to_schedules(self, sequence: int, subject: bytes, values: dict[bytes, bytes]) -> None:
+        """A message was stored that may be a schedule, or be sent by one, or end one."""
+        if values.get(NEXT) == b"purge" and SCHEDULER in values:
+            self.purge(values[SCHEDULER], 0, 0)
+        self.schedules.learn(sequence, self.store.last_time, subject, values, self.engine.wall)
+        self.schedules.arm(self.engine.wall)
 
     def is_unwanted(self, subject: bytes) -> bool:
         """True where the stream keeps only what consumers are interested in, and none is. (There are none yet.)"""
@@ -203,6 +254,8 @@ class Stream:
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""
         self.account.recount(self)
+        if self.origins is not None:
+            self.origins.removed()
         if not self.intake.dirty and not self.intake.closed:
             self.intake.dirty = True
             self.note(self.intake)
@@ -241,6 +294,7 @@ class Stream:
         intake.metered = self.account.limited
         special = intake.renames or intake.republishes or intake.choosy or intake.metered
         intake.careful = special or config.sealed or config.allow_msg_counter or config.discard == "new"
+        intake.careful = intake.careful or config.allow_msg_schedules
 
     def _subscribe(self) -> None:
         """Listen to the subjects of the configuration, and to no others."""
@@ -258,6 +312,17 @@ class Stream:
             for token in self._direct:
                 outside.unsubscribe(token)
             self._direct = []
+
+    def _follow(self) -> None:
+        """Take messages from where the configuration says, and from nowhere else."""
+        kind = Mirror if self.config.mirror is not None else Sources if self.config.sources else None
+        if self.origins is not None and type(self.origins) is not kind:
+            self.origins.close()
+            self.origins = None
+        if kind is not None and self.origins is None:
+            self.origins = kind(self)
+        if self.origins is not None:
+            self.origins.update()
 
     def _drop_first(self) -> None:
         """Drop messages from the front until the limits hold; a slice of them, the timer goes on with the rest."""

@@ -54,6 +54,8 @@ def is_empty(body: bytes) -> bool:
     """True if nothing is said: no body, or an object without fields."""
     if not body:
         return True
+    if body.startswith(b'{"'):  # most are: this one has a field, or is no JSON
+        return False
     try:
         return bool(json.loads(body) == {})
     except (ValueError, RecursionError):
@@ -169,12 +171,10 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
     Raises:
         ApiError: the stream would need it (10052).
     """
+    origins = [*config.sources, *([config.mirror] if config.mirror is not None else [])]
     wanted = {
-        "mirrors": config.mirror is not None,
-        "sources": bool(config.sources),
-        "atomic batches": config.allow_atomic,
-        "fast batches": config.allow_batched,
-        "message schedules": config.allow_msg_schedules,
+        "mirrors and sources of other accounts and domains": any(each.external is not None for each in origins),
+        "mirrors and sources by a consumer": any(each.consumer is not None for each in origins),
     }
     for what, is_wanted in wanted.items():
         if is_wanted:

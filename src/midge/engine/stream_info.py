@@ -21,12 +21,15 @@ GAPS = 250_000  # sequences that are listed as deleted
 
 def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
     """Return what there is to say about a stream."""
+    mirror, sources = stream.origins.describe(wall) if stream.origins is not None else (None, [])
     return kind(
         config=stream.config,
         created=time_text(stream.created),
         state=state_of(stream, deleted),
         domain=stream.engine.domain,
         cluster=ClusterInfo(leader=stream.engine.server_name) if cluster else None,
+        mirror=mirror,
+        sources=sources,
         ts=time_text(wall),
     )
 

@@ -6,8 +6,10 @@ import re
 
 from midge.durations import parse_duration
 from midge.engine.errors import ApiError
+from midge.engine.headers import add, remove
+from midge.model.stream import StreamConfig
 
-__all__ = ["NEVER", "parse_ttl"]
+__all__ = ["NEVER", "parse_ttl", "with_least_ttl"]
 
 NEVER = -1  # it does not expire, though others do
 _SECONDS = re.compile(rb"[0-9]{1,18}")
@@ -30,3 +32,11 @@ def parse_ttl(text: bytes) -> int:
     if seconds < 1:
         raise ApiError(10165)
     return int(seconds)
+
+
+def with_least_ttl(config: StreamConfig, ttl: int, header: bytes) -> tuple[int, bytes]:
+    """Return the seconds that a message lives and its header: no shorter than a delete marker, so that none outlives what follows it."""
+    least = config.subject_delete_marker_ttl // 1_000_000_000
+    if 0 < ttl < least and config.max_msgs_per_subject != 1:
+        return least, add(remove(header, b"Nats-TTL"), b"Nats-TTL", b"%d" % least)
+    return ttl, header

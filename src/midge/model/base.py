@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "policy", "time_of", "time_text"]
+__all__ = ["ZERO_TIME", "Model", "always", "decode", "encode", "policy", "second_text", "time_of", "time_text"]
 
 ModelT = TypeVar("ModelT", bound="Model")
 ValueT = TypeVar("ValueT")
@@ -85,7 +85,13 @@ def time_text(wall: int) -> str:
     """Return nanoseconds since the epoch as Go writes a time in UTC: no zeros at the end of the fraction."""
     seconds, rest = divmod(wall, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    return f"{(_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}{fraction}Z"
+    return f"{second_text(seconds).decode()}{fraction}Z"
+
+
+@lru_cache(256)  # messages that are read one after the other were stored in the same seconds
+def second_text(seconds: int) -> bytes:
+    """Return the second that begins so many seconds after the epoch, in UTC, without its time zone."""
+    return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat().encode()
 
 
 def time_of(text: str) -> int:

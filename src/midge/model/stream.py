@@ -197,11 +197,12 @@ class ClusterInfo(Model):
 
 
 class StreamSourceInfo(Model):
-    """How far a mirror or source has come; ``active`` is -1 where nothing was heard of it yet."""
+    """How far a mirror or source has come; ``active`` is -1 where nothing was heard of it yet, ``seq`` is told of sources only."""
 
     name: str = always("")
     external: ExternalStream | None = None
     lag: Uint64 = always(0)
+    seq: Uint64 = 0
     active: Duration = always(0)
     error: ErrorBody | None = None
     filter_subject: str = ""

@@ -13,7 +13,7 @@ import msgspec
 
 from midge.quote import quote
 
-__all__ = ["duration", "escaped", "json_plain", "parse_bool", "parse_int", "parse_uint", "timestamp", "uptime", "wall_time"]
+__all__ = ["duration", "escaped", "json_plain", "parse_bool", "parse_int", "parse_uint", "size", "timestamp", "uptime", "wall_time"]
 
 _INT_BITS = 63
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -33,6 +33,16 @@ def duration(nanoseconds: int) -> str:
             return f"{_fraction(nanoseconds, unit)}{name}"
     minutes, rest = divmod(nanoseconds, 60_000_000_000)
     return (f"{minutes}m" if minutes else "") + f"{_fraction(rest, 1_000_000_000)}s"
+
+
+def size(count: int) -> str:
+    """Return bytes as nats-server's log shows them: ``12 B``, ``1.50 KB``, where a KB is 1,024 of them."""
+    if count < 1024:
+        return f"{count} B"
+    value, at = float(count), -1
+    while value >= 1024 and at < 5:
+        value, at = value / 1024, at + 1
+    return f"{value:.2f} {'KMGTPE'[at]}B"
 
 
 def uptime(seconds: float) -> str:

@@ -14,16 +14,20 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from time import time_ns
+from time import perf_counter_ns, time_ns
 from typing import Any
 
+from midge.engine.batch_limits import BatchLimits
 from midge.engine.engine import Engine, Settings
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Receive
+from midge.engine.statistics import stream_row
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
 from midge.server.account import Account
 from midge.server.client_info import describe
+from midge.server.damage_log import DamageLog
+from midge.server.gotext import duration, size
 from midge.server.hub import Hub
 from midge.server.info import NATS_VERSION
 from midge.server.inlet import Inlet
@@ -71,23 +75,42 @@ class JetStream:
         self._calls: list[Callable[[], None]] = []
         self._due: int | None = None
         self._told: dict[str, float] = {}
+        self._damages = None if directory is None else DamageLog(directory.quarantine)
+        before = perf_counter_ns()
         self.engine = Engine(settings, directory, self, nuid=Nuid().next, choose=self._hub.chance.below, wall=time_ns())
         for name in self._hub.accounts:
             if name != self._hub.options.system_account:
                 self.engine.open_account(name, limits.get(name))
         self._hub.info.announce({"jetstream": True, "api_lvl": API_LEVEL} | ({"domain": settings.domain} if settings.domain else {}))
         turns.jetstream = self
+        self._took = perf_counter_ns() - before
 
     def announce(self) -> None:
         """Log what nats-server logs, as far as other programs wait for it."""
         log.info("Starting JetStream")
         log.info("---------------- JETSTREAM ----------------")
         log.info("  Strict:          %s", "true" if self.engine.settings.strict else "false")
+        log.info("  Max Memory:      %s", size(self.engine.limits["memory"]))
+        log.info("  Max Storage:     %s", size(self.engine.limits["file"]))
         if self._directory is not None:
             log.info('  Store Directory: "%s"', self._directory.path)
         if self.engine.domain:
             log.info("  Domain:          %s", self.engine.domain)
+        log.info("  API Level:       %d", API_LEVEL)
         log.info("-------------------------------------------")
+        if self._damages is not None:
+            self._damages.tell(self._turns.time())
+        log.info("Took %s to start JetStream", duration(self._took))
+
+    @property
+    def path(self) -> str:
+        """Where streams are kept, empty where they are in memory only."""
+        return "" if self._directory is None else str(self._directory.path)
+
+    @staticmethod
+    def stream_row(stream: Any) -> dict[str, Any]:
+        """Return what monitoring shows of one of the engine's streams."""
+        return stream_row(stream)
 
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
@@ -97,8 +120,10 @@ class JetStream:
             self._try("a deferred call", call)
         try:
             more = self.engine.step(time_ns())
-            if self._directory is not None:
+            if self._damages is not None:
                 self._directory.begin()
+                if len(self._damages.found) > self._damages.seen:
+                    self._damages.tell(self._turns.time())
             self._arm()
         except Exception as error:  # the safety net: core messages are sent after this
             self.failed("at the end of a turn", error)
@@ -250,7 +275,7 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
     """Return what the engine has to know of the options."""
     jetstream = options.jetstream
     assert jetstream is not None
-    memory, storage = jetstream.max_memory_store, jetstream.max_file_store
+    memory, storage, limits = jetstream.max_memory_store, jetstream.max_file_store, jetstream.limits
     return Settings(
         hub.server_name,
         NATS_VERSION,
@@ -262,6 +287,12 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_requests=jetstream.request_queue_limit,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
+        batches=BatchLimits(
+            limits.max_batch_inflight_per_stream,
+            limits.max_batch_inflight_total,
+            limits.max_batch_size,
+            int(limits.max_batch_timeout * 1e9),
+        ),
     )
 
 

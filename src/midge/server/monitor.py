@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from midge.errors import ServerStartError
@@ -122,11 +122,11 @@ class Monitor:
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
         return f"{self.protocol}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
-    async def start(self, hub: Hub, address: tuple[str, int], is_ready: Callable[[], bool]) -> None:
-        """Answer from now on, about the server of this hub that lets clients in at this address, and tells whether it does."""
+    async def start(self, hub: Hub, address: tuple[str, int], is_ready: Callable[[], bool], jetstream: Any = None) -> None:
+        """Answer from now on, about the server of this hub and its JetStream: it lets clients in at this address, or tells that not."""
         clock = asyncio.get_running_loop().time
         epoch = time.time_ns() - int(clock() * 1e9)
-        self._server = MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready)
+        self._server = MonitoredServer(hub, address, clock, epoch, ProcessUsage().measure, is_ready, jetstream)
         self._pages = Pages(self._server, self._base_path)
         for sock in self._sockets:
             # asyncio closes the sockets with the servers. The handshake has its own limit, so that nobody holds a place for nothing.

@@ -13,7 +13,8 @@ from midge.server.complaints import Complaints
 from midge.server.gotext import json_plain
 from midge.server.info import NATS_VERSION
 from midge.server.monitor_connz import connz
-from midge.server.monitor_queries import Parameters, connz_query, flag, healthz_query, subs_flag, subsz_query
+from midge.server.monitor_jsz import jsz
+from midge.server.monitor_queries import Parameters, connz_query, flag, healthz_query, jsz_query, subs_flag, subsz_query
 from midge.server.monitor_state import MonitoredServer
 from midge.server.pieces import pieces
 
@@ -24,6 +25,7 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _COUNTED_LATER = ("/connz", "/routez")  # only where their parameters can be read, as in nats-server
 _TITLES = {
     "/varz": "General",
+    "/jsz": "JetStream",
     "/connz": "Connections",
     "/accountz": "Accounts",
     "/accstatz": "Account Stats",
@@ -83,6 +85,7 @@ class Pages:
             "/subsz": self._subsz,
             "/accountz": self._accountz,
             "/accstatz": self._accstatz,
+            "/jsz": self._jsz,
             "/healthz": self._healthz,
         }
         self._pages = {posixpath.join(self._base, path.lstrip("/")) if path != "/" else self._base: path for path in pages}
@@ -141,6 +144,9 @@ class Pages:
 
     def _accstatz(self, parameters: Parameters) -> Answer:
         return Answer(200, pieces(views.accstatz(self._server, flag(parameters, "unused"), self._now())))
+
+    def _jsz(self, parameters: Parameters) -> Answer:
+        return Answer(200, jsz(self._server, jsz_query(parameters), self._now()))
 
     def _healthz(self, parameters: Parameters) -> Answer:
         status, body = views.healthz(self._server, healthz_query(parameters))

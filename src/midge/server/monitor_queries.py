@@ -15,11 +15,13 @@ __all__ = [
     "DEFAULT_LIMIT",
     "ConnzQuery",
     "HealthzQuery",
+    "JszQuery",
     "QueryError",
     "SubszQuery",
     "connz_query",
     "flag",
     "healthz_query",
+    "jsz_query",
     "subs_flag",
     "subsz_query",
 ]
@@ -91,12 +93,34 @@ class SubszQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthzQuery:
-    """Of what the health is asked for. There are no streams yet, so the server is all there is."""
+    """Of what the health is asked for; with ``server_only`` streams are not looked at."""
 
     account: str = ""
     stream: str = ""
     consumer: str = ""
     details: bool = False
+    server_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JszQuery:
+    """What to show of JetStream.
+
+    Attributes:
+        account: that one; empty for none in particular.
+        accounts: all of them.
+        streams: their streams; ``config``: with their configurations.
+        raft: how many streams the server leads.
+        offset, limit: which part of the accounts.
+    """
+
+    account: str = ""
+    accounts: bool = False
+    streams: bool = False
+    config: bool = False
+    raft: bool = False
+    offset: int = 0
+    limit: int = DEFAULT_LIMIT
 
 
 def connz_query(parameters: Parameters) -> ConnzQuery:
@@ -152,11 +176,34 @@ def healthz_query(parameters: Parameters) -> HealthzQuery:
     Raises:
         QueryError: one of them makes no sense.
     """
-    for name in ("js-enabled", "js-enabled-only", "js-server-only", "js-meta-only"):
-        flag(parameters, name)  # they choose what of streams is looked at, and there are none
+    only = [flag(parameters, name) for name in ("js-enabled", "js-enabled-only", "js-server-only", "js-meta-only")]
     details = flag(parameters, "details")
     names = {name: parameters.get(name, "") for name in ("account", "stream", "consumer")}
-    return HealthzQuery(details=details, **names)
+    return HealthzQuery(details=details, server_only=any(only), **names)
+
+
+def jsz_query(parameters: Parameters) -> JszQuery:
+    """Read the parameters of /jsz.
+
+    Raises:
+        QueryError: one of them makes no sense.
+    """
+    accounts, streams, consumers = (flag(parameters, name) for name in ("accounts", "streams", "consumers"))
+    flag(parameters, "direct-consumers")  # there are no consumers
+    config = flag(parameters, "config")
+    for name in ("leader-only", "stream-leader-only"):
+        flag(parameters, name)  # without a cluster this server leads everything
+    raft = flag(parameters, "raft")
+    offset, limit = _number(parameters, "offset"), _number(parameters, "limit")
+    return JszQuery(
+        account=parameters.get("acc", ""),
+        accounts=accounts or streams or consumers,
+        streams=streams or consumers,
+        config=config,
+        raft=raft,
+        offset=max(offset, 0),
+        limit=limit if limit > 0 else DEFAULT_LIMIT,
+    )
 
 
 def flag(parameters: Parameters, name: str) -> bool:

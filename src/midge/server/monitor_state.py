@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from midge.server.closed import ClosedConnections
 from midge.server.hub import Hub
@@ -21,6 +22,7 @@ class MonitoredServer:
         epoch: when that clock was 0, in nanoseconds since the epoch.
         usage: measures the process: percent of one core, bytes of memory, cores that it may use.
         is_ready: tells whether clients are let in.
+        jetstream: its JetStream, None where it has none.
 
     Attributes:
         started: when it was started, by its clock; ``config_loaded`` is when it read its options, at the start or by a reload.
@@ -36,12 +38,14 @@ class MonitoredServer:
         epoch: int,
         usage: Callable[[], tuple[float, int, int]],
         is_ready: Callable[[], bool],
+        jetstream: Any = None,
     ) -> None:
         self.hub = hub
         self.address = address
         self.clock = clock
         self.usage = usage
         self.is_ready = is_ready
+        self.jetstream = jetstream
         self.started = self.config_loaded = clock()
         self.closed = ClosedConnections(hub.options.max_closed_clients, clock)
         self.requests: Counter[str] = Counter()

@@ -12,6 +12,7 @@ from midge.server.account import Account
 from midge.server.gotext import timestamp, uptime
 from midge.server.info import NATS_VERSION, PLATFORM
 from midge.server.monitor_connz import subscription_detail
+from midge.server.monitor_jsz import jetstream_block
 from midge.server.monitor_queries import HealthzQuery, SubszQuery
 from midge.server.monitor_state import MonitoredServer
 from midge.server.options import ServerOptions
@@ -61,7 +62,7 @@ def varz(server: MonitoredServer, now: float) -> dict[str, Any]:
         "leaf": {},
         "mqtt": {},
         "websocket": _websocket(options),
-        "jetstream": {},
+        "jetstream": jetstream_block(server),
         "tls_timeout": _number(options.tls.timeout if options.tls is not None else 2.0),
         "write_deadline": int(options.write_deadline * _NANO),
     }
@@ -238,7 +239,7 @@ def accountz(server: MonitoredServer, name: str, now: float) -> dict[str, Any]:
     detail |= {
         "expired": False,
         "complete": True,
-        "jetstream_enabled": False,
+        "jetstream_enabled": _jetstream_of(server, name) is not None,
         "leafnode_connections": 0,
         "client_connections": len(account.sessions),
         "subscriptions": account.sublist.count,
@@ -246,6 +247,12 @@ def accountz(server: MonitoredServer, name: str, now: float) -> dict[str, Any]:
         "sublist_stats": _sublists([account]),
     }
     return row | {"account_detail": detail}
+
+
+def _jetstream_of(server: MonitoredServer, name: str) -> Any:
+    """Return the account of a name as the engine has it, None where it has no JetStream."""
+    account = server.jetstream.engine.accounts.get(name) if server.jetstream is not None else None
+    return account if account is not None and account.limits is not None else None
 
 
 def accstatz(server: MonitoredServer, unused: bool, now: float) -> dict[str, Any]:
@@ -279,7 +286,34 @@ def healthz(server: MonitoredServer, query: HealthzQuery) -> tuple[int, dict[str
         return 400, _unhealthy(query, "BAD_REQUEST", '"stream" must not be empty when checking consumer health')
     if not server.is_ready():
         return 500, _unhealthy(query, "CONNECTION", "failed to be ready for connections after 1ms: server")
+    if query.account and server.jetstream is not None and not query.server_only:
+        return _streams_health(server, query)
     return 200, {"status": "ok"}
+
+
+def _streams_health(server: MonitoredServer, query: HealthzQuery) -> tuple[int, dict[str, Any]]:
+    """Return whether what is asked for is there."""
+    account = _jetstream_of(server, query.account)
+    if account is None:
+        return 404, _missing(query, 1, f'JetStream account "{query.account}" not found')
+    if not query.stream:
+        return 200, {"status": "ok"}
+    stream = account.streams.get(query.stream)
+    if stream is None:
+        return 404, _missing(query, 2, f'JetStream stream "{query.stream}" not found on account "{query.account}"')
+    if query.consumer:
+        text = f'JetStream consumer "{query.consumer}" not found for stream "{query.stream}" on account "{query.account}"'
+        return 404, _missing(query, 3, text)
+    return 200, {"status": "ok"}
+
+
+def _missing(query: HealthzQuery, depth: int, text: str) -> dict[str, Any]:
+    """Say what of the account, stream and consumer is not there: the first, second or third of them."""
+    if not query.details:
+        return {"status": "unavailable", "error": text}
+    names = {"account": query.account, "stream": query.stream, "consumer": query.consumer}
+    *_, (kind, _) = found = list(names.items())[:depth]
+    return {"status": "error", "errors": [{"type": kind.upper()} | dict(found) | {"error": text}]}
 
 
 def _unhealthy(query: HealthzQuery, kind: str, text: str) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class Server:
             await self._ports.bind()
             self._open(asyncio.get_running_loop())
             if self._monitor is not None:
-                await self._monitor.start(self.hub, (self.host, self.port), self._is_ready)
+                await self._monitor.start(self.hub, (self.host, self.port), self._is_ready, self._jetstream)
         except BaseException:
             self._drop_everything()
             raise

@@ -86,6 +86,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def append_all(self, publications: list[Publication], time: int) -> int:
+        """Store messages of which either all or none will be there after a crash, and return the sequence of the last one.
+
+        Raises:
+            ValueError: there are none.
+            OSError: as ``append``; nothing was stored.
+        """
+
+    @abstractmethod
     def skip(self, sequence: int, time: int) -> None:
         """Use up all sequences up to this one without a message, as a gap; nothing where they are used."""
 

@@ -38,12 +38,14 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(files: Files, path: str, index: Index, segments: list[Segment], floor: int) -> None:
-    """Write one, in place of an older one.
+    """Write one, in place of an older one; none where sequences are too far apart for it: then opening reads the files.
 
     Raises:
         OSError: it cannot be written; an older one may still be there.
     """
     lasts = [segment.head.base - 1 for segment in segments[1:]] + [index.last]
+    if any(last - segment.head.base >> 32 > 0 for segment, last in zip(segments, lasts)):
+        return
     parts = [index.dump(segment.head.base, last) for segment, last in zip(segments, lasts)]
     head = _HEAD.pack(_MAGIC, 1, segments[0].head.seed, floor, index.last, index.last_time, len(segments))
     for segment, part in zip(segments, parts):

@@ -71,6 +71,7 @@ class Round:
             if segment.space == 0:
                 self._sync(written)  # so that no segment is there whose forerunner is not whole
                 segment.make(self.directory)
+            segment.opened()
             segment.reserve(offset + stop - start)
             with memoryview(buf) as view, view[start:stop] as piece:
                 segment.files.pwrite(segment.fd, piece, offset)
@@ -79,14 +80,22 @@ class Round:
         self._sync(written)
         self.is_logged = True
         for segment, place, sequence in self.erasures:
-            erase_record(segment.files, segment.fd, place, segment.head.seed, sequence)
+            erase_record(segment.files, segment.opened(), place, segment.head.seed, sequence)
         for segment in {segment for segment, _, _ in self.erasures}:
-            segment.files.fdatasync(segment.fd)
+            segment.files.fdatasync(segment.opened())
+
+    def segments(self) -> list[Segment]:
+        """Return all whose files it uses."""
+        return [*self.unsynced, *(part.segment for part in self.parts), *(segment for segment, _, _ in self.erasures)]
+
+    def writes(self, buf: bytearray) -> bool:
+        """True if it writes from this buffer."""
+        return any(part.buf is buf for part in self.parts)
 
     def _sync(self, written: list[Segment]) -> None:
         if self.sync:
             for segment in written:
-                segment.files.fdatasync(segment.fd)
+                segment.files.fdatasync(segment.opened())
             written.clear()
 
 
@@ -124,8 +133,14 @@ class Workers:
             return
         if len(self._threads) < min(self._count, self._under_way):
             thread = threading.Thread(target=self._work, name=f"midge-store-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more threads: those there are do it, or nobody does but this one
+                if not self._threads:
+                    self._run(call, done)
+                    return
+            else:
+                self._threads.append(thread)
         self._calls.put((call, done))
 
     def finish(self) -> None:

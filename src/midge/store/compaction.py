@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from midge.store.checkpoint import forget_checkpoint
-from midge.store.files import Files
+from midge.store.home import Home
 from midge.store.index import Index
 from midge.store.record import DAMAGED, GOOD, HEAD, MESSAGE, REMOVE, SKIP, TORN, Record, encode, length
 from midge.store.segment import HEAD_SIZE, Segment
@@ -31,10 +31,11 @@ class Compaction:
     """The copying of one segment, which is not the last one. ``step`` begins it.
 
     Args:
-        files, directory: the disk, and the store's directory.
+        home: gives the disk, workers and handles.
+        directory: of the store.
         index, shelf: of the store.
         segment: what is copied.
-        submit: runs a call in a worker.
+        settle: calls back when all changes so far are safe, or have failed.
         done: told when it is over: the old segment has gone from the shelf (True), or all is as it was.
 
     Attributes:
@@ -43,39 +44,43 @@ class Compaction:
 
     def __init__(
         self,
-        files: Files,
+        home: Home,
         directory: str,
         index: Index,
         shelf: Shelf,
         segment: Segment,
-        submit: Callable[[Callable[[], object], Callable[[object], None]], None],
+        settle: Callable[[Callable[[Exception | None], None]], None],
         done: Callable[[bool], None],
     ) -> None:
         self.segment = segment
-        self._files = files
+        self._files = home.files
+        self._handles = home.handles
         self._directory = directory
         self._index = index
         self._shelf = shelf
-        self._submit = submit
+        self._submit = home.submit
+        self._settle = settle
         self._done = done
         self._last = shelf.last_of(segment)
         self._record = Record()
-        self._copy = Segment(files, directory, segment.head)
+        self._copy = Segment(home.files, directory, segment.head)
         self._at = HEAD_SIZE
         self._size = _SLICE
         self._moves: list[tuple[int, int]] = []
         self._moved = 0
-        self._is_moving = self._is_over = False
+        self._is_settling = self._is_moving = self._is_over = False
 
     def begin(self) -> None:
         """Make the copy, and read the first slice."""
-        self.segment.opened()
+        self._handles.lend([self.segment])
         self._run(bytearray(self.segment.head.encode()), 0)
 
     def cancel(self) -> None:
         """Change nothing from here on; ``done`` is told at once, or when the worker's call has ended."""
         if self._is_moving:
             self._move(len(self._moves))
+        elif self._is_settling and not self._is_over:
+            self._give_up(None)
         else:
             self._is_over = True
 
@@ -90,7 +95,7 @@ class Compaction:
                 self._copy.fd = self._files.create(f"{self._copy.path}.new")
             self._files.pwrite(self._copy.fd, data, place)
             if size:
-                return self._files.pread(self.segment.fd, size, at)
+                return self._files.pread(self.segment.opened(), size, at)
             self._files.fdatasync(self._copy.fd)
             forget_checkpoint(self._files, self._directory)  # it tells where records are in the old file
             return bytearray()
@@ -103,7 +108,8 @@ class Compaction:
         if self._is_over or not isinstance(result, bytearray):
             self._give_up(result)
         elif not result:
-            self._replace()
+            self._is_settling = True
+            self._settle(self._settled)
         else:
             kept = self._kept(result)
             if kept is None:
@@ -112,6 +118,15 @@ class Compaction:
             place = self._copy.end
             self._copy.end += len(kept)
             self._run(kept, place)
+
+    def _settled(self, error: Exception | None) -> None:
+        if self._is_over:
+            return
+        self._is_settling = False
+        if error is None:
+            self._replace()
+        else:
+            self._give_up(None)
 
     def _kept(self, data: bytearray) -> bytearray | None:
         """Return what of a slice is copied; None where it is damaged."""
@@ -150,6 +165,7 @@ class Compaction:
 
     def _give_up(self, result: object) -> None:
         self._is_over = True
+        self._handles.take_back([self.segment])
         self._copy.close()
         if self._files.exists(f"{self._copy.path}.new"):
             with suppress(OSError):  # the next one, or the next start, removes it
@@ -167,6 +183,7 @@ class Compaction:
             self._give_up(error)
             return
         self._is_moving = True
+        self._handles.lend([self._copy])
         self._shelf.drop_segment(self.segment.head.number)
         self._shelf.put_before(self._copy, self.segment)
         self._submit(lambda: self._files.sync_directory(self._directory), _ignore)
@@ -183,6 +200,7 @@ class Compaction:
             shelf.readers += 1
             self._submit(_nothing, self._next_moves)
             return
+        self._handles.take_back([self.segment, self._copy])
         shelf.take_away(self.segment)
         self._is_moving = False
         self._is_over = True

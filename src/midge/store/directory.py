@@ -13,12 +13,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from weakref import WeakSet
 
 from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
+from midge.store.handles import Handles
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
 from midge.store.state import State
@@ -71,6 +75,7 @@ class StoreDirectory:
         self.files = Files() if files is None else files
         self.always = sync == "always"
         self.segment_size = segment_size
+        self.handles = Handles()
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
         self._memory = memory
@@ -84,7 +89,10 @@ class StoreDirectory:
         self._failing: dict[FileStore, tuple[int, int]] = {}
         self._held: deque[tuple[FileStore, Block]] = deque()
         self._held_size = 0
-        os.makedirs(self.path, mode=0o700, exist_ok=True)
+        self._highest = 0
+        self._is_closed = False
+        self._orphans: set[int] = set()
+        self._make_path(self.path)
         self._lock = self._locked()
         try:
             self.files.make_directory(f"{self.path}/streams")
@@ -95,6 +103,7 @@ class StoreDirectory:
             os.close(self._lock)
             raise
         self._workers = Workers(workers, wake)
+        _open.add(self)
 
     # Stores
 
@@ -105,16 +114,16 @@ class StoreDirectory:
             OSError: its files cannot be read or made; StoreVersionError: a later version wrote them.
             StoreDamagedError: what says whose the files are is damaged.
         """
-        row = self.state.store(account, stream)
+        self._refuse_in_a_child()
+        row = self.state.store(account, stream) or self._adopted(account, stream)
         if row is None:
-            seed = int.from_bytes(self._dice(4), "little")
-            row = self._adopted(account, stream) or (self.state.add_store(account, stream, seed), seed)
+            row = max(self.state.next_id(), self._highest + 1), int.from_bytes(self._dice(4), "little")
+            self.state.add_store(account, stream, row[1], row[0])
         id, seed = row
         if id in self._stores:
             return self._stores[id]
         path = self._path_of(id)
-        if not self.files.exists(f"{path}/store.json"):
-            self._make(path, {"account": account, "seed": seed, "stream": stream, "version": 1})
+        self._name(path, account, stream, seed)
         store = FileStore(self, path, seed)
         self._stores[id] = store
         self._names[store] = account, stream, id
@@ -122,14 +131,15 @@ class StoreDirectory:
 
     def close(self) -> None:
         """Settle what waits, and let go of all files. In a process that was forked off it only lets go."""
-        if self._lock < 0:
+        if self._is_closed:
             return
+        self._is_closed = True
         for store in list(self._stores.values()):
             store.close()
         self._workers.close()
         self.state.close()
-        os.close(self._lock)
-        self._lock = -1
+        self.let_go_of_lock()
+        _open.discard(self)
 
     # The driver
 
@@ -141,8 +151,7 @@ class StoreDirectory:
         """
         if not self._dirty:
             return
-        if os.getpid() != self._pid:
-            raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
+        self._refuse_in_a_child()
         dirty, self._dirty = self._dirty, {}
         for store in dirty:
             if store.is_busy or not store.is_dirty:
@@ -203,15 +212,20 @@ class StoreDirectory:
 
     def forget(self, store: FileStore, *, remove: bool) -> None:
         account, stream, id = self._names[store]
+        if remove:
+            self._refuse_in_a_child()
         if os.getpid() == self._pid:
             self._settle(store, write=not remove)
             if not remove:
                 store.checkpoint()
         del self._names[store], self._stores[id]
+        self._held = deque(each for each in self._held if each[0] is not store)
+        self._held_size = sum(len(block.buf) for _, block in self._held)
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
         if remove:
-            self._remove(account, stream, id)
+            self.state.remove_store(account, stream)
+            self._remove(id)
 
     def _settle(self, store: FileStore, *, write: bool) -> None:
         """Wait until nothing of a store is under way, and write what waits, unless that is of no use."""
@@ -240,6 +254,23 @@ class StoreDirectory:
     def _path_of(self, id: int) -> str:
         return f"{self.path}/streams/{id:08d}"
 
+    def _make_path(self, path: str) -> None:
+        """Make a directory, and those above it, each on disk under its name."""
+        above = os.path.dirname(path)
+        if not os.path.isdir(path):
+            if not os.path.isdir(above):
+                self._make_path(above)
+            with suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+            with suppress(PermissionError):  # a directory that may be written and not be read
+                self.files.sync_directory(above)
+
+    def let_go_of_lock(self) -> None:
+        """In a process that was forked off: the lock is to end with the process that has it, and not with this one."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
     def _locked(self) -> int:
         """Lock the directory; the lock ends with the process, however that ends."""
         fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -248,16 +279,49 @@ class StoreDirectory:
         except OSError as error:
             owner = os.read(fd, 20)
             os.close(fd)
+            if not isinstance(error, BlockingIOError):
+                raise
             raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"%d\n" % self._pid, 0)
         return fd
 
+    def _refuse_in_a_child(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
+
     def _tidy(self) -> None:
-        """Remove what is left of stores that were deleted."""
+        """Remove what is left of stores that were deleted, and look for stores that the state does not know."""
         for name in self.files.names(f"{self.path}/streams"):
             if name.endswith(".gone"):
-                self._remove_rest(f"{self.path}/streams/{name}", name.removesuffix(".gone"))
+                self._empty(f"{self.path}/streams/{name}")
+        for id in self.state.gone():
+            self._remove(id)
+        ids = {int(name) for name in self.files.names(f"{self.path}/streams") if name.isdecimal()}
+        self._highest = max(ids, default=0)
+        self._orphans = ids - self.state.store_ids()
+        for id in sorted(self._orphans):
+            why = "nothing is known of the stream that this is of: its configuration is lost"
+            self.report(Damage(self._path_of(id), 0, 0, -1, why, self._path_of(id)))
+
+    def _name(self, path: str, account: str, stream: str, seed: int) -> None:
+        """Let a store's directory say whose it is; made where it is missing.
+
+        Raises:
+            StoreDamagedError: it is of another stream.
+        """
+        says = None
+        try:
+            says = self._says(f"{path}/store.json")
+        except StoreDamagedError:  # the state knows it, and writes it anew
+            self.files.make_directory(f"{path}/quarantine")
+            self.files.rename(f"{path}/store.json", f"{path}/quarantine/store.json")
+            why = "it did not say whose store this is, and has been written anew"
+            self.report(Damage(f"{path}/store.json", 0, 0, -1, why, f"{path}/quarantine/store.json"))
+        if says is None:
+            self._make(path, {"account": account, "seed": seed, "stream": stream, "version": 1})
+        elif says[:2] != (account, stream):
+            raise StoreDamagedError(path, f"it is of stream {says[1]!r} of account {says[0]!r}, and not of {stream!r} of {account!r}")
 
     def _make(self, path: str, names: dict[str, object]) -> None:
         """Make the directory of a store, and wait until it is on disk."""
@@ -267,6 +331,7 @@ class StoreDirectory:
             files.unlink(f"{path}/store.json.new")
         fd = files.create(f"{path}/store.json.new")
         try:
+            names = {**names, "check": zlib.crc32(json.dumps(names, sort_keys=True).encode())}
             files.pwrite(fd, json.dumps(names, sort_keys=True).encode() + b"\n", 0)
             files.fdatasync(fd)
         finally:
@@ -277,14 +342,14 @@ class StoreDirectory:
 
     def _adopted(self, account: str, stream: str) -> tuple[int, int] | None:
         """Find a stream's files that ``state`` does not know, because it was lost; note them, and return their id and seed."""
-        known = self.state.store_ids()
-        for name in self.files.names(f"{self.path}/streams"):
-            if not name.isdecimal() or int(name) in known:
-                continue
-            says = self._says(f"{self.path}/streams/{name}/store.json")
+        for id in sorted(self._orphans):
+            says = None
+            with suppress(StoreDamagedError):  # whose it is nobody knows, and it has been reported
+                says = self._says(f"{self._path_of(id)}/store.json")
             if says is not None and says[:2] == (account, stream):
-                self.state.add_store(account, stream, says[2], int(name))
-                return int(name), says[2]
+                self.state.add_store(account, stream, says[2], id)
+                self._orphans.remove(id)
+                return id, says[2]
         return None
 
     def _says(self, path: str) -> tuple[str, str, int] | None:
@@ -294,32 +359,22 @@ class StoreDirectory:
         fd = self.files.open(path)
         try:
             says = json.loads(self.files.pread(fd, self.files.size(fd), 0))
+            if says.pop("check") != zlib.crc32(json.dumps(says, sort_keys=True).encode()):
+                raise ValueError("it is not what was written")
             return str(says["account"]), str(says["stream"]), int(says["seed"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreDamagedError(path, "it does not say whose store this is") from error
         finally:
             self.files.close(fd)
 
-    def _remove(self, account: str, stream: str, id: int) -> None:
-        """Remove a stream: the name of its directory goes first, so that it is gone as a whole or not at all; see ``_tidy``."""
+    def _remove(self, id: int) -> None:
+        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others."""
         path = self._path_of(id)
-        self.files.rename(path, f"{path}.gone")
-        self.files.sync_directory(f"{self.path}/streams")
-        self._forget_stream(account, stream)
-        self._empty(f"{path}.gone")
-
-    def _remove_rest(self, path: str, id: str) -> None:
-        """Go on with a removal that was interrupted: what is known of the stream goes, too, if that is still this one."""
-        says = self._says(f"{path}/store.json")
-        if says is not None:
-            row = self.state.store(*says[:2])
-            if row is not None and f"{row[0]:08d}" == id:
-                self._forget_stream(*says[:2])
-        self._empty(path)
-
-    def _forget_stream(self, account: str, stream: str) -> None:
-        self.state.remove_stream(account, stream)
-        self.state.remove_store(account, stream)
+        if self.files.exists(path):
+            self.files.rename(path, f"{path}.gone")
+            self.files.sync_directory(f"{self.path}/streams")
+            self._empty(f"{path}.gone")
+        self.state.forget_gone(id)
 
     def _empty(self, path: str) -> None:
         for name in self.files.names(path):
@@ -328,3 +383,14 @@ class StoreDirectory:
             else:
                 self.files.unlink(f"{path}/{name}")
         self.files.remove_directory(path)
+
+
+_open: WeakSet[StoreDirectory] = WeakSet()
+
+
+def _forked() -> None:
+    for directory in list(_open):
+        directory.let_go_of_lock()
+
+
+os.register_at_fork(after_in_child=_forked)

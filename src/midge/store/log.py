@@ -13,54 +13,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Protocol
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import write_checkpoint
 from midge.store.commit import Part, Round
 from midge.store.compaction import Compaction
-from midge.store.files import Files
+from midge.store.home import Home
+from midge.store.index import LAST_SEQUENCE
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
-from midge.store.record import DROP, GOOD, MORE, OVERWRITE, REMOVE, SKIP, Record, length
-from midge.store.recovery import Damage, Recovery, keep
+from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
+from midge.store.recovery import Recovery, keep
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
 from midge.store.shelf import Shelf
 from midge.store.tail import Block, Tail
 from midge.wire.publication import Publication
 
-__all__ = ["FileStore", "Home", "SEGMENT_SIZE"]
+__all__ = ["FileStore", "SEGMENT_SIZE"]
 
 SEGMENT_SIZE = 64 << 20
 _FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
 _RANGES = 4096  # removed ranges in one record
 _FREED = 1 << 20  # an empty store does not keep a longer segment
-
-
-class Home(Protocol):
-    """What a store needs of its directory."""
-
-    files: Files
-    always: bool
-    segment_size: int
-
-    def changed(self, store: FileStore) -> None:
-        """The store has something that waits."""
-
-    def hold(self, store: FileStore, block: Block) -> None:
-        """The store has a block more in memory; ``release`` gets it when that is too much."""
-
-    def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
-        """Run a call in a worker."""
-
-    def report(self, damage: Damage) -> None:
-        """Something was found damaged."""
-
-    def failed(self, store: FileStore) -> None:
-        """The store needs ``repair``, later."""
-
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        """The store is closed; its files are to be removed, too."""
 
 
 class FileStore(IndexedStore):
@@ -82,8 +56,7 @@ class FileStore(IndexedStore):
         self._shelf = Shelf()
         self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
         self._compaction: Compaction | None = None
-        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report)
-        self._record = Record()
+        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []
@@ -110,12 +83,6 @@ class FileStore(IndexedStore):
         return sequence
 
     def append_all(self, publications: list[Publication], time: int) -> int:
-        """Store messages of which either all or none will be there after a crash, and return the sequence of the last one.
-
-        Raises:
-            ValueError: there are none.
-            OSError: as ``append``; nothing was stored.
-        """
         if not publications:
             raise ValueError("no messages")
         sizes = [length(each.subject_end - each.subject_start + each.size()) for each in publications]
@@ -149,10 +116,13 @@ class FileStore(IndexedStore):
 
     def drop(self, below: int) -> int:
         self._refuse_while_failing()
+        below = min(below, LAST_SEQUENCE)
         dropped = self._index.drop(below)
         if below > self._floor:
             self._floor = below  # one record of it is written with the round, however often this happens
             self._change()
+            if not self._index.messages and self._tail.block.base + self._tail.block.fill > _FREED:
+                self._roll()
         return dropped
 
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
@@ -218,12 +188,15 @@ class FileStore(IndexedStore):
             for call in waiting:
                 call(self.failure)
             return
-        if self._shelf.may_trim(self._index.first):
+        if self._shelf.may_trim(self._index.first, self._durable[0]):
             self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
             self._dirty = False
+        erasures = self._overdue + self._erasures
+        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
+        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
         parts = []
         for segment, block in self._unsent:
             start, stop = block.take(), block.fill
@@ -231,12 +204,6 @@ class FileStore(IndexedStore):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        erasures = self._overdue + self._erasures
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
-        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
-        for segment, _, _ in where:
-            if segment.space:
-                segment.opened()
         sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
@@ -246,6 +213,7 @@ class FileStore(IndexedStore):
         self._overdue = erasures
         self._waiting, self._erasures, self._wants_sync = [], [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
         if parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
@@ -256,6 +224,7 @@ class FileStore(IndexedStore):
         """Take the outcome of a round: None, or the exception."""
         round, self._round = self._round, None
         assert round is not None
+        self._home.handles.take_back(round.segments())
         self._shelf.readers -= 1
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
             self._overdue = self._overdue[: self._kept_overdue]
@@ -267,7 +236,7 @@ class FileStore(IndexedStore):
         if round.parts:
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
-        if self._shelf.may_trim(round.floor):
+        if self._shelf.may_trim(round.floor, self._durable[0]):
             self._cancel_compaction()
             self._trim(round.floor)
         waiting = self._patient + round.waiting
@@ -276,7 +245,7 @@ class FileStore(IndexedStore):
             self._home.failed(self)
         else:
             for segment, place, _ in round.erasures:
-                self._blank(segment, place)
+                self._shelf.blank(segment, place)
             self._overdue, self._patient = [], []
             self._compact()
             for call in waiting:
@@ -295,7 +264,7 @@ class FileStore(IndexedStore):
         """Let go of a block's memory. False where it is still needed."""
         if not self._shelf.holds(block):
             return True
-        if block.fill > block.written or block.fill == 0 or self._round is not None:
+        if block.fill > block.written or block.fill == 0 or self._round is not None and self._round.writes(block.buf):
             return False
         self._shelf.drop(block)
         if block is self._tail.block:
@@ -326,8 +295,6 @@ class FileStore(IndexedStore):
         else:
             self._is_stale = False
             self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
-            for segment in self._unsynced:
-                segment.opened()
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
@@ -357,6 +324,8 @@ class FileStore(IndexedStore):
             fresh.make(self._path)
 
         def finish(result: object) -> None:
+            self._shelf.readers -= 1
+            self._home.handles.take_back(segments)
             if isinstance(result, OSError):
                 fresh.close()
                 self.failure = result
@@ -369,6 +338,9 @@ class FileStore(IndexedStore):
             self._durable = (number + 1, HEAD_SIZE)
             done(True)
 
+        segments = [fresh] if segment is None else [segment, fresh]
+        self._home.handles.lend(segments)
+        self._shelf.readers += 1
         self._home.submit(work, finish)
 
     def _doomed(self, number: int) -> list[str]:
@@ -419,8 +391,7 @@ class FileStore(IndexedStore):
         except BaseException:
             recovery.close()
             raise
-        for segment in recovery.segments[:-1]:
-            segment.close()  # until somebody reads it
+        recovery.close()  # until somebody needs them
         self._shelf.fill(recovery.segments)
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
@@ -485,13 +456,15 @@ class FileStore(IndexedStore):
 
     def _trim(self, floor: int) -> None:
         """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
-        victims = self._shelf.trim(floor)
+        victims = self._shelf.trim(floor, self._durable[0])  # that one says what is the last sequence
         for segment in victims:
             self._dead.pop(segment.head.number, None)
+        self._unsynced = [segment for segment in self._unsynced if segment not in victims]
 
         def work() -> None:
             for segment in victims:
-                self._files.unlink(segment.path)
+                if segment.space:  # a segment may go before anything was written to it
+                    self._files.unlink(segment.path)
             self._files.sync_directory(self._path)
 
         self._home.submit(work, self._trimmed)
@@ -519,9 +492,7 @@ class FileStore(IndexedStore):
             return
         for segment in self._shelf.segments[:-1] if self._dead else ():
             if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
-                self._compaction = Compaction(
-                    self._files, self._path, self._index, self._shelf, segment, self._home.submit, self._compacted
-                )
+                self._compaction = Compaction(self._home, self._path, self._index, self._shelf, segment, self.settle, self._compacted)
                 self._compaction.begin()
                 return
 
@@ -532,18 +503,11 @@ class FileStore(IndexedStore):
         self._dead[segment.head.number] = 0  # where it was not replaced: not at once again
         if replaced:
             self._unsynced = [each for each in self._unsynced if each is not segment]
-            self._compact()
+            self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
 
     def _cancel_compaction(self) -> None:
         if self._compaction is not None:
             self._compaction.cancel()
-
-    def _blank(self, segment: Segment, place: int) -> None:
-        """Overwrite a message in memory, as it has been in the file."""
-        block = self._shelf.block_of(segment, place)
-        if block is not None and self._record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
-            with memoryview(block.buf) as view:
-                view[self._record.subject_start : self._record.payload_end] = bytes(self._record.size())
 
 
 def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:

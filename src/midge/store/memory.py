@@ -64,6 +64,13 @@ class MemoryStore(Store):
     def append(self, publication: Publication, time: int) -> int:
         return self._shelves.append(publication, time)
 
+    def append_all(self, publications: list[Publication], time: int) -> int:
+        if not publications:
+            raise ValueError("no messages")
+        for publication in publications:
+            last = self._shelves.append(publication, time)
+        return last
+
     def skip(self, sequence: int, time: int) -> None:
         self._index.skip(sequence, time)
 

@@ -7,14 +7,28 @@ written is kept, reported once, and missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from midge.store.base import ELSEWHERE, Elsewhere, Stored
 from midge.store.files import Files
-from midge.store.index import Index
-from midge.store.record import GOOD, MESSAGE, Record, length
+from midge.store.handles import Handles
+from midge.store.record import GOOD, MESSAGE
 from midge.store.recovery import Damage, keep
 from midge.store.segment import Segment
-from midge.store.shelf import Shelf
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.store.index import Index
+    from cython.cimports.midge.store.record import Record, length
+    from cython.cimports.midge.store.shelf import Shelf
+else:
+    from midge.store.index import Index
+    from midge.store.record import Record, length
+    from midge.store.shelf import Shelf
 
 __all__ = ["Reader"]
 
@@ -31,6 +45,7 @@ class Reader:
         shelf: where the records are.
         submit: runs a call in a worker.
         report: told of what is damaged.
+        handles: opens segments.
 
     Attributes:
         index: of the messages; set anew when the store has another one.
@@ -43,6 +58,7 @@ class Reader:
         shelf: Shelf,
         submit: Callable[[Callable[[], object], Callable[[object], None]], None],
         report: Callable[[Damage], None],
+        handles: Handles,
     ) -> None:
         self.index = Index()
         self._files = files
@@ -50,6 +66,7 @@ class Reader:
         self._shelf = shelf
         self._submit = submit
         self._report = report
+        self._handles = handles
         self._record = Record()
         self._blamed: set[int] = set()
         self._window = bytearray()  # what peek has read last, ahead
@@ -74,7 +91,7 @@ class Reader:
         if sequence == self._peeked + 1:  # somebody reads one after the other
             size = max(size, min(_AHEAD, segment.end - place))
         self._peeked = sequence
-        data = self._files.pread_cached(segment.opened(), size, place)
+        data = self._files.pread_cached(self._handles.use(segment), size, place)
         if data is None or record.decode(data, 0, len(data), segment.head.seed) != GOOD:
             return ELSEWHERE  # short, or damaged: whoever reads it finds out
         self._window, self._window_of, self._window_base = data, segment, place
@@ -98,11 +115,11 @@ class Reader:
             if block is not None:
                 found[sequence] = self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
                 continue
-            segment.opened()
             wanted.append((segment, place, length(self.index.size_of(sequence)), sequence))
 
         def done(result: object) -> None:
             self._shelf.readers -= 1
+            self._handles.take_back(segments)
             self._shelf.let_go()
             if isinstance(result, BaseException):
                 call(result if isinstance(result, Exception) else RuntimeError(str(result)))
@@ -111,6 +128,8 @@ class Reader:
                 found[sequence] = self.read(sequence)  # it has been moved, or is damaged
             call([found.get(sequence) for sequence in sequences])
 
+        segments = [segment for segment, _, _, _ in wanted]
+        self._handles.lend(segments)
         self._shelf.readers += 1
         self._submit(lambda: found.update(_read_runs(self._files, wanted)), done)
 
@@ -123,7 +142,7 @@ class Reader:
         block = self._shelf.block_of(segment, place)
         if block is not None:
             return self._decoded(block.buf, place - block.base, block.fill, segment, sequence)
-        data = self._files.pread(segment.opened(), length(self.index.size_of(sequence)), place)
+        data = self._files.pread(self._handles.use(segment), length(self.index.size_of(sequence)), place)
         return self._decoded(data, 0, len(data), segment, sequence)
 
     def scan(self, start: int = 1) -> Iterator[Stored]:
@@ -137,7 +156,7 @@ class Reader:
                 data, base, stop = block.buf, block.base, block.fill
             else:
                 size = max(min(_RUN, segment.end - place), length(self.index.size_of(sequence)))
-                data, base = self._files.pread(segment.opened(), size, place), place
+                data, base = self._files.pread(self._handles.use(segment), size, place), place
                 stop = len(data)
             while sequence:
                 stored = self._decoded(data, place - base, stop, segment, sequence)
@@ -179,7 +198,7 @@ def _read_runs(files: Files, wanted: list[tuple[Segment, int, int, int]]) -> dic
                 if other is not segment or next_place + next_size > place + max(_RUN, size):
                     break
                 end = next_place + next_size
-            data, base, of = files.pread(segment.fd, end - place, place), place, segment
+            data, base, of = files.pread(segment.opened(), end - place, place), place, segment
         if record.decode(data, place - base, len(data), segment.head.seed) == GOOD and record.sequence == sequence:
             found[sequence] = Stored(sequence, record.time, record.subject(), record.header(), record.payload())
     return found

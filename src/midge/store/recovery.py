@@ -47,6 +47,14 @@ class Damage(NamedTuple):
     why: str
     kept_as: str
 
+    def __str__(self) -> str:
+        lost = ""
+        if self.first <= self.last:
+            is_one = self.first == self.last
+            lost = f": message {self.first} is lost" if is_one else f": messages {self.first} to {self.last} are lost"
+        at = f" at byte {self.offset}" if self.offset else ""
+        return f"{self.file}{at}: {self.why}{lost}{f' (kept as {self.kept_as})' if self.kept_as else ''}"
+
 
 class _Lost(NamedTuple):
     """A lost range before its bytes are kept: (start, end) in a segment, and the sequences."""
@@ -70,7 +78,7 @@ class Recovery:
 
     Attributes:
         index: of the messages.
-        segments: in order, all open that could be read.
+        segments: in order.
         seed: of the store.
         damages: what was wrong.
         floor: all messages below it have been dropped.
@@ -103,6 +111,9 @@ class Recovery:
         found = self._open_segments()
         known = self._known(found)
         for at, (segment, is_whole) in enumerate(found):
+            if known and segment.head.number < min(known):
+                segment.end = segment.space  # all of it was dropped before the clean stop, and it could not be removed then
+                continue
             start = known.get(segment.head.number, HEAD_SIZE)
             if start == HEAD_SIZE:
                 self._begin(segment)
@@ -110,7 +121,7 @@ class Recovery:
             if start > HEAD_SIZE and at < len(found) - 1 and found[at + 1][0].head.number in known:
                 continue
             stop = self._limit[1] if self._limit is not None and at == len(found) - 1 else segment.space
-            scan = Scan(self._files, segment.fd, stop, self.seed, start)
+            scan = Scan(self._files, segment.opened(), stop, self.seed, start)
             self._replay(segment, scan)
             if not is_whole:
                 self._heal_head(segment, scan)
@@ -120,6 +131,7 @@ class Recovery:
                     self._pending.append((segment, scan.end, stop, "this is no record"))
             else:
                 self._end(segment, scan)
+            segment.close()
         if self._limit is None:
             if self.segments and self.floor < self.segments[0].head.base > 1:
                 first, last = max(self.floor, 1), self.segments[0].head.base - 1
@@ -150,6 +162,7 @@ class Recovery:
             head, is_whole = heads[number]
             segment = Segment(self._files, self._path, Head(number, self.seed, 0, 0, 0) if head is None else head)
             segment.opened()
+            segment.close()  # there may be more of them than files may be open: what is needed is opened then
             if head is not None or self._has_records(segment, number == numbers[-1]):
                 self.segments.append(segment)
                 if head is None:
@@ -182,7 +195,7 @@ class Recovery:
 
     def _has_records(self, segment: Segment, is_last: bool) -> bool:
         """Look whether a segment with a damaged head holds records; move it away where it does not."""
-        scan = Scan(self._files, segment.fd, segment.space, self.seed)
+        scan = Scan(self._files, segment.opened(), segment.space, self.seed)
         if any(True for _ in scan):
             return True
         nothing = not self._files.pread(segment.fd, HEAD_SIZE, 0).strip(b"\0") and not scan.is_torn
@@ -221,7 +234,7 @@ class Recovery:
             segment.head = Head(segment.head.number, self.seed, self._first_of(segment, scan), self.floor, self.index.last_time)
         self._files.pwrite(segment.fd, segment.head.encode(), 0)
         self._files.fdatasync(segment.fd)
-        self.damages.append(Damage(segment.path, 0, 0, -1, "its head was damaged and has been written anew", ""))
+        self.damages.append(Damage(segment.path, 0, 0, -1, "its head was damaged", ""))
 
     def _first_of(self, segment: Segment, scan: Scan) -> int:
         again = Scan(self._files, segment.fd, scan.end, self.seed)
@@ -323,7 +336,7 @@ class Recovery:
         self._files.truncate(segment.fd, end)
         self._files.fdatasync(segment.fd)
         segment.space = end
-        self.damages.append(Damage(segment.path, end, 0, -1, f"{why}: cut off", kept))
+        self.damages.append(Damage(segment.path, end, 0, -1, why, kept))
 
     def _report(self) -> None:
         """Keep the bytes of what is lost, unless all of it had been removed."""
@@ -337,17 +350,17 @@ class Recovery:
         """Finish what was to be overwritten when the process ended."""
         written = set()
         for segment, place, sequence in self._erase:
-            erase_record(self._files, segment.fd, place, self.seed, sequence)
+            erase_record(self._files, segment.opened(), place, self.seed, sequence)
             written.add(segment)
         for lost in self._lost:
             size = lost.end - lost.start - HEAD
             if size >= 0 and self._had_gone(lost, lambda overwrite: overwrite):
                 buf = bytearray(length(size))
                 encode(buf, 0, self.seed, ERASED, 0, lost.last, 0, b"", b"", bytes(size))
-                self._files.pwrite(lost.segment.fd, buf, lost.start)
+                self._files.pwrite(lost.segment.opened(), buf, lost.start)
                 written.add(lost.segment)
         for segment in written:
-            self._files.fdatasync(segment.fd)
+            self._files.fdatasync(segment.opened())
 
     def _had_gone(self, lost: _Lost, counts: Callable[[bool], bool]) -> bool:
         """True if all that is lost had been removed before."""
@@ -371,7 +384,7 @@ def keep(files: Files, path: str, segment: Segment, start: int, end: int) -> str
     fd = files.create(f"{kept}.new")
     try:
         for at in range(start, end, _COPY):
-            files.pwrite(fd, files.pread(segment.fd, min(_COPY, end - at), at), at - start)
+            files.pwrite(fd, files.pread(segment.opened(), min(_COPY, end - at), at), at - start)
         files.fdatasync(fd)
     finally:
         files.close(fd)

@@ -18,6 +18,7 @@ record; which of the two, nobody can tell. Nothing here changes a file but ``Seg
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -33,6 +34,7 @@ HEAD_SIZE = 128
 _MAGIC = b"midgeseg"
 _HEAD = struct.Struct("<8sIIQqqqQI")
 _WINDOW = 1 << 20
+_opening = threading.Lock()  # a worker and the loop may want the same file
 _FIRST_STEP, _LAST_STEP = 64 << 10, 8 << 20
 
 
@@ -86,9 +88,10 @@ class Segment:
         fd: open for reading and writing, -1 where it is not.
         end: where the last record ends that was given to it.
         space: bytes set aside for it, 0 where there is no file yet.
+        users: how many workers' calls may use the file now: it is not closed meanwhile.
     """
 
-    __slots__ = ("end", "fd", "files", "head", "path", "space")
+    __slots__ = ("end", "fd", "files", "head", "path", "space", "users")
 
     def __init__(self, files: Files, directory: str, head: Head) -> None:
         self.files = files
@@ -96,7 +99,7 @@ class Segment:
         self.path = f"{directory}/{file_name(head.number)}"
         self.fd = -1
         self.end = HEAD_SIZE
-        self.space = 0
+        self.space = self.users = 0
 
     def make(self, directory: str) -> None:
         """Make the file and wait until it is on disk under its name."""
@@ -108,10 +111,13 @@ class Segment:
         files.sync_directory(directory)
 
     def opened(self) -> int:
-        """Return the file's descriptor, opening it where it is not."""
+        """Return the file's descriptor, opening it where it is not; in any thread."""
         if self.fd < 0:
-            self.fd = self.files.open(self.path)
-            self.space = self.files.size(self.fd)
+            with _opening:
+                if self.fd < 0:
+                    fd = self.files.open(self.path)
+                    self.space = self.files.size(fd)
+                    self.fd = fd
         return self.fd
 
     def reserve(self, end: int) -> None:

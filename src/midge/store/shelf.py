@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
+from midge.store.record import GOOD, Record
 from midge.store.segment import HEAD_SIZE, Segment
-from midge.store.tail import Block
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.store.tail import Block
+else:
+    from midge.store.tail import Block
 
 __all__ = ["Shelf"]
 
@@ -73,14 +84,14 @@ class Shelf:
         self._retired.append(segment)
         self.let_go()
 
-    def may_trim(self, floor: int) -> bool:
-        """True if the first segment holds nothing from ``floor`` on, and is not the last one."""
-        return len(self._bases) > 1 and self._bases[1] <= floor
+    def may_trim(self, floor: int, number: int) -> bool:
+        """True if the first segment holds nothing from ``floor`` on, and is before the one with this number."""
+        return len(self._bases) > 1 and self._bases[1] <= floor and self.segments[0].head.number < number
 
-    def trim(self, floor: int) -> list[Segment]:
-        """Take away the segments at the head that hold nothing from ``floor`` on, and return them."""
+    def trim(self, floor: int, number: int) -> list[Segment]:
+        """Take away the segments at the head that hold nothing from ``floor`` on and are before the one with this number; return them."""
         count = 0
-        while count < len(self.segments) - 1 and self._bases[count + 1] <= floor:
+        while count < len(self.segments) - 1 and self._bases[count + 1] <= floor and self.segments[count].head.number < number:
             count += 1
         victims = self.segments[:count]
         if victims:
@@ -131,6 +142,13 @@ class Shelf:
             return None
         block = self._blocks[at]
         return block if block.number == number and place < block.base + block.fill else None
+
+    def blank(self, segment: Segment, place: int) -> None:
+        """Overwrite a message in memory, as it has been in the file."""
+        block, record = self.block_of(segment, place), Record()
+        if block is not None and record.decode(block.buf, place - block.base, block.fill, segment.head.seed) == GOOD:
+            with memoryview(block.buf) as view:
+                view[record.subject_start : record.payload_end] = bytes(record.size())
 
     def cut(self, number: int, end: int) -> None:
         """Forget what is in memory behind a place of a segment."""

@@ -1,26 +1,35 @@
 """State: what is small and changes as a whole, in one SQLite file: which directory a stream has, and the streams' configurations.
 
 Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL): streams are made, changed and deleted
-rarely, and that may take some milliseconds. Messages are never here.
+rarely, and that may take some milliseconds. Messages are never here. SQLite does not see a byte that the disk has changed inside of a
+value, so every row has a check, ``mark``.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from midge.errors import StoreDamagedError, StoreVersionError
 
-__all__ = ["State", "StreamRow"]
+__all__ = ["SourceRow", "State", "StreamRow"]
 
 _VERSION = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS stores (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, stream TEXT NOT NULL, seed INTEGER NOT NULL,
-                                   UNIQUE (account, stream));
+                                   mark INTEGER NOT NULL, UNIQUE (account, stream));
+CREATE TABLE IF NOT EXISTS gone (id INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL,
-                                    PRIMARY KEY (account, name)) WITHOUT ROWID;
+                                    mark INTEGER NOT NULL, PRIMARY KEY (account, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, through INTEGER NOT NULL,
+                                    sequence INTEGER NOT NULL, identity TEXT NOT NULL, mark INTEGER NOT NULL,
+                                    PRIMARY KEY (account, stream, name, through)) WITHOUT ROWID;
+"""
+_TAKE_AWAY = """
+INSERT OR IGNORE INTO gone SELECT id FROM stores WHERE account = ? AND stream = ?
 """
 
 
@@ -31,6 +40,18 @@ class StreamRow(NamedTuple):
     name: str
     config: bytes
     created: int
+
+
+class SourceRow(NamedTuple):
+    """How far a stream has read one of its sources, as of a sequence of its own: what it has stored behind that may say more.
+
+    It holds only if the stream's last sequence is that or higher.
+    """
+
+    name: str
+    sequence: int
+    identity: str
+    through: int
 
 
 class State:
@@ -56,6 +77,10 @@ class State:
                 raise sqlite3.DatabaseError(answer)
             base.executescript(_TABLES)
             base.execute(f"PRAGMA user_version={_VERSION}")
+            for table in ("stores", "streams", "sources"):
+                for *values, mark in base.execute(f"SELECT * FROM {table}"):
+                    if mark != _mark(*values):
+                        raise sqlite3.DatabaseError(f"a row of {table} is not what was written")
 
     # Directories of streams
 
@@ -65,21 +90,42 @@ class State:
             row = base.execute("SELECT id, seed FROM stores WHERE account = ? AND stream = ?", (account, stream)).fetchone()
             return None if row is None else (row[0], row[1])
 
-    def add_store(self, account: str, stream: str, seed: int, id: int | None = None) -> int:
-        """Note a store, and return its id: a new one, unless it is given."""
+    def add_store(self, account: str, stream: str, seed: int, id: int) -> None:
+        """Note a store."""
         with self._guarded() as base:
-            row = base.execute("INSERT INTO stores (id, account, stream, seed) VALUES (?, ?, ?, ?)", (id, account, stream, seed))
-            assert row.lastrowid is not None
-            return row.lastrowid
+            base.execute("INSERT INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, _mark(id, account, stream, seed)))
+
+    def next_id(self) -> int:
+        """Return an id above all that there have been."""
+        with self._guarded() as base:
+            row = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'stores'").fetchone()
+            return 1 if row is None else int(row[0]) + 1
 
     def remove_store(self, account: str, stream: str) -> None:
-        with self._guarded() as base:
+        """Forget a store, whose id is ``gone`` from then on: its files are to be removed."""
+        with self._changing() as base:
+            base.execute(_TAKE_AWAY, (account, stream))
             base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, stream))
+
+    def gone(self) -> set[int]:
+        """Return the ids of the stores whose files are to be removed."""
+        with self._guarded() as base:
+            return {row[0] for row in base.execute("SELECT id FROM gone")}
+
+    def forget_gone(self, id: int) -> None:
+        """Note that there are no files of a store any more."""
+        with self._guarded() as base:
+            base.execute("DELETE FROM gone WHERE id = ?", (id,))
 
     def store_ids(self) -> set[int]:
         """Return all ids that are in use."""
         with self._guarded() as base:
             return {row[0] for row in base.execute("SELECT id FROM stores")}
+
+    def stores(self) -> dict[int, tuple[str, str]]:
+        """Return the account and the stream of every id."""
+        with self._guarded() as base:
+            return {row[0]: (row[1], row[2]) for row in base.execute("SELECT id, account, stream FROM stores")}
 
     # Configurations
 
@@ -93,12 +139,35 @@ class State:
     def put_stream(self, account: str, name: str, config: bytes, created: int) -> None:
         """Note a stream, or change what is noted."""
         with self._guarded() as base:
-            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?)", (account, name, config, created))
+            values = (account, name, config, created)
+            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, _mark(*values)))
 
     def remove_stream(self, account: str, name: str) -> None:
-        """Forget a stream's configuration; nothing where there is none."""
-        with self._guarded() as base:
+        """Forget a stream's configuration, and at the same moment its store, whose files ``delete`` or the next start removes."""
+        with self._changing() as base:
+            base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, name))
             base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
+            base.execute(_TAKE_AWAY, (account, name))
+            base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+
+    # Positions
+
+    def sources(self, account: str, stream: str) -> list[SourceRow]:
+        """Return what is noted of a stream's sources."""
+        with self._guarded() as base:
+            rows = base.execute("SELECT name, sequence, identity, through FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            return [SourceRow(*row) for row in rows]
+
+    def put_sources(self, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None = None) -> None:
+        """Note how far a stream has read sources, and forget rows: None for all that are noted."""
+        with self._changing() as base:
+            if gone is None:
+                base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+            else:
+                keys = [(account, stream, row.name, row.through) for row in gone]
+                base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
+            values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
+            base.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, _mark(*each)) for each in values])
 
     def close(self) -> None:
         if self._base is not None:
@@ -106,11 +175,26 @@ class State:
             self._base = None
 
     @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Several changes as one."""
+        with self._guarded() as base:
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                yield base
+                base.execute("COMMIT")
+            except BaseException:
+                if base.in_transaction:
+                    base.execute("ROLLBACK")
+                raise
+
+    @contextmanager
     def _guarded(self) -> Iterator[sqlite3.Connection]:
         """SQLite's errors as ours: a damaged file is not an error of the caller's, and a full disk is an OSError as everywhere."""
         try:
             yield self._base  # type: ignore[misc]
         except sqlite3.OperationalError as error:
+            if self._base is not None and self._base.in_transaction:
+                self._base.execute("ROLLBACK")
             raise OSError(f"{self._path}: {error}") from error
         except sqlite3.IntegrityError:
             raise
@@ -118,3 +202,8 @@ class State:
             if self._base is not None:
                 self._base.close()
             raise StoreDamagedError(self._path, str(error)) from error
+
+
+def _mark(*values: object) -> int:
+    """Return the check of a row."""
+    return zlib.crc32(repr(values).encode())

@@ -57,9 +57,9 @@ def _system_account(name: str, accounts: Any) -> str:
     return "" if name in known else "error resolving system account: account missing"
 
 
-def _jetstream(jetstream: JetStreamOptions | None) -> str:
+def _jetstream(jetstream: JetStreamOptions | bool | None) -> str:
     try:
-        check_domain(jetstream.domain if jetstream is not None else "")
+        check_domain(jetstream.domain if isinstance(jetstream, JetStreamOptions) else "")
     except ValueError as error:
         return str(error)
     return ""

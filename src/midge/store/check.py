@@ -1,0 +1,79 @@
+"""Check: reads every record of a store directory and tells what is wrong, changing nothing.
+
+What a server would find when it opens the streams is found here by the same code (``store.view``), and two things more: messages that
+have become damaged since the last clean stop, as nothing is taken from the index that it left, and an index that does not fit the log,
+which is how a log that was cut short exactly behind a record is found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from midge.store.recovery import Damage
+from midge.store.view import LogView, Place, ReadFiles, StoreView, UnindexedFiles
+
+__all__ = ["Finding", "check_stream", "find_damages"]
+
+
+class Finding(NamedTuple):
+    """What was found of one stream.
+
+    Attributes:
+        place: where it is.
+        messages, size: how many there are, and what they count for in limits.
+        first, last: sequences; see ``Store``.
+        segments: files.
+        damages: what is wrong.
+    """
+
+    place: Place
+    messages: int
+    size: int
+    first: int
+    last: int
+    segments: int
+    damages: list[Damage]
+
+
+def find_damages(view: StoreView) -> list[Damage]:
+    """Tell what is wrong with the directory itself: streams without files, and configurations that cannot be read."""
+    damages = list(view.damages)
+    places = {(place.account, place.stream) for place in view.streams}
+    for (account, name), row in view.configs.items():
+        if (account, name) not in places:
+            damages.append(Damage(f"{view.path}/streams", 0, 0, -1, f"the files of stream {name} of account {account} are missing", ""))
+        try:
+            is_readable = isinstance(json.loads(row.config), dict)
+        except ValueError:
+            is_readable = False
+        if not is_readable:
+            why = f"the configuration of stream {name} of account {account} cannot be read"
+            damages.append(Damage(f"{view.path}/state.db", 0, 0, -1, why, ""))
+    return damages
+
+
+def check_stream(view: StoreView, place: Place, progress: Callable[[int], None] = lambda size: None) -> Finding:
+    """Read all of a stream.
+
+    Args:
+        view: of the store.
+        place: where the stream is.
+        progress: told of the bytes that were read.
+    """
+    files = UnindexedFiles(progress)
+    try:
+        log = LogView(files, place.path)
+    except OSError as error:  # a file that cannot be read, or one of a later version: others may be good
+        return Finding(place, 0, 0, 0, 0, 0, [Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")])
+    try:
+        if os.path.exists(f"{place.path}/index") and not log.covers(ReadFiles(), place.path):
+            log.damages.append(Damage(f"{place.path}/index", 0, 0, -1, "what was known at the last clean stop does not fit the log", ""))
+        index = log.index
+        if index.messages and (place.account, place.stream) not in view.configs:  # an empty one may be left of making or deleting it
+            log.damages.append(Damage(place.path, 0, 0, -1, "there is no configuration: no server has this stream", ""))
+        return Finding(place, index.messages, index.size, index.first, index.last, log.segments, log.damages)
+    finally:
+        log.close()

@@ -1,0 +1,313 @@
+"""Sources: each message once, in the order of its origin, whatever is removed and whenever the process ends."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disks_of_engines import Disk, closed, opened
+from worlds import World
+
+import midge.engine.positions as positions_module
+from midge.engine.positions import parsed
+
+TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 6
+
+
+def sourced(world: World, *sources: dict[str, Any], name: str = "D", **config: Any) -> None:
+    answer = world.create(name, **{"subjects": None, "sources": list(sources)} | config)
+    assert "error" not in answer, answer
+    world.turn()
+
+
+def fill(world: World, count: int, subject: str = "s.a", start: int = 0) -> None:
+    for number in range(start, start + count):
+        world.publish(subject, b"%b%d" % (subject.encode(), number))
+    world.turn()
+
+
+def payloads(world: World, name: str = "D") -> list[bytes]:
+    return [each.payload for each in world.account.streams[name].store.scan()]
+
+
+def told(world: World, name: str = "D") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.api(f"STREAM.INFO.{name}")["sources"]
+    return found
+
+
+def crashed(world: World, path: Path, copy: Path) -> World:
+    """What another process finds when this one is killed now."""
+    shutil.copytree(path, copy)
+    closed(world)
+    (copy / "lock").unlink(missing_ok=True)
+    return opened(copy)
+
+
+def test_all_of_them_in_their_order() -> None:
+    world = World()
+    world.create("S")
+    world.create("T", subjects=["t.>"])
+    fill(world, 100)
+    sourced(world, {"name": "S"}, {"name": "T"})
+    fill(world, 100, "t.a")
+    fill(world, 100, start=100)
+    found = payloads(world)
+    assert [each for each in found if each.startswith(b"s")] == [b"s.a%d" % number for number in range(200)]
+    assert [each for each in found if each.startswith(b"t")] == [b"t.a%d" % number for number in range(100)]
+    assert [(each["name"], each["seq"], each["lag"]) for each in told(world)] == [("S", 200, 0), ("T", 100, 0)]
+
+
+def test_one_that_was_made_anew_is_read_from_its_beginning() -> None:
+    world = World()
+    world.create("S")
+    fill(world, 3)
+    sourced(world, {"name": "S"})
+    world.api("STREAM.DELETE.S")
+    assert told(world)[0]["error"]["err_code"] == 10059
+    world.wait(1)
+    world.create("S")
+    fill(world, 2, start=10)
+    assert payloads(world) == [b"s.a0", b"s.a1", b"s.a2", b"s.a10", b"s.a11"]
+
+
+def test_a_circle_of_subjects_ends() -> None:
+    world = World()
+    world.create("A", subjects=["a"])
+    sourced(world, {"name": "A", "filter_subject": "a"}, name="B", subjects=["b"])
+    answer = world.api("STREAM.UPDATE.A", name="A", subjects=["a"], storage="memory", sources=[{"name": "B", "filter_subject": "b"}])
+    assert "error" not in answer
+    world.publish("a")
+    world.publish("b")
+    world.turn()
+    assert world.state("A")["messages"] == world.state("B")["messages"] == 2
+
+
+def test_what_is_had_already_is_passed_over() -> None:
+    world = World()
+    world.create("S")
+    sourced(world, {"name": "S"}, subjects=["d"], duplicate_window=60_000_000_000)
+    world.publish("d", b"first", Nats_Msg_Id="1")
+    world.publish("s.a", b"second", Nats_Msg_Id="1")
+    world.publish("s.a", b"third")
+    world.turn()
+    assert payloads(world) == [b"first", b"third"]
+    assert told(world)[0]["seq"] == 2
+
+
+def test_a_header_that_is_as_long_as_can_be_does_not_hold_up_the_rest() -> None:
+    world = World()
+    world.create("S")
+    world.publish("s.a", b"x", A="x" * 65_500)
+    sourced(world, {"name": "S"})
+    fill(world, 1)
+    assert payloads(world) == [b"x", b"s.a0"]
+
+
+def test_a_subject_that_becomes_too_long_is_told() -> None:
+    world = World()
+    world.create("S")
+    transform = {"src": "s.*", "dest": ".".join(["$1"] * 1000)}
+    sourced(world, {"name": "S", "subject_transforms": [transform]}, storage="memory")
+    world.publish("s." + "x" * 1000, b"x")
+    world.turn()
+    assert world.state("D")["messages"] == 1 or told(world)[0]["error"]["err_code"] == 10077
+
+
+def test_many_sources_are_noted_together(tmp_path: Path, monkeypatch: Any) -> None:
+    world = opened(tmp_path)
+    for number in range(100):
+        world.create(f"S{number}", subjects=[f"s.{number}"])
+    calls: list[int] = []
+    put = world.directory.state.put_sources
+    monkeypatch.setattr(world.directory.state, "put_sources", lambda *given: (calls.append(len(given[2])), put(*given)))
+    sourced(world, *({"name": f"S{number}"} for number in range(100)), storage="file")
+    world.wait(1)
+    assert calls == [100]
+    closed(world)
+
+
+def test_a_full_stream_takes_the_rest_when_there_is_room() -> None:
+    world = World()
+    world.create("S")
+    sourced(world, {"name": "S"}, discard="new", max_msgs=2)
+    fill(world, 5)
+    found = payloads(world)
+    while told(world)[0]["lag"]:
+        world.api("STREAM.PURGE.D")
+        world.wait(5)
+        found += payloads(world)
+    assert found == [b"s.a%d" % number for number in range(5)]
+
+
+def test_goes_on_after_a_restart(tmp_path: Path) -> None:
+    world = opened(tmp_path)
+    world.create("S", storage="file")
+    fill(world, 3)
+    sourced(world, {"name": "S"}, storage="file")
+    closed(world)
+    world = opened(tmp_path)
+    world.turn()
+    fill(world, 2, start=3)
+    assert payloads(world) == [b"s.a%d" % number for number in range(5)]
+    closed(world)
+
+
+@pytest.mark.parametrize("how", ["purge", "delete", "limit", "age", "pass"])
+def test_what_was_removed_does_not_come_back(how: str, tmp_path: Path) -> None:
+    """The process is killed at once: nothing is noted on the way out."""
+    world = opened(tmp_path / "a")
+    world.create("S", storage="file")
+    fill(world, 3)
+    limits = {"limit": {"max_msgs": 1, "subjects": ["d"]}, "age": {"max_age": 1_000_000_000}}.get(how, {})
+    sourced(world, {"name": "S"}, storage="file", **limits)
+    assert told(world)[0]["seq"] == 3
+    if how == "purge":
+        world.api("STREAM.PURGE.D")
+    elif how == "delete":
+        for sequence in (3, 2, 1):
+            world.api("STREAM.MSG.DELETE.D", seq=sequence)
+    elif how == "limit":
+        world.publish("d", b"mine")
+        world.turn()
+    else:
+        world.wait(3)
+    world = crashed(world, tmp_path / "a", tmp_path / "b")
+    world.turn()
+    fill(world, 1, start=3)
+    kept = {"limit": [b"s.a3"], "pass": [b"s.a%d" % number for number in range(4)]}
+    assert payloads(world) == kept.get(how, [b"s.a3"])
+    assert told(world)[0]["seq"] == 4
+    closed(world)
+
+
+def test_a_failing_disk_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create("S")
+    sourced(world, {"name": "S"}, storage="file")
+    fill(world, 3)
+    disk.full = True
+    fill(world, 3, start=3)
+    assert payloads(world) == [b"s.a%d" % number for number in range(3)]
+    disk.full = False
+    for _ in range(20):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert payloads(world) == [b"s.a%d" % number for number in range(6)]
+    closed(world)
+
+
+@pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
+    """Publishes, purges, limits and kills at random: what comes out of each origin is in order, once, and all of it in the end."""
+    monkeypatch.setattr(positions_module, "OFTEN", 7)
+    dice = random.Random(8)
+    for trial in range(TRIALS):
+        path = tmp_path / f"{trial}.0"
+        world = opened(path)
+        world.create("S", storage="file")
+        world.create("T", storage="file", subjects=["t.>"])
+        sourced(world, {"name": "S"}, {"name": "T", "filter_subject": "t.a"}, storage="file", max_msgs=dice.choice([-1, 1, 5, 50]))
+        sourced(world, {"name": "D"}, name="ALL", storage="file")
+        sent = {b"s": 0, b"t": 0}
+        for life in range(1, 6):
+            for _ in range(dice.randrange(12)):
+                for _ in range(dice.randrange(8)):
+                    letter = dice.choice([b"s", b"t"])
+                    world.publish(f"{letter.decode()}.a", b"%b%d" % (letter, sent[letter]))
+                    sent[letter] += 1
+                if dice.random() < 0.1:
+                    world.publish("$JS.API.STREAM.PURGE.D")
+                for _ in range(dice.randrange(4)):
+                    world.engine.step(world.wall)
+                    world.directory.begin()
+                    world.directory.finish()
+            world = crashed(world, path, tmp_path / f"{trial}.{life}")
+            path = tmp_path / f"{trial}.{life}"
+            for name, letter in (("S", b"s"), ("T", b"t")):
+                origin = [each.payload for each in world.account.streams[name].store.scan()]
+                sent[letter] = int(origin[-1][1:]) + 1 if origin else 0
+                taken = [each for each in payloads(world, "ALL") if each.startswith(letter)]
+                assert taken == sorted(set(taken), key=lambda each: int(each[1:])), (trial, life)
+        world.turn()
+        for letter in (b"s", b"t"):
+            taken = [int(each[1:]) for each in payloads(world, "ALL") if each.startswith(letter)]
+            assert taken == sorted(set(taken))
+        assert [each["lag"] for each in (*told(world), *told(world, "ALL"))] == [0, 0, 0]
+        closed(world)
+
+
+def test_few_messages_are_looked_at_when_it_is_opened(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(positions_module, "OFTEN", 10)
+    world = opened(tmp_path)
+    world.create("S", storage="file", subjects=["s.>"])
+    world.create("T", storage="file", subjects=["t.>"])
+    fill(world, 1)
+    sourced(world, {"name": "S"}, {"name": "T"}, storage="file")
+    fill(world, 500, "t.a")
+    rows = {row.name: row for row in world.directory.state.sources("A", "D")}
+    assert min(row.through for row in rows.values()) >= 400  # twice as often, and a slice
+    world.api("STREAM.DELETE.D")
+    assert world.directory.state.sources("A", "D") == []
+    closed(world)
+
+
+def test_sources_that_are_taken_out_go_on_when_they_are_back(tmp_path: Path) -> None:
+    world = opened(tmp_path)
+    world.create("S", storage="file")
+    fill(world, 3)
+    config = {"name": "D", "subjects": ["d"], "storage": "file"}
+    sourced(world, {"name": "S"}, subjects=["d"], storage="file")
+    world.api("STREAM.PURGE.D")
+    assert "error" not in world.api("STREAM.UPDATE.D", **config)
+    fill(world, 1, start=3)
+    assert "error" not in world.api("STREAM.UPDATE.D", **config, sources=[{"name": "S"}])
+    world.turn()
+    assert payloads(world) == [b"s.a3"]
+    closed(world)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (b"S 12 > > s.a", ("S > >", 12, "")),
+        (b"S 12 s.* t.$1 s.a Ab3", ("S s.* t.$1", 12, "Ab3")),
+        (b"S x > > s.a", None),
+        (b"S 12", None),
+        (b"", None),
+        (b"$JS.ACK.S.C.1.12.3.4.5", None),
+    ],
+)
+def test_what_a_header_tells(header: bytes, expected: tuple[str, int, str] | None) -> None:
+    assert parsed(header) == expected
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_what_is_noted_ahead_of_what_was_written_does_not_count(rounds: int, tmp_path: Path, monkeypatch: Any) -> None:
+    """A power cut took the end of the stream, and left the notes of it."""
+    monkeypatch.setattr(positions_module, "OFTEN", 0)
+    world = opened(tmp_path / "a")
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file", subjects=["d"])
+    fill(world, 3)
+    (files,) = [
+        each.relative_to(tmp_path / "a") for each in (tmp_path / "a" / "streams").iterdir() if b'"D"' in (each / "store.json").read_bytes()
+    ]
+    shutil.copytree(tmp_path / "a" / files, tmp_path / "old")
+    for _ in range(rounds):
+        fill(world, 3, start=int(payloads(world)[-1][3:]) + 1)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    closed(world)
+    shutil.rmtree(tmp_path / "b" / files)
+    shutil.copytree(tmp_path / "old", tmp_path / "b" / files)
+    world = opened(tmp_path / "b")
+    assert world.account.streams["D"].store.last == 3
+    for _ in range(20):
+        world.publish("d", b"mine")  # has the sequences that the notes count on
+    world = crashed(world, tmp_path / "b", tmp_path / "c")
+    world.turn()
+    assert [each for each in payloads(world) if each != b"mine"] == [b"s.a%d" % number for number in range(3 + 3 * rounds)]
+    closed(world)

@@ -1,0 +1,175 @@
+"""Whose a store's files are: what a crash while a stream is deleted, a lost or damaged state, and forked processes may not change."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store.disks import message
+
+from midge.errors import MidgeError, StoreDamagedError
+from midge.store.directory import StoreDirectory
+from midge.store.state import State
+
+
+def opened(path: Path) -> StoreDirectory:
+    return StoreDirectory(str(path), wake=lambda: None, workers=0)
+
+
+def turn(directory: StoreDirectory) -> None:
+    directory.begin()
+    directory.finish()
+
+
+def fill(path: Path, stream: str = "S") -> None:
+    """A directory with a stream that has a message and a configuration."""
+    directory = opened(path)
+    directory.open("A", stream).append(message(b"a", stream.encode()), 1)
+    turn(directory)
+    directory.state.put_stream("A", stream, b'{"max_msgs":1000}', 1)
+    directory.close()
+
+
+def in_a_child(call: Callable[[], object]) -> bool:
+    """Call something in a process that is forked off, and tell whether it was refused."""
+    child = os.fork()
+    if child == 0:
+        try:
+            call()
+        except RuntimeError:
+            os._exit(7)
+        except BaseException:
+            os._exit(8)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_a_lost_state_does_not_give_a_streams_files_to_another(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for path in tmp_path.glob("state.db*"):
+        path.unlink()
+    directory = opened(tmp_path)
+    assert [damage.file for damage in directory.quarantine] == [str(tmp_path / "streams" / "00000001")]
+    assert directory.open("A", "T").messages == 0
+    stored = directory.open("A", "S").read(1)
+    assert stored is not None and stored.payload == b"S"
+    directory.close()
+
+
+def test_files_of_another_stream_are_not_opened(tmp_path: Path) -> None:
+    fill(tmp_path, "S")
+    fill(tmp_path, "T")
+    one, two, aside = (tmp_path / "streams" / name for name in ("00000001", "00000002", "x"))
+    one.rename(aside)
+    two.rename(one)
+    aside.rename(two)
+    directory = opened(tmp_path)
+    with pytest.raises(StoreDamagedError, match="it is of stream 'T'"):
+        directory.open("A", "S")
+    directory.close()
+
+
+def test_what_says_whose_it_is_is_written_anew(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / "streams" / "00000001" / "store.json"
+    path.write_text(path.read_text().replace('"S"', '"X"'))
+    directory = opened(tmp_path)
+    assert directory.open("A", "S").messages == 1
+    assert [damage.kept_as for damage in directory.quarantine] == [str(path.parent / "quarantine" / "store.json")]
+    directory.close()
+    directory = opened(tmp_path)
+    assert directory.open("A", "S").messages == 1 and directory.quarantine == []
+    directory.close()
+
+
+def test_a_deleted_stream_does_not_come_back_after_a_crash(tmp_path: Path) -> None:
+    """Its configuration goes, the process ends before its files do, and a stream of the same name is made."""
+    fill(tmp_path)
+    state = State(str(tmp_path / "state.db"))
+    state.remove_stream("A", "S")
+    state.close()
+    directory = opened(tmp_path)
+    assert list((tmp_path / "streams").iterdir()) == [] and directory.quarantine == []
+    assert directory.open("A", "S").messages == 0
+    assert [path.name for path in (tmp_path / "streams").iterdir()] == ["00000002"]
+    directory.close()
+
+
+def test_every_byte_of_the_state_is_served_reported_or_refused(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / "state.db"
+    whole = path.read_bytes()
+    text = (b"max_msgs", b"1000", b"SS", b"A")
+    places = {at for word in text for at in range(len(whole)) if whole.startswith(word, at)}
+    for place in sorted(places | set(range(0, len(whole), 97))):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        check(tmp_path, f"byte {place}")
+    for size in range(0, len(whole), 511):
+        path.write_bytes(whole[:size])
+        check(tmp_path, f"{size} bytes")
+
+
+def check(path: Path, what: str) -> None:
+    try:
+        directory = opened(path)
+    except (MidgeError, OSError):
+        left = {each.name for each in path.iterdir()}
+        assert left >= {"state.db", "streams"}, what
+        return
+    try:
+        rows = [(row.account, row.name, row.config, row.created) for row in directory.state.streams()]
+        assert rows == [("A", "S", b'{"max_msgs":1000}', 1)] or directory.quarantine, what
+    finally:
+        directory.close()
+        for each in path.glob("state.db-*"):
+            each.unlink()
+
+
+def test_a_forked_process_neither_makes_nor_deletes_streams(tmp_path: Path) -> None:
+    directory = opened(tmp_path)
+    store = directory.open("A", "S")
+    assert in_a_child(store.delete)
+    assert in_a_child(lambda: directory.open("A", "T"))
+    assert not in_a_child(directory.close)
+    assert [path.name for path in (tmp_path / "streams").iterdir()] == ["00000001"]
+    store.append(message(b"a"), 1)
+    turn(directory)
+    assert store.committed == 1
+    directory.close()
+
+
+def test_the_lock_ends_with_its_process_and_not_with_those_it_forked_off(tmp_path: Path) -> None:
+    heard, told = os.pipe()
+    owner = os.fork()
+    if owner == 0:
+        directory = opened(tmp_path)
+        child = os.fork()
+        if child == 0:
+            os.write(told, b"%d" % os.getpid())
+            time.sleep(60)
+            os._exit(0)
+        os.waitpid(child, 0)
+        directory.close()
+        os._exit(0)
+    child = int(os.read(heard, 20))
+    os.kill(owner, signal.SIGKILL)
+    os.waitpid(owner, 0)
+    try:
+        opened(tmp_path).close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(heard)
+        os.close(told)
+
+
+def test_a_deleted_store_is_let_go_of(tmp_path: Path) -> None:
+    directory = opened(tmp_path)
+    for number in range(3):
+        store = directory.open("A", f"S{number}")
+        store.append(message(b"a"), 1)
+        turn(directory)
+        store.delete()
+    assert len(directory._held) == 0 and directory._held_size == 0
+    directory.close()

@@ -1,0 +1,172 @@
+"""Rounds of stores in files: what may happen while one is under way, or keeps one from beginning."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store.disks import LoneHome, MemoryFiles, message
+
+from midge.store.commit import Workers
+from midge.store.directory import StoreDirectory
+from midge.store.handles import Handles
+from midge.store.log import FileStore
+
+
+class FewFiles(MemoryFiles):
+    """A disk whose files cannot be opened while ``is_out_of_handles``."""
+
+    is_out_of_handles = False
+
+    def open(self, path: str) -> int:
+        if self.is_out_of_handles:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        return super().open(path)
+
+
+def turn(directory: StoreDirectory) -> None:
+    directory.begin()
+    directory.finish()
+
+
+def test_memory_is_bounded_while_a_round_is_always_under_way(tmp_path: Path) -> None:
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, memory=1 << 20, files=MemoryFiles())
+    store = directory.open("A", "S")
+    for _ in range(40):
+        for _ in range(100):
+            store.append(message(b"a", bytes(1000)), 1)
+        directory.finish()  # takes what the last round came to, and begins the next one
+    held = {id(block.buf): len(block.buf) for _, block in directory._held}
+    assert sum(held.values()) <= 2 << 20
+    assert [stored.sequence for stored in store.scan()] == list(range(1, 4001))
+    directory.close()
+
+
+@pytest.mark.parametrize("sync", [2.0, "os"])
+def test_segments_that_went_before_they_were_synced_are_not_synced(tmp_path: Path, sync: float | str) -> None:
+    directory = StoreDirectory(str(tmp_path), sync=sync, wake=lambda: None, workers=0, segment_size=2000, files=MemoryFiles())
+    store = directory.open("A", "S")
+    for _ in range(40):
+        store.append(message(b"a", bytes(200)), 1)
+        turn(directory)
+    store.drop(35)
+    turn(directory)
+    store.want_sync()
+    turn(directory)
+    assert store.failure is None and not store.is_unsynced
+    directory.close()
+
+
+def test_a_file_that_cannot_be_opened_for_an_erasure_loses_nothing() -> None:
+    disk = FewFiles()
+    home = LoneHome(disk, segment_size=2000)
+    store = FileStore(home, "/s", 7)
+    for _ in range(30):
+        store.append(message(b"a", bytes(200)), 1)
+    home.turn(store)
+    store.close()
+    store = FileStore(home, "/s", 7)
+    disk.is_out_of_handles = True
+    store.erase(3)
+    store.append(message(b"a", b"refused"), 1)
+    told: list[Exception | None] = []
+    store.settle(told.append)
+    home.turn(store)
+    assert len(told) == 1 and isinstance(told[0], OSError) and store.failure is not None
+    disk.is_out_of_handles = False
+    repaired: list[bool] = []
+    while True not in repaired:
+        store.repair(repaired.append)
+        home.turn(store)
+    assert (store.messages, store.last) == (30, 30)
+    assert store.append(message(b"a", b"taken"), 1) == 31
+    home.turn(store)
+    store.close()
+    store = FileStore(home, "/s", 7)
+    assert [stored.sequence for stored in store.scan()] == list(range(1, 32)) and home.damages == []
+    store.close()
+
+
+@pytest.mark.parametrize("below", [1 << 63, 1 << 64, 1 << 80])
+def test_a_drop_of_more_than_there_can_be(below: int) -> None:
+    home = LoneHome(MemoryFiles())
+    store = FileStore(home, "/s", 7)
+    store.append(message(b"a"), 1)
+    assert store.drop(below) == 1
+    home.turn(store)
+    last = store.last
+    store.close()
+    store = FileStore(home, "/s", 7)
+    assert store.messages == 0 and store.last == last
+    store.close()
+
+
+def test_a_segment_may_go_before_it_has_a_file() -> None:
+    home = LoneHome(MemoryFiles(), segment_size=500)
+    store = FileStore(home, "/s", 7)
+    for _ in range(10):
+        store.append(message(b"a", bytes(400)), 1)
+    store.drop(11)
+    store.append(message(b"a"), 1)
+    home.turn(store)
+    assert store.committed == 11 and store.failure is None
+    store.close()
+    store = FileStore(home, "/s", 7)
+    assert store.first == store.last == 11 and home.damages == []
+    store.close()
+
+
+def test_a_system_without_threads_still_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    workers = Workers(4, lambda: None)
+    results: list[object] = []
+    calls: list[Callable[[], object]] = [lambda: 1, lambda: 2]
+    for call in calls:
+        workers.submit(call, results.append)
+    workers.finish()
+    assert results == [1, 2]
+    workers.close()
+
+
+def test_the_last_sequence_is_never_lost_with_a_segment_that_was_dropped(tmp_path: Path) -> None:
+    """All of a segment goes while the next one is not on disk yet; then the process ends."""
+    disk = MemoryFiles()
+    directory = StoreDirectory(str(tmp_path / "one"), wake=lambda: None, workers=0, segment_size=500, files=disk)
+    store = directory.open("A", "S")
+    store.append(message(b"a", bytes(200)), 1)
+    turn(directory)
+    store.drop(2)
+    directory.begin()  # its outcome is not taken yet
+    store.append(message(b"a", bytes(300)), 1)
+    directory._workers.finish()  # and now it is, and nothing else is begun
+    directory._workers.finish()
+    home = LoneHome(disk, segment_size=500)
+    again = FileStore(home, f"{tmp_path}/one/streams/00000001", 7)
+    assert (again.last, again.messages, home.damages) == (1, 0, [])
+
+
+def test_no_more_files_are_open_than_there_may_be(tmp_path: Path) -> None:
+    directory = StoreDirectory(str(tmp_path), sync="os", wake=lambda: None, workers=0, segment_size=1000)
+    directory.handles = Handles(10)
+    before = len(os.listdir("/dev/fd"))
+    store = directory.open("A", "S")
+    for _ in range(60):
+        store.append(message(b"a", bytes(800)), 1)
+        turn(directory)
+    assert [stored.sequence for stored in store.scan()] == list(range(1, 61))
+    store.load(list(range(1, 61)), lambda found: None)
+    turn(directory)
+    assert len(os.listdir("/dev/fd")) <= before + 10 + 60 and len(directory.handles._open) <= 10
+    store.append(message(b"a"), 1)
+    turn(directory)
+    assert len(os.listdir("/dev/fd")) <= before + 12
+    directory.close()
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, segment_size=1000)
+    assert directory.open("A", "S").messages == 61
+    assert len(os.listdir("/dev/fd")) <= before + 12
+    directory.close()
