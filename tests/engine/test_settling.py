@@ -229,3 +229,34 @@ def test_a_stream_is_removed_as_a_whole(tmp_path: Path, steps: int) -> None:
     assert world.create(storage="file")["state"]["messages"] == 0
     assert world.ack("s.a") == '{"stream":"S","seq":1}'
     closed(world)
+
+
+def test_what_could_not_be_ended_on_disk_is_ended_later(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", allow_msg_ttl=True)
+    world.ack("s.a")
+    world.ack("s.a", Nats_TTL="5")
+    disk.full = True
+    world.wait(6)
+    disk.full = False
+    for _ in range(10):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert world.state()["messages"] == 1
+    closed(world)
+
+
+def test_what_is_too_old_is_ended_later_too(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", max_age=5_000_000_000)
+    world.ack("s.a")
+    disk.full = True
+    world.wait(6)
+    disk.full = False
+    for _ in range(10):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert world.state()["messages"] == 0
+    closed(world)
