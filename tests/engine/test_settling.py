@@ -178,3 +178,85 @@ def test_a_stream_that_cannot_be_opened_keeps_no_other_one_away(tmp_path: Path) 
     world = opened(tmp_path, disk)
     assert world.state("A")["messages"] == world.state("B")["messages"] == 1
     closed(world)
+
+
+class Ended(Exception):
+    """The process is gone."""
+
+
+class Mortal(Disk):
+    """A disk after one of whose steps in removing a stream the process ends."""
+
+    left = -1
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Ended
+
+    def rename(self, source: str, target: str) -> None:
+        super().rename(source, target)
+        self._step()
+
+    def sync_directory(self, path: str) -> None:
+        super().sync_directory(path)
+        self._step()
+
+    def unlink(self, path: str) -> None:
+        self._step()
+        super().unlink(path)
+
+    def remove_directory(self, path: str) -> None:
+        self._step()
+        super().remove_directory(path)
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_a_stream_is_removed_as_a_whole(tmp_path: Path, steps: int) -> None:
+    disk = Mortal()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    world.ack("s.a")
+    disk.left = steps
+    with pytest.raises(Ended):
+        world.engine.remove_stream(world.account.streams["S"])
+    disk.left = -1
+    world.directory._workers.close()
+    world.directory.state.close()
+    os.close(world.directory._lock)
+    world = opened(tmp_path, disk)
+    assert world.account.streams == {}
+    assert world.create(storage="file")["state"]["messages"] == 0
+    assert world.ack("s.a") == '{"stream":"S","seq":1}'
+    closed(world)
+
+
+def test_what_could_not_be_ended_on_disk_is_ended_later(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", allow_msg_ttl=True)
+    world.ack("s.a")
+    world.ack("s.a", Nats_TTL="5")
+    disk.full = True
+    world.wait(6)
+    disk.full = False
+    for _ in range(10):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert world.state()["messages"] == 1
+    closed(world)
+
+
+def test_what_is_too_old_is_ended_later_too(tmp_path: Path, disk: Disk) -> None:
+    world = opened(tmp_path, disk)
+    world.create(storage="file", max_age=5_000_000_000)
+    world.ack("s.a")
+    disk.full = True
+    world.wait(6)
+    disk.full = False
+    for _ in range(10):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert world.state()["messages"] == 0
+    closed(world)

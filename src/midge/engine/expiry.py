@@ -92,7 +92,8 @@ class Expiry:
             return
         try:
             self._end_old(wall)
-            self._end_timed(wall)
+            ended = self._end_timed(wall)
+            self._stream.store.settle(lambda error: None if error is None else self._take_back(ended))
             self._stream.changed()
         finally:  # whatever fails, there is another time
             due = self._next()
@@ -147,11 +148,22 @@ class Expiry:
             sequence = store.next((), sequence + 1)
             left -= 1
 
-    def _end_timed(self, wall: int) -> None:
-        for _ in range(SLICE):
-            if not self._heap or self._heap[0][0] > wall:
-                return
-            self._end(heappop(self._heap)[1], wall)
+    def _end_timed(self, wall: int) -> list[tuple[int, int]]:
+        """End messages whose own time has come; return which."""
+        ended: list[tuple[int, int]] = []
+        while len(ended) < SLICE and self._heap and self._heap[0][0] <= wall:
+            ended.append(heappop(self._heap))
+            self._end(ended[-1][1], wall)
+        return ended
+
+    def _take_back(self, ended: list[tuple[int, int]]) -> None:
+        """The disk did not take it: what was ended is there again, and has to be ended later."""
+        if self._stream.intake.closed:
+            return
+        for when, sequence in ended:
+            if self._is_there(sequence):
+                heappush(self._heap, (when, sequence))
+        self.arm()
 
     def _end(self, sequence: int, wall: int) -> None:
         """End one message, if it is there."""
