@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from store.disks import LoneHome, MemoryFiles, message
+from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
 from midge.store.commit import Workers
 from midge.store.directory import StoreDirectory
@@ -170,3 +170,81 @@ def test_no_more_files_are_open_than_there_may_be(tmp_path: Path) -> None:
     assert directory.open("A", "S").messages == 61
     assert len(os.listdir("/dev/fd")) <= before + 12
     directory.close()
+
+
+def test_going_back_after_a_failure_is_a_workers_work() -> None:
+    """It reads all files of the stream, and nothing else may wait for that."""
+    disk = FailingMemory()
+    home = Later(disk)
+    store = FileStore(home, "/s", 7)
+    store.append(message(b"a", b"kept"), 1)
+    home.turn(store)
+    disk.fails = lambda name, number: errno.ENOSPC if name == "pwrite" else 0
+    store.append(message(b"a", b"undone"), 1)
+    told: list[Exception | None] = []
+    store.settle(told.append)
+    store.start()
+    home.run()  # the round, which fails
+    assert store.failure is not None and told == [] and store.is_busy and home.calls
+    stored = store.read(1)
+    assert stored is not None and store.committed == 1
+    repaired: list[bool] = []
+    store.repair(repaired.append)
+    assert repaired == [False]
+    home.run()
+    assert len(told) == 1 and isinstance(told[0], OSError) and (store.last, store.is_busy) == (1, False)
+
+
+class FailingMemory(FailingFiles, MemoryFiles):
+    """A disk in memory that fails when told."""
+
+    def __init__(self) -> None:
+        MemoryFiles.__init__(self)
+        FailingFiles.__init__(self)
+
+
+class Later(LoneHome):
+    """A home whose calls wait until they are run."""
+
+    def __init__(self, disk: MemoryFiles) -> None:
+        super().__init__(disk)
+        self.calls: list[tuple[Callable[[], object], Callable[[object], None]]] = []
+
+    def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
+        self.calls.append((call, done))
+
+    def run(self) -> None:
+        """One call, and what comes of it."""
+        super().submit(*self.calls.pop(0))
+        done, result = self.results.pop(0)
+        done(result)
+
+    def turn(self, store: FileStore) -> None:
+        while store.is_dirty or self.calls:
+            if store.is_dirty and not store.is_busy:
+                store.start()
+            if self.calls:
+                self.run()
+
+
+def test_what_is_half_empty_is_copied_after_a_restart_too() -> None:
+    disk = MemoryFiles()
+    home = LoneHome(disk, segment_size=3000)
+    store = FileStore(home, "/s", 7)
+    for _ in range(40):
+        store.append(message(b"a", bytes(200)), 1)
+    home.turn(store)
+    for sequence in range(2, 40):
+        if sequence % 5 == 0 or sequence % 5 == 1:
+            store.remove(sequence)  # less than half: nothing is copied
+    home.turn(store)
+    before = disk.contents[disk.paths["/s/0000000002.seg"]]
+    store.close()
+    store = FileStore(home, "/s", 7)
+    for sequence in range(2, 40):
+        if sequence % 5 == 2:
+            store.remove(sequence)
+    home.turn(store)
+    after = disk.contents[disk.paths["/s/0000000002.seg"]]
+    assert len(bytes(after).rstrip(b"\0")) < len(bytes(before).rstrip(b"\0")) * 3 // 4
+    store.close()

@@ -67,9 +67,9 @@ class FileStore(IndexedStore):
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
-        self._dirty = self._closed = self._wants_sync = self._is_stale = False
+        self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = False
         self.failure = None
-        self._recover(seed, None)
+        self._recover(Recovery(self._files, path, seed))
 
     # Changes
 
@@ -162,7 +162,7 @@ class FileStore(IndexedStore):
     @property
     def is_busy(self) -> bool:
         """True while a round is under way."""
-        return self._round is not None
+        return self._round is not None or self._is_going_back
 
     @property
     def is_loading(self) -> bool:
@@ -280,33 +280,49 @@ class FileStore(IndexedStore):
         self._waiting, self._erasures = [], []
         self._cancel_compaction()
         self._home.failed(self)
-        self._go_back()
-        for call in waiting:
-            call(error)
 
-    def _go_back(self) -> None:
-        """Forget what was not committed; later, where the files cannot be read at present."""
+        def tell() -> None:
+            for call in waiting:
+                call(error)
+
+        self._go_back(tell)
+
+    def _go_back(self, told: Callable[[], None]) -> None:
+        """Forget what was not committed, by reading the files in a worker; later, where they cannot be read at present."""
         unsynced = {segment.head.number for segment in self._unsynced}
-        try:
-            self._recover(self._tail.seed, self._durable)
-        except OSError as error:
-            self.failure = error
-            self._is_stale = True
-        else:
-            self._is_stale = False
-            self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
+        recovery = Recovery(self._files, self._path, self._tail.seed, self._durable)
+
+        def done(result: object) -> None:
+            self._shelf.readers -= 1
+            self._is_going_back = False
+            self._is_stale = isinstance(result, BaseException)
+            if isinstance(result, BaseException):
+                recovery.close()
+                self.failure = result if isinstance(result, OSError) else OSError(str(result))
+            else:
+                self._take(recovery, self._durable)
+                self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
+            told()
+            if self._dirty:
+                self._home.changed(self)
+
+        self._is_going_back = True
+        self._shelf.readers += 1
+        self._home.submit(recovery.run, done)
 
     def repair(self, done: Callable[[bool], None]) -> None:
         """Try whether writing works again; in a worker, by cutting off what was not committed and beginning another segment."""
         if self.failure is None:  # only something to be overwritten
             self._change()
             done(True)
-            return
-        if self._is_stale:
-            self._go_back()
-        if self._is_stale:
+        elif self._is_going_back:
             done(False)
-            return
+        elif self._is_stale:
+            self._go_back(lambda: done(False) if self._is_stale else self._begin_anew(done))
+        else:
+            self._begin_anew(done)
+
+    def _begin_anew(self, done: Callable[[bool], None]) -> None:
         number, end = self._durable
         segment = self._shelf.numbered(number)
         fresh = Segment(self._files, self._path, self._next_head(number + 1))
@@ -383,19 +399,23 @@ class FileStore(IndexedStore):
 
     # Inside
 
-    def _recover(self, seed: int, limit: tuple[int, int] | None) -> None:
+    def _recover(self, recovery: Recovery) -> None:
         """Read the files, and go on behind what they hold."""
-        recovery = Recovery(self._files, self._path, seed, limit)
         try:
             recovery.run()
         except BaseException:
             recovery.close()
             raise
+        self._take(recovery, None)
+
+    def _take(self, recovery: Recovery, limit: tuple[int, int] | None) -> None:
+        """Have what was read of the files in place of all that was known."""
         recovery.close()  # until somebody needs them
         self._shelf.fill(recovery.segments)
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
         self._floor = self._noted_floor = recovery.floor
+        self._dead = self._wasted()
         self._unsent = []
         self.committed = self._index.last
         for damage in recovery.damages:
@@ -495,6 +515,14 @@ class FileStore(IndexedStore):
                 self._compaction = Compaction(self._home, self._path, self._index, self._shelf, segment, self.settle, self._compacted)
                 self._compaction.begin()
                 return
+
+    def _wasted(self) -> dict[int, int]:
+        """Return about how many bytes of each segment, without the last one, are of nothing that is there."""
+        wasted, segments = {}, self._shelf.segments
+        for segment, after in zip(segments, segments[1:]):
+            count, size = self._index.alive(segment.head.base, after.head.base - 1)
+            wasted[segment.head.number] = max(0, segment.end - HEAD_SIZE - size - 10 * count)  # a record has some bytes more
+        return wasted
 
     def _compacted(self, replaced: bool) -> None:
         assert self._compaction is not None
