@@ -74,7 +74,7 @@ RULES = [
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
-    Rule("store.commit", "store.*", pure=False),
+    Rule("store.commit store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.*", f"engine.* store.* wire.octets wire.publication {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
