@@ -145,4 +145,5 @@ def test_a_failing_store_goes_back_to_it_and_what_followed() -> None:
     assert store._round is not None
     store._round.is_logged = False  # what was written is there, and nobody knows
     store.finished(OSError(28, "no space"))
+    home.turn(store)  # the files are read by a worker
     assert state(store) == expected

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
+from midge.store.base import ELSEWHERE, Stored
 from midge.store.commit import Workers
 from midge.store.directory import StoreDirectory
+from midge.store.files import Files
 from midge.store.handles import Handles
 from midge.store.log import FileStore
+from midge.store.segment import Head, Segment
 
 
 class FewFiles(MemoryFiles):
@@ -248,3 +251,61 @@ def test_what_is_half_empty_is_copied_after_a_restart_too() -> None:
     after = disk.contents[disk.paths["/s/0000000002.seg"]]
     assert len(bytes(after).rstrip(b"\0")) < len(bytes(before).rstrip(b"\0")) * 3 // 4
     store.close()
+
+
+class Unreadable(MemoryFiles):
+    """A disk that cannot be read, or where what is read first is wrong."""
+
+    is_bad = is_wrong = False
+
+    def pread(self, fd: int, size: int, offset: int) -> bytearray:
+        if self.is_wrong:
+            self.is_wrong, self.is_bad = False, True
+            return bytearray(size)
+        if self.is_bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().pread(fd, size, offset)
+
+    def pread_cached(self, fd: int, size: int, offset: int) -> bytearray | None:
+        return self.pread(fd, size, offset)
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_a_disk_that_cannot_be_read_is_told_to_who_loads(is_wrong: bool) -> None:
+    disk = Unreadable()
+    home = LoneHome(disk)
+    store = FileStore(home, "/s", 7)
+    store.append(message(b"a", b"x"), 1)
+    home.turn(store)
+    store.close()
+    store = FileStore(home, "/s", 7)
+    disk.is_wrong, disk.is_bad = is_wrong, not is_wrong
+    if not is_wrong:
+        assert store.peek(1) is ELSEWHERE
+    answers: list[list[Stored | None] | Exception] = []
+    store.load([1], answers.append)
+    home.turn(store)
+    assert len(answers) == 1 and isinstance(answers[0], OSError)
+
+
+def test_a_file_that_two_threads_open_at_once_is_open_once(tmp_path: Path) -> None:
+    class Meeting(Files):
+        """Two who open a file wait for each other."""
+
+        def open(self, path: str) -> int:
+            fd = super().open(path)
+            meeting.wait(10)
+            return fd
+
+    meeting = threading.Barrier(2)
+    Segment(Files(), str(tmp_path), Head(1, 7, 1, 0, 0)).make(str(tmp_path))
+    segment = Segment(Meeting(), str(tmp_path), Head(1, 7, 1, 0, 0))
+    before = len(os.listdir("/dev/fd"))
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(segment.opened())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == 2 * [segment.fd] and len(os.listdir("/dev/fd")) == before + 1
+    segment.close()

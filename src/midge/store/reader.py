@@ -91,7 +91,10 @@ class Reader:
         if sequence == self._peeked + 1:  # somebody reads one after the other
             size = max(size, min(_AHEAD, segment.end - place))
         self._peeked = sequence
-        data = self._files.pread_cached(self._handles.use(segment), size, place)
+        try:
+            data = self._files.pread_cached(self._handles.use(segment), size, place)
+        except OSError:  # who loads it is told
+            return ELSEWHERE
         if data is None or record.decode(data, 0, len(data), segment.head.seed) != GOOD:
             return ELSEWHERE  # short, or damaged: whoever reads it finds out
         self._window, self._window_of, self._window_base = data, segment, place
@@ -124,8 +127,12 @@ class Reader:
             if isinstance(result, BaseException):
                 call(result if isinstance(result, Exception) else RuntimeError(str(result)))
                 return
-            for sequence in [sequence for _, _, _, sequence in wanted if sequence not in found]:
-                found[sequence] = self.read(sequence)  # it has been moved, or is damaged
+            try:
+                for sequence in [sequence for _, _, _, sequence in wanted if sequence not in found]:
+                    found[sequence] = self.read(sequence)  # it has been moved, or is damaged
+            except OSError as error:
+                call(error)
+                return
             call([found.get(sequence) for sequence in sequences])
 
         segments = [segment for segment, _, _, _ in wanted]

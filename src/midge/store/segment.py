@@ -18,7 +18,6 @@ record; which of the two, nobody can tell. Nothing here changes a file but ``Seg
 from __future__ import annotations
 
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -34,7 +33,6 @@ HEAD_SIZE = 128
 _MAGIC = b"midgeseg"
 _HEAD = struct.Struct("<8sIIQqqqQI")
 _WINDOW = 1 << 20
-_opening = threading.Lock()  # a worker and the loop may want the same file
 _FIRST_STEP, _LAST_STEP = 64 << 10, 8 << 20
 
 
@@ -91,13 +89,14 @@ class Segment:
         users: how many workers' calls may use the file now: it is not closed meanwhile.
     """
 
-    __slots__ = ("end", "fd", "files", "head", "path", "space", "users")
+    __slots__ = ("_first", "end", "fd", "files", "head", "path", "space", "users")
 
     def __init__(self, files: Files, directory: str, head: Head) -> None:
         self.files = files
         self.head = head
         self.path = f"{directory}/{file_name(head.number)}"
         self.fd = -1
+        self._first: dict[int, int] = {}  # what ``opened`` has opened
         self.end = HEAD_SIZE
         self.space = self.users = 0
 
@@ -113,11 +112,13 @@ class Segment:
     def opened(self) -> int:
         """Return the file's descriptor, opening it where it is not; in any thread."""
         if self.fd < 0:
-            with _opening:
-                if self.fd < 0:
-                    fd = self.files.open(self.path)
-                    self.space = self.files.size(fd)
-                    self.fd = fd
+            fd = self.files.open(self.path)
+            kept = self._first.setdefault(0, fd)  # a worker and the loop may open it at the same moment: one of them has
+            if kept == fd:
+                self.space = self.files.size(fd)
+            else:
+                self.files.close(fd)
+            self.fd = kept
         return self.fd
 
     def reserve(self, end: int) -> None:
@@ -138,6 +139,7 @@ class Segment:
     def close(self) -> None:
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
+            self._first.clear()
             self.files.close(fd)
 
 
