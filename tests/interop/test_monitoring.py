@@ -125,7 +125,7 @@ def shape(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return (
             [shape(each) for each in sorted(value, key=json.dumps)]
-            if name in ("subscriptions_list", "accounts")
+            if name in ("subscriptions_list", "subscriptions_list_detail", "accounts")
             else list(map(shape, value))
         )
     if name in DIFFERS | OWN:

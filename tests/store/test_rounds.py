@@ -151,6 +151,7 @@ def test_the_last_sequence_is_never_lost_with_a_segment_that_was_dropped(tmp_pat
     home = LoneHome(disk, segment_size=500)
     again = FileStore(home, f"{tmp_path}/one/streams/00000001", 7)
     assert (again.last, again.messages, home.damages) == (1, 0, [])
+    directory.state.close()
 
 
 def test_no_more_files_are_open_than_there_may_be(tmp_path: Path) -> None:

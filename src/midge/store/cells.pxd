@@ -9,6 +9,7 @@ cdef extern from *:
     #if PY_VERSION_HEX >= 0x030E0000
     #define MIDGE_HASH(data, size) Py_HashBuffer((data), (size))
     #else
+    PyAPI_FUNC(Py_hash_t) _Py_HashBytes(const void *, Py_ssize_t); /* 3.13 has it in no public header */
     #define MIDGE_HASH(data, size) _Py_HashBytes((data), (size))
     #endif
     """

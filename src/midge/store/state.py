@@ -64,23 +64,26 @@ class State:
     def __init__(self, path: str) -> None:
         self._path = path
         self._base: sqlite3.Connection | None = None
-        with self._guarded():
-            base = self._base = sqlite3.connect(path, isolation_level=None)
-            base.execute("PRAGMA journal_mode=WAL")
-            base.execute("PRAGMA synchronous=FULL")
-            (version,) = base.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                base.close()
-                raise StoreVersionError(path, version, _VERSION)
-            (answer,) = base.execute("PRAGMA quick_check(1)").fetchone()
-            if answer != "ok":
-                raise sqlite3.DatabaseError(answer)
-            base.executescript(_TABLES)
-            base.execute(f"PRAGMA user_version={_VERSION}")
-            for table in ("stores", "streams", "sources"):
-                for *values, mark in base.execute(f"SELECT * FROM {table}"):
-                    if mark != _mark(*values):
-                        raise sqlite3.DatabaseError(f"a row of {table} is not what was written")
+        try:
+            with self._guarded():
+                base = self._base = sqlite3.connect(path, isolation_level=None)
+                base.execute("PRAGMA journal_mode=WAL")
+                base.execute("PRAGMA synchronous=FULL")
+                (version,) = base.execute("PRAGMA user_version").fetchone()
+                if version > _VERSION:
+                    raise StoreVersionError(path, version, _VERSION)
+                (answer,) = base.execute("PRAGMA quick_check(1)").fetchone()
+                if answer != "ok":
+                    raise sqlite3.DatabaseError(answer)
+                base.executescript(_TABLES)
+                base.execute(f"PRAGMA user_version={_VERSION}")
+                for table in ("stores", "streams", "sources"):
+                    for *values, mark in base.execute(f"SELECT * FROM {table}"):
+                        if mark != _mark(*values):
+                            raise sqlite3.DatabaseError(f"a row of {table} is not what was written")
+        except BaseException:
+            self.close()
+            raise
 
     # Directories of streams
 
