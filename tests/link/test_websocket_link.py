@@ -35,7 +35,7 @@ from websockets.streams import StreamReader
 from midge.errors import ConnectionClosedError, RemoteProtocolError, UpgradeError
 from midge.link.client_upgrade import ClientUpgrade
 from midge.link.deflate import deflate
-from midge.link.framing import NOTHING, FrameReader
+from midge.link.framing import DATA, NOTHING, FrameReader
 from midge.link.readiness import LoopReadiness
 from midge.link.upgrade import Upgrade
 from midge.link.websocket import FRAME, WebSocketLink
@@ -607,13 +607,14 @@ def test_no_deflated_message_holds_more_than_the_peer_inflates(limit: int, run: 
 
 
 def payload_of(received: bytes) -> bytes:
-    """What is in frames that a server sent, the last of which may be cut."""
+    """What is in frames that a server sent, the last of which may be cut; a CLOSE follows where none is."""
     reader = FrameReader(False, False)
     chunk = bytearray(received)
     reader.receive(chunk, 0, len(chunk))
     filled = 0
-    while reader.next() != NOTHING:
-        filled = reader.move_to(filled)
+    while (found := reader.next()) != NOTHING:
+        if found == DATA:
+            filled = reader.move_to(filled)
     return bytes(chunk[:filled])
 
 
@@ -635,6 +636,10 @@ def test_the_outbox_tells_to_the_byte_what_was_not_sent(run: Run) -> None:
         peer.sock.close()
 
     run(main())
+
+
+def test_a_close_is_no_payload() -> None:
+    assert payload_of(b"\x82\x02hi\x88\x02\x03\xe8") == b"hi"
 
 
 def test_a_deflated_frame_is_sent_when_its_last_byte_is(run: Run) -> None:
