@@ -77,7 +77,8 @@ class JetStreamOptions:
             background; "os", whenever the operating system writes it.
         domain: the name that the API has beside the usual one; empty for none.
         strict: requests may have no fields that are unknown.
-        request_queue_limit, info_queue_limit: API requests that may wait at once, those that only ask apart from the others.
+        request_queue_limit: API requests of an account that may wait at once.
+        info_queue_limit: without effect: what only asks waits in the same queue.
         limits: what all accounts are held to.
     """
 
