@@ -12,7 +12,7 @@ __all__ = ["IndexedStore"]
 
 
 class IndexedStore(Store):
-    """A store that has an ``Index``, which is another one after it went back to what is on disk."""
+    """A store that has an ``Index``; one in files has another after it went back to what is on disk."""
 
     _index: Index
 

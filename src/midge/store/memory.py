@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from midge.store.base import Elsewhere, Store, Stored, Total
+from midge.store.base import Elsewhere, Stored
 from midge.store.index import Index
+from midge.store.indexed import IndexedStore
 from midge.store.shelves import Shelves, weight
 from midge.wire.publication import Publication
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(Store):
+class MemoryStore(IndexedStore):
     """Messages in memory.
 
     Args:
@@ -30,36 +31,8 @@ class MemoryStore(Store):
         self.failure = None
 
     @property
-    def messages(self) -> int:  # type: ignore[override]
-        return self._index.messages
-
-    @property
-    def size(self) -> int:  # type: ignore[override]
-        return self._index.size
-
-    @property
-    def first(self) -> int:  # type: ignore[override]
-        return self._index.first
-
-    @property
-    def last(self) -> int:  # type: ignore[override]
-        return self._index.last
-
-    @property
-    def first_time(self) -> int:  # type: ignore[override]
-        return self._index.first_time
-
-    @property
-    def last_time(self) -> int:  # type: ignore[override]
-        return self._index.last_time
-
-    @property
     def committed(self) -> int:  # type: ignore[override]
         return self._index.last
-
-    @property
-    def subjects(self) -> int:  # type: ignore[override]
-        return self._index.subjects
 
     def append(self, publication: Publication, time: int) -> int:
         return self._shelves.append(publication, time)
@@ -109,45 +82,8 @@ class MemoryStore(Store):
                 yield stored
             sequence = self._index.after(sequence + 1)
 
-    def subject_of(self, sequence: int) -> bytes | None:
-        return self._index.subject_of(sequence)
-
-    def time_of(self, sequence: int) -> int:
-        return self._index.time_of(sequence)
-
-    def size_of(self, sequence: int) -> int:
-        return self._index.size_of(sequence)
-
     def weight(self, subject: int, header: int, payload: int) -> int:
         return weight(subject, header, payload)
-
-    def at_time(self, time: int) -> int:
-        return self._index.at_time(time)
-
-    def next(self, filters: tuple[bytes, ...], start: int) -> int:
-        return self._index.next(filters, start)
-
-    def previous(self, filters: tuple[bytes, ...], start: int) -> int:
-        return self._index.previous(filters, start)
-
-    def total(self, subject: bytes) -> Total | None:
-        return self._index.total(subject)
-
-    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
-        return self._index.totals(filter)
-
-    def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
-        return self._index.pending(filters, start, last_per_subject=last_per_subject)
-
-    def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
-        return self._index.lasts(filters, up_to)
-
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        return self._index.gaps()
-
-    @property
-    def deleted(self) -> int:
-        return self._index.deleted
 
     def close(self) -> None:
         self._index = Index()
