@@ -1,0 +1,1 @@
+"""Consumers: who gets which message of a stream, what they have acknowledged, and what is delivered again."""
