@@ -15,6 +15,15 @@ SECOND = 1_000_000_000
 ACCOUNT = "A"
 
 
+class FakeEye:
+    """Somebody who watches a subject."""
+
+    def __init__(self, key: tuple[bytes, bytes | None], told: Callable[[bool], None], interested: bool) -> None:
+        self.key = key
+        self.told = told
+        self.interested = interested
+
+
 class FakeOutside:
     """What the engine asks for, kept in lists."""
 
@@ -25,6 +34,8 @@ class FakeOutside:
         self.failures: list[str] = []
         self.listeners: list[bytes] = []  # subjects that somebody listens to
         self.client: dict[str, object] | None = None
+        self.interest: set[tuple[bytes, bytes | None]] = set()  # deliver subjects, and queue groups, that somebody subscribed to
+        self.eyes: list[FakeEye] = []
 
     def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         self.sent.append((subject, header, payload))
@@ -43,6 +54,23 @@ class FakeOutside:
 
     def has_interest(self, account: str, subject: bytes) -> bool:
         return subject in self.listeners
+
+    def watch(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> "FakeEye":
+        eye = FakeEye((subject, queue), told, (subject, queue) in self.interest)
+        self.eyes.append(eye)
+        return eye
+
+    def unwatch(self, eye: "FakeEye") -> None:
+        self.eyes.remove(eye)
+
+    def bind(self, subject: str, queue: str = "", *, gone: bool = False) -> None:
+        """Somebody subscribes to a subject, or is gone."""
+        key = (subject.encode(), queue.encode() or None)
+        (self.interest.discard if gone else self.interest.add)(key)
+        for eye in list(self.eyes):
+            if eye.key == key and eye.interested == gone:
+                eye.interested = not gone
+                eye.told(not gone)
 
     def sender(self) -> dict[str, object] | None:
         return self.client
