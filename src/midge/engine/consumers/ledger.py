@@ -145,7 +145,7 @@ class Ledger:
         count = get64(self._entries, at + _COUNT) + 1
         delivery = get64(self._entries, at + _DELIVERY)
         self._remove(at)
-        self._exceed(sequence, count)
+        self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
         return count
 
@@ -261,7 +261,7 @@ class Ledger:
 
     # What there is
 
-    def sequences(self, start: int = 0, count: int = 1 << 62) -> list[int]:
+    def sequences(self, start: int = 0, count: int = 0x3FFF_FFFF_FFFF_FFFF) -> list[int]:
         """Return the sequences of the entries from one on, so many at most."""
         found: list[int] = []
         at = self._from(start)
@@ -291,6 +291,11 @@ class Ledger:
     def put(self, sequence: int, delivery: int, time: int, count: int) -> None:
         """Add an entry as it was when it was kept: in the order of their sequences, behind all others."""
         self._add(sequence, delivery, time, count)
+
+    def exceed(self, sequence: int, count: int) -> None:
+        """A message was delivered as often as it may be, and is expected no more."""
+        self.exceeded[sequence] = count
+        self.redelivered += 1
 
     def drop(self, sequence: int) -> bool:
         """Forget an entry and leave the floors alone. False where there is none."""
@@ -333,13 +338,9 @@ class Ledger:
         if count == self.max_deliver:
             given_up.append(sequence)
         self._remove(at)
-        self._exceed(sequence, count)
+        self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
         return True
-
-    def _exceed(self, sequence: int, count: int) -> None:
-        self.exceeded[sequence] = count
-        self.redelivered += 1
 
     def _forgive(self, sequence: int) -> None:
         if self.exceeded.pop(sequence, 0):
