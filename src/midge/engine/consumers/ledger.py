@@ -22,7 +22,7 @@ if cython.compiled:
     from cython.cimports.midge.wire.octets import new_buffer, resize
 else:
     from midge.store.cells import copy, get64, put64
-    from midge.wire.octets import new_buffer, resize
+    from midge.wire.octets import new_buffer
 
 __all__ = ["Ledger"]
 
