@@ -53,7 +53,7 @@ VALUES: dict[str, list[Any]] = {
     "ack_policy": ["none", "all", "explicit", "explicit", "flow_control"],
     "ack_wait": NANOS,
     "max_deliver": [0, -1, -2, 1, 2, 5],
-    "backoff": [[], [SECOND], [SECOND, 2 * SECOND, 3 * SECOND], [0], [-1], [SECOND, -1]],
+    "backoff": [[SECOND], [SECOND, 2 * SECOND, 3 * SECOND], [0], [-1], [SECOND, -1]],
     "filter_subject": ["", *SUBJECTS],
     "replay_policy": ["instant", "original"],
     "rate_limit_bps": [0, 1, 1 << 40],
@@ -68,7 +68,7 @@ VALUES: dict[str, list[Any]] = {
     "deliver_subject": ["", "d", "d.x", "d.*", "d.>", "d..x", "s.x", "a", "d x", ">"],
     "deliver_group": ["", "g", "g h"],
     "idle_heartbeat": NANOS,
-    "inactive_threshold": NANOS,
+    "inactive_threshold": [0, -1, SECOND, 5 * SECOND, 30 * SECOND, (1 << 63) - 1],  # below, it would be gone before the next request
     "num_replicas": [0, 1, 1, 2, 5, -1],
     "mem_storage": FLAGS,
     "direct": [True, False, False],
@@ -76,7 +76,7 @@ VALUES: dict[str, list[Any]] = {
     "metadata": [{}, {"a": "b"}, {"_nats.ver": "1", "_nats.level": "0", "_nats.req.level": "9"}, {"k": "v" * (128 * 1024)},
                  {"k": "v" * (128 * 1024 - 1)}],
     "pause_until": TIMES,
-    "priority_groups": [[], ["g"], ["g", "h"], [""], ["a b"], ["x" * 16], ["x" * 17], ["A/b_=-9"], ["g\n"]],
+    "priority_groups": [["g"], ["g", "h"], [""], ["a b"], ["x" * 16], ["x" * 17], ["A/b_=-9"], ["g\n"]],
     "priority_policy": ["none", "overflow", "pinned_client", "prioritized"],
     "priority_timeout": NANOS,
 }  # fmt: skip

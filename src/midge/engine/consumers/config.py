@@ -17,6 +17,7 @@ from midge.engine.consumers.filters import filters_of, is_shared
 from midge.engine.consumers.terms import ConsumerTerms, is_feeding
 from midge.engine.errors import ApiError
 from midge.engine.metadata import keep_level, set_level
+from midge.engine.times import in_utc
 from midge.model.base import time_of
 from midge.model.consumer import ConsumerConfig
 from midge.model.requests import ConsumerCreateRequest
@@ -148,6 +149,8 @@ def _updated(config: ConsumerConfig, old: ConsumerConfig, name: str, action: str
         _check_change(config, old, terms)
     if config.inactive_threshold != old.inactive_threshold and not old.durable_name and config.inactive_threshold <= 0:
         config.inactive_threshold = INACTIVE
+    if config.pause_until is not None:
+        config.pause_until = in_utc(config.pause_until)
     return config
 
 
