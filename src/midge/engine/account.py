@@ -124,19 +124,19 @@ class Account:
         self.waiting_size = self.waiting_size - request.size if self.waiting else 0
         return request
 
-    def answered(self, request: ApiRequest, payload: bytes, is_error: bool) -> None:
+    def answered(self, request: ApiRequest, payload: bytes, header: bytes, is_error: bool) -> None:
         """A request has its answer: send it, and go on with the next one."""
         self.total += 1
         self.errors += is_error
-        self.send(request, payload)
+        self.send(request, payload, header)
         if request.is_audited:
             audit(self.engine, request, payload)
         self.ignore(request)
 
-    def send(self, request: ApiRequest, payload: bytes) -> None:
+    def send(self, request: ApiRequest, payload: bytes, header: bytes) -> None:
         """Send an answer, where one is wanted."""
         if request.reply:
-            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
+            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", header, payload)])
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""

@@ -54,6 +54,8 @@ class Settings(NamedTuple):
         max_payload: of the server.
         max_pending: bytes that may wait for a client: what one request may ask for, unless it says less.
         max_requests: API requests of an account that may wait.
+        max_ack_pending: messages that a consumer may leave without an ack; 0 for any number.
+        max_request_batch: messages that one request to a consumer may ask for; 0 for any number.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
         batches: how many batches may be open.
@@ -67,6 +69,8 @@ class Settings(NamedTuple):
     max_payload: int = 1 << 20
     max_pending: int = 64 << 20
     max_requests: int = 10_000
+    max_ack_pending: int = 0
+    max_request_batch: int = 0
     max_window: int = 0
     strict: bool = True
     batches: BatchLimits = BatchLimits()

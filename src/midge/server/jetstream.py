@@ -343,6 +343,8 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_payload=options.max_payload,
         max_pending=options.max_pending,
         max_requests=jetstream.request_queue_limit,
+        max_ack_pending=limits.max_ack_pending,
+        max_request_batch=limits.max_request_batch,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
         batches=BatchLimits(
