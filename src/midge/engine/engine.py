@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
-from midge.engine.consumers.pull import DELETED
 from midge.engine.batch_limits import BatchLimits, BatchUse
+from midge.engine.consumers import roster
+from midge.engine.consumers.pull import DELETED
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -34,6 +35,7 @@ from midge.wire.publication import Publication
 if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
     from midge.engine.intake import Intake
+    from midge.engine.retention import Retention
 
 __all__ = ["Engine", "Settings"]
 
@@ -92,6 +94,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         ready: consumers that have something to do.
+        acknowledged: what streams keep messages for, where some have been acknowledged.
         used: bytes in all streams, by kind of storage.
         batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
@@ -130,6 +133,9 @@ class Engine:
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
         self.ready: deque[Consumer] = deque()
+        self.acknowledged: list[Retention] = []
+        if directory is not None:
+            directory.keeper.complain = lambda error: outside.failed("writing down how far consumers have come", error)
         self.used = {"memory": 0, "file": 0}
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
@@ -138,7 +144,8 @@ class Engine:
         if self.directory is not None and limits is not None:
             for row in self.directory.state.streams(name):
                 try:
-                    self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                    stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                    roster.open_all(stream, self.directory.consumers(name, row.name), self.wall)
                 except Exception as error:  # the others do not depend on it
                     account.unopened.add(row.name)
                     self._abandon(account, row.name)
@@ -175,6 +182,10 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
+        if self.acknowledged:
+            acknowledged, self.acknowledged = self.acknowledged, []
+            for retention in acknowledged:
+                retention.flush()
         for _ in range(REQUESTS):
             if not self.asking:
                 break
@@ -253,6 +264,7 @@ class Engine:
         account = stream.account
         for consumer in stream.consumers.values():
             consumer.stop(DELETED)
+        roster.forget(stream)
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":

@@ -15,11 +15,11 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import start_of
+from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.waiting import Request
 from midge.engine.timers import Timer
 from midge.model.base import time_of, time_text
 from midge.model.consumer import ConsumerConfig, ConsumerInfo, PriorityGroupState, SequenceInfo
-from midge.model.stream import ClusterInfo
 from midge.store.base import Stored
 from midge.wire.publication import Publication
 
@@ -51,11 +51,12 @@ class Consumer:
         delivery: what is delivered next; ``ledger`` what was.
         target: to whom.
         filters: of the configuration, empty for all subjects.
+        state: what outlives the process; None where nothing does.
     """
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "stream", "target",
+        "delivery", "engine", "ledger", "name", "raw_name", "state", "stream", "target",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -68,6 +69,7 @@ class Consumer:
         self.delivery = Delivery(self, stream.store, self.engine.outside)
         self.delivery.head = b"$JS.ACK.%b.%b." % (stream.raw_name, self.raw_name)
         self.ledger = self.delivery.ledger
+        self.state: ConsumerState | None = None
         self._timer: Timer | None = None
         self._is_ready = self._is_loading = self._is_stopped = False
         self._ack_due = self._not_before = self._delay = self._soonest = 0
@@ -188,12 +190,18 @@ class Consumer:
 
     def confirm(self, reply: bytes) -> None:
         """Answer an acknowledgement, when it is safe."""
-        self.engine.outside.answer(self.stream.account.name, [Publication.compose(reply, b"", b"", b"")])
+        answers = [Publication.compose(reply, b"", b"", b"")]
+        if self.state is None:
+            self.engine.outside.answer(self.stream.account.name, answers)
+        else:
+            self.state.confirm(lambda: self.engine.outside.answer(self.stream.account.name, answers))
 
     # What the delivery says
 
     def touched(self) -> None:
         """Something has changed that is kept: ``delivery.changed`` is True until it was."""
+        if self.state is not None:
+            self.state.note()
 
     def exceeded(self, sequence: int, deliveries: int) -> None:
         """A message was delivered as often as it may be."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.consumers.consumer import Consumer
 from midge.engine.consumers.dump import load
+from midge.engine.consumers.pull import DELETED
 from midge.engine.consumers.state import state_of
 from midge.model.base import decode
 from midge.model.consumer import ConsumerConfig
@@ -19,29 +20,32 @@ from midge.store.state import ConsumerRow
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["add", "change", "forget", "open_all", "remove"]
+__all__ = ["add", "change", "forget", "keep", "open_all", "remove"]
 
 Told = Callable[[OSError | None], None]
-DELETED = b"409 Consumer Deleted"
 
 
-def add(stream: Stream, config: ConsumerConfig, name: str, wall: int, told: Told) -> Consumer:
-    """Make a consumer whose configuration is checked. It delivers at once."""
+def add(stream: Stream, config: ConsumerConfig, name: str, wall: int) -> Consumer:
+    """Make a consumer whose configuration is checked. It delivers at once. Next: ``keep``."""
     consumer = Consumer(stream, config, wall, name)
     consumer.state = state_of(consumer)
     _enter(consumer)
     consumer.start(wall)
+    return consumer
+
+
+def keep(consumer: Consumer, told: Told) -> None:
+    """Have a new consumer kept."""
 
     def settled(error: OSError | None) -> None:
-        if error is not None and stream.consumers.get(consumer.name) is consumer:
+        if error is not None and consumer.stream.consumers.get(consumer.name) is consumer:
             _leave(consumer, DELETED)
         told(error)
 
     if consumer.state is None:
         told(None)
     else:
-        consumer.state.put(config, settled)
-    return consumer
+        consumer.state.put(consumer.config, settled)
 
 
 def change(consumer: Consumer, config: ConsumerConfig, wall: int, told: Told) -> None:
