@@ -76,6 +76,7 @@ class Consumer:
         self._swept = -1
         self._apply()
         self.target: Pull | Push = Push(self, config, created) if config.deliver_subject else Pull(self, config)
+        self.delivery.target = self.target
 
     @property
     def filters(self) -> tuple[bytes, ...]:
