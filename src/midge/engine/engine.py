@@ -205,7 +205,7 @@ class Engine:
             self._see_what_is_full()
         for _ in range(min(CONSUMERS, len(self.ready))):
             self._let_work(self.ready.popleft())
-        return bool(self.asking or self.dirty or self.ready) or len(self.jobs) > 0 or len(self.feeding) > 0
+        return bool(self.asking or self.dirty or self.ready or self.acknowledged) or len(self.jobs) > 0 or len(self.feeding) > 0
 
     def _let_work(self, consumer: Consumer) -> None:
         try:

@@ -161,10 +161,11 @@ class Delivery:
         self.acked = self.heard
         if self.policy == _EXPLICIT:
             delivery = ledger.ack(sequence)
-            if delivery == 0:
-                return 0
             if self.retains:
                 self.consumer.retention.done(sequence)
+            if delivery == 0:
+                self.touch()  # it may be one that was delivered as often as it may be
+                return 0
         else:
             first = ledger.stream_floor + 1
             if ledger.ack_all(sequence, delivery) < 0:
