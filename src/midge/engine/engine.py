@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
-from midge.engine.consumers.pull import DELETED
 from midge.engine.batch_limits import BatchLimits, BatchUse
+from midge.engine.consumers.pull import DELETED
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside

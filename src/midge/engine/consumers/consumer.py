@@ -19,7 +19,6 @@ from midge.engine.consumers.waiting import Request
 from midge.engine.timers import Timer
 from midge.model.base import time_of, time_text
 from midge.model.consumer import ConsumerConfig, ConsumerInfo, PriorityGroupState, SequenceInfo
-from midge.model.stream import ClusterInfo
 from midge.store.base import Stored
 from midge.wire.publication import Publication
 
