@@ -43,8 +43,8 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
-        "waiting_size",
+        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used",
+        "waiting", "waiting_size",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:

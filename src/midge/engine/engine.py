@@ -18,7 +18,7 @@ from midge.engine.account import Account
 from midge.engine.api import dispatch
 from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.consumers import roster
-from midge.engine.consumers.pull import DELETED
+from midge.engine.consumers.opening import open_consumers
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
     from midge.engine.intake import Intake
     from midge.engine.retention import Retention
 
-__all__ = ["Engine", "Settings"]
+__all__ = ["MAX_CONSUMERS", "Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
 CONSUMERS = 16  # slices of what consumers deliver
 DUE = 64  # timers served in one call
+MAX_CONSUMERS = 1_000  # of a stream, unless somebody says how many
 
 
 class Settings(NamedTuple):
@@ -58,6 +59,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_ack_pending: messages that a consumer may leave without an ack; 0 for any number.
         max_request_batch: messages that one request to a consumer may ask for; 0 for any number.
+        max_consumers: of a stream, where neither it nor its account says how many; 0 for any number.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
         batches: how many batches may be open.
@@ -73,6 +75,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_ack_pending: int = 0
     max_request_batch: int = 0
+    max_consumers: int = MAX_CONSUMERS
     max_window: int = 0
     strict: bool = True
     batches: BatchLimits = BatchLimits()
@@ -145,7 +148,7 @@ class Engine:
             for row in self.directory.state.streams(name):
                 try:
                     stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
-                    roster.open_all(stream, self.directory.consumers(name, row.name), self.wall)
+                    open_consumers(stream, self.directory.consumers(name, row.name), self.wall)
                 except Exception as error:  # the others do not depend on it
                     account.unopened.add(row.name)
                     self._abandon(account, row.name)
@@ -262,9 +265,7 @@ class Engine:
     def remove_stream(self, stream: Stream) -> None:
         """Delete a stream and everything in it."""
         account = stream.account
-        for consumer in stream.consumers.values():
-            consumer.stop(DELETED)
-        roster.forget(stream)
+        roster.remove_all(stream)
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":

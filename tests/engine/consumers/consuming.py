@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.engine.worlds import SECOND, Delivered, World
+
 from midge.engine.consumers import roster
 from midge.engine.consumers.consumer import Consumer
 from midge.model.consumer import ConsumerConfig
-from tests.engine.worlds import SECOND, Delivered, World
 
 __all__ = ["Consuming"]
 
