@@ -97,6 +97,7 @@ class Keeper:
         self._due: int | None = None  # when what nobody waits for is written
         self._earliest = 0
         self._retry: int | None = None
+        self._is_asked = False  # somebody wants to be told at once, also where writing fails
         self._written = 0  # bytes since ``_due`` was the last time
         self._removals: dict[int, Told] = {}
         self._puts: dict[int, _Put] = {}
@@ -123,12 +124,14 @@ class Keeper:
             told: never called within this call.
         """
         self._puts[row.id] = _Put(row, birth, told)
+        self._is_asked = True
 
     def remove(self, kept: Kept, told: Told) -> None:
         """Forget a consumer; tell of each attempt, of which there are as many as it takes."""
         id = kept.id
         self.forget(kept)
         self._removals[id] = told
+        self._is_asked = True
 
     def forget(self, kept: Kept) -> None:
         """Write nothing more of a consumer: its stream is removed, and its rows with it."""
@@ -164,7 +167,9 @@ class Keeper:
     @property
     def is_ready(self) -> bool:
         """True if there is something that has to be written now, and nothing is under way."""
-        return self._batch is None and self._retry is None and bool(self._urgent or self._puts or self._removals or self._sweep)
+        if self._batch is not None or (self._retry is not None and not self._is_asked):
+            return False
+        return bool(self._urgent or self._puts or self._removals or self._sweep)
 
     def begin(self) -> None:
         """Start a transaction, where ``is_ready``."""
@@ -213,6 +218,8 @@ class Keeper:
 
     def _start(self) -> None:
         """Begin a transaction."""
+        self._is_asked = False
+        self._retry = None
         states: dict[int, tuple[Kept, bytes]] = {}
         size = 0
         for waiting in (self._urgent, self._sweep):
