@@ -28,6 +28,20 @@ class Outside(Protocol):
         """Send a message, soon. False where too much waits already: it is not sent."""
         ...
 
+    def route(self, account: str, subject: bytes) -> Any:
+        """Return the way to those who listen to a subject, for ``deliver``. Keep it where more will be delivered."""
+        ...
+
+    def deliver(self, route: Any, publication: Publication) -> int:
+        """Send a message to those at the end of a route, whatever its own subject; in the order of the calls, and at once.
+
+        Not while messages are routed: not by who is called by ``subscribe`` or ``watch``.
+
+        Returns:
+            0 where nobody is there, 1, or 2 where so much waits for one of them that the next should wait.
+        """
+        ...
+
     def answer(self, account: str, answers: list[Publication]) -> None:
         """Send messages whose subjects are published to once, soon, in this order."""
         ...

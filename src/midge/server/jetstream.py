@@ -32,6 +32,7 @@ from midge.server.hub import Hub
 from midge.server.info import NATS_VERSION
 from midge.server.inlet import Inlet
 from midge.server.options import ServerOptions
+from midge.server.route import Route
 from midge.server.sublist import Subscription
 from midge.server.turns import Turns
 from midge.server.watch import Watch
@@ -43,6 +44,7 @@ __all__ = ["JetStream"]
 log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+_ACKS = b"$JS.ACK.>"
 WORK_REQUEST = 256  # and what becomes of a request
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
@@ -219,8 +221,14 @@ class JetStream:
         if found is not None:
             self._hub.answer(found, answers)
 
+    def route(self, account: str, subject: bytes) -> Route:
+        return Route(account, subject)
+
+    def deliver(self, route: Any, publication: Publication) -> int:
+        return self._hub.carry(route, publication)
+
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE))
+        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject != _ACKS else WORK_MESSAGE))
         self._ears[ear] = None
         self._listen(ear)
         return ear
@@ -335,6 +343,8 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_payload=options.max_payload,
         max_pending=options.max_pending,
         max_requests=jetstream.request_queue_limit,
+        max_ack_pending=limits.max_ack_pending,
+        max_request_batch=limits.max_request_batch,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
         batches=BatchLimits(

@@ -15,7 +15,7 @@ cdef class Delivery:
     cdef public bytes head
     cdef public list skips
     cdef public dict loaded
-    cdef public int64_t resume, missing, wall, heard, sent
+    cdef public int64_t resume, missing, wall, heard, acked, sent
     cdef public Py_ssize_t max_pending
     cdef public int policy
     cdef public bint wanted, headers_only, decorated, retains, changed, stalled

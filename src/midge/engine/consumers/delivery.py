@@ -64,18 +64,20 @@ class Delivery:
         max_pending: how many messages may wait to be acknowledged; 0 for any number.
         policy: how messages are acknowledged: 0 not at all, 1 each, 2 all up to one.
         headers_only: payloads are not delivered.
-        decorated: the target adds to headers: ``target.header(header)`` returns what is to be sent.
-        retains: the stream wants to know what is acknowledged: ``consumer.acknowledged(first, last)``.
+        decorated: the target adds to headers: ``target.decorated(publication)`` returns what is to be sent.
+        retains: the stream wants to know what is acknowledged: ``consumer.retention.done(sequence)`` and ``done_all``.
         changed: something happened since the consumer was told by ``consumer.touched()``.
         stalled: the last run ended because too much waited to be acknowledged.
         missing: the message that is to be loaded; ``loaded`` holds those that were, by sequence.
         wall: of the run.
-        heard: when the last acknowledgement came, ``sent`` when the last message went; 0 for never.
+        heard: when something came to an acknowledgement's subject; 0 for never, as the others.
+        acked: when something was acknowledged the last time.
+        sent: when the last message went.
     """
 
     __slots__ = (
-        "_counted", "_holes", "_left", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger", "loaded",
-        "max_pending", "missing", "outside", "policy", "resume", "retains", "sent", "skips", "stalled", "store", "target", "wall",
+        "_counted", "_holes", "_left", "acked", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger",
+        "loaded", "max_pending", "missing", "outside", "policy", "resume", "retains", "sent", "skips", "stalled", "store", "target", "wall",
         "wanted",
     )  # fmt: skip
 
@@ -89,7 +91,7 @@ class Delivery:
         self.head = b""
         self.skips: list[int] | None = None
         self.loaded: dict[int, Any] | None = None
-        self.resume = self.max_pending = self.missing = self.wall = self.heard = self.sent = 0
+        self.resume = self.max_pending = self.missing = self.wall = self.heard = self.acked = self.sent = 0
         self.policy = _EXPLICIT
         self.wanted = self.headers_only = self.decorated = self.retains = self.changed = self.stalled = False
         self._left = self._counted = 0
@@ -135,6 +137,8 @@ class Delivery:
             route = self.target.choose(taken)
             if route is None:
                 return _IDLE
+            if self.decorated:
+                publication = self.target.decorated(publication)
             outcome: int = self.outside.deliver(route, publication)
             if outcome == _NONE:
                 self.target.lost()
@@ -154,18 +158,19 @@ class Delivery:
         if sequence >= ledger.next or self.policy == _BY_NONE:
             return 0
         was_full = 0 < self.max_pending <= ledger.pending
+        self.acked = self.heard
         if self.policy == _EXPLICIT:
             delivery = ledger.ack(sequence)
             if delivery == 0:
                 return 0
             if self.retains:
-                self.consumer.acknowledged(sequence, sequence)
+                self.consumer.retention.done(sequence)
         else:
             first = ledger.stream_floor + 1
             if ledger.ack_all(sequence, delivery) < 0:
                 return 0
             if self.retains:
-                self.consumer.acknowledged(first, sequence)
+                self.consumer.retention.done_all(self.filters, first, sequence)
         self.touch()
         if was_full:
             self.consumer.wake()
@@ -226,7 +231,7 @@ class Delivery:
         left = self._left if again else max(self._left - 1, 0)
         if self.loaded is not None and sequence in self.loaded:
             message = self.loaded[sequence]
-        elif self.headers_only or self.decorated:
+        elif self.headers_only:
             message = self.store.peek(sequence)
         else:
             message = self.store.compose(sequence, self.head, count, ledger.delivered + 1, left)
@@ -242,8 +247,6 @@ class Delivery:
         if self.headers_only:
             header = b"%bNats-Msg-Size: %d\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", len(payload))
             payload = b""
-        if self.decorated:
-            header = self.target.header(header)
         return Publication.compose(subject, reply, header, payload)
 
     def _delivered(self, sequence: int, again: bool) -> None:
@@ -254,7 +257,7 @@ class Delivery:
             ledger.deliver_only(sequence)
             self._advance(sequence)
             if self.retains:
-                self.consumer.acknowledged(sequence, sequence)
+                self.consumer.retention.done(sequence)
         else:
             ledger.deliver(sequence, self.wall)
             self._advance(sequence)

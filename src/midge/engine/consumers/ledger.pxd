@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 cdef Py_ssize_t _STRIDE, _DELIVERY, _TIME, _COUNT, _TICKET, _FEW, _KEPT, _SCAN
-cdef int64_t _PAUSE, _PACE
+cdef int64_t _PAUSE, _PACE, _ALL
 
 
 @cython.final

@@ -33,6 +33,7 @@ _KEPT = 1024  # entries of an array that is kept when it is empty
 _PAUSE = 1_000_000  # nanoseconds: what expires within it expires at once, as with nats-server
 _PACE = 100  # nanoseconds of pause for each entry: looking through them takes a small part of the time
 _SCAN = 65_536  # entries that one call of ``expire`` looks at
+_ALL = 0x3FFF_FFFF_FFFF_FFFF
 
 
 class Ledger:
@@ -261,7 +262,7 @@ class Ledger:
 
     # What there is
 
-    def sequences(self, start: int = 0, count: int = 1 << 62) -> list[int]:
+    def sequences(self, start: int = 0, count: int = _ALL) -> list[int]:
         """Return the sequences of the entries from one on, so many at most."""
         found: list[int] = []
         at = self._from(start)

@@ -2,7 +2,7 @@
 
 Requests wait in an inbox until the end of the turn: they come while messages are routed, when nothing may be sent. Each is refused with a
 status or put into the queue, where it ends when its batch is complete, its bytes are used up, its time is over, nobody listens any more,
-or with the stream where it does not wait. Where the consumer has priority groups, ``groups`` has its say.
+or with the stream where it does not wait. Where the consumer has priority groups, they have their say.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midge.durations import show_duration
-from midge.engine.consumers.delivery import NONE
+from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
+from midge.engine.consumers.ranked import Ranked
 from midge.engine.consumers.waiting import Request, Waiting
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError
+from midge.engine.headers import value_of
 from midge.model.requests import ConsumerNextRequest
 from midge.wire.publication import Publication
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
     from midge.model.consumer import ConsumerConfig
 
-__all__ = ["Arrival", "Groups", "Pull"]
+__all__ = ["DELETED", "Arrival", "Pull"]
+
+DELETED = b"409 Consumer Deleted"
 
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,18}")
 _LAST = 10_000 * 365 * 86_400 * 10**9  # no wait is longer
@@ -32,31 +36,9 @@ class Arrival(NamedTuple):
     """A request as it came."""
 
     reply: bytes
+    header: bytes
     body: bytes
     wall: int
-
-
-class Groups:
-    """What priority groups have to say of requests; this one says nothing. See ``consumers.groups`` for those that do."""
-
-    def refusal(self, request: Request) -> bytes:
-        """Return the status that a request is refused with, empty where it may wait."""
-        return b""
-
-    def add(self, waiting: Waiting, request: Request) -> None:
-        """Let a request wait, at its place."""
-        waiting.add(request)
-
-    def look(self, request: Request) -> bytes | None:
-        """Return empty where a request may be served now, None where others have to be, or the status that ends it."""
-        return b""
-
-    def serve(self, waiting: Waiting) -> Request:
-        """The first request gets a message: let it wait at its place for the next, if it wants more. Return it."""
-        return waiting.serve()
-
-    def refused(self, request: Request) -> None:
-        """A request was looked at as one that may be served, and cannot have the message as that is too long."""
 
 
 class Pull:
@@ -64,16 +46,17 @@ class Pull:
 
     Attributes:
         requests: those that wait.
-        groups: what priority groups say.
+        groups: what priority groups say; None where there are none.
         asked: when the last request came, or got a message; 0 for never.
     """
 
     __slots__ = ("_chosen", "_due", "_inbox", "_short", "asked", "consumer", "groups", "requests")
 
-    def __init__(self, consumer: Consumer, groups: Groups) -> None:
+    def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
         self.consumer = consumer
-        self.groups = groups
-        self.requests = Waiting(consumer.config.max_waiting)
+        self.groups: Groups | None = None
+        self.requests = Ranked(config.max_waiting) if config.priority_policy == "prioritized" else Waiting(config.max_waiting)
+        self._group(config)
         self.asked = 0
         self._inbox: list[Arrival] = []
         self._chosen: Request | None = None
@@ -103,35 +86,42 @@ class Pull:
         while len(requests):
             request = requests.first
             if 0 < request.expires <= wall:
-                self._end(request, b"408 Request Timeout", rest=True)
+                self._end_short(request, b"408 Request Timeout")
                 continue
-            verdict = self.groups.look(request)
-            if verdict is None:
+            verdict = Verdict.SERVE if self.groups is None else self._verdict(self.groups, request)
+            if verdict is Verdict.PASS:
                 requests.pass_over()
                 passed += 1
                 if passed >= len(requests):
                     return None
                 continue
-            if verdict:
-                self._end(request, verdict, rest=True)
+            if verdict is Verdict.WRONG:
+                self._end_short(request, WRONG_PIN)
                 continue
             if 0 < request.size < size:
-                self.groups.refused(request)
-                self._end(request, b"409 Message Size Exceeds MaxBytes", rest=True)
+                self._end_short(request, b"409 Message Size Exceeds MaxBytes")
                 continue
+            if verdict is Verdict.PIN:
+                self.consumer.pin(request)
             self._chosen = request
             return request.route
         self.consumer.delivery.wanted = False
         return None
 
     def served(self, size: int) -> None:
-        request = self.groups.serve(self.requests) if self._uses_up(size) else self.requests.serve()
-        wall = self.consumer.delivery.wall
+        request, wall = self._chosen, self.consumer.delivery.wall
+        assert request is not None
+        if request.size > 0:
+            request.size -= size
+            if request.size == 0:  # it may have no more
+                request.left = 1
+        self.requests.serve()
         self.asked = wall
         if request.left <= 0:
+            self._chosen = None
             self.consumer.delivery.wanted = len(self.requests) > 0
             if request.size > 0:
-                self._tell(request, b"409 Batch Completed", rest=True)
+                self._tell_short(request, b"409 Batch Completed")
         elif request.heartbeat:
             request.beat = wall + request.heartbeat
 
@@ -139,8 +129,13 @@ class Pull:
         self.requests.drop()
         self.consumer.delivery.wanted = len(self.requests) > 0
 
-    def header(self, header: bytes) -> bytes:
-        return header
+    def decorated(self, publication: Publication) -> Publication:
+        groups = self.groups
+        if groups is None or not groups.id:
+            return publication
+        header = publication.header() if publication.header_size > 0 else b""
+        header = b"%bNats-Pin-Id: %b\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", groups.id.encode())
+        return publication.redirected(publication.subject(), publication.reply(), header)
 
     def rested(self, wall: int, stalled: bool) -> None:
         if self._short and not stalled:
@@ -155,12 +150,15 @@ class Pull:
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         self.requests.most = config.max_waiting
+        self._group(config)
 
     def stop(self, status: bytes) -> None:
         self._inbox.clear()
         for request in self.requests:
-            if not status.endswith(b"Deleted") or self._is_heard(request):
-                self._tell(request, status, rest=not status.endswith(b"Deleted"))
+            if status == DELETED:
+                self._tell(request, status)
+            else:
+                self._tell_short(request, status)
         self.requests.keep([])
         self.consumer.delivery.wanted = False
 
@@ -186,9 +184,9 @@ class Pull:
                     return  # who hears nothing asks again later
                 status = b"409 Exceeded MaxWaiting"
         if status:
-            self._tell(request, status, rest=False)
+            self._tell(request, status)
             return
-        self.groups.add(self.requests, request)
+        self.requests.add(request)
         self.asked = arrival.wall
         self._short = self._short or request.no_wait
         for due in (request.expires, request.beat):
@@ -198,11 +196,13 @@ class Pull:
 
     def _read(self, request: Request, arrival: Arrival) -> bytes:
         """Fill a request with what its body says; return the status that it is refused with, empty for none."""
+        level = value_of(arrival.header, b"Nats-Required-Api-Level")
+        if level and (not level.isdigit() or int(level[:9]) > self.consumer.engine.api_level):
+            return b"412 Required Api Level"
         body = arrival.body.strip(b" \t\r\n\v\f")
         if not body.startswith(b"{"):
             if _NUMBER.fullmatch(body):
                 request.left = int(body)
-            request.priority = -1
             return b""
         try:
             says = decode(ConsumerNextRequest, body, strict=False)
@@ -215,8 +215,7 @@ class Pull:
             request.beat = arrival.wall + says.idle_heartbeat
         request.left, request.size, request.no_wait = says.batch, says.max_bytes, says.no_wait
         request.expires = min(arrival.wall + says.expires, _LAST) if says.expires else 0
-        request.group, request.id, request.priority = says.group, says.id, says.priority
-        request.min_pending, request.min_ack_pending = says.min_pending, says.min_ack_pending
+        request.claim = Claim(says.group, says.min_pending, says.min_ack_pending, says.id, says.priority)
         return b""
 
     def _refusal(self, request: Request) -> bytes:
@@ -228,17 +227,9 @@ class Pull:
             return b"409 Exceeded MaxRequestExpires of %b" % show_duration(config.max_expires / 1e9).encode()
         if 0 < config.max_bytes < request.size:
             return b"409 Exceeded MaxRequestMaxBytes of %d" % config.max_bytes
-        if request.priority == -1:
-            request.priority = 0
-            return b""
-        policy = config.priority_policy
-        if (request.min_pending or request.min_ack_pending) and policy != "overflow":
-            return b"400 Bad Request - Not a Overflow Priority consumer"
-        if request.id and policy != "pinned_client":
-            return b"400 Bad Request - Not a Pinned Client Priority consumer"
-        if not 0 <= request.priority <= 9:
-            return b"400 Bad Request - Priority must be between 0 and 9"
-        return self.groups.refusal(request)
+        if self.groups is not None:
+            return self.groups.refusal(request.claim, request.received)
+        return b"" if request.claim is None else refusal(request.claim, "", ())
 
     def _nothing_for(self, request: Request) -> bytes:
         """Return the status of a request that does not wait and would get nothing, empty where it may."""
@@ -258,9 +249,9 @@ class Pull:
         self._due, self._short, wanted = 0, False, 0
         for request in self.requests:
             if 0 < request.expires < wall:
-                self._tell(request, b"408 Request Timeout", rest=True)
+                self._tell_short(request, b"408 Request Timeout")
             elif at_end and request.no_wait and (not request.expires or request.done):
-                self._tell(request, b"404 No Messages", rest=False)
+                self._tell(request, b"404 No Messages")
             elif self._is_heard(request):
                 kept.append(request)
                 wanted += request.left
@@ -279,31 +270,37 @@ class Pull:
             if due and (due < self._due or not self._due):
                 self._due = due
 
-    def _uses_up(self, size: int) -> bool:
-        """Count the bytes that the chosen request gets: where they are all it may have, this is its last message."""
-        request = self._chosen
-        assert request is not None
-        if request.size > 0:
-            request.size -= size
-            if request.size == 0:
-                request.left = 1
-        return True
+    def _group(self, config: ConsumerConfig) -> None:
+        """Let the configuration say which groups there are."""
+        if not config.priority_groups or not config.priority_policy:
+            self.groups = None
+        elif self.groups is None:
+            self.groups = Groups(config.priority_policy, config.priority_groups, config.priority_timeout)
+        else:
+            self.groups.update(config.priority_policy, config.priority_groups, config.priority_timeout)
+        self.consumer.delivery.decorated = config.priority_policy == "pinned_client"
 
-    def _end(self, request: Request, status: bytes, *, rest: bool) -> None:
-        """Take out the first request, and say why."""
-        self._tell(request, status, rest=rest)
+    def _verdict(self, groups: Groups, request: Request) -> Verdict:
+        delivery = self.consumer.delivery
+        return groups.verdict(request.claim, delivery.count(), delivery.ledger.pending)
+
+    def _end_short(self, request: Request, status: bytes) -> None:
+        """Take out the first request, and say why, and what it did not get."""
+        self._tell_short(request, status)
         self.requests.drop()
 
     def _is_heard(self, request: Request) -> bool:
         engine = self.consumer.stream.engine
         return engine.outside.has_interest(self.consumer.stream.account.name, request.reply)
 
-    def _tell(self, request: Request, status: bytes, *, rest: bool) -> None:
-        """Send a status, with what a request did not get where that belongs to it."""
-        lines = b"Nats-Pending-Messages: %d\r\nNats-Pending-Bytes: %d\r\n" % (request.left, request.size) if rest else b""
-        self._send(request, b"NATS/1.0 %b\r\n%b\r\n" % (status, lines))
+    def _tell(self, request: Request, status: bytes) -> None:
+        """Send a status."""
+        self._send(request, b"NATS/1.0 %b\r\n\r\n" % status)
+
+    def _tell_short(self, request: Request, status: bytes) -> None:
+        """Send a status, and what a request did not get."""
+        lines = b"NATS/1.0 %b\r\nNats-Pending-Messages: %d\r\nNats-Pending-Bytes: %d\r\n\r\n"
+        self._send(request, lines % (status, request.left, request.size))
 
     def _send(self, request: Request, header: bytes) -> None:
-        publication = Publication.compose(request.reply, b"", header, b"")
-        if self.consumer.stream.engine.outside.deliver(request.route, publication) == NONE:
-            self.consumer.unheard += 1
+        self.consumer.stream.engine.outside.deliver(request.route, Publication.compose(request.reply, b"", header, b""))

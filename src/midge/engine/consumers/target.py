@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from midge.wire.publication import Publication
+
 if TYPE_CHECKING:
     from midge.model.consumer import ConsumerConfig
 
@@ -33,8 +35,8 @@ class Target(Protocol):
         """Nobody was there at the route that was chosen last. Next: ``choose`` again, unless ``wanted`` is False."""
         ...
 
-    def header(self, header: bytes) -> bytes:
-        """Return the header block of a message on its way to the route that was chosen last; where ``delivery.decorated``."""
+    def decorated(self, publication: Publication) -> Publication:
+        """Return a message as it goes to the route that was chosen last; asked for where ``delivery.decorated``."""
         ...
 
     def rested(self, wall: int, stalled: bool) -> None:

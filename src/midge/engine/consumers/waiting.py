@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from midge.engine.consumers.groups import Claim
+
 __all__ = ["Request", "Waiting"]
 
 
@@ -22,13 +24,12 @@ class Request:
         expires: when it ends.
         no_wait: it ends at the end of the stream.
         heartbeat: how often it hears something, at least; ``beat`` when the next time is.
-        group, min_pending, min_ack_pending, id, priority: what it says of priority groups.
+        claim: what it says of priority groups; None where its body is no JSON object.
         received: when it came.
     """
 
     __slots__ = (
-        "beat", "done", "expires", "group", "heartbeat", "id", "left", "min_ack_pending", "min_pending", "no_wait", "priority", "received",
-        "reply", "route", "size",
+        "beat", "claim", "done", "expires", "heartbeat", "left", "no_wait", "received", "reply", "route", "size",
     )  # fmt: skip
 
     def __init__(self, reply: bytes, route: Any, received: int) -> None:
@@ -38,8 +39,7 @@ class Request:
         self.left = 1
         self.done = self.size = self.expires = self.heartbeat = self.beat = 0
         self.no_wait = False
-        self.group = self.id = ""
-        self.min_pending = self.min_ack_pending = self.priority = 0
+        self.claim: Claim | None = None
 
 
 class Waiting:
