@@ -15,9 +15,10 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import start_of
+from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
 from midge.engine.timers import Timer
-from midge.model.base import time_of, time_text
+from midge.model.base import time_text
 from midge.model.consumer import ConsumerConfig, ConsumerInfo, PriorityGroupState, SequenceInfo
 from midge.model.stream import ClusterInfo
 from midge.store.base import Stored
@@ -55,7 +56,7 @@ class Consumer:
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "stream", "target",
+        "delivery", "engine", "ledger", "name", "raw_name", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -73,7 +74,9 @@ class Consumer:
         self._ack_due = self._not_before = self._delay = self._soonest = 0
         self._swept = -1
         self._apply()
-        self.target: Pull | Push = Push(self, config, created) if config.deliver_subject else Pull(self, config)
+        wall = self.engine.wall
+        self.target: Pull | Push = Push(self, config, wall) if config.deliver_subject else Pull(self, config)
+        self.upkeep = Upkeep(self, config, wall)
 
     @property
     def filters(self) -> tuple[bytes, ...]:
@@ -104,6 +107,7 @@ class Consumer:
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration, which is checked already."""
         self.target.update(config, wall)
+        self.upkeep.update(config, wall)
         self.config = config
         filters = self.filters
         self._apply()
@@ -147,18 +151,18 @@ class Consumer:
             return
         wall = self.engine.wall
         self._see_to_time(wall)
+        if self._is_stopped:
+            return  # nobody uses it any more
         self.target.work(wall)
-        if not self._is_loading and wall >= self._not_before and not self.is_paused(wall):
+        if wall < self.upkeep.paused_until:
+            self.target.rested(wall, False)
+        elif not self._is_loading and wall >= self._not_before:
             self._run(wall)
         self._arm()
 
-    def is_paused(self, wall: int) -> bool:
-        """True while nothing is delivered."""
-        until = self.config.pause_until
-        return until is not None and wall < time_of(until)
-
     def bound(self, is_bound: bool, wall: int) -> None:
         """Somebody listens to the deliver subject from now on, or nobody does any more."""
+        self.upkeep.bound(is_bound, wall)
 
     def route(self, subject: bytes) -> Any:
         """Return the server's way to a subject of the consumer's account."""
@@ -221,7 +225,12 @@ class Consumer:
         """The client of a request is the one that gets messages from now on."""
         assert isinstance(self.target, Pull) and self.target.groups is not None and request.claim is not None
         self.target.groups.pin(self.engine.nuid(), request.claim.group, self.delivery.wall)
+        request.claim = request.claim._replace(id=self.target.groups.id)
         advisories.pinned(self, request.claim.group, self.target.groups.id)
+
+    def unpin(self, group: str, wall: int) -> None:
+        """Let another client have the messages of a group."""
+        self.upkeep.unpin(group, "admin")
 
     # What is told
 
@@ -229,7 +238,7 @@ class Consumer:
         """Return how it is configured, and how far it has come."""
         ledger, delivery, config = self.ledger, self.delivery, self.config
         self.sweep()
-        paused = self.is_paused(wall)
+        paused = max(self.upkeep.paused_until - wall, 0)
         groups = self.target.groups if isinstance(self.target, Pull) else None
         return ConsumerInfo(
             stream_name=self.stream.name,
@@ -245,8 +254,8 @@ class Consumer:
             num_waiting=self.target.waiting,
             num_pending=delivery.count(),
             push_bound=isinstance(self.target, Push) and self.target.bound,
-            paused=paused,
-            pause_remaining=time_of(config.pause_until) - wall if paused and config.pause_until is not None else 0,
+            paused=paused > 0,
+            pause_remaining=paused,
             ts=time_text(wall),
             priority_groups=[_state(groups, config.priority_groups[0])] if groups is not None else [],
         )
@@ -275,9 +284,10 @@ class Consumer:
             self.delivery.touch()
             for sequence in given_up:
                 self.exceeded(sequence, self.config.max_deliver)
-        due = self.target.next_deadline()
-        if 0 < due <= wall:
+        if 0 < self.target.next_deadline() <= wall:
             self.target.handle_timeout(wall)
+        if 0 < self.upkeep.next_deadline() <= wall:
+            self.upkeep.handle_timeout(wall)
 
     def _run(self, wall: int) -> None:
         delivery, sent = self.delivery, self.ledger.delivered
@@ -316,13 +326,9 @@ class Consumer:
 
     def _arm(self) -> None:
         """Have the one timer at what is due first."""
-        due = self.target.next_deadline()
-        times = [self._ack_due if self.ledger.pending else 0, due]
+        times = [self._ack_due if self.ledger.pending else 0, self.target.next_deadline(), self.upkeep.next_deadline()]
         if self.delivery.wanted and self._not_before > self.engine.wall:
             times.append(self._not_before)
-        if self.is_paused(self.engine.wall):
-            assert self.config.pause_until is not None
-            times.append(time_of(self.config.pause_until))
         first = min((time for time in times if time), default=0)
         timer = self._timer
         if timer is not None and timer.call is not None:
