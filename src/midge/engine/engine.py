@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
-from midge.engine.consumers.pull import DELETED
 from midge.engine.batch_limits import BatchLimits, BatchUse
+from midge.engine.consumers import roster
+from midge.engine.consumers.pull import DELETED
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
     from midge.engine.intake import Intake
 
-__all__ = ["Engine", "Settings"]
+__all__ = ["MAX_CONSUMERS", "Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
 CONSUMERS = 16  # slices of what consumers deliver
 DUE = 64  # timers served in one call
+MAX_CONSUMERS = 1_000  # of a stream, unless somebody says how many
 
 
 class Settings(NamedTuple):
@@ -56,6 +58,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_ack_pending: messages that a consumer may leave without an ack; 0 for any number.
         max_request_batch: messages that one request to a consumer may ask for; 0 for any number.
+        max_consumers: of a stream, where neither it nor its account says how many; 0 for any number.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
         batches: how many batches may be open.
@@ -71,6 +74,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_ack_pending: int = 0
     max_request_batch: int = 0
+    max_consumers: int = MAX_CONSUMERS
     max_window: int = 0
     strict: bool = True
     batches: BatchLimits = BatchLimits()
@@ -251,8 +255,8 @@ class Engine:
     def remove_stream(self, stream: Stream) -> None:
         """Delete a stream and everything in it."""
         account = stream.account
-        for consumer in stream.consumers.values():
-            consumer.stop(DELETED)
+        for consumer in list(stream.consumers.values()):
+            roster.remove(consumer, DELETED)
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":
@@ -260,6 +264,10 @@ class Engine:
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
+
+    def remove_consumer(self, consumer: Consumer, status: bytes) -> None:
+        """Delete a consumer, whose waiting requests get the status; those who listen are told."""
+        roster.remove(consumer, status)
 
     def _abandon(self, account: Account, name: str) -> None:
         """Stop a stream that could not be made as a whole."""

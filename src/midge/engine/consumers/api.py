@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from midge.engine.consumers import roster
+from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import decided, requested
+from midge.engine.consumers.pull import DELETED
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
@@ -49,7 +50,6 @@ __all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "rese
 InfoT = TypeVar("InfoT", bound=ConsumerInfo)
 NAMES: Final = 1_024  # of a page
 CONSUMERS: Final = 256
-DELETED: Final = b"409 Consumer Deleted"
 _IDENTITY: Final = b"Nats-Stream-Identity"
 
 
@@ -70,6 +70,8 @@ def create(engine: Engine, request: ApiRequest) -> None:
         if decision.config.sourcing:  # who takes messages from here begins behind what it has
             consumer.reset(_start_of(consumer, 0), request.wall)
     request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+    if consumer.is_paused(request.wall):
+        advisories.paused(consumer, request.wall)
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
@@ -122,7 +124,7 @@ def unpin(engine: Engine, request: ApiRequest) -> None:
     consumer = _find(request)
     if group not in consumer.config.priority_groups:
         raise ApiError(10160)
-    consumer.unpin(group, request.wall)
+    roster.unpin(consumer, group)
     request.respond(ConsumerUnpinResponse())
 
 
@@ -176,6 +178,7 @@ def _terms(engine: Engine, stream: Stream) -> ConsumerTerms:
         account=account.limits,
         max_ack_pending=engine.settings.max_ack_pending,
         max_request_batch=engine.settings.max_request_batch,
+        max_consumers=engine.settings.max_consumers,
         is_listened=lambda subject: engine.outside.has_interest(account.name, subject.encode("utf-8", "surrogateescape")),
     )
 

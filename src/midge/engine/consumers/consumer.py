@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from midge.engine.consumers import advisories
 from midge.engine.consumers.answers import answer
 from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STALLED, Delivery
+from midge.engine.consumers.pace import Replay
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import start_of
@@ -20,7 +21,6 @@ from midge.engine.consumers.waiting import Request
 from midge.engine.timers import Timer
 from midge.model.base import time_text
 from midge.model.consumer import ConsumerConfig, ConsumerInfo, PriorityGroupState, SequenceInfo
-from midge.model.stream import ClusterInfo
 from midge.store.base import Stored
 from midge.wire.publication import Publication
 
@@ -52,11 +52,13 @@ class Consumer:
         delivery: what is delivered next; ``ledger`` what was.
         target: to whom.
         filters: of the configuration, empty for all subjects.
+        upkeep: what happens to it by itself.
+        replay: the gaps between messages that it keeps; None where it does not, or not any more.
     """
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "stream", "target", "upkeep",
+        "delivery", "engine", "ledger", "name", "raw_name", "replay", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -76,7 +78,9 @@ class Consumer:
         self._apply()
         wall = self.engine.wall
         self.target: Pull | Push = Push(self, config, wall) if config.deliver_subject else Pull(self, config)
+        self.delivery.target = self.target
         self.upkeep = Upkeep(self, config, wall)
+        self.replay: Replay | None = None
 
     @property
     def filters(self) -> tuple[bytes, ...]:
@@ -99,6 +103,9 @@ class Consumer:
 
     def open(self, wall: int) -> None:
         """Deliver: the ledger says from where on."""
+        if self.config.replay_policy == "original":
+            self.replay = Replay(self.stream.store.last)
+            self.delivery.paced = True
         self.delivery.recount()
         self.stream.account.acks.deliveries[b"%b.%b" % (self.stream.raw_name, self.raw_name)] = self.delivery
         self._ack_due = wall if self.ledger.pending else 0
@@ -196,6 +203,19 @@ class Consumer:
 
     # What the delivery says
 
+    def may_leave(self, sequence: int) -> bool:
+        """True unless a message has to wait, because it did when it was stored; then it is looked at again when it may leave."""
+        wall = self.delivery.wall
+        due = wall if self.replay is None else self.replay.due(self.stream.store.time_of(sequence), wall)
+        if due > wall:
+            self._not_before = due
+        return due <= wall
+
+    def left(self, sequence: int) -> None:
+        """A message was delivered: the next may have to wait for as long as it did then."""
+        if self.replay is not None:
+            self.replay.took(self.stream.store.time_of(sequence), self.delivery.wall)
+
     def touched(self) -> None:
         """Something has changed that is kept: ``delivery.changed`` is True until it was."""
 
@@ -227,10 +247,6 @@ class Consumer:
         self.target.groups.pin(self.engine.nuid(), request.claim.group, self.delivery.wall)
         request.claim = request.claim._replace(id=self.target.groups.id)
         advisories.pinned(self, request.claim.group, self.target.groups.id)
-
-    def unpin(self, group: str, wall: int) -> None:
-        """Let another client have the messages of a group."""
-        self.upkeep.unpin(group, "admin")
 
     # What is told
 
@@ -270,6 +286,7 @@ class Consumer:
         delivery.set_policy(config.ack_policy)
         delivery.max_pending = max(config.max_ack_pending, 0) if config.ack_policy != "none" else 0
         delivery.headers_only = config.headers_only
+        delivery.sampled = bool(config.sample_freq)
         delivery.retains = self.stream.config.retention != "limits"
         ledger.ack_wait = config.ack_wait
         ledger.backoff = tuple(config.backoff)
@@ -295,6 +312,7 @@ class Consumer:
         if outcome == BUSY:
             self.wake()
         elif outcome == DONE:
+            self._catch_up()
             self.target.rested(wall, False)
             if delivery.wanted:
                 self.stream.hungry.add(self)
@@ -313,10 +331,18 @@ class Consumer:
             self._delay = 0
         if outcome == IDLE:
             delivery.loaded = None
+            if delivery.wanted and wall >= self._not_before:
+                self.stream.hungry.add(self)  # somebody waits, but not for what is there now
         if self.ledger.delivered != sent and self._soonest and self.ledger.pending:
             due = wall + self._soonest + 1_000_000
             if due < self._ack_due or not self._ack_due:
                 self._ack_due = due
+
+    def _catch_up(self) -> None:
+        """Everything was delivered that is there: a replay ends, if all of it is past."""
+        if self.replay is not None and self.replay.is_over(self.ledger.next):
+            self.replay = None
+            self.delivery.paced = False
 
     def expect(self, due: int) -> None:
         """Something of the ledger is due at that time, which may be sooner than it seemed."""

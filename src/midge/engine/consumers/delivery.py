@@ -79,8 +79,8 @@ class Delivery:
 
     __slots__ = (
         "_counted", "_holes", "_left", "acked", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger",
-        "loaded", "max_pending", "missing", "outside", "paced", "policy", "resume", "retains", "sampled", "sent", "skips", "stalled", "store",
-        "target", "wall", "wanted",
+        "loaded", "max_pending", "missing", "outside", "paced", "policy", "resume", "retains", "sampled", "sent", "skips", "stalled",
+        "store", "target", "wall", "wanted",
     )  # fmt: skip
 
     def __init__(self, consumer: Any, store: Any, outside: Any) -> None:

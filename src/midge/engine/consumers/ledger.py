@@ -19,10 +19,10 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.store.cells import copy, get64, put64
-    from cython.cimports.midge.wire.octets import new_buffer, resize
+    from cython.cimports.midge.wire.octets import new_buffer
 else:
     from midge.store.cells import copy, get64, put64
-    from midge.wire.octets import new_buffer, resize
+    from midge.wire.octets import new_buffer
 
 __all__ = ["Ledger"]
 

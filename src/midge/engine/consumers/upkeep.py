@@ -69,19 +69,12 @@ class Upkeep:
             advisories.paused(consumer, wall)
         if 0 < self._pin_due() <= wall:
             assert isinstance(consumer.target, Pull) and consumer.target.groups is not None
-            self.unpin(consumer.target.groups.group, "timeout")
+            advisories.unpinned(consumer, consumer.target.groups.group, "timeout")
+            consumer.target.groups.unpin()
         self._see_use()
         due = self._inactivity.due
         if due is not None and due <= wall and self._is_unused(wall):
-            consumer.stream.remove_consumer(consumer, DELETED)
-
-    def unpin(self, group: str, reason: str) -> None:
-        """Let another client be pinned; told of also where none is."""
-        target = self._consumer.target
-        if isinstance(target, Pull) and target.groups is not None:
-            target.groups.unpin()
-        advisories.unpinned(self._consumer, group, reason)
-        self._consumer.wake()
+            consumer.engine.remove_consumer(consumer, DELETED)
 
     # Inside
 
