@@ -79,7 +79,7 @@ class Consumer:
         wall = self.engine.wall
         self.target: Pull | Push = Push(self, config, wall) if config.deliver_subject else Pull(self, config)
         self.delivery.target = self.target
-        self.upkeep = Upkeep(self, config, wall)
+        self.upkeep = Upkeep(self, config)
         self.replay: Replay | None = None
 
     @property
@@ -103,6 +103,7 @@ class Consumer:
 
     def open(self, wall: int) -> None:
         """Deliver: the ledger says from where on."""
+        self.upkeep.start(wall)
         if self.config.replay_policy == "original":
             self.replay = Replay(self.stream.store.last)
             self.delivery.paced = True
@@ -161,11 +162,15 @@ class Consumer:
         if self._is_stopped:
             return  # nobody uses it any more
         self.target.work(wall)
-        if wall < self.upkeep.paused_until:
+        if self.is_paused(wall):
             self.target.rested(wall, False)
         elif not self._is_loading and wall >= self._not_before:
             self._run(wall)
         self._arm()
+
+    def is_paused(self, wall: int) -> bool:
+        """True while nothing is delivered."""
+        return wall < self.upkeep.paused_until
 
     def bound(self, is_bound: bool, wall: int) -> None:
         """Somebody listens to the deliver subject from now on, or nobody does any more."""

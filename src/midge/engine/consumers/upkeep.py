@@ -29,11 +29,15 @@ class Upkeep:
 
     __slots__ = ("_consumer", "_inactivity", "paused_until")
 
-    def __init__(self, consumer: Consumer, config: ConsumerConfig, wall: int) -> None:
+    def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
         self._consumer = consumer
-        self._inactivity = Inactivity(0, wall)
+        self._inactivity = Inactivity(self._patience(config), 0)
         self.paused_until = 0
-        self._apply(config, wall)
+
+    def start(self, wall: int) -> None:
+        """Begin: from now on it has to be used."""
+        self._inactivity.used = wall
+        self._pause(self._consumer.config, wall)
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration; the consumer's own is the one before it."""
@@ -77,10 +81,6 @@ class Upkeep:
             consumer.engine.remove_consumer(consumer, DELETED)
 
     # Inside
-
-    def _apply(self, config: ConsumerConfig, wall: int) -> None:
-        self._pause(config, wall)
-        self._inactivity.patience = self._patience(config)
 
     def _pause(self, config: ConsumerConfig, wall: int) -> None:
         until = 0 if config.pause_until is None else time_of(config.pause_until)
