@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from tests.engine.consumers.consuming import Consuming, numbers
 from tests.engine.worlds import SECOND, Delivered
@@ -77,7 +78,7 @@ def test_a_deliver_group_has_to_be_there_itself() -> None:
 
 def test_heartbeats_come_when_nothing_else_does_and_somebody_listens() -> None:
     world = Consuming()
-    world.consume(deliver_subject="d", idle_heartbeat=SECOND)
+    world.consume(deliver_subject="d", idle_heartbeat=SECOND, durable_name="C")
     world.wait(5)
     assert world.news() == []
     assert world.engine.next_deadline() is None
@@ -295,10 +296,7 @@ def test_another_deliver_subject_gets_what_is_not_acknowledged() -> None:
     world.news()
     world.outside.bind("d", gone=True)
     world.outside.bind("e")
-    config = consumer.config
-    consumer.update(
-        type(config)(**{name: getattr(config, name) for name in config.__struct_fields__} | {"deliver_subject": "e"}), world.wall
-    )
+    consumer.update(msgspec.structs.replace(consumer.config, deliver_subject="e"), world.wall)
     world.turn()
     got = world.news()
     assert numbers(got) == [(2, 1, 3, 1), (2, 2, 4, 1)]
