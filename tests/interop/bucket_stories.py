@@ -1,0 +1,5 @@
+"""x."""
+
+from consumer_player import Story
+
+STORIES: list[Story] = []
