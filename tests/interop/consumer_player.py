@@ -66,10 +66,10 @@ class Pull:
 
 @dataclass(frozen=True)
 class Expect:
-    """Wait until so many more have come on a channel."""
+    """Wait until so many more have come on a channel, or where none is named on that of the latest subscription."""
 
     count: int = 1
-    channel: str = "push"
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class Teller:
         self.delivered: list[Message] = []
         self.names: dict[bytes, bytes] = {}
         self.pin = b""
+        self.latest = ""
         self.news = asyncio.Event()
         self.requests = 0
         await self.open()
@@ -219,13 +220,14 @@ class Teller:
             case Pull():
                 await self._pull(move)
             case Listen():
+                self.latest = move.channel
                 self._listen(move.subject, move.channel, move.queue)
                 await self._flush()
             case Unlisten():
                 self._unlisten(move.channel, move.after)
                 await self._flush()
             case Expect():
-                await self._expect(move.channel, move.count)
+                await self._expect(move.channel or self.latest, move.count)
             case Pass():
                 await asyncio.sleep(move.seconds)
             case Ack():
@@ -340,12 +342,11 @@ class Teller:
     async def _until(self, satisfied: Callable[[], bool], patience: float) -> None:
         end = time.monotonic() + patience
         while not satisfied():
-            self.news.clear()
             left = end - time.monotonic()
             if left <= 0:
                 return
             try:
-                await asyncio.wait_for(self.news.wait(), left)
+                await asyncio.wait_for(self.news.wait(), left)  # of those who wait each keeps the event that was the news when it looked
             except TimeoutError:
                 return
 
@@ -394,7 +395,8 @@ class Teller:
             self.delivered.append(message)
         if found := re.search(rb"Nats-Pin-Id: (\w+)", message.header):
             self.pin = found[1]
-        self.news.set()
+        news, self.news = self.news, asyncio.Event()
+        news.set()
 
     def _transcript(self) -> Transcript:
         told = Transcript()
