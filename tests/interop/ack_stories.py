@@ -35,7 +35,7 @@ FORMS = {
 def form(label: str, body: bytes, policy: str) -> Story:
     """One form of acknowledgement for the second of three messages, and what is to be had afterwards."""
     advisories = Listen("$JS.EVENT.ADVISORY.CONSUMER.*.S.C", "events")
-    moves = (create(), fill(4), make(ack_policy=policy), rest(3), advisories, Ack(1, body), state(), rest(5), state())
+    moves = (create(), fill(4), make(ack_policy=policy), rest(3), advisories, Ack(1, body), Pass(0.05), state(), rest(5), state())
     return both(f"{label}, ack policy {policy}", *moves)
 
 

@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from consumer_moves import MILLI, SECOND, trickle
+from consumer_moves import MILLI, SECOND, fill
 from consumer_player import Expect, Listen, Move, Pass, Story, Unlisten, both, story
 from jetstream_player import Step, api, direct, info, pub
 
@@ -412,7 +412,7 @@ OBJECTS = [
         info(OBJ, subjects_filter=">"),
     ),
     story("a store that is full", store(max_bytes=200), chunks("N1", b"x" * 100), chunks("N2", b"x" * 100), info(OBJ)),
-    story("an object while it is written", store(), read("$O.B.C.N1"), Pass(0.05), trickle(3, "$O.B.C.N1"), Expect(3)),
+    story("an object while it is written", store(), read("$O.B.C.N1"), Pass(0.05), fill(3, "$O.B.C.N1"), Expect(3)),
     story("the stores", store(), api("STREAM.NAMES", {"subject": "$O.*.C.>"}), api("STREAM.LIST", {"subject": "$O.*.C.>"})),
 ]
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from consumer_player import Ack, Move, Pass, Pull
+from consumer_player import Ack, Pull
 from jetstream_player import Step, api, pub
 
 SECOND = 1_000_000_000
@@ -48,11 +48,6 @@ def remove(name: str = "C", stream: str = "S") -> Step:
 def fill(count: int, subject: str = "s.{}", begin: int = 1, size: int = 0) -> list[Step]:
     """Publish so many messages; the subject may take the number."""
     return [pub(subject.format(n), (b"m%d" % n).ljust(size, b".")) for n in range(begin, begin + count)]
-
-
-def trickle(count: int, subject: str = "s.{}", begin: int = 1, size: int = 0) -> list[Move]:
-    """Publish where somebody waits for it: nats-server delivers from another thread, and how much is pending depends on the moment."""
-    return [move for step in fill(count, subject, begin, size) for move in (step, Pass(0.03))]
 
 
 def pull(batch: int | None = 1, name: str = "C", until: int | None = None, channel: str = "", stream: str = "S", **body: Any) -> Pull:

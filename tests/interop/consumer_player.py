@@ -188,14 +188,14 @@ class Teller:
         self.names: dict[bytes, bytes] = {}
         self.pin = b""
         self.latest = ""
+        self.live = False  # somebody waits for messages
         self.news = asyncio.Event()
         self.requests = 0
         await self.open()
         try:
             for together, run in itertools.groupby(tale.moves, is_publish):
                 if together:
-                    await asyncio.gather(*map(self._move, run))
-                    await asyncio.sleep(SETTLE / 2)  # a publish is acknowledged before consumers know of it
+                    await self._publish_all(list(run))
                 else:
                     for move in run:
                         await self._move(with_storage(move, storage) if isinstance(move, Step) else move)
@@ -204,6 +204,16 @@ class Teller:
         finally:
             await self._tidy()
             await self.close()
+
+    async def _publish_all(self, run: list[Move]) -> None:
+        """Publish; a publish is acknowledged before consumers know of it, and what they say is pending depends on the moment."""
+        if not self.live:
+            await asyncio.gather(*map(self._move, run))
+            await asyncio.sleep(SETTLE / 2)
+            return
+        for move in run:
+            await self._move(move)
+            await asyncio.sleep(SETTLE / 2)
 
     async def _tidy(self) -> None:
         for channel in list(self.came):
@@ -220,7 +230,7 @@ class Teller:
             case Pull():
                 await self._pull(move)
             case Listen():
-                self.latest = move.channel
+                self.latest, self.live = move.channel, True
                 self._listen(move.subject, move.channel, move.queue)
                 await self._flush()
             case Unlisten():
@@ -309,6 +319,7 @@ class Teller:
         elif move.until:
             await self._until(lambda: len(self.came[channel]) - begin >= (move.until or 0), PATIENCE)
         else:
+            self.live = True
             await self._flush()
             await asyncio.sleep(SETTLE)
         self.looked[channel] = len(self.came[channel])
@@ -331,7 +342,7 @@ class Teller:
         self.requests += 1
         channel = f"{self.requests} ack {move.body.decode()}"
         self._publish(subject, self._inbox(channel), (), body)
-        await self._until(lambda: len(self.came[channel]) >= move.until, PATIENCE if move.until else QUIET)
+        await self._until(lambda: len(self.came[channel]) >= max(1, move.until), PATIENCE if move.until else QUIET)
 
     async def _flush(self) -> None:
         self._inbox("flush")

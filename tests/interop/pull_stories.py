@@ -1,6 +1,6 @@
 """Stories about pulling: what requests may ask, what ends them, where consumers start, and what is still to come."""
 
-from consumer_moves import MILLI, SECOND, ack, fill, make, names, pull, push, remove, rest, state, trickle
+from consumer_moves import MILLI, SECOND, ack, fill, make, names, pull, push, remove, rest, state
 from consumer_player import Drop, Expect, Listen, Pass, Pull, Story, Unlisten, both, story
 from jetstream_player import Step, api, create, info, pub, update
 
@@ -45,14 +45,14 @@ ENDS = [
         create(),
         make(),
         pull(2, no_wait=True, expires=0.6, until=0, channel="p"),
-        trickle(1),
+        fill(1),
         Expect(1, "p"),
         Pass(),
         state(),
     ),
     story("the shortest expiry", create(), make(), pull(1, expires=1), pull(1, expires=MILLI)),
-    both("a pull waits", create(), make(), pull(2, expires=2.0, until=0, channel="p"), state(), trickle(2), Expect(2, "p"), state()),
-    story("a pull that waits for ever", create(), make(), Pull(b"1", until=0, channel="p"), state(), trickle(1), Expect(1, "p"), state()),
+    both("a pull waits", create(), make(), pull(2, expires=2.0, until=0, channel="p"), state(), fill(2), Expect(2, "p"), state()),
+    story("a pull that waits for ever", create(), make(), Pull(b"1", until=0, channel="p"), state(), fill(1), Expect(1, "p"), state()),
     story(
         "two wait",
         create(),
@@ -60,7 +60,7 @@ ENDS = [
         pull(2, expires=2.0, until=0, channel="p"),
         pull(2, expires=2.0, until=0, channel="q"),
         state(),
-        trickle(4),
+        fill(4),
         Expect(2, "p"),
         Expect(2, "q"),
         state(),
@@ -70,7 +70,7 @@ ENDS = [
         create(),
         make(),
         *(pull(n, expires=2.0, until=0, channel=f"p{n}") for n in (1, 2, 3)),
-        trickle(6),
+        fill(6),
         *(Expect(n, f"p{n}") for n in (1, 2, 3)),
         state(),
     ),
@@ -81,7 +81,7 @@ ENDS = [
         pull(1, expires=3.0, until=0, channel="p"),
         Unlisten("p"),
         Pass(0.05),
-        trickle(1),
+        fill(1),
         rest(1),
         state(),
     ),
@@ -92,7 +92,7 @@ ENDS = [
         pull(1, expires=3.0, until=0, channel="p"),
         Drop(),
         Pass(0.1),
-        trickle(1),
+        fill(1),
         rest(1),
         state(),
     ),
@@ -121,7 +121,7 @@ ENDS = [
         make(),
         pull(1, expires=3.0, idle_heartbeat=0.1, until=0, channel="p"),
         Pass(0.25),
-        trickle(1),
+        fill(1),
         Pass(0.1),
     ),
     story("a pull in another place", create(), fill(1), make(), Pull(stream="T"), Pull(consumer="c")),
@@ -152,7 +152,7 @@ BYTES = [
         create(),
         make(),
         pull(5, max_bytes=300, expires=2.0, until=0, channel="p"),
-        trickle(4, size=100),
+        fill(4, size=100),
         Expect(3, "p"),
         state(),
     ),
@@ -600,7 +600,7 @@ PRIORITY = [
         make(priority_groups=["a"], priority_policy="prioritized"),
         *(pull(1, group="a", priority=n, expires=3.0, until=0, channel=f"p{n}") for n in (3, 1, 2)),
         state(),
-        trickle(3),
+        fill(3),
         *(Expect(1, f"p{n}") for n in (3, 1, 2)),
     ),
     story(
@@ -617,7 +617,7 @@ PRIORITY = [
         create(),
         make(priority_groups=["a"], priority_policy="prioritized"),
         *(pull(2, group="a", priority=n, expires=3.0, until=0, channel=f"p{n}") for n in (1, 0)),
-        trickle(4),
+        fill(4),
         Expect(2, "p0"),
         Expect(2, "p1"),
     ),

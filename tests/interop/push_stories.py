@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consumer_moves import MILLI, SECOND, ack, fill, make, nak, names, push, remove, state, trickle
+from consumer_moves import MILLI, SECOND, ack, fill, make, nak, names, push, remove, state
 from consumer_player import Ack, Again, Drop, Expect, Listen, Pass, Pull, Story, Unlisten, both, story
 from jetstream_player import api, create, pub
 
@@ -35,17 +35,17 @@ PUSHED = [
     pushed("pushed and acknowledged", 3, ack(0), state(), ack(2), ack(1)),
     pushed("pushed without acks", 3, ack_policy="none"),
     pushed("pushed with acks of all", 3, ack(1), ack_policy="all"),
-    pushed("pushed as it comes", 3, trickle(3, begin=4)),
+    pushed("pushed as it comes", 3, fill(3, begin=4)),
     pushed("pushed and nakked", 3, nak(1), Expect(1), nak(3), Expect(1)),
     pushed("pushed and too late", 3, Expect(3), ack_wait=200 * MILLI),
     pushed("pushed and too late, with a limit", 3, Pass(0.5), ack_wait=150 * MILLI, max_deliver=2),
     pushed("pushed with acks that are missing", 1, ack(0), Expect(1), ack(1), Expect(1), max_ack_pending=1),
-    pushed("pushed with a filter", 1, trickle(3), filter_subject="s.2"),
+    pushed("pushed with a filter", 1, fill(3), filter_subject="s.2"),
     pushed("pushed with filters", 2, filter_subjects=["s.1", "s.3"]),
     pushed("pushed headers only", 3, headers_only=True),
     pushed("pushed the last", 1, deliver_policy="last"),
-    pushed("pushed what is new", 0, trickle(2), deliver_policy="new"),
-    pushed("pushed the last per subject", 3, trickle(2), deliver_policy="last_per_subject", filter_subject="s.>"),
+    pushed("pushed what is new", 0, fill(2), deliver_policy="new"),
+    pushed("pushed the last per subject", 3, fill(2), deliver_policy="last_per_subject", filter_subject="s.>"),
     pushed("pushed from a sequence", 2, deliver_policy="by_start_sequence", opt_start_seq=2),
     pushed("pushed in progress", 3, Ack(0, b"+WPI"), Ack(1, b"+TERM")),
     pushed("pushed, and ack and next", 3, Ack(0, b"+NXT", True, 0)),
@@ -57,7 +57,7 @@ PUSHED = [
         "pushed and paused",
         3,
         api("CONSUMER.PAUSE.S.C", {"pause_until": "2099-01-01T00:00:00Z"}),
-        trickle(2),
+        fill(2),
         state(),
         api("CONSUMER.PAUSE.S.C"),
         Pass(),
@@ -99,7 +99,7 @@ INTEREST = [
         Expect(1),
         state(),
     ),
-    story("unsubscribed after some", create(), Listen("push"), Unlisten("push", 2), push(), trickle(4), Pass(), state()),
+    story("unsubscribed after some", create(), Listen("push"), Unlisten("push", 2), push(), fill(4), Pass(), state()),
     story("listeners with wildcards", create(), fill(2), Listen("deliver.*"), push(deliver="deliver.x"), Expect(2), state()),
     story("two listen", create(), fill(2), Listen("push"), Listen("push"), push(), Expect(4), state()),
     story(
@@ -303,7 +303,7 @@ ORDERED = [
         ordered(),
         Expect(3),
         state("<name0>"),
-        trickle(2),
+        fill(2),
         Expect(2),
         state("<name0>"),
     ),
@@ -324,7 +324,7 @@ ORDERED = [
         Listen("push"),
         ordered(deliver_policy="last_per_subject", filter_subject="s.>"),
         Expect(2),
-        trickle(1, "s.c"),
+        fill(1, "s.c"),
         Expect(1),
         state("<name0>"),
     ),
@@ -398,7 +398,7 @@ REPLAY = [
         Listen("push"),
         push(replay_policy="original", filter_subject="s.b"),
         Expect(1),
-        trickle(1, "s.b"),
+        fill(1, "s.b"),
         Expect(1),
         state(),
     ),

@@ -304,15 +304,6 @@ POLICIES = [
         info(),
     ),
     story(
-        "a work queue is a source",
-        create(retention="workqueue"),
-        fill(2),
-        api("STREAM.CREATE.T", {"name": "T", "sources": [{"name": "S"}], "storage": "memory"}),
-        Again(api("STREAM.MSG.GET.T", {"seq": 2}), '"message"'),
-        info(),
-        names(),
-    ),
-    story(
         "a work queue with a limit of acks",
         create(retention="workqueue", consumer_limits={"max_ack_pending": 2}),
         make(),
