@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from midge.engine.engine import Engine, Settings
 from midge.model.account import AccountLimits
@@ -13,6 +13,28 @@ from midge.wire.publication import Publication
 START = 1_800_000_000_000_000_000  # wall nanoseconds
 SECOND = 1_000_000_000
 ACCOUNT = "A"
+
+
+class FakeEye:
+    """Somebody who watches a subject."""
+
+    def __init__(self, key: tuple[bytes, bytes | None], told: Callable[[bool], None], interested: bool) -> None:
+        self.key = key
+        self.told = told
+        self.interested = interested
+
+
+INBOX = b"I."
+
+
+class Delivered(NamedTuple):
+    """A message that went to a consumer's receiver; ``to`` is where."""
+
+    to: bytes
+    subject: bytes
+    reply: bytes
+    header: bytes
+    payload: bytes
 
 
 class FakeOutside:
@@ -24,7 +46,12 @@ class FakeOutside:
         self.calls: list[Callable[[], None]] = []
         self.failures: list[str] = []
         self.listeners: list[bytes] = []  # subjects that somebody listens to
+        self.delivered: list[Delivered] = []
+        self.deaf: set[bytes] = set()  # where nobody listens; inboxes have somebody unless they are here
+        self.crowded: set[bytes] = set()  # where much waits to be sent
         self.client: dict[str, object] | None = None
+        self.interest: set[tuple[bytes, bytes | None]] = set()  # deliver subjects, and queue groups, that somebody subscribed to
+        self.eyes: list[FakeEye] = []
 
     def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         self.sent.append((subject, header, payload))
@@ -41,8 +68,35 @@ class FakeOutside:
     def unsubscribe(self, token: object) -> None:
         del self.ears[token]
 
+    def route(self, account: str, subject: bytes) -> bytes:
+        return subject
+
+    def deliver(self, route: bytes, publication: Publication) -> int:
+        if route in self.deaf:
+            return 0
+        header = publication.header() if publication.header_size > 0 else b""
+        self.delivered.append(Delivered(route, publication.subject(), publication.reply(), header, publication.payload()))
+        return 2 if route in self.crowded else 1
+
     def has_interest(self, account: str, subject: bytes) -> bool:
-        return subject in self.listeners
+        return subject in self.listeners or (subject.startswith(INBOX) and subject not in self.deaf)
+
+    def watch(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> "FakeEye":
+        eye = FakeEye((subject, queue), told, (subject, queue) in self.interest)
+        self.eyes.append(eye)
+        return eye
+
+    def unwatch(self, eye: "FakeEye") -> None:
+        self.eyes.remove(eye)
+
+    def bind(self, subject: str, queue: str = "", *, gone: bool = False) -> None:
+        """Somebody subscribes to a subject, or is gone."""
+        key = (subject.encode(), queue.encode() or None)
+        (self.interest.discard if gone else self.interest.add)(key)
+        for eye in list(self.eyes):
+            if eye.key == key and eye.interested == gone:
+                eye.interested = not gone
+                eye.told(not gone)
 
     def sender(self) -> dict[str, object] | None:
         return self.client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from raw import Raw, until
 
+import midge
 from midge.errors import ServerStartError, StoreLockedError
 from midge.server.access import User
 from midge.server.account_options import AccountOptions
@@ -191,10 +193,6 @@ def test_streams_go_on_after_a_reload() -> None:
 
 
 def test_a_client_of_the_same_process() -> None:
-    import asyncio
-
-    import midge
-
     async def run() -> bytes:
         async with midge.Server(listen=False, jetstream=True) as server, midge.connect(server) as client:
             body = b'{"name":"S","subjects":["s"],"storage":"memory"}'
@@ -238,3 +236,33 @@ def test_the_limits_of_batches_are_the_options() -> None:
         assert answers[0] == b"" and b'"err_code":10210' in answers[1] and b"batch is too large: 3" in answers[2]
         while client.batch("Nats-Batch-Id: 2\r\nNats-Batch-Sequence: 1\r\n"):
             pass  # until the first one is over
+
+
+def test_the_engine_is_told_who_listens_also_after_a_reload() -> None:
+    options = ServerOptions(port=0, jetstream=True)  # type: ignore[arg-type]
+
+    async def run() -> None:
+        async with midge.Server(options) as server, midge.connect(server) as client:
+            jetstream = server._jetstream
+            assert jetstream is not None
+            told: list[bool] = []
+            grouped: list[bool] = []
+            eye = jetstream.watch("$G", b"d", None, told.append)
+            jetstream.watch("$G", b"d", b"g", grouped.append)
+            assert not eye.interested
+            subscription = await client.subscribe("d")
+            assert (told, grouped, eye.interested) == ([True], [], True)
+            before = server._running().hub.accounts["$G"]
+            server.reload(ServerOptions(port=0, jetstream=True, accounts=(AccountOptions(name="B"),)))  # type: ignore[arg-type]
+            assert server._running().hub.accounts["$G"] is not before
+            assert (told[-1], eye.interested) == (True, True)  # in between it may be told that nobody does
+            await subscription.unsubscribe()
+            await client.flush()
+            assert (told[-1], eye.interested) == (False, False)
+            await client.subscribe("d", queue="g")
+            assert (told[-1], grouped) == (False, [True])
+            jetstream.unwatch(eye)
+            await client.subscribe("d")
+            assert not told[-1]
+
+    asyncio.run(run())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from midge.engine.advisories import audit, limit_reached
+from midge.engine.consumers.acks import Acks
 from midge.engine.requests import ApiRequest
 from midge.engine.stream import Stream
 from midge.model.account import AccountLimits
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Account"]
 
-_NOT_OURS = (b"$JS.API.DIRECT.GET.", b"$JS.API.CONSUMER.MSG.NEXT.")  # streams and consumers subscribe to these themselves
+_NEXT = b"$JS.API.CONSUMER.MSG.NEXT."  # what consumers are asked for; all of an account's by one subscription
+_NOT_OURS = (b"$JS.API.DIRECT.GET.", _NEXT)  # heard of by subscriptions of their own
 
 
 class Account:
@@ -35,12 +37,13 @@ class Account:
         limited: what it stores has to be counted with each message.
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
+        acks: where consumers' acknowledgements come in.
         waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
         unopened: names of streams that are there and cannot be opened.
     """
 
     __slots__ = (
-        "_tokens", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
+        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
         "waiting_size",
     )  # fmt: skip
 
@@ -57,8 +60,11 @@ class Account:
         self.waiting: deque[ApiRequest] = deque()
         self.waiting_size = 0
         self.busy: ApiRequest | None = None
+        self.acks = Acks(engine.domain, name)
         prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
         self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
+        self._tokens += [engine.outside.subscribe(name, prefix + b"CONSUMER.MSG.NEXT.*.*", self.receive_pull) for prefix in prefixes]
+        self._tokens.append(engine.outside.subscribe(name, b"$JS.ACK.>", self.acks.receive))
 
     def close(self) -> None:
         """Listen no more, and let go of the streams."""
@@ -102,25 +108,35 @@ class Account:
             self.engine.asking.append(self)
         return True
 
+    def receive_pull(self, publication: Publication, wall: int) -> bool:
+        """Take a pull request. False where there is no such consumer."""
+        stream, consumer = publication.subject().decode("utf-8", "surrogateescape").split(".")[-2:]
+        found = self.streams.get(stream)
+        wanted = None if found is None else found.consumers.get(consumer)
+        if wanted is None:
+            return False
+        wanted.ask(publication, wall)
+        return True
+
     def take(self) -> ApiRequest:
         """Return the next request, which is being answered from now on."""
         self.busy = request = self.waiting.popleft()
         self.waiting_size = self.waiting_size - request.size if self.waiting else 0
         return request
 
-    def answered(self, request: ApiRequest, payload: bytes, is_error: bool) -> None:
+    def answered(self, request: ApiRequest, payload: bytes, header: bytes, is_error: bool) -> None:
         """A request has its answer: send it, and go on with the next one."""
         self.total += 1
         self.errors += is_error
-        self.send(request, payload)
+        self.send(request, payload, header)
         if request.is_audited:
             audit(self.engine, request, payload)
         self.ignore(request)
 
-    def send(self, request: ApiRequest, payload: bytes) -> None:
+    def send(self, request: ApiRequest, payload: bytes, header: bytes) -> None:
         """Send an answer, where one is wanted."""
         if request.reply:
-            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
+            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", header, payload)])
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""

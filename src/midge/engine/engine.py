@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
+from midge.engine.consumers.pull import DELETED
 from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
@@ -31,6 +32,7 @@ from midge.store.memory import MemoryStore
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.consumer import Consumer
     from midge.engine.intake import Intake
 
 __all__ = ["Engine", "Settings"]
@@ -38,6 +40,7 @@ __all__ = ["Engine", "Settings"]
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
+CONSUMERS = 16  # slices of what consumers deliver
 DUE = 64  # timers served in one call
 
 
@@ -51,6 +54,8 @@ class Settings(NamedTuple):
         max_payload: of the server.
         max_pending: bytes that may wait for a client: what one request may ask for, unless it says less.
         max_requests: API requests of an account that may wait.
+        max_ack_pending: messages that a consumer may leave without an ack; 0 for any number.
+        max_request_batch: messages that one request to a consumer may ask for; 0 for any number.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
         batches: how many batches may be open.
@@ -64,6 +69,8 @@ class Settings(NamedTuple):
     max_payload: int = 1 << 20
     max_pending: int = 64 << 20
     max_requests: int = 10_000
+    max_ack_pending: int = 0
+    max_request_batch: int = 0
     max_window: int = 0
     strict: bool = True
     batches: BatchLimits = BatchLimits()
@@ -84,6 +91,7 @@ class Engine:
         accounts: by name; ``open_account`` adds one.
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
+        ready: consumers that have something to do.
         used: bytes in all streams, by kind of storage.
         batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
@@ -121,6 +129,7 @@ class Engine:
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
+        self.ready: deque[Consumer] = deque()
         self.used = {"memory": 0, "file": 0}
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
@@ -183,7 +192,15 @@ class Engine:
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()
-        return bool(self.asking) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
+        for _ in range(min(CONSUMERS, len(self.ready))):
+            self._let_work(self.ready.popleft())
+        return bool(self.asking or self.dirty or self.ready) or len(self.jobs) > 0 or len(self.feeding) > 0
+
+    def _let_work(self, consumer: Consumer) -> None:
+        try:
+            consumer.work()
+        except Exception as error:  # the safety net: the others have their turn yet
+            self.outside.failed(f"delivering to consumer {consumer.name} of stream {consumer.stream.name}", error)
 
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -234,6 +251,8 @@ class Engine:
     def remove_stream(self, stream: Stream) -> None:
         """Delete a stream and everything in it."""
         account = stream.account
+        for consumer in stream.consumers.values():
+            consumer.stop(DELETED)
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":

@@ -106,7 +106,7 @@ class Feed:
         """The origin is there."""
         self.origin = origin
         origin.followers[self] = None
-        origin.intake.followed = True
+        origin.see_who_follows()
         self._error = None
         self._heard = self.stream.engine.wall
         self.restart()
@@ -116,7 +116,7 @@ class Feed:
         self._forget()
         if self.origin is not None:
             del self.origin.followers[self]
-            self.origin.intake.followed = bool(self.origin.followers)
+            self.origin.see_who_follows()
             self.origin = None
             self._error = ApiError(10059)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
 from midge.engine.jobs import Job, fetch
-from midge.engine.stream_api import find, is_empty
+from midge.engine.requests import is_empty
+from midge.engine.stream_api import find
 from midge.model.base import time_of, time_text
 from midge.model.requests import MessageDeleteRequest, MessageGetRequest
 from midge.model.responses import MessageDeleteResponse, MessageGetResponse

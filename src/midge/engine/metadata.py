@@ -1,4 +1,4 @@
-"""What the server adds to the metadata of a stream: the level of the API that it needs, kept; its own version and level, only shown.
+"""What the server adds to the metadata of streams and consumers: the level of the API that they need, kept; its own and its version, shown.
 
 A configuration that comes from a client may carry them, from an answer that it edited: what is only shown is taken out, and the level that
 is needed is found out anew.
@@ -7,21 +7,26 @@ is needed is found out anew.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from midge.model.base import ZERO_TIME
+from midge.model.consumer import ConsumerConfig
 from midge.model.stream import StreamConfig
 
 __all__ = ["API_LEVEL", "decorated", "is_supported", "keep_level", "needed_level", "set_level"]
 
+ConfigT = TypeVar("ConfigT", StreamConfig, ConsumerConfig)
 API_LEVEL: Final = 5
 _NEEDED, _VERSION, _LEVEL = "_nats.req.level", "_nats.ver", "_nats.level"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
-def needed_level(config: StreamConfig) -> int:
-    """Return the level of the API that a stream needs."""
+def needed_level(config: StreamConfig | ConsumerConfig) -> int:
+    """Return the level of the API that a stream or consumer needs."""
+    if isinstance(config, ConsumerConfig):
+        return _needed_by_consumer(config)
     if config.allow_batched:
         return 4
     if config.allow_msg_counter or config.allow_atomic or config.allow_msg_schedules or config.persist_mode == "async":
@@ -29,12 +34,12 @@ def needed_level(config: StreamConfig) -> int:
     return 1 if config.allow_msg_ttl or config.subject_delete_marker_ttl > 0 else 0
 
 
-def set_level(config: StreamConfig) -> StreamConfig:
+def set_level(config: ConfigT) -> ConfigT:
     """Return a configuration from a client with the metadata to keep."""
     return msgspec.structs.replace(config, metadata=_kept(config) | {_NEEDED: str(needed_level(config))})
 
 
-def keep_level(config: StreamConfig, old: StreamConfig) -> StreamConfig:
+def keep_level(config: ConfigT, old: ConfigT) -> ConfigT:
     """Return it with the level that is kept with an old one, or without: so that they compare equal where nothing else differs."""
     kept = {name: value for name, value in _kept(config).items() if name != _NEEDED}
     if _NEEDED in old.metadata:
@@ -42,7 +47,7 @@ def keep_level(config: StreamConfig, old: StreamConfig) -> StreamConfig:
     return msgspec.structs.replace(config, metadata=kept)
 
 
-def decorated(config: StreamConfig, version: str) -> StreamConfig:
+def decorated(config: ConfigT, version: str) -> ConfigT:
     """Return it as answers show it."""
     return msgspec.structs.replace(config, metadata=config.metadata | {_VERSION: version, _LEVEL: str(API_LEVEL)})
 
@@ -52,5 +57,12 @@ def is_supported(level: str) -> bool:
     return not level or (_INTEGER.fullmatch(level) is not None and int(level) <= API_LEVEL)
 
 
-def _kept(config: StreamConfig) -> dict[str, str]:
+def _needed_by_consumer(config: ConsumerConfig) -> int:
+    if config.ack_policy == "flow_control":
+        return 4
+    is_paused = config.pause_until not in (None, ZERO_TIME)
+    return 1 if is_paused or config.priority_policy or config.priority_timeout != 0 or config.priority_groups else 0
+
+
+def _kept(config: StreamConfig | ConsumerConfig) -> dict[str, str]:
     return {name: value for name, value in config.metadata.items() if name not in (_VERSION, _LEVEL)}

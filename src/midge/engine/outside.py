@@ -7,9 +7,18 @@ from typing import Any, Protocol
 
 from midge.wire.publication import Publication
 
-__all__ = ["Outside", "Receive"]
+__all__ = ["Eye", "Outside", "Receive"]
 
 Receive = Callable[[Publication, int], bool]  # a message and the time; False where nobody has taken it
+
+
+class Eye(Protocol):
+    """Somebody who wants to know whether a subject has interest. Returned by ``Outside.watch``."""
+
+    @property
+    def interested(self) -> bool:
+        """True if there is some."""
+        ...
 
 
 class Outside(Protocol):
@@ -17,6 +26,20 @@ class Outside(Protocol):
 
     def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         """Send a message, soon. False where too much waits already: it is not sent."""
+        ...
+
+    def route(self, account: str, subject: bytes) -> Any:
+        """Return the way to those who listen to a subject, for ``deliver``. Keep it where more will be delivered."""
+        ...
+
+    def deliver(self, route: Any, publication: Publication) -> int:
+        """Send a message to those at the end of a route, whatever its own subject; in the order of the calls, and at once.
+
+        Not while messages are routed: not by who is called by ``subscribe`` or ``watch``.
+
+        Returns:
+            0 where nobody is there, 1, or 2 where so much waits for one of them that the next should wait.
+        """
         ...
 
     def answer(self, account: str, answers: list[Publication]) -> None:
@@ -33,6 +56,17 @@ class Outside(Protocol):
 
     def has_interest(self, account: str, subject: bytes) -> bool:
         """True if a message to the subject would reach anybody."""
+        ...
+
+    def watch(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> Eye:
+        """Tell when somebody subscribes to exactly this subject, in a queue group or in none, and when nobody does any more.
+
+        It is told in the middle of something: no more should be done then than noting it.
+        """
+        ...
+
+    def unwatch(self, eye: Any) -> None:
+        """End a watch."""
         ...
 
     def sender(self) -> dict[str, object] | None:

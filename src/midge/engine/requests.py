@@ -6,6 +6,7 @@ waits for that, so an account's requests are answered in the order in which they
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from midge.model.base import Model, encode
 if TYPE_CHECKING:
     from midge.engine.account import Account
 
-__all__ = ["ApiRequest", "is_object"]
+__all__ = ["ApiRequest", "is_empty", "is_object"]
 
 ModelT = TypeVar("ModelT", bound=Model)
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
@@ -53,13 +54,16 @@ class ApiRequest:
         self.is_audited = False
         self.is_answered = False
 
-    def read(self, kind: type[ModelT]) -> ModelT:
+    def read(self, kind: type[ModelT], *, strict: bool = True) -> ModelT:
         """Return the body.
+
+        Args:
+            strict: refuse fields that are unknown, where the server does.
 
         Raises:
             ApiError: it is none of this kind (10025).
         """
-        return decode(kind, self.body, strict=self.account.engine.settings.strict)
+        return decode(kind, self.body, strict=strict and self.account.engine.settings.strict)
 
     def check_level(self, level: int) -> None:
         """Refuse a request that wants more than this version of the API.
@@ -71,25 +75,37 @@ class ApiRequest:
         if wanted and (not wanted.isdigit() or int(wanted[:9]) > level):
             raise ApiError(10185)
 
-    def respond(self, response: Model) -> None:
-        """Answer it."""
-        self._answer(_escaped(encode(response)), is_error=getattr(response, "error", None) is not None)
+    def respond(self, response: Model, header: bytes = b"") -> None:
+        """Answer it, perhaps with a block of headers."""
+        self._answer(_escaped(encode(response)), header, is_error=getattr(response, "error", None) is not None)
 
-    def hand_over(self, response: Model) -> None:
+    def hand_over(self, response: Model, header: bytes = b"") -> None:
         """Answer it, but neither count it nor tell who watches: as nats-server does where a message is read."""
         self.is_answered = True
-        self.account.send(self, _escaped(encode(response)))
+        self.account.send(self, _escaped(encode(response)), header)
         self.account.ignore(self)
 
     def refuse(self, error: ApiError, rest: dict[str, Any] | None = None) -> None:
         """Answer with an error, and what this kind of answer has beside it."""
         body = {"type": self.kind, "error": error.body(), **(rest or {})}
-        self._answer(_escaped(msgspec.json.encode(body)), is_error=True)
+        self._answer(_escaped(msgspec.json.encode(body)), b"", is_error=True)
 
-    def _answer(self, payload: bytes, *, is_error: bool) -> None:
+    def _answer(self, payload: bytes, header: bytes, *, is_error: bool) -> None:
         assert not self.is_answered, f"{self.subject!r} is answered already"
         self.is_answered = True
-        self.account.answered(self, payload, is_error)
+        self.account.answered(self, payload, header, is_error)
+
+
+def is_empty(body: bytes) -> bool:
+    """True if nothing is said: no body, or an object without fields."""
+    if not body:
+        return True
+    if body.startswith(b'{"'):  # most are: this one has a field, or is no JSON
+        return False
+    try:
+        return bool(json.loads(body) == {})
+    except (ValueError, RecursionError):
+        return False
 
 
 def is_object(body: bytes) -> bool:

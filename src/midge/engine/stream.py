@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit
 from midge.engine.batches import Batches
+from midge.engine.consumers.hunger import Hunger
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
@@ -34,11 +35,13 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.account import Account
+    from midge.engine.consumers.consumer import Consumer
     from midge.engine.feed import Feed
     from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
 
+SHUTDOWN = b"409 Server Shutdown"
 TRIM = 2_000  # messages that limits remove one by one in one call
 
 
@@ -57,11 +60,12 @@ class Stream:
         counted: what its messages count for in the account's usage.
         origins: where it takes messages from beside its subjects; None for nowhere.
         followers: those that take messages from it.
+        consumers: by name; ``hungry`` are those that somebody waits for.
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
-        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
+        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -86,6 +90,8 @@ class Stream:
         self._direct: list[object] = []
         self.origins: Mirror | Sources | None = None
         self.followers: dict[Feed, None] = {}
+        self.consumers: dict[str, Consumer] = {}
+        self.hungry = Hunger(store)
         self._apply()
 
     def start(self, wall: int) -> None:
@@ -119,6 +125,8 @@ class Stream:
     def stop(self) -> None:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
+        for consumer in self.consumers.values():
+            consumer.stop(SHUTDOWN)
         if self.origins is not None:
             self.origins.close()
         for feed in list(self.followers):
@@ -159,6 +167,12 @@ class Stream:
         """More may be committed: those who follow the stream want to know."""
         for feed in self.followers:
             feed.wake()
+        if self.hungry:
+            self.hungry.feed()
+
+    def see_who_follows(self) -> None:
+        """Those who follow the stream have become more or fewer: let the intake know whether there are any."""
+        self.intake.followed = bool(self.followers or self.consumers)
 
     def answer(self, answers: list[Publication]) -> None:
         """Send what may leave."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from midge.engine.advisories import stream_action
 from midge.engine.config import created, updated
 from midge.engine.errors import ApiError
 from midge.engine.metadata import decorated
-from midge.engine.requests import is_object
+from midge.engine.requests import is_empty, is_object
 from midge.engine.stream_info import describe, subjects_page
 from midge.engine.terms import Terms
 from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
 
-__all__ = ["create", "delete", "find", "info", "is_empty", "list_streams", "names", "purge", "restore", "snapshot", "update"]
+__all__ = ["create", "delete", "find", "info", "list_streams", "names", "purge", "restore", "snapshot", "update"]
 
 NAMES = 1_024  # of a page
 STREAMS = 256
@@ -48,18 +47,6 @@ def find(request: ApiRequest, place: int) -> Stream:
     if stream is None:
         raise ApiError(10059)
     return stream
-
-
-def is_empty(body: bytes) -> bool:
-    """True if nothing is said: no body, or an object without fields."""
-    if not body:
-        return True
-    if body.startswith(b'{"'):  # most are: this one has a field, or is no JSON
-        return False
-    try:
-        return bool(json.loads(body) == {})
-    except (ValueError, RecursionError):
-        return False
 
 
 def create(engine: Engine, request: ApiRequest) -> None:

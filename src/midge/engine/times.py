@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 
-__all__ = ["read_time"]
+from midge.model.base import time_of, time_text
+
+__all__ = ["in_utc", "read_time"]
 
 _LAYOUT = '"2006-01-02T15:04:05Z07:00"'
 _PARTS = (  # what a part looks like, and what it is called in the layout; the hour may have one digit
@@ -49,6 +51,11 @@ def read_time(text: str) -> str:
     sign, minutes = ("-" if minutes < 0 else "+"), abs(minutes)
     offset = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}" if minutes else "Z"
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{f'.{digits}' if digits else ''}{offset}"
+
+
+def in_utc(text: str) -> str:
+    """Return a time that was read as it is in UTC."""
+    return text if text.endswith("Z") else time_text(time_of(text))
 
 
 _BOUNDS = {"01": ("month", 1, 12), "15": ("hour", 0, 23), "04": ("minute", 0, 59), "05": ("second", 0, 59)}

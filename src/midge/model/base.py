@@ -103,9 +103,12 @@ def time_of(text: str) -> int:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(f"not an RFC 3339 time: {text!r}")
-    moment = datetime.fromisoformat(found[1] + ("+00:00" if found[3] == "Z" else found[3]))
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + int((found[2] or "0")[:9].ljust(9, "0"))
+    moment, zone = found[1], found[3]
+    shift = 400 if moment < "0400" else 0  # the calendar repeats itself; Python's begins with the year 1, Go's with 0
+    since = datetime.fromisoformat(f"{int(moment[:4]) + shift:04d}{moment[4:]}+00:00") - _EPOCH
+    ahead = 0 if zone == "Z" else (int(zone[1:3]) * 3600 + int(zone[4:]) * 60) * (-1 if zone[0] == "-" else 1)  # Go has zones of 24:60, too
+    seconds = (since.days - shift * 146_097 // 400) * 86_400 + since.seconds - ahead
+    return seconds * 1_000_000_000 + int((found[2] or "0")[:9].ljust(9, "0"))
 
 
 @cache

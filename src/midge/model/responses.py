@@ -21,6 +21,7 @@ __all__ = [
     "ConsumerListResponse",
     "ConsumerNamesResponse",
     "ConsumerPauseResponse",
+    "ConsumerResetError",
     "ConsumerResetResponse",
     "ConsumerUnpinResponse",
     "ErrorResponse",
@@ -179,6 +180,12 @@ class ConsumerInfoResponse(ConsumerInfo, tag_field="type", tag=_V1 + "consumer_i
 
 class ConsumerResetResponse(ConsumerInfo, tag_field="type", tag=_V1 + "consumer_reset_response"):
     """The consumer, and where it starts again."""
+
+    reset_seq: Uint64 = always(0)
+
+
+class ConsumerResetError(ErrorResponse):
+    """It starts nowhere else."""
 
     reset_seq: Uint64 = always(0)
 

@@ -7,6 +7,7 @@ from midge.server.inlet cimport Inlet
 from midge.server.mapping cimport Mappings
 from midge.server.peer cimport Peer
 from midge.server.results cimport Result
+from midge.server.route cimport Route
 from midge.server.service_imports cimport Relay, Services
 from midge.server.session cimport Session
 from midge.server.stream_imports cimport Shadow
@@ -34,7 +35,8 @@ cdef class Hub:
     cdef public Py_ssize_t imported
     cdef public object trace
     cdef readonly object tracer
-    cdef readonly Py_ssize_t flush_at, stall_at
+    cdef readonly Py_ssize_t flush_at, stall_at, press_at
+    cdef readonly bint pressed
     cdef readonly Py_ssize_t piled
     cdef public double now, epoch
     cdef list _sending
@@ -54,6 +56,8 @@ cdef class Hub:
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(sublist=Sublist, result=Result)
     cpdef bint route_once(self, Account account, Publication publication, Peer producer) except -1
+    @cython.locals(account=Account)
+    cpdef int carry(self, Route route, Publication publication) except -1
     cdef bint _reach(self, Sublist sublist, Peer producer, Result result, Publication publication) except -1
     cpdef bint can_spend(self, Py_ssize_t work) except -1
     @cython.locals(publication=Publication)

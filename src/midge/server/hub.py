@@ -48,6 +48,7 @@ if cython.compiled:
     from cython.cimports.midge.server.peer import Peer
     from cython.cimports.midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from cython.cimports.midge.server.results import Result
+    from cython.cimports.midge.server.route import Route
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.stream_imports import Shadow
@@ -67,6 +68,7 @@ else:
     from midge.server.peer import Peer
     from midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from midge.server.results import Result
+    from midge.server.route import Route
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
     from midge.server.stream_imports import Shadow
@@ -81,6 +83,7 @@ __all__ = ["FLUSH_AT", "WORK", "Hub"]
 
 FLUSH_AT = 65536
 WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
+PRESS_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
 _WORK = WORK
 _WORK_CONTROL = 64  # what else costs as much as how many deliveries: an operation that is no publish,
 _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of tokens,
@@ -115,6 +118,7 @@ class Hub:
         trace: what becomes of the message under way, begun by the ``tracer``; None for nearly all.
         producer: who has sent what an Inlet is being given; None for the server itself.
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
+        pressed: the last message made somebody's outbox longer than ``press_at``.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
         on_closed: called with a session that ends, and the reason. It may still be about to be sent something.
@@ -123,7 +127,7 @@ class Hub:
     __slots__ = (
         "_all_accounts", "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts",
         "admission", "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "producer", "server_id", "server_name", "services", "sessions", "slow_consumers",
+        "on_subscribed", "options", "piled", "press_at", "pressed", "producer", "server_id", "server_name", "services", "sessions", "slow_consumers",
         "stale_connections", "stall_at", "stalls", "trace", "tracer", "urgent",
     )  # fmt: skip
 
@@ -155,6 +159,8 @@ class Hub:
         self._max_pending = options.max_pending
         self.stall_at = options.max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
+        self.press_at = min(PRESS_AT, self.stall_at)
+        self.pressed = False
 
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
@@ -266,6 +272,20 @@ class Hub:
         result = sublist.match_uncached(publication.subject())
         self._work -= _WORK_PUBLISH + _WORK_SEARCH * sublist.searched
         return self._reach(sublist, producer, result, publication)
+
+    def carry(self, route: Route, publication: Publication) -> int:
+        """Give a message of the server's own to everybody at the end of a route. Not while anything is routed.
+
+        Returns:
+            0 where nobody got it, 1, or 2 where so much waits for one of them that the next message should wait.
+        """
+        account: Account | None = self.accounts.get(route.account)
+        if account is None:
+            return 0
+        self.pressed = False
+        if not self._reach(account.sublist, None, route.find(account), publication):
+            return 0
+        return 2 if self.pressed else 1
 
     def _reach(self, sublist: Sublist, producer: Peer | None, result: Result, publication: Publication) -> bool:
         sublist.routing += 1
@@ -398,6 +418,8 @@ class Hub:
             target.log_delivery(sub, publication)
         if out.before + out.fill - out.start > self.flush_at:
             self.send_early(target)
+            if out.before + out.fill - out.start > self.press_at:
+                self.pressed = True
             if producer is not None and not producer.hurried and out.before + out.fill - out.start > self.stall_at:
                 producer.stalled_by = target
         return True

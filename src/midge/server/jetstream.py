@@ -20,7 +20,7 @@ from typing import Any
 from midge.engine.batch_limits import BatchLimits
 from midge.engine.engine import Engine, Settings
 from midge.engine.metadata import API_LEVEL
-from midge.engine.outside import Receive
+from midge.engine.outside import Eye, Receive
 from midge.engine.statistics import stream_row
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
@@ -32,8 +32,10 @@ from midge.server.hub import Hub
 from midge.server.info import NATS_VERSION
 from midge.server.inlet import Inlet
 from midge.server.options import ServerOptions
+from midge.server.route import Route
 from midge.server.sublist import Subscription
 from midge.server.turns import Turns
+from midge.server.watch import Watch
 from midge.store.directory import StoreDirectory
 from midge.wire.publication import Publication
 
@@ -42,6 +44,7 @@ __all__ = ["JetStream"]
 log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+_ACKS = b"$JS.ACK.>"
 WORK_REQUEST = 256  # and what becomes of a request
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
@@ -58,6 +61,24 @@ class _Ear:
         self.subscription: Subscription | None = None
 
 
+class _Eye:
+    """One watch of the engine's, which outlives the account that it is in.
+
+    Attributes:
+        interested: what was told last, or seen at first.
+    """
+
+    __slots__ = ("account", "interested", "queue", "subject", "told", "watch")
+
+    def __init__(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> None:
+        self.account = account
+        self.subject = subject
+        self.queue = queue
+        self.told = told
+        self.interested = False
+        self.watch: Watch | None = None
+
+
 class JetStream:
     """JetStream of one running server.
 
@@ -72,6 +93,7 @@ class JetStream:
         self._hub = turns.hub
         self._directory = directory
         self._ears: dict[_Ear, None] = {}
+        self._eyes: dict[_Eye, None] = {}
         self._calls: list[Callable[[], None]] = []
         self._due: int | None = None
         self._told: dict[str, float] = {}
@@ -169,6 +191,8 @@ class JetStream:
         options = self._hub.options
         for ear in self._ears:
             self._listen(ear)
+        for eye in list(self._eyes):
+            self._tell(eye, self._look(eye))
         limits, names = _limits(options), {name for name in self._hub.accounts if name != options.system_account}
         for name in [name for name in self.engine.accounts if name not in names]:
             self.engine.accounts.pop(name).close()
@@ -197,8 +221,14 @@ class JetStream:
         if found is not None:
             self._hub.answer(found, answers)
 
+    def route(self, account: str, subject: bytes) -> Route:
+        return Route(account, subject)
+
+    def deliver(self, route: Any, publication: Publication) -> int:
+        return self._hub.carry(route, publication)
+
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE))
+        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject != _ACKS else WORK_MESSAGE))
         self._ears[ear] = None
         self._listen(ear)
         return ear
@@ -215,6 +245,17 @@ class JetStream:
             return False
         result = found.sublist.match_uncached(subject)
         return bool(result.nodes) or bool(result.groups)
+
+    def watch(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> Eye:
+        eye = _Eye(account, subject, queue, told)
+        self._eyes[eye] = None
+        eye.interested = self._look(eye)
+        return eye
+
+    def unwatch(self, eye: Any) -> None:
+        del self._eyes[eye]
+        if eye.watch is not None:
+            eye.watch.cancel()
 
     def sender(self) -> dict[str, object] | None:
         session: Any = self._hub.producer
@@ -248,6 +289,23 @@ class JetStream:
             ear.subscription = None
         elif ear.subscription is None:  # else it is carried over to the account that follows
             ear.subscription = account.subscribe(ear.inlet, ear.subject)
+
+    def _look(self, eye: _Eye) -> bool:
+        """Watch in the account that there is now; return whether there is interest."""
+        if eye.watch is not None:
+            eye.watch.cancel()
+        account: Account | None = self._hub.accounts.get(eye.account)
+        eye.watch = None
+        if account is None:
+            return False
+        eye.watch = account.sublist.watch(eye.subject, lambda interested: self._tell(eye, interested), eye.queue)
+        return eye.watch.interested
+
+    def _tell(self, eye: _Eye, interested: bool) -> None:
+        if interested != eye.interested and eye in self._eyes:
+            eye.interested = interested
+            eye.told(interested)
+            self._turns.reactor.schedule()
 
     def _arm(self) -> None:
         """Set the timer for what is due next."""
@@ -285,6 +343,8 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_payload=options.max_payload,
         max_pending=options.max_pending,
         max_requests=jetstream.request_queue_limit,
+        max_ack_pending=limits.max_ack_pending,
+        max_request_batch=limits.max_request_batch,
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
         batches=BatchLimits(

@@ -131,6 +131,13 @@ class Store(ABC):
         """Return a message, None where there is none, or ELSEWHERE where finding out would wait for a disk."""
 
     @abstractmethod
+    def compose(self, sequence: int, head: bytes, count: int, delivery: int, left: int) -> Publication | Elsewhere | None:
+        """Return a message as a consumer delivers it, None where there is none, or ELSEWHERE where finding out would wait for a disk.
+
+        Its reply subject is head, and with dots between count, sequence, delivery, the time of the message, left.
+        """
+
+    @abstractmethod
     def load(self, sequences: list[int], call: Callable[[list[Stored | None] | Exception], None]) -> None:
         """Read messages away from this thread and call back in it: None for what is not there, or an error in place of all."""
 

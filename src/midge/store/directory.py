@@ -23,6 +23,7 @@ from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
 from midge.store.handles import Handles
+from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
 from midge.store.state import State
@@ -50,6 +51,7 @@ class StoreDirectory:
 
     Attributes:
         state: the configurations.
+        keeper: writes consumers.
         quarantine: what was found damaged.
 
     Raises:
@@ -103,6 +105,7 @@ class StoreDirectory:
             os.close(self._lock)
             raise
         self._workers = Workers(workers, wake)
+        self.keeper = Keeper(f"{self.path}/state.db", sync=self.always, submit=self.submit, last_id=self.state.last_consumer())
         _open.add(self)
 
     # Stores
@@ -136,6 +139,9 @@ class StoreDirectory:
         self._is_closed = True
         for store in list(self._stores.values()):
             store.close()
+        if os.getpid() == self._pid:
+            self.keeper.close(self._workers.wait)
+        self.keeper.let_go()
         self._workers.close()
         self.state.close()
         self.let_go_of_lock()
@@ -144,14 +150,15 @@ class StoreDirectory:
     # The driver
 
     def begin(self) -> None:
-        """Start a round for each store that has something waiting and none under way.
+        """Start a round for each store that has something waiting and none under way, and let consumers be written.
 
         Raises:
             RuntimeError: in a process that was forked off: the files belong to the other one.
         """
-        if not self._dirty:
+        if not self._dirty and not self.keeper.is_ready:
             return
         self._refuse_in_a_child()
+        self.keeper.begin()
         dirty, self._dirty = self._dirty, {}
         for store in dirty:
             if store.is_busy or not store.is_dirty:
@@ -168,13 +175,13 @@ class StoreDirectory:
     def next_deadline(self) -> int | None:
         """Return when to call ``handle_timeout``, in nanoseconds since the epoch; None for never."""
         times = [at for at, _ in self._failing.values()]
-        if self._sync_at is not None:
-            times.append(self._sync_at)
+        times += [at for at in (self._sync_at, self.keeper.next_deadline()) if at is not None]
         return min(times, default=None)
 
     def handle_timeout(self, now: int) -> None:
         """Sync what the interval says, and try whether writing works again where it did not. Then call ``begin``."""
         self._now = now
+        self.keeper.handle_timeout(now)
         if self._sync_at is not None and now >= self._sync_at:
             self._sync_at = None
             for store in self._stores.values():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from midge.store.base import Store, Total
+from midge.store.base import ELSEWHERE, Elsewhere, Store, Total
 from midge.store.index import Index
 from midge.store.tail import weight
+from midge.wire.publication import Publication
 
 __all__ = ["IndexedStore"]
 
@@ -47,6 +48,13 @@ class IndexedStore(Store):
     @property
     def deleted(self) -> int:
         return self._index.deleted
+
+    def compose(self, sequence: int, head: bytes, count: int, delivery: int, left: int) -> Publication | Elsewhere | None:
+        found = self.peek(sequence)
+        if found is None or found is ELSEWHERE:
+            return found
+        _, time, subject, header, payload = found
+        return Publication.compose(subject, b"%b%d.%d.%d.%d.%d" % (head, count, sequence, delivery, time, left), header, payload)
 
     def subject_of(self, sequence: int) -> bytes | None:
         return self._index.subject_of(sequence)

@@ -1,23 +1,24 @@
-"""State: what is small and changes as a whole, in one SQLite file: which directory a stream has, and the streams' configurations.
+"""State: what is small and changes as a whole, in one SQLite file: which directory a stream has, the configurations, consumers' progress.
 
 Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL): streams are made, changed and deleted
-rarely, and that may take some milliseconds. Messages are never here. SQLite does not see a byte that the disk has changed inside of a
-value, so every row has a check, ``mark``.
+rarely, and that may take some milliseconds. What changes often, which is all of a consumer, is written by ``store.keeper``, away from
+this thread. Messages are never here. SQLite does not see a byte that the disk has changed inside of a value, so every row has a check,
+``mark``.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 from midge.errors import StoreDamagedError, StoreVersionError
 
-__all__ = ["SourceRow", "State", "StreamRow"]
+__all__ = ["ConsumerRow", "SourceRow", "State", "StreamRow", "mark_of", "progress_mark"]
 
-_VERSION = 1
+_VERSION = 2  # 1 had no consumers
 _TABLES = """
 CREATE TABLE IF NOT EXISTS stores (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, stream TEXT NOT NULL, seed INTEGER NOT NULL,
                                    mark INTEGER NOT NULL, UNIQUE (account, stream));
@@ -27,10 +28,17 @@ CREATE TABLE IF NOT EXISTS streams (account TEXT NOT NULL, name TEXT NOT NULL, c
 CREATE TABLE IF NOT EXISTS sources (account TEXT NOT NULL, stream TEXT NOT NULL, name TEXT NOT NULL, through INTEGER NOT NULL,
                                     sequence INTEGER NOT NULL, identity TEXT NOT NULL, mark INTEGER NOT NULL,
                                     PRIMARY KEY (account, stream, name, through)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS consumers (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, stream TEXT NOT NULL,
+                                      name TEXT NOT NULL, config BLOB NOT NULL, created INTEGER NOT NULL, mark INTEGER NOT NULL,
+                                      UNIQUE (account, stream, name));
+CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY, state BLOB NOT NULL, mark INTEGER NOT NULL);
 """
 _TAKE_AWAY = """
 INSERT OR IGNORE INTO gone SELECT id FROM stores WHERE account = ? AND stream = ?
 """
+
+
+_ITS_CONSUMERS = "SELECT id FROM consumers WHERE account = ? AND stream = ?"
 
 
 class StreamRow(NamedTuple):
@@ -40,6 +48,21 @@ class StreamRow(NamedTuple):
     name: str
     config: bytes
     created: int
+
+
+class ConsumerRow(NamedTuple):
+    """A consumer: its configuration as the engine wrote it, nanoseconds since the epoch, and the bytes that say how far it has come.
+
+    ``id`` is never given to another one, also not to one of the same name.
+    """
+
+    id: int
+    account: str
+    stream: str
+    name: str
+    config: bytes
+    created: int
+    state: bytes
 
 
 class SourceRow(NamedTuple):
@@ -77,10 +100,12 @@ class State:
                     raise sqlite3.DatabaseError(answer)
                 base.executescript(_TABLES)
                 base.execute(f"PRAGMA user_version={_VERSION}")
-                for table in ("stores", "streams", "sources"):
+                for table, check in _CHECKS.items():
                     for *values, mark in base.execute(f"SELECT * FROM {table}"):
-                        if mark != _mark(*values):
+                        if mark != check(*values):
                             raise sqlite3.DatabaseError(f"a row of {table} is not what was written")
+                if base.execute("SELECT 1 FROM consumers WHERE id NOT IN (SELECT id FROM progress) LIMIT 1").fetchone():
+                    raise sqlite3.DatabaseError("how far a consumer has come is missing")
         except BaseException:
             self.close()
             raise
@@ -96,7 +121,7 @@ class State:
     def add_store(self, account: str, stream: str, seed: int, id: int) -> None:
         """Note a store."""
         with self._guarded() as base:
-            base.execute("INSERT INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, _mark(id, account, stream, seed)))
+            base.execute("INSERT INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, mark_of(id, account, stream, seed)))
 
     def next_id(self) -> int:
         """Return an id above all that there have been."""
@@ -143,15 +168,35 @@ class State:
         """Note a stream, or change what is noted."""
         with self._guarded() as base:
             values = (account, name, config, created)
-            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, _mark(*values)))
+            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
 
     def remove_stream(self, account: str, name: str) -> None:
-        """Forget a stream's configuration, and at the same moment its store, whose files ``delete`` or the next start removes."""
+        """Forget a stream's configuration and its consumers, and at the same moment its store.
+
+        Its files are removed by the store's ``delete``, or at the next start.
+        """
         with self._changing() as base:
             base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, name))
+            base.execute(f"DELETE FROM progress WHERE id IN ({_ITS_CONSUMERS})", (account, name))
+            base.execute("DELETE FROM consumers WHERE account = ? AND stream = ?", (account, name))
             base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
             base.execute(_TAKE_AWAY, (account, name))
             base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+
+    # Consumers
+
+    def consumers(self, account: str, stream: str) -> list[ConsumerRow]:
+        """Return a stream's consumers, by name."""
+        columns = "id, account, stream, name, config, created, state"
+        query = f"SELECT {columns} FROM consumers JOIN progress USING (id) WHERE account = ? AND stream = ? ORDER BY name"
+        with self._guarded() as base:
+            return [ConsumerRow(*row) for row in base.execute(query, (account, stream))]
+
+    def last_consumer(self) -> int:
+        """Return an id that is not below any consumer's there has been."""
+        with self._guarded() as base:
+            row = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'consumers'").fetchone()
+            return 0 if row is None else int(row[0])
 
     # Positions
 
@@ -170,7 +215,7 @@ class State:
                 keys = [(account, stream, row.name, row.through) for row in gone]
                 base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
             values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, _mark(*each)) for each in values])
+            base.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, mark_of(*each)) for each in values])
 
     def close(self) -> None:
         if self._base is not None:
@@ -207,6 +252,16 @@ class State:
             raise StoreDamagedError(self._path, str(error)) from error
 
 
-def _mark(*values: object) -> int:
+def mark_of(*values: object) -> int:
     """Return the check of a row."""
     return zlib.crc32(repr(values).encode())
+
+
+def progress_mark(id: int, state: bytes) -> int:
+    """Return the check of a row of ``progress``, whose bytes may be many."""
+    return zlib.crc32(state, id & 0xFFFFFFFF)
+
+
+_CHECKS: dict[str, Callable[..., int]] = {
+    "stores": mark_of, "streams": mark_of, "sources": mark_of, "consumers": mark_of, "progress": progress_mark,
+}  # fmt: skip

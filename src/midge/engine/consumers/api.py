@@ -1,0 +1,261 @@
+"""The API's requests about consumers. What is changed is answered when it is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from midge.engine.consumers import roster
+from midge.engine.consumers.checks import is_group
+from midge.engine.consumers.config import decided, requested
+from midge.engine.consumers.terms import ConsumerTerms
+from midge.engine.errors import ApiError
+from midge.engine.headers import value_of
+from midge.engine.identity import identity_of, short_name
+from midge.engine.metadata import decorated, set_level
+from midge.engine.requests import is_empty, is_object
+from midge.engine.times import in_utc
+from midge.model.base import ZERO_TIME, time_of
+from midge.model.consumer import ConsumerConfig, ConsumerInfo
+from midge.model.requests import (
+    ConsumerCreateRequest,
+    ConsumerPauseRequest,
+    ConsumerResetRequest,
+    ConsumerUnpinRequest,
+    PagedRequest,
+)
+from midge.model.responses import (
+    ConsumerCreateResponse,
+    ConsumerDeleteResponse,
+    ConsumerInfoResponse,
+    ConsumerListResponse,
+    ConsumerNamesResponse,
+    ConsumerPauseResponse,
+    ConsumerResetError,
+    ConsumerResetResponse,
+    ConsumerUnpinResponse,
+)
+
+if TYPE_CHECKING:
+    from midge.engine.consumers.consumer import Consumer
+    from midge.engine.engine import Engine
+    from midge.engine.requests import ApiRequest
+    from midge.engine.stream import Stream
+
+__all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "reset", "unpin"]
+
+InfoT = TypeVar("InfoT", bound=ConsumerInfo)
+NAMES: Final = 1_024  # of a page
+CONSUMERS: Final = 256
+DELETED: Final = b"409 Consumer Deleted"
+_IDENTITY: Final = b"Nats-Stream-Identity"
+
+
+def create(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.CREATE.<stream>[.<consumer>[.<filter>]]``, ``CONSUMER.DURABLE.CREATE.<stream>.<consumer>``; what is there is updated."""
+    wanted = request.read(ConsumerCreateRequest)
+    config = requested(wanted, request.tokens)
+    stream = request.account.streams.get(wanted.stream_name)
+    if stream is None:
+        raise ApiError(10059)
+    header = _identified(request, stream) if config.direct or config.sourcing else b""
+    decision = decided(config, wanted.action, _terms(engine, stream), choose=lambda: short_name(engine.nuid()), pedantic=wanted.pedantic)
+    if decision.is_new:
+        consumer = roster.add(stream, decision.config, decision.name, request.wall)
+    else:
+        consumer = stream.consumers[decision.name]
+        roster.change(consumer, decision.config, request.wall)
+        if decision.config.sourcing:  # who takes messages from here begins behind what it has
+            consumer.reset(_start_of(consumer, 0), request.wall)
+    request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+
+
+def info(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.INFO.<stream>.<consumer>``."""
+    _check_empty(request)
+    request.respond(_described(ConsumerInfoResponse, _find(request), request.wall))
+
+
+def names(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.NAMES.<stream>``."""
+    found, offset = _page(request)
+    page = [consumer.name for consumer in found[offset : offset + NAMES]]
+    request.respond(ConsumerNamesResponse(total=len(found), offset=offset, limit=NAMES, consumers=page))
+
+
+def list_consumers(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.LIST.<stream>``."""
+    found, offset = _page(request)
+    page = [consumer.info(request.wall) for consumer in found[offset : offset + CONSUMERS]]
+    request.respond(ConsumerListResponse(total=len(found), offset=offset, limit=CONSUMERS, consumers=page))
+
+
+def delete(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.DELETE.<stream>.<consumer>``."""
+    _check_empty(request)
+    roster.remove(_find(request), DELETED)
+    request.respond(ConsumerDeleteResponse(success=True))
+
+
+def pause(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.PAUSE.<stream>.<consumer>``: until then; without a time, or with one that is over, it goes on."""
+    wanted = request.read(ConsumerPauseRequest) if is_object(request.body) else ConsumerPauseRequest()
+    consumer = _find(request)
+    until = in_utc(wanted.pause_until)
+    config = msgspec.structs.replace(consumer.config, pause_until=None if until == ZERO_TIME else until)
+    roster.change(consumer, set_level(config), request.wall)
+    left = max(time_of(until) - request.wall, 0)
+    request.respond(ConsumerPauseResponse(paused=left > 0, pause_until=until, pause_remaining=left))
+
+
+def unpin(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.UNPIN.<stream>.<consumer>``: another client may have the messages of a group."""
+    if not request.body:
+        raise ApiError(10025, err="unexpected end of JSON input")
+    group = request.read(ConsumerUnpinRequest, strict=False).group
+    if not group:
+        raise ApiError(10025, err="consumer group not specified")
+    if not is_group(group):
+        raise ApiError(10162)
+    consumer = _find(request)
+    if group not in consumer.config.priority_groups:
+        raise ApiError(10160)
+    consumer.unpin(group, request.wall)
+    request.respond(ConsumerUnpinResponse())
+
+
+def reset(engine: Engine, request: ApiRequest) -> None:
+    """``CONSUMER.RESET.<stream>.<consumer>``: begin again behind the ack floor, or at a sequence. Not answered where it is not there.
+
+    There the consumer itself answers: it is not counted, and nobody who watches the API hears of it.
+    """
+    stream = request.account.streams.get(request.tokens[2])
+    consumer = None if stream is None else stream.consumers.get(request.tokens[3])
+    if stream is None or consumer is None or not request.reply:
+        request.account.ignore(request)
+        return
+    try:
+        request.check_level(engine.api_level)
+        sequence = _start_of(consumer, request.read(ConsumerResetRequest, strict=False).seq)
+    except ApiError as error:
+        request.hand_over(ConsumerResetError(type=request.kind, error=error.body()))
+        return
+    consumer.reset(sequence, request.wall)
+    response = _described(ConsumerResetResponse, consumer, request.wall)
+    response.reset_seq = sequence
+    request.hand_over(response, _identity_header(identity_of(stream)) if b"\r\n" + _IDENTITY + b":" in request.header else b"")
+
+
+class _Configs(Mapping[str, ConsumerConfig]):
+    """The configurations of a stream's consumers, without copying them."""
+
+    __slots__ = ("_consumers",)
+
+    def __init__(self, consumers: dict[str, Consumer]) -> None:
+        self._consumers = consumers
+
+    def __getitem__(self, name: str) -> ConsumerConfig:
+        return self._consumers[name].config
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._consumers)
+
+    def __len__(self) -> int:
+        return len(self._consumers)
+
+
+def _terms(engine: Engine, stream: Stream) -> ConsumerTerms:
+    """Return what a configuration has to agree with."""
+    account = stream.account
+    assert account.limits is not None
+    return ConsumerTerms(
+        stream=stream.config,
+        consumers=_Configs(stream.consumers),
+        account=account.limits,
+        max_ack_pending=engine.settings.max_ack_pending,
+        max_request_batch=engine.settings.max_request_batch,
+        is_listened=lambda subject: engine.outside.has_interest(account.name, subject.encode("utf-8", "surrogateescape")),
+    )
+
+
+def _find(request: ApiRequest) -> Consumer:
+    """Return the consumer that a request names.
+
+    Raises:
+        ApiError: there is no such stream (10059) or consumer (10014).
+    """
+    consumer = _stream(request).consumers.get(request.tokens[3])
+    if consumer is None:
+        raise ApiError(10014)
+    return consumer
+
+
+def _stream(request: ApiRequest) -> Stream:
+    stream = request.account.streams.get(request.tokens[2])
+    if stream is None:
+        raise ApiError(10059)
+    return stream
+
+
+def _page(request: ApiRequest) -> tuple[list[Consumer], int]:
+    """Return the consumers that a stream shows, by name, and where the page begins that is asked for."""
+    wanted = request.read(PagedRequest) if is_object(request.body) else PagedRequest()
+    consumers = _stream(request).consumers
+    found = [consumer for _, consumer in sorted(consumers.items()) if not consumer.config.direct]
+    return found, min(max(wanted.offset, 0), len(found))
+
+
+def _check_empty(request: ApiRequest) -> None:
+    if not is_empty(request.body):
+        raise ApiError(10038)
+
+
+def _identified(request: ApiRequest, stream: Stream) -> bytes:
+    """Return the header that tells which stream it is that another one takes messages from.
+
+    Raises:
+        ApiError: it asks for another one of that name (10225).
+    """
+    identity = identity_of(stream)
+    expected = value_of(request.header, _IDENTITY)
+    if expected and expected != identity.encode():
+        raise ApiError(10225, msg=identity)
+    return _identity_header(identity)
+
+
+def _identity_header(identity: str) -> bytes:
+    return b"NATS/1.0\r\n%b: %b\r\n\r\n" % (_IDENTITY, identity.encode())
+
+
+def _described(kind: type[InfoT], consumer: Consumer, wall: int) -> InfoT:
+    """Return an answer that describes a consumer."""
+    info = consumer.info(wall)
+    described = kind(**{name: getattr(info, name) for name in ConsumerInfo.__struct_fields__})
+    described.config = decorated(consumer.config, consumer.stream.engine.version)
+    return described
+
+
+def _start_of(consumer: Consumer, sequence: int) -> int:
+    """Return where a reset lets a consumer begin.
+
+    Args:
+        sequence: which is asked for; 0 is behind what is acknowledged.
+
+    Raises:
+        ApiError: it may not begin there (10204).
+    """
+    config = consumer.config
+    if sequence == 0:
+        return consumer.ledger.stream_floor + 1
+    if config.deliver_policy == "by_start_sequence":
+        if sequence < config.opt_start_seq:
+            raise ApiError(10204, err="below start seq")
+    elif config.deliver_policy == "by_start_time":
+        assert config.opt_start_time is not None
+        if sequence < consumer.stream.store.at_time(time_of(config.opt_start_time)):
+            raise ApiError(10204, err="below start time")
+    elif config.deliver_policy != "all":
+        raise ApiError(10204, err="not allowed")
+    return sequence

@@ -1,0 +1,43 @@
+cimport cython
+from libc.stdint cimport int64_t
+from midge.engine.consumers.ledger cimport Ledger
+from midge.wire.publication cimport Publication
+
+cdef int _BUSY, _DONE, _STALLED, _IDLE, _LOADING, _FULL, _NONE, _CROWDED, _BY_NONE, _EXPLICIT, _ALL
+
+
+@cython.final
+cdef class Delivery:
+    cdef readonly object consumer
+    cdef public object store, outside, target
+    cdef readonly Ledger ledger
+    cdef public tuple filters
+    cdef public bytes head
+    cdef public list skips
+    cdef public dict loaded
+    cdef public int64_t resume, missing, wall, heard, acked, sent
+    cdef public Py_ssize_t max_pending
+    cdef public int policy
+    cdef public bint wanted, headers_only, decorated, retains, changed, stalled
+    cdef int64_t _left, _counted, _holes
+
+    @cython.locals(ledger=Ledger, sequence=int64_t, again=bint, publication=Publication, taken=Py_ssize_t, outcome=int)
+    cpdef int run(self, Py_ssize_t messages, Py_ssize_t size, int64_t wall) except -1
+    @cython.locals(ledger=Ledger, was_full=bint, first=int64_t)
+    cpdef int64_t ack(self, int64_t sequence, int64_t delivery) except -1
+    cpdef touch(self)
+    @cython.locals(last=int64_t, holes=int64_t)
+    cpdef int64_t count(self) except -1
+    @cython.locals(start=int64_t)
+    cpdef recount(self)
+    @cython.locals(skips=list, ledger=Ledger, sequence=int64_t, committed=int64_t)
+    cdef int64_t _next(self) except -1
+    @cython.locals(ledger=Ledger, count=int64_t, left=int64_t, subject=bytes, header=bytes, payload=bytes)
+    cdef Publication _composed(self, int64_t sequence, bint again)
+    @cython.locals(ledger=Ledger)
+    cdef _delivered(self, int64_t sequence, bint again)
+    @cython.locals(skips=list)
+    cdef _advance(self, int64_t sequence)
+    cdef _gone(self, int64_t sequence, bint again)
+    @cython.locals(count=int64_t)
+    cdef _give_up(self, int64_t sequence)

@@ -1,0 +1,296 @@
+"""Delivery: what is delivered next, to whom, and what comes of it: the message path of a consumer, and of acknowledgements.
+
+A run goes on until there is nothing to deliver, nobody to deliver to, or its share of the turn is used up. For each message: the one that
+is to be delivered again first, else the next of the stream that matches; its publication is composed from where the store has it; the
+target says who gets it; only when somebody did is it noted in the ledger. (nats-server notes first and takes back; nobody sees that.)
+
+Only committed messages are delivered. What is not in memory is asked for in runs by the consumer, which runs again when it is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from midge.store.base import ELSEWHERE
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.engine.consumers.ledger import Ledger
+    from cython.cimports.midge.wire.publication import Publication
+else:
+    from midge.engine.consumers.ledger import Ledger
+    from midge.wire.publication import Publication
+
+__all__ = ["BUSY", "DONE", "FULL", "IDLE", "LOADING", "NONE", "STALLED", "Delivery"]
+
+# Why a run has ended
+BUSY = 0  # its share is used up, and there may be more
+DONE = 1  # nothing more is there that could be delivered
+STALLED = 2  # too much waits to be acknowledged
+IDLE = 3  # nobody wants anything
+LOADING = 4  # the message ``missing`` is not in memory
+FULL = 5  # the receiver has more waiting for it than is good
+_BUSY, _DONE, _STALLED, _IDLE, _LOADING, _FULL = BUSY, DONE, STALLED, IDLE, LOADING, FULL
+
+# What ``Outside.deliver`` says
+NONE = 0  # nobody is there
+_NONE, _CROWDED = NONE, 2
+
+# How messages are acknowledged
+_BY_NONE, _EXPLICIT, _ALL = 0, 1, 2
+_POLICIES = {"none": _BY_NONE, "explicit": _EXPLICIT, "all": _ALL, "flow_control": _ALL}
+
+
+class Delivery:
+    """The deliveries of one consumer.
+
+    Args:
+        consumer: the Consumer. It is asked for everything that does not happen with each message.
+        store: of the stream.
+        outside: the server.
+
+    Attributes:
+        ledger: what was delivered.
+        target: who gets the messages: ``choose(size)`` returns the route of a message of so many bytes, None where nobody wants it;
+            ``served(size)`` is told that it was delivered, ``lost()`` that nobody was there.
+        wanted: the target may want something; it says so.
+        filters: subjects that match; empty for all.
+        head: what reply subjects begin with, up to the count of deliveries.
+        skips: the sequences to deliver first, the first last, and ``resume`` where to go on behind them.
+        max_pending: how many messages may wait to be acknowledged; 0 for any number.
+        policy: how messages are acknowledged: 0 not at all, 1 each, 2 all up to one.
+        headers_only: payloads are not delivered.
+        decorated: the target adds to headers: ``target.decorated(publication)`` returns what is to be sent.
+        retains: the stream wants to know what is acknowledged: ``consumer.retention.done(sequence)`` and ``done_all``.
+        changed: something happened since the consumer was told by ``consumer.touched()``.
+        stalled: the last run ended because too much waited to be acknowledged.
+        missing: the message that is to be loaded; ``loaded`` holds those that were, by sequence.
+        wall: of the run.
+        heard: when something came to an acknowledgement's subject; 0 for never, as the others.
+        acked: when something was acknowledged the last time.
+        sent: when the last message went.
+    """
+
+    __slots__ = (
+        "_counted", "_holes", "_left", "acked", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger",
+        "loaded", "max_pending", "missing", "outside", "policy", "resume", "retains", "sent", "skips", "stalled", "store", "target", "wall",
+        "wanted",
+    )  # fmt: skip
+
+    def __init__(self, consumer: Any, store: Any, outside: Any) -> None:
+        self.consumer = consumer
+        self.store = store
+        self.outside = outside
+        self.ledger = Ledger()
+        self.target: Any = None
+        self.filters: tuple[bytes, ...] = ()
+        self.head = b""
+        self.skips: list[int] | None = None
+        self.loaded: dict[int, Any] | None = None
+        self.resume = self.max_pending = self.missing = self.wall = self.heard = self.acked = self.sent = 0
+        self.policy = _EXPLICIT
+        self.wanted = self.headers_only = self.decorated = self.retains = self.changed = self.stalled = False
+        self._left = self._counted = 0
+        self._holes = -1
+
+    def set_policy(self, name: str) -> None:
+        """Say how messages are acknowledged."""
+        self.policy = _POLICIES[name]
+
+    def run(self, messages: int, size: int, wall: int) -> int:
+        """Deliver so many messages, or about so many bytes, at most; return why no more."""
+        self.wall = wall
+        self.stalled = False
+        if not self.wanted:
+            return _IDLE
+        self.count()
+        ledger = self.ledger
+        while messages > 0 and size > 0:
+            messages -= 1
+            if not self.wanted:
+                return _IDLE
+            sequence = ledger.first_queued() if ledger.queued else 0
+            again = sequence > 0
+            if again:
+                if 0 < ledger.max_deliver <= ledger.count_of(sequence) + 1:
+                    self._give_up(sequence)
+                    continue
+            else:
+                if 0 < self.max_pending <= ledger.pending:
+                    self.stalled = True
+                    return _STALLED
+                sequence = self._next()
+                if sequence == 0:
+                    return _DONE
+            publication = self._composed(sequence, again)
+            if publication is None:
+                if self.missing:
+                    return _LOADING
+                self._gone(sequence, again)
+                continue
+            taken = publication.payload_end - publication.payload_start + publication.subject_end + publication.reply_end
+            taken -= publication.subject_start + publication.reply_start
+            route = self.target.choose(taken)
+            if route is None:
+                return _IDLE
+            if self.decorated:
+                publication = self.target.decorated(publication)
+            outcome: int = self.outside.deliver(route, publication)
+            if outcome == _NONE:
+                self.target.lost()
+                continue
+            self._delivered(sequence, again)
+            self.target.served(taken)
+            size -= taken
+            if outcome == _CROWDED:
+                return _FULL
+        return _BUSY
+
+    # Acknowledgements
+
+    def ack(self, sequence: int, delivery: int) -> int:
+        """A message was acknowledged. Return its delivery sequence, 0 where nothing was expected of it."""
+        ledger = self.ledger
+        if sequence >= ledger.next or self.policy == _BY_NONE:
+            return 0
+        was_full = 0 < self.max_pending <= ledger.pending
+        self.acked = self.heard
+        if self.policy == _EXPLICIT:
+            delivery = ledger.ack(sequence)
+            if delivery == 0:
+                return 0
+            if self.retains:
+                self.consumer.retention.done(sequence)
+        else:
+            first = ledger.stream_floor + 1
+            if ledger.ack_all(sequence, delivery) < 0:
+                return 0
+            if self.retains:
+                self.consumer.retention.done_all(self.filters, first, sequence)
+        self.touch()
+        if was_full:
+            self.consumer.wake()
+        return delivery
+
+    def touch(self) -> None:
+        """Something has changed that is kept."""
+        if not self.changed:
+            self.changed = True
+            self.consumer.touched()
+
+    # What is left
+
+    def count(self) -> int:
+        """Return how many messages are still to be delivered for the first time."""
+        store = self.store
+        last, holes = store.last, store.last - store.messages
+        if self._holes != holes:
+            self.recount()
+        elif last > self._counted:
+            self._left += store.pending(self.filters, max(self._counted + 1, self.ledger.next))
+            self._counted = last
+        return self._left
+
+    def recount(self) -> None:
+        """Count anew: messages have been removed, or others match."""
+        store = self.store
+        self._holes = store.last - store.messages
+        self._counted = store.last
+        start = self.ledger.next
+        self._left = 0
+        if self.skips is not None:
+            self._left = len(self.skips)
+            start = self.resume + 1
+        if start <= store.last:
+            self._left += store.pending(self.filters, start)
+
+    # Inside
+
+    def _next(self) -> int:
+        """Return the next message for a first delivery, 0 where none is there yet."""
+        skips = self.skips
+        if skips:
+            return skips[-1]
+        ledger, store = self.ledger, self.store
+        sequence: int = store.next(self.filters, ledger.next)
+        committed: int = store.committed
+        if 0 < sequence <= committed:
+            return sequence
+        if ledger.next <= committed:
+            ledger.next = committed + 1
+        return 0
+
+    def _composed(self, sequence: int, again: bool) -> Publication | None:
+        """Return the message as it is delivered. None where it is gone, or has to be loaded: then ``missing`` says so."""
+        ledger = self.ledger
+        count = ledger.count_of(sequence) + 2 if again else 1
+        left = self._left if again else max(self._left - 1, 0)
+        if self.loaded is not None and sequence in self.loaded:
+            message = self.loaded[sequence]
+        elif self.headers_only:
+            message = self.store.peek(sequence)
+        else:
+            message = self.store.compose(sequence, self.head, count, ledger.delivered + 1, left)
+            if message is not ELSEWHERE:
+                return message  # type: ignore[no-any-return]
+        if message is None:
+            return None
+        if message is ELSEWHERE:
+            self.missing = sequence
+            return None
+        _, time, subject, header, payload = message
+        reply = b"%b%d.%d.%d.%d.%d" % (self.head, count, sequence, ledger.delivered + 1, time, left)
+        if self.headers_only:
+            header = b"%bNats-Msg-Size: %d\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", len(payload))
+            payload = b""
+        return Publication.compose(subject, reply, header, payload)
+
+    def _delivered(self, sequence: int, again: bool) -> None:
+        ledger = self.ledger
+        if again:
+            ledger.deliver_again(sequence, self.wall)
+        elif self.policy == _BY_NONE:
+            ledger.deliver_only(sequence)
+            self._advance(sequence)
+            if self.retains:
+                self.consumer.retention.done(sequence)
+        else:
+            ledger.deliver(sequence, self.wall)
+            self._advance(sequence)
+        self.sent = self.wall
+        if self.loaded is not None:
+            self.loaded.pop(sequence, None)
+        self.touch()
+
+    def _advance(self, sequence: int) -> None:
+        """Go on behind a message that was delivered for the first time, or is gone."""
+        if self._left > 0:
+            self._left -= 1
+        skips = self.skips
+        if skips is not None:
+            skips.pop()
+            if not skips:
+                self.skips = None
+                if self.ledger.next <= self.resume:
+                    self.ledger.next = self.resume + 1
+
+    def _gone(self, sequence: int, again: bool) -> None:
+        """A message that was to be delivered is not there any more."""
+        if again:
+            self.consumer.removed(sequence)
+            return
+        if self.skips is not None:
+            self._advance(sequence)
+        if self.ledger.next <= sequence:
+            self.ledger.next = sequence + 1
+
+    def _give_up(self, sequence: int) -> None:
+        """A message was delivered as often as it may be."""
+        count = self.ledger.give_up(sequence)
+        if count == self.ledger.max_deliver:
+            self.consumer.exceeded(sequence, count)
+        self.touch()

@@ -1,0 +1,78 @@
+cimport cython
+from libc.stdint cimport int64_t
+
+cdef Py_ssize_t _STRIDE, _DELIVERY, _TIME, _COUNT, _TICKET, _FEW, _KEPT, _SCAN
+cdef int64_t _PAUSE, _PACE, _ALL
+
+
+@cython.final
+cdef class Ledger:
+    cdef public int64_t next, last, delivered, floor, stream_floor, ack_wait, max_deliver
+    cdef readonly Py_ssize_t pending, redelivered, queued
+    cdef public tuple backoff
+    cdef readonly dict exceeded
+    cdef bytearray _entries, _queue
+    cdef Py_ssize_t _capacity, _head, _tail
+    cdef int64_t _front, _rear, _at, _nearest, _shift
+
+    cpdef start(self, int64_t next)
+    cpdef int64_t deliver(self, int64_t sequence, int64_t wall) except -1
+    cpdef int64_t deliver_only(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t, count=int64_t)
+    cpdef int64_t deliver_again(self, int64_t sequence, int64_t wall) except -1
+    @cython.locals(at=Py_ssize_t)
+    cpdef int64_t count_of(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t)
+    cpdef int64_t delivery_of(self, int64_t sequence) except -1
+    @cython.locals(queue=bytearray, sequence=int64_t, at=Py_ssize_t)
+    cpdef int64_t first_queued(self) except -1
+    @cython.locals(at=Py_ssize_t, count=int64_t, delivery=int64_t)
+    cpdef int64_t give_up(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t, delivery=int64_t)
+    cpdef int64_t ack(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t, before=Py_ssize_t)
+    cpdef Py_ssize_t ack_all(self, int64_t sequence, int64_t delivery) except -2
+    @cython.locals(at=Py_ssize_t)
+    cpdef bint nak(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t)
+    cpdef bint postpone(self, int64_t sequence, int64_t time) except -1
+    @cython.locals(at=Py_ssize_t)
+    cpdef bint progress(self, int64_t sequence, int64_t wall) except -1
+    @cython.locals(at=Py_ssize_t, left=Py_ssize_t, given_up=list)
+    cpdef tuple expire(self, int64_t wall, int64_t first)
+    @cython.locals(backoff=tuple)
+    cpdef int64_t wait_of(self, int64_t count) except -1
+    @cython.locals(at=Py_ssize_t, shift=int64_t, time=int64_t, given_up=list)
+    cpdef list expire_all(self, int64_t wall)
+    @cython.locals(at=Py_ssize_t, found=list)
+    cpdef list sequences(self, int64_t start=?, int64_t count=?)
+    @cython.locals(at=Py_ssize_t, entries=bytearray)
+    cpdef tuple entry(self, int64_t sequence)
+    cpdef bint has(self, int64_t sequence) except -1
+    cpdef put(self, int64_t sequence, int64_t delivery, int64_t time, int64_t count)
+    @cython.locals(at=Py_ssize_t)
+    cpdef bint drop(self, int64_t sequence) except -1
+    @cython.locals(entries=bytearray, sequence=int64_t, delivery=int64_t, time=int64_t, due=int64_t)
+    cdef _look_at(self, Py_ssize_t at, int64_t wall, int64_t first, list given_up)
+    @cython.locals(count=int64_t, sequence=int64_t, delivery=int64_t)
+    cdef bint _is_over(self, Py_ssize_t at, list given_up) except -1
+    cdef _exceed(self, int64_t sequence, int64_t count)
+    cdef _forgive(self, int64_t sequence)
+    @cython.locals(at=Py_ssize_t)
+    cdef _move_floor(self, int64_t delivery, int64_t sequence)
+    @cython.locals(entries=bytearray, low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t, guess=int64_t)
+    cdef Py_ssize_t _from(self, int64_t sequence) noexcept
+    @cython.locals(at=Py_ssize_t)
+    cdef Py_ssize_t _find(self, int64_t sequence) noexcept
+    @cython.locals(at=Py_ssize_t)
+    cdef _add(self, int64_t sequence, int64_t delivery, int64_t time, int64_t count)
+    @cython.locals(entries=bytearray)
+    cdef _remove(self, Py_ssize_t at)
+    @cython.locals(live=Py_ssize_t, capacity=Py_ssize_t, packed=bytearray, fill=Py_ssize_t, at=Py_ssize_t)
+    cdef _make_room(self)
+    cdef _let_go(self)
+    @cython.locals(room=Py_ssize_t, place=int64_t)
+    cdef _enqueue(self, Py_ssize_t at)
+    cdef _unqueue(self, Py_ssize_t at)
+    @cython.locals(size=Py_ssize_t, old=bytearray, front=int64_t, rear=int64_t, sequence=int64_t, at=Py_ssize_t)
+    cdef _pack_queue(self, Py_ssize_t room)

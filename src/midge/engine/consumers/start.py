@@ -1,0 +1,66 @@
+"""Start: where in the stream a consumer begins (nats-server's ``selectStartingSeqNo``). No message is read, and none is walked past."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from midge.model.base import time_of
+from midge.model.consumer import ConsumerConfig
+from midge.store.base import Store
+
+__all__ = ["Start", "start_of"]
+
+
+class Start(NamedTuple):
+    """Where to begin.
+
+    Attributes:
+        next: the first sequence to look at.
+        skips: the sequences to deliver before, in order; None where all is delivered from ``next`` on.
+        resume: the sequence behind which it goes on then.
+    """
+
+    next: int
+    skips: list[int] | None = None
+    resume: int = 0
+
+
+def start_of(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...], *, keeps_one: bool) -> Start:
+    """Return where a consumer begins.
+
+    Args:
+        filters: its filters, empty for all subjects.
+        keeps_one: the stream has one message of each subject at most.
+    """
+    if config.deliver_policy == "last_per_subject" and not keeps_one and not config.opt_start_seq:
+        skips = store.lasts(filters)
+        return Start(_clamped(store, config, skips[0] if skips else store.last), skips or None, store.last)
+    return Start(_clamped(store, config, _wanted(store, config, filters)))
+
+
+def _wanted(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...]) -> int:
+    if config.opt_start_seq:
+        return config.opt_start_seq
+    match config.deliver_policy:
+        case "all" | "last_per_subject":
+            return store.first
+        case "last":
+            return store.previous(filters, store.last) if filters else store.last
+        case "by_start_time" if config.opt_start_time is not None:
+            return _at_time(store, store.at_time(time_of(config.opt_start_time)), filters)
+        case _:
+            return store.last + 1
+
+
+def _at_time(store: Store, sequence: int, filters: tuple[bytes, ...]) -> int:
+    """Return a sequence, or the first that matches where none before it does."""
+    nearest = min((found for each in filters if (found := store.next((each,), store.first)) >= sequence), default=0)
+    return nearest if sequence < nearest < store.last else sequence
+
+
+def _clamped(store: Store, config: ConsumerConfig, sequence: int) -> int:
+    if store.first == 0 and not config.opt_start_seq:
+        return 1
+    if sequence > store.last and not config.opt_start_seq:
+        return store.last + 1
+    return max(sequence, store.first)
