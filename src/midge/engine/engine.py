@@ -274,6 +274,10 @@ class Engine:
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
 
+    def remove_consumer(self, consumer: Consumer, status: bytes) -> None:
+        """Delete a consumer, whose waiting requests get the status; those who listen are told."""
+        roster.remove(consumer, status)
+
     def _abandon(self, account: Account, name: str) -> None:
         """Stop a stream that could not be made as a whole."""
         stream = account.streams.pop(name, None)
