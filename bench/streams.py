@@ -17,6 +17,7 @@ from pathlib import Path
 
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
+from streamclient import Client
 from workers import LoadError
 
 SYNCING = "nats-server-syncing"

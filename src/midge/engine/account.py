@@ -117,7 +117,8 @@ class Account:
         wanted = None if found is None else found.consumers.get(consumer)
         if wanted is None:
             return False
-        wanted.ask(publication, wall)
+        header = publication.header() if publication.header_size > 0 else b""
+        wanted.ask(publication.reply(), header, publication.payload(), wall)
         return True
 
     def receive_flow(self, publication: Publication, wall: int) -> bool:

@@ -318,6 +318,10 @@ def test_a_consumer_that_ends_watches_no_more() -> None:
 
 def test_pushing_is_all_a_push_consumer_does() -> None:
     world = Consuming()
+    world.outside.bind("d")
+    world.store("s.a")
     world.consume(deliver_subject="d")
     ((header, _),) = world.ask("$JS.API.CONSUMER.MSG.NEXT.S.C", b"1")
     assert header == b"NATS/1.0 409 Consumer is push based\r\n\r\n"
+    world.reply(world.news()[0], b"+NXT", "I.1")
+    assert [header for to, header, _ in world.outside.sent if to == b"I.1"] == [b"NATS/1.0 409 Consumer is push based\r\n\r\n"]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from midge.durations import parse_duration
 from midge.engine.consumers import advisories
-from midge.engine.consumers.pull import Arrival, Pull
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def answer(consumer: Consumer, sequence: int, delivery: int, deliveries: int, pu
         ack(consumer, sequence, delivery, deliveries, wall)
     elif body.startswith(b"+NXT"):
         ack(consumer, sequence, delivery, deliveries, wall)
-        if reply and isinstance(consumer.target, Pull):
-            consumer.target.receive(Arrival(reply, b"", body[4:], wall))
+        consumer.ask(reply, b"", body[4:], wall)
         is_confirmed = False
     elif body.startswith(b"-NAK"):
         nak(consumer, sequence, delivery, deliveries, body[4:].strip(), wall)

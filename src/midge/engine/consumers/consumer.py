@@ -190,13 +190,12 @@ class Consumer:
 
     # What comes in
 
-    def ask(self, publication: Publication, wall: int) -> None:
-        """Take a pull request."""
-        reply = publication.reply()
+    def ask(self, reply: bytes, header: bytes, body: bytes, wall: int) -> None:
+        """Take a pull request; one without a reply subject is ignored."""
         if not reply:
             return
         if isinstance(self.target, Pull):
-            self.target.receive(Arrival(reply, publication.header() if publication.header_size > 0 else b"", publication.payload(), wall))
+            self.target.receive(Arrival(reply, header, body, wall))
         else:
             status = Publication.compose(reply, b"", b"NATS/1.0 409 Consumer is push based\r\n\r\n", b"")
             self.engine.outside.answer(self.stream.account.name, [status])
