@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import select
-import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import PING, PONG, read_until
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
 from workers import LoadError
@@ -44,55 +39,6 @@ class Run:
     prepare: Callable[[Client, str], None]
     requests: Callable[[str, int], Iterator[bytes]]
     window: int = WINDOW
-
-
-class Client:
-    """A connection that asks and counts answers."""
-
-    def __init__(self, server: Server) -> None:
-        self.socket = socket.create_connection((server.host, server.port), timeout=60.0)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.sendall(CONNECT + b"SUB " + INBOX + b"* 1\r\n" + PING)
-        while not read_until(self.socket, b"\r\n").endswith(PONG):
-            pass
-
-    def ask(self, subject: str, body: object) -> dict[str, object]:
-        """Return the answer of the JetStream API."""
-        payload = json.dumps(body).encode() if body else b""
-        self.socket.sendall(b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (subject.encode(), INBOX + b"api", len(payload), payload))
-        data = b""
-        while not data.endswith(b"}\r\n"):
-            data += self.socket.recv(65536)
-        answer: dict[str, object] = json.loads(data.partition(b"\r\n")[2])
-        if "error" in answer:
-            raise LoadError(f"{subject}: {answer['error']}")
-        return answer
-
-    def measure(self, requests: Iterator[bytes], count: int, window: int) -> float:
-        """Have so many requests answered, and return how many a second."""
-        buffer = bytearray(1 << 20)
-        sent = answered = 0
-        kept = b""
-        begin = time.monotonic()
-        while answered < count:
-            while sent < count and sent - answered < window:
-                batch = min(count - sent, window - (sent - answered), 256)
-                self.socket.sendall(b"".join(next(requests) for _ in range(batch)))
-                sent += batch
-                if self._is_readable():
-                    break
-            data = kept + memoryview(buffer)[: self.socket.recv_into(buffer)]
-            lines = data.rfind(b"\n") + 1
-            kept, data = data[lines:], data[:lines]
-            if b'"error"' in data or b"-ERR" in data or b"NATS/1.0 4" in data or b"NATS/1.0 5" in data:
-                raise LoadError(f"after {answered} answers: {data[-300:]!r}")
-            answered += data.count(INBOX)
-        if answered > count:
-            raise LoadError(f"{answered} answers to {count} requests")
-        return count / (time.monotonic() - begin)
-
-    def _is_readable(self) -> bool:
-        return bool(select.select([self.socket], [], [], 0)[0])  # not recv: with a timeout it waits, whatever its flags say
 
 
 def create(storage: str, streams: int = 1, **config: object) -> Callable[[Client, str], None]:

@@ -44,7 +44,7 @@ __all__ = ["JetStream"]
 log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
-_ACKS = b"$JS.ACK.>"
+_CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_REQUEST = 256  # and what becomes of a request
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
@@ -233,7 +233,9 @@ class JetStream:
         return self._hub.carry(route, publication)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject != _ACKS else WORK_MESSAGE))
+        ear = _Ear(
+            account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject not in _CHEAP else WORK_MESSAGE)
+        )
         self._ears[ear] = None
         self._listen(ear)
         return ear

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -72,14 +72,25 @@ def create(engine: Engine, request: ApiRequest) -> None:
     )
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
-    else:
-        consumer = stream.consumers[decision.name]
-        roster.change(consumer, decision.config, request.wall)
+        response = _described(ConsumerCreateResponse, consumer, request.wall)
+
+        def kept() -> None:
+            request.respond(response, header)
+            if consumer.is_paused(request.wall):
+                advisories.paused(consumer, request.wall)
+
+        roster.keep(consumer, _telling(request, kept))
+        return
+    consumer = stream.consumers[decision.name]
+
+    def changed() -> None:
         if decision.config.sourcing:  # who takes messages from here begins behind what it has
             consumer.reset(_start_of(consumer, 0), request.wall)
-    request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
-    if consumer.is_paused(request.wall):
-        advisories.paused(consumer, request.wall)
+        request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+        if consumer.is_paused(request.wall):
+            advisories.paused(consumer, request.wall)
+
+    roster.change(consumer, decision.config, request.wall, _telling(request, changed))
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
@@ -105,8 +116,7 @@ def list_consumers(engine: Engine, request: ApiRequest) -> None:
 def delete(engine: Engine, request: ApiRequest) -> None:
     """``CONSUMER.DELETE.<stream>.<consumer>``."""
     _check_empty(request)
-    roster.remove(_find(request), DELETED)
-    request.respond(ConsumerDeleteResponse(success=True))
+    roster.remove(_find(request), DELETED, _telling(request, lambda: request.respond(ConsumerDeleteResponse(success=True))))
 
 
 def pause(engine: Engine, request: ApiRequest) -> None:
@@ -115,9 +125,9 @@ def pause(engine: Engine, request: ApiRequest) -> None:
     consumer = _find(request)
     until = in_utc(wanted.pause_until)
     config = msgspec.structs.replace(consumer.config, pause_until=None if until == ZERO_TIME else until)
-    roster.change(consumer, set_level(config), request.wall)
     left = max(time_of(until) - request.wall, 0)
-    request.respond(ConsumerPauseResponse(paused=left > 0, pause_until=until, pause_remaining=left))
+    response = ConsumerPauseResponse(paused=left > 0, pause_until=until, pause_remaining=left)
+    roster.change(consumer, set_level(config), request.wall, _telling(request, lambda: request.respond(response)))
 
 
 def unpin(engine: Engine, request: ApiRequest) -> None:
@@ -156,6 +166,18 @@ def reset(engine: Engine, request: ApiRequest) -> None:
     response = _described(ConsumerResetResponse, consumer, request.wall)
     response.reset_seq = sequence
     request.hand_over(response, _identity_header(identity_of(stream)) if b"\r\n" + _IDENTITY + b":" in request.header else b"")
+
+
+def _telling(request: ApiRequest, respond: Callable[[], None]) -> Callable[[OSError | None], None]:
+    """Return what answers a request when what it has changed is safe, or says that it could not be made so."""
+
+    def told(error: OSError | None) -> None:
+        if error is None:
+            respond()
+        else:
+            request.refuse(ApiError(10104, err=error))
+
+    return told
 
 
 class _Configs(Mapping[str, ConsumerConfig]):
