@@ -20,12 +20,18 @@ from servers import find_nats_server
 
 import midge
 
-DIFFERS = {"server_id", "now", "created", "first_ts", "last_ts", "leader", "store_dir", "sync_interval", "sync_always"}
-MISSING = {"default_max_consumers", "compress_ok"}
+DIFFERS = {"server_id", "now", "created", "ts", "first_ts", "last_ts", "leader", "store_dir", "sync_interval", "sync_always"}
+MISSING = {"compress_ok"}
 CONFIGURATION = """
 listen: "127.0.0.1:-1"
 http: "127.0.0.1:-1"
-jetstream { store_dir: %s, max_mem: 100MB, max_file: 1GB, domain: hub }
+jetstream {
+    store_dir: %s, max_mem: 100MB, max_file: 1GB, domain: hub
+    limits {
+        max_ack_pending: 500, max_request_batch: 70, duplicate_window: "3m"
+        batch { max_msgs: 7, max_inflight_total: 20, timeout: "5s" }
+    }
+}
 accounts {
     A { jetstream: {max_mem: 10MB, max_file: 10MB, max_streams: 5}, users: [{user: a, password: a}] }
     B { jetstream: true, users: [{user: b, password: b}] }
@@ -40,16 +46,27 @@ CONFIGS: list[dict[str, Any]] = [
     {"name": "MEM", "subjects": ["mem.*"], "storage": "memory", "max_bytes": 1000},
     {"name": "AAA", "subjects": ["aaa.*"], "max_bytes": 2000, "description": "<&>"},
 ]
+CONSUMERS = [
+    ("ORDERS", "billing", {"durable_name": "billing", "ack_policy": "explicit"}),
+    ("ORDERS", "audit", {"durable_name": "audit", "filter_subject": "orders.x", "metadata": {"a": "<&>"}}),
+    ("AAA", "pushed", {"durable_name": "pushed", "deliver_subject": "nobody.listens"}),
+    ("AAA", "hidden", {"deliver_subject": "nobody.listens", "direct": True, "inactive_threshold": 3600 * 10**9}),
+    ("MEM", "pinned", {"durable_name": "pinned", "priority_policy": "pinned_client", "priority_groups": ["g"]}),
+]
 PATHS = [
     "/jsz", "/jsz?accounts=1", "/jsz?streams=true", "/jsz?streams=1&config=1", "/jsz?consumers=1", "/jsz?acc=A",
     "/jsz?acc=A&streams=1&config=1&raft=1", "/jsz?acc=B&streams=1", "/jsz?acc=C&streams=1", "/jsz?acc=SYS", "/jsz?acc=nobody",
     "/jsz?accounts=1&limit=1", "/jsz?accounts=1&limit=1&offset=1", "/jsz?accounts=1&offset=5&limit=-1",
     "/jsz?accounts=1&offset=-1", "/jsz?acc=A&offset=1", "/jsz?raft=1", "/jsz?leader-only=1", "/jsz?accounts=x", "/jsz?streams=x",
     "/jsz?consumers=x", "/jsz?config=x", "/jsz?raft=x", "/jsz?leader-only=x", "/jsz?direct-consumers=x",
+    "/jsz?consumers=1&config=1", "/jsz?acc=A&consumers=1&direct-consumers=1", "/jsz?direct-consumers=1", "/jsz?acc=A&direct-consumers=1",
+    "/jsz?acc=A&streams=1&direct-consumers=1",
     "/jsz?stream-leader-only=x", "/jsz?limit=x", "/jsz?offset=x", "/jsz?limit=x&accounts=x", "/varz",
     "/healthz?js-enabled-only=1", "/healthz?account=A", "/healthz?account=A&stream=ORDERS", "/healthz?account=A&stream=NO",
     "/healthz?account=A&stream=NO&details=1", "/healthz?account=C", "/healthz?account=NO&stream=X",
     "/healthz?account=NO&stream=X&details=1", "/healthz?account=SYS", "/healthz?js-server-only=1&account=NO",
+    "/healthz?account=A&stream=ORDERS&consumer=billing", "/healthz?account=A&stream=AAA&consumer=hidden",
+    "/healthz?account=A&stream=AAA&consumer=billing",
     "/healthz?account=A&stream=ORDERS&consumer=C", "/healthz?account=A&stream=ORDERS&consumer=C&details=1", "/accountz?acc=A",
     "/accountz?acc=C",
 ]  # fmt: skip
@@ -81,6 +98,9 @@ class Site:
             for config in CONFIGS:
                 answer = json.loads((await nc.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())).data)
                 assert "error" not in answer
+            for stream, name, config in CONSUMERS:
+                body = json.dumps({"stream_name": stream, "config": config}).encode()
+                assert "error" not in json.loads((await nc.request(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", body)).data)
             for subject in ("orders.x", "aaa.x", "aaa.y", "aaa.x", "mem.x"):
                 await nc.request(subject, b"1234")
             await nc.request("$JS.API.STREAM.MSG.DELETE.AAA", b'{"seq": 2}')

@@ -11,6 +11,7 @@ from hubs import Client, accounts_hub, member, new_client, new_hub
 from midge.server import reload
 from midge.server.account_options import AccountOptions, MsgTrace
 from midge.server.hub import Hub
+from midge.server.info import NATS_VERSION
 from midge.server.message_trace import MAX_EVENTS
 from midge.server.peer import Sink
 from midge.server.snappy import MAX_SIZE
@@ -49,7 +50,7 @@ def test_where_it_is_from() -> None:
     client.say(hpub(b"x", b"Nats-Trace-Dest:t"), now=6.0)
     first, second = traces(ears.heard())
     assert list(first["server"].items()) == [
-        ("name", "one"), ("host", "127.0.0.1"), ("id", "NSERVER"), ("ver", "2.11.0"), ("tags", ["a", "b"]),
+        ("name", "one"), ("host", "127.0.0.1"), ("id", "NSERVER"), ("ver", NATS_VERSION), ("tags", ["a", "b"]),
         ("metadata", {"y": "2", "z": "1"}), ("jetstream", False), ("flags", 0), ("seq", 1), ("time", "2001-09-09T01:46:45.25Z"),
     ]  # fmt: skip
     assert first["events"] == [

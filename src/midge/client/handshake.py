@@ -23,7 +23,7 @@ class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         server_id: the server's id, new each time it starts.
         server_name: its name; the id where it has none.
-        version: its version, such as "2.11.0".
+        version: its version, such as "2.15.1".
         proto: the version of the protocol it speaks: 1 sends INFO again when something changes.
         host, port: the address it was told to listen on; not always one that you can reach.
         headers: it carries message headers.

@@ -36,7 +36,7 @@ def needed_level(config: StreamConfig | ConsumerConfig) -> int:
 
 def set_level(config: ConfigT) -> ConfigT:
     """Return a configuration from a client with the metadata to keep."""
-    return msgspec.structs.replace(config, metadata=_kept(config) | {_NEEDED: str(needed_level(config))})
+    return msgspec.structs.replace(config, metadata=_sorted(_kept(config) | {_NEEDED: str(needed_level(config))}))
 
 
 def keep_level(config: ConfigT, old: ConfigT) -> ConfigT:
@@ -49,7 +49,7 @@ def keep_level(config: ConfigT, old: ConfigT) -> ConfigT:
 
 def decorated(config: ConfigT, version: str) -> ConfigT:
     """Return it as answers show it."""
-    return msgspec.structs.replace(config, metadata=config.metadata | {_VERSION: version, _LEVEL: str(API_LEVEL)})
+    return msgspec.structs.replace(config, metadata=_sorted(config.metadata | {_VERSION: version, _LEVEL: str(API_LEVEL)}))
 
 
 def is_supported(level: str) -> bool:
@@ -66,3 +66,8 @@ def _needed_by_consumer(config: ConsumerConfig) -> int:
 
 def _kept(config: StreamConfig | ConsumerConfig) -> dict[str, str]:
     return {name: value for name, value in config.metadata.items() if name not in (_VERSION, _LEVEL)}
+
+
+def _sorted(metadata: dict[str, str]) -> dict[str, str]:
+    """Return it by name, as Go writes it."""
+    return dict(sorted(metadata.items()))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NATS_VERSION", "PLATFORM", "Info"]
 
-NATS_VERSION = "2.11.0"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
+NATS_VERSION = "2.15.1"  # clients ask for a server of some version before they use a feature; see docs/decisions.md
 PLATFORM = f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"  # where nats-server names its version of Go
 _TLS_FIRST = "TLS first"  # beside the connection types: who has been through the handshake when it gets its first INFO
 

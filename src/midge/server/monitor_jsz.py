@@ -16,6 +16,7 @@ from midge.server.pieces import PAUSE, Rows, pieces
 
 __all__ = ["jetstream_block", "jsz"]
 
+_LED = ("streams", "streams_leader", "consumers", "consumers_leader")
 _NANO = 1_000_000_000
 _MANY = (1 << 64) - 1
 
@@ -30,8 +31,8 @@ def jsz(server: MonitoredServer, query: JszQuery, now: float) -> Iterator[bytes]
         )
     accounts = _accounts(server)
     counts = _counts([stream for account in accounts for stream in account.streams.values()])
-    if query.raft:  # each stream is led by the one server that there is
-        counts = {"streams": counts["streams"], "streams_leader": counts["streams"]} | counts
+    if query.raft:  # each stream and consumer is led by the one server that there is
+        counts = {name: counts[name.removesuffix("_leader")] for name in _LED} | counts
     row: dict[str, Any] = _statistics(server) | about | {"config": _config(server)} | _limits(server) | counts
     chosen = [account for account in accounts if account.name == query.account] if query.account else _page(accounts, query)
     if chosen and (query.account or query.accounts):
@@ -129,7 +130,7 @@ def _stream(server: MonitoredServer, stream: Any, query: JszQuery) -> dict[str, 
         del row["config"]
     for name, is_wanted, is_direct in (
         ("consumer_detail", query.consumers, False),
-        ("direct_consumer_detail", query.direct_consumers, True),
+        ("direct_consumer_detail", query.consumers and query.direct_consumers, True),
     ):
         found = [each for each in stream.consumers.values() if each.config.direct is is_direct] if is_wanted else []
         if found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -61,7 +62,14 @@ def create(engine: Engine, request: ApiRequest) -> None:
     if stream is None:
         raise ApiError(10059)
     header = _identified(request, stream) if config.direct or config.sourcing else b""
-    decision = decided(config, wanted.action, _terms(engine, stream), choose=lambda: short_name(engine.nuid()), pedantic=wanted.pedantic)
+    attempts = count()
+    decision = decided(
+        config,
+        wanted.action,
+        _terms(engine, stream),
+        choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
+        pedantic=wanted.pedantic,
+    )
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
         response = _described(ConsumerCreateResponse, consumer, request.wall)

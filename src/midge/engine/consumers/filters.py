@@ -5,7 +5,7 @@ from __future__ import annotations
 from midge.engine.consumers.terms import ConsumerTerms, is_feeding
 from midge.engine.crossings import Crossings
 from midge.engine.errors import ApiError, invalid_config
-from midge.engine.names import is_subject
+from midge.engine.names import is_literal, is_subject
 from midge.model.consumer import ConsumerConfig
 from midge.transform import collide
 
@@ -38,5 +38,18 @@ def check_filters(config: ConsumerConfig) -> None:
 
 def is_shared(name: str, filters: list[str], terms: ConsumerTerms) -> bool:
     """True if another consumer than the named one takes messages of these subjects from the queue."""
-    others = [filters_of(each) for other, each in terms.consumers.items() if other != name and not is_feeding(each)]
-    return any(not theirs or any(collide(mine, each) for each in theirs) for mine in filters for theirs in others)
+    literal = {subject for subject in filters if is_literal(subject)}
+    wild = [subject for subject in filters if subject not in literal]
+    for other, each in terms.consumers.items():
+        if other == name or is_feeding(each) or not filters:
+            continue
+        theirs = [each.filter_subject] if each.filter_subject else each.filter_subjects
+        if not theirs or any(subject in literal or _crosses(subject, filters, wild) for subject in theirs):
+            return True
+    return False
+
+
+def _crosses(subject: str, filters: list[str], wild: list[str]) -> bool:
+    """True if a subject collides with a filter that is not the same; a literal one is compared with those only that have wildcards."""
+    against = filters if "*" in subject or ">" in subject else wild
+    return any(collide(mine, subject) for mine in against)
