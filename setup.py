@@ -45,6 +45,8 @@ MODULES = [
     "midge.store.tail",
     "midge.store.shelf",
     "midge.store.reader",
+    "midge.engine.consumers.ledger",
+    "midge.engine.consumers.dump",
     "midge.engine.headers",
     "midge.engine.dedupe",
     "midge.engine.checks",

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import select
-import socket
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import PING, PONG, read_until
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
 from workers import LoadError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.advisories import audit, limit_reached
 from midge.engine.consumers.acks import Acks
+from midge.engine.consumers.push import FLOW_CONTROL, Push
 from midge.engine.requests import ApiRequest
 from midge.engine.stream import Stream
 from midge.model.account import AccountLimits
@@ -43,8 +44,8 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
-        "waiting_size",
+        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used",
+        "waiting", "waiting_size",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
@@ -65,6 +66,7 @@ class Account:
         self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
         self._tokens += [engine.outside.subscribe(name, prefix + b"CONSUMER.MSG.NEXT.*.*", self.receive_pull) for prefix in prefixes]
         self._tokens.append(engine.outside.subscribe(name, b"$JS.ACK.>", self.acks.receive))
+        self._tokens.append(engine.outside.subscribe(name, FLOW_CONTROL + b"*.*.*", self.receive_flow))
 
     def close(self) -> None:
         """Listen no more, and let go of the streams."""
@@ -117,6 +119,13 @@ class Account:
             return False
         wanted.ask(publication, wall)
         return True
+
+    def receive_flow(self, publication: Publication, wall: int) -> bool:
+        """Take an answer of flow control. False where there is no such consumer, or it has none."""
+        stream, consumer = publication.subject().decode("utf-8", "surrogateescape").split(".")[2:4]
+        found = self.streams.get(stream)
+        asked = None if found is None else found.consumers.get(consumer)
+        return asked is not None and isinstance(asked.target, Push) and asked.target.answered(publication)
 
     def take(self) -> ApiRequest:
         """Return the next request, which is being answered from now on."""

@@ -27,6 +27,7 @@ def info(engine: Engine, request: ApiRequest) -> None:
             reserved_memory=account.reserved("memory"),
             reserved_storage=account.reserved("file"),
             streams=len(account.streams),
+            consumers=sum(len(stream.consumers) for stream in account.streams.values()),
             limits=account.limits,
             domain=engine.domain,
             api=ApiStats(level=engine.api_level, total=account.total, errors=account.errors),

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midge.engine import account_api, message_api, stream_api
+from midge.engine.consumers import api as consumer_api
 from midge.engine.errors import ApiError
+from midge.model.base import ZERO_TIME
 
 if TYPE_CHECKING:
     from midge.engine.engine import Engine
@@ -29,6 +31,7 @@ class _Handler(NamedTuple):
     kind: str
     call: Callable[[Engine, ApiRequest], None]
     rest: dict[str, Any] = {}  # what an error has beside it
+    is_open: bool = False  # more tokens may follow
 
 
 def _needs_cluster(engine: Engine, request: ApiRequest) -> None:
@@ -50,6 +53,15 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
     ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
     ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),
     ("STREAM", "PEER", "REMOVE"): _Handler(4, "stream_remove_peer_response", _needs_cluster),
+    ("CONSUMER", "CREATE"): _Handler(3, "consumer_create_response", consumer_api.create, is_open=True),
+    ("CONSUMER", "DURABLE", "CREATE"): _Handler(5, "consumer_create_response", consumer_api.create),
+    ("CONSUMER", "INFO"): _Handler(4, "consumer_info_response", consumer_api.info),
+    ("CONSUMER", "NAMES"): _Handler(3, "consumer_names_response", consumer_api.names, {**_PAGE, "consumers": []}),
+    ("CONSUMER", "LIST"): _Handler(3, "consumer_list_response", consumer_api.list_consumers, {**_PAGE, "consumers": []}),
+    ("CONSUMER", "DELETE"): _Handler(4, "consumer_delete_response", consumer_api.delete),
+    ("CONSUMER", "PAUSE"): _Handler(4, "consumer_pause_response", consumer_api.pause, {"paused": False, "pause_until": ZERO_TIME}),
+    ("CONSUMER", "UNPIN"): _Handler(4, "consumer_unpin_response", consumer_api.unpin),
+    ("CONSUMER", "RESET"): _Handler(4, "consumer_reset_response", consumer_api.reset, {"reset_seq": 0}),
     ("CONSUMER", "LEADER", "STEPDOWN"): _Handler(5, "consumer_leader_stepdown_response", _needs_cluster),
 }
 
@@ -58,7 +70,7 @@ def dispatch(engine: Engine, request: ApiRequest) -> None:
     """Answer a request, or begin to."""
     tokens = request.tokens
     handler = next((found for size in (3, 2, 1) if (found := HANDLERS.get(tuple(tokens[:size])))), None)
-    if handler is None or handler.size != len(tokens):
+    if handler is None or len(tokens) < handler.size or (len(tokens) > handler.size and not handler.is_open):
         request.account.ignore(request)
         return
     request.kind = _V1 + handler.kind

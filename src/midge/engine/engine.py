@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
-from midge.engine.consumers.pull import DELETED
 from midge.engine.batch_limits import BatchLimits, BatchUse
+from midge.engine.consumers import roster
+from midge.engine.consumers.opening import open_consumers
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -34,14 +35,16 @@ from midge.wire.publication import Publication
 if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
     from midge.engine.intake import Intake
+    from midge.engine.retention import Retention
 
-__all__ = ["Engine", "Settings"]
+__all__ = ["MAX_CONSUMERS", "Engine", "Settings"]
 
 REQUESTS = 8  # answered in one step
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
 CONSUMERS = 16  # slices of what consumers deliver
 DUE = 64  # timers served in one call
+MAX_CONSUMERS = 1_000  # of a stream, unless somebody says how many
 
 
 class Settings(NamedTuple):
@@ -56,6 +59,7 @@ class Settings(NamedTuple):
         max_requests: API requests of an account that may wait.
         max_ack_pending: messages that a consumer may leave without an ack; 0 for any number.
         max_request_batch: messages that one request to a consumer may ask for; 0 for any number.
+        max_consumers: of a stream, where neither it nor its account says how many; 0 for any number.
         max_window: nanoseconds of the longest window for duplicates; 0 for any.
         strict: requests may have no fields that are unknown.
         batches: how many batches may be open.
@@ -71,6 +75,7 @@ class Settings(NamedTuple):
     max_requests: int = 10_000
     max_ack_pending: int = 0
     max_request_batch: int = 0
+    max_consumers: int = MAX_CONSUMERS
     max_window: int = 0
     strict: bool = True
     batches: BatchLimits = BatchLimits()
@@ -92,6 +97,7 @@ class Engine:
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
         ready: consumers that have something to do.
+        acknowledged: what streams keep messages for, where some have been acknowledged.
         used: bytes in all streams, by kind of storage.
         batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
@@ -130,6 +136,9 @@ class Engine:
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
         self.ready: deque[Consumer] = deque()
+        self.acknowledged: list[Retention] = []
+        if directory is not None:
+            directory.keeper.complain = lambda error: outside.failed("writing down how far consumers have come", error)
         self.used = {"memory": 0, "file": 0}
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
@@ -138,7 +147,8 @@ class Engine:
         if self.directory is not None and limits is not None:
             for row in self.directory.state.streams(name):
                 try:
-                    self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                    stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                    open_consumers(stream, self.directory.consumers(name, row.name), self.wall)
                 except Exception as error:  # the others do not depend on it
                     account.unopened.add(row.name)
                     self._abandon(account, row.name)
@@ -175,6 +185,10 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
+        if self.acknowledged:
+            acknowledged, self.acknowledged = self.acknowledged, []
+            for retention in acknowledged:
+                retention.flush()
         for _ in range(REQUESTS):
             if not self.asking:
                 break
@@ -194,7 +208,7 @@ class Engine:
             self._see_what_is_full()
         for _ in range(min(CONSUMERS, len(self.ready))):
             self._let_work(self.ready.popleft())
-        return bool(self.asking or self.dirty or self.ready) or len(self.jobs) > 0 or len(self.feeding) > 0
+        return bool(self.asking or self.dirty or self.ready or self.acknowledged) or len(self.jobs) > 0 or len(self.feeding) > 0
 
     def _let_work(self, consumer: Consumer) -> None:
         try:
@@ -251,8 +265,7 @@ class Engine:
     def remove_stream(self, stream: Stream) -> None:
         """Delete a stream and everything in it."""
         account = stream.account
-        for consumer in stream.consumers.values():
-            consumer.stop(DELETED)
+        roster.remove_all(stream)
         stream.stop()
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":
@@ -260,6 +273,10 @@ class Engine:
         account.used[stream.config.storage] -= stream.counted
         self.used[stream.config.storage] -= stream.counted
         stream.store.delete()
+
+    def remove_consumer(self, consumer: Consumer, status: bytes) -> None:
+        """Delete a consumer, whose waiting requests get the status; those who listen are told."""
+        roster.remove(consumer, status)
 
     def _abandon(self, account: Account, name: str) -> None:
         """Stop a stream that could not be made as a whole."""

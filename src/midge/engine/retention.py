@@ -55,6 +55,17 @@ class Retention:
 
     # Consumers
 
+    @property
+    def is_choosy(self) -> bool:
+        """True if it may be that nobody wants a message."""
+        return self._stream.config.retention == "interest" and not self.interest.everywhere
+
+    def renew(self) -> None:
+        """The configuration of the stream is new."""
+        self.interest = Interest()
+        for consumer in self._stream.consumers.values():
+            self.add(consumer)
+
     def add(self, consumer: Any) -> None:
         """A consumer was made or opened."""
         self.interest.add(self.filters_of(consumer.filters), consumer)
@@ -92,7 +103,7 @@ class Retention:
 
     def is_wanted(self, subject: bytes) -> bool:
         """True if a message of this subject has to be kept."""
-        return self._stream.config.retention != "interest" or bool(self.interest.everywhere) or bool(self.interest.of(subject))
+        return not self.is_choosy or bool(self.interest.of(subject))
 
     def done(self, sequence: int) -> None:
         """A consumer has acknowledged a message, or needs it no more for another reason."""

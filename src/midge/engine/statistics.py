@@ -11,9 +11,10 @@ from midge.model.base import encode, time_text
 from midge.model.stream import StreamInfo
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.consumer import Consumer
     from midge.engine.stream import Stream
 
-__all__ = ["stream_row"]
+__all__ = ["consumer_row", "stream_row"]
 
 
 def stream_row(stream: Stream) -> dict[str, Any]:
@@ -21,3 +22,9 @@ def stream_row(stream: Stream) -> dict[str, Any]:
     info = msgspec.json.decode(encode(describe(StreamInfo, stream, stream.engine.wall, cluster=True)))
     row = {"name": stream.name, "created": time_text(stream.created)}
     return row | {name: info[name] for name in ("cluster", "config", "state", "mirror", "sources") if name in info}
+
+
+def consumer_row(consumer: Consumer) -> dict[str, Any]:
+    """Return what there is to say about a consumer, the same way."""
+    row: dict[str, Any] = msgspec.json.decode(encode(consumer.info(consumer.stream.engine.wall)))
+    return row

@@ -24,6 +24,7 @@ from midge.engine.intake import Intake
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
+from midge.engine.retention import Retention
 from midge.engine.schedule import NEXT, SCHEDULER
 from midge.engine.schedules import Schedules
 from midge.engine.sources import Sources
@@ -60,12 +61,14 @@ class Stream:
         counted: what its messages count for in the account's usage.
         origins: where it takes messages from beside its subjects; None for nowhere.
         followers: those that take messages from it.
-        consumers: by name; ``hungry`` are those that somebody waits for.
+        consumers: by name; ``hungry`` are those that somebody waits for, ``unopened`` the names of those that cannot be opened.
+        retention: what messages are kept for; None where limits alone say.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
-        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
+        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "raw_name", "retention", "schedules",
+        "store", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -91,6 +94,8 @@ class Stream:
         self.origins: Mirror | Sources | None = None
         self.followers: dict[Feed, None] = {}
         self.consumers: dict[str, Consumer] = {}
+        self.unopened: set[str] = set()
+        self.retention: Retention | None = None
         self.hungry = Hunger(store)
         self._apply()
 
@@ -109,9 +114,12 @@ class Stream:
 
     def update(self, config: StreamConfig) -> None:
         """Go on with another configuration, which is checked already and durable."""
+        was_for_interest = self.retention is not None
         self.config = config
         self.dedupe.window = config.duplicate_window
         self._apply()
+        if self.retention is not None and not was_for_interest:
+            self.retention.recheck()
         if not config.allow_atomic:
             self.batches.stop()
         if not config.allow_batched:
@@ -127,6 +135,8 @@ class Stream:
         self.intake.closed = True
         for consumer in self.consumers.values():
             consumer.stop(SHUTDOWN)
+        if self.retention is not None:
+            self.retention.close()
         if self.origins is not None:
             self.origins.close()
         for feed in list(self.followers):
@@ -171,8 +181,9 @@ class Stream:
             self.hungry.feed()
 
     def see_who_follows(self) -> None:
-        """Those who follow the stream have become more or fewer: let the intake know whether there are any."""
+        """Those who follow the stream have become more or fewer: let the intake know whether there are any, and what they want."""
         self.intake.followed = bool(self.followers or self.consumers)
+        self._see_to_care()
 
     def answer(self, answers: list[Publication]) -> None:
         """Send what may leave."""
@@ -195,6 +206,8 @@ class Stream:
             self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
+        if self.retention is not None:
+            self.retention.undone()
         if self.origins is not None:
             self.origins.undone()
         self.changed()
@@ -237,8 +250,8 @@ class Stream:
         self.schedules.arm(self.engine.wall)
 
     def is_unwanted(self, subject: bytes) -> bool:
-        """True where the stream keeps only what consumers are interested in, and none is. (There are none yet.)"""
-        return self.config.retention == "interest"
+        """True where the stream keeps only what consumers are interested in, and none is."""
+        return self.retention is not None and not self.retention.is_wanted(subject)
 
     def purge(self, filter: bytes, below: int, keep: int) -> int:
         """Remove messages as a purge does; nothing is answered yet. An empty filter, and ``>``, are all subjects."""
@@ -304,8 +317,26 @@ class Stream:
         intake.limited = config.max_msgs > 0 or config.max_bytes > 0 or config.max_msgs_per_subject > 0
         intake.renames = self._input is not None
         intake.republishes = self._output is not None
-        intake.choosy = config.retention == "interest"
         intake.metered = self.account.limited
+        self._retain()
+        self._see_to_care()
+
+    def _retain(self) -> None:
+        """Keep messages for consumers where the configuration says so."""
+        retains = self.config.retention != "limits"
+        if not retains and self.retention is not None:
+            self.retention.close()
+            self.retention = None
+        elif retains:
+            self.retention = self.retention or Retention(self)
+            self.retention.renew()
+        for consumer in self.consumers.values():
+            consumer.delivery.retains = retains
+
+    def _see_to_care(self) -> None:
+        """Say whether every message takes the long way in."""
+        config, intake = self.config, self.intake
+        intake.choosy = self.retention is not None and self.retention.is_choosy
         special = intake.renames or intake.republishes or intake.choosy or intake.metered
         intake.careful = special or config.sealed or config.allow_msg_counter or config.discard == "new"
         intake.careful = intake.careful or config.allow_msg_schedules

@@ -72,9 +72,11 @@ def update(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.UPDATE.<stream>``."""
     wanted = request.read(StreamConfigRequest)
     account, name = request.account, request.tokens[2]
-    config = updated(wanted, name, _terms(engine, account))
+    stream = account.streams.get(name)
+    consumers = [] if stream is None else [(each.name, each.config) for each in stream.consumers.values()]
+    config = updated(wanted, name, _terms(engine, account), consumers)
+    assert stream is not None, "there is one of that name, or updating it was refused"
     _check_supported(engine, config)
-    stream = account.streams[name]
     engine.update_stream(stream, config)
     stream_action(stream, "modify")
     response = describe(StreamUpdateResponse, stream, request.wall)

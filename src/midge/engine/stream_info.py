@@ -12,7 +12,7 @@ from midge.model.stream import ClusterInfo, StreamInfo, StreamState
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["describe", "state_of", "subjects_page"]
+__all__ = ["count_consumers", "describe", "state_of", "subjects_page"]
 
 InfoT = TypeVar("InfoT", bound=StreamInfo)
 SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
@@ -48,7 +48,13 @@ def state_of(stream: Stream, deleted: bool) -> StreamState:
         num_subjects=store.subjects,
         num_deleted=store.deleted,
         deleted=list(islice(gaps, GAPS)),
+        consumer_count=count_consumers(stream),
     )
+
+
+def count_consumers(stream: Stream) -> int:
+    """Return how many consumers a stream shows: those that feed others directly are not among them."""
+    return sum(not consumer.config.direct for consumer in stream.consumers.values())
 
 
 def subjects_page(response: StreamInfoResponse, stream: Stream, filter: str, offset: int) -> None:

@@ -127,8 +127,8 @@ class Hub:
     __slots__ = (
         "_all_accounts", "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts",
         "admission", "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "press_at", "pressed", "producer", "server_id", "server_name", "services", "sessions", "slow_consumers",
-        "stale_connections", "stall_at", "stalls", "trace", "tracer", "urgent",
+        "on_subscribed", "options", "piled", "press_at", "pressed", "producer", "server_id", "server_name", "services", "sessions",
+        "slow_consumers", "stale_connections", "stall_at", "stalls", "trace", "tracer", "urgent",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:

@@ -18,10 +18,10 @@ from time import perf_counter_ns, time_ns
 from typing import Any
 
 from midge.engine.batch_limits import BatchLimits
-from midge.engine.engine import Engine, Settings
+from midge.engine.engine import MAX_CONSUMERS, Engine, Settings
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Eye, Receive
-from midge.engine.statistics import stream_row
+from midge.engine.statistics import consumer_row, stream_row
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
 from midge.server.account import Account
@@ -44,7 +44,7 @@ __all__ = ["JetStream"]
 log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
-_ACKS = b"$JS.ACK.>"
+_CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_REQUEST = 256  # and what becomes of a request
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
@@ -133,6 +133,11 @@ class JetStream:
     def stream_row(stream: Any) -> dict[str, Any]:
         """Return what monitoring shows of one of the engine's streams."""
         return stream_row(stream)
+
+    @staticmethod
+    def consumer_row(consumer: Any) -> dict[str, Any]:
+        """Return what monitoring shows of one of their consumers."""
+        return consumer_row(consumer)
 
     def step(self) -> bool:
         """Do a piece of the engine's work. True where there is more."""
@@ -228,7 +233,9 @@ class JetStream:
         return self._hub.carry(route, publication)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject != _ACKS else WORK_MESSAGE))
+        ear = _Ear(
+            account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject not in _CHEAP else WORK_MESSAGE)
+        )
         self._ears[ear] = None
         self._listen(ear)
         return ear
@@ -345,6 +352,7 @@ def _settings(hub: Hub, options: ServerOptions) -> Settings:
         max_requests=jetstream.request_queue_limit,
         max_ack_pending=limits.max_ack_pending,
         max_request_batch=limits.max_request_batch,
+        max_consumers=max(limits.default_max_consumers or MAX_CONSUMERS, 0),
         max_window=int(jetstream.limits.duplicate_window * 1e9),
         strict=jetstream.strict,
         batches=BatchLimits(

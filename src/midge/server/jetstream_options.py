@@ -46,6 +46,8 @@ class JetStreamLimits:
     Attributes:
         max_ack_pending: messages that one consumer may leave without an ack.
         max_request_batch: messages that one request to a consumer may ask for.
+        default_max_consumers: consumers that a stream may have where neither it nor its account says how many; by default 1,000, -1 for
+            any number.
         duplicate_window: seconds of the longest window in which a stream knows duplicates.
         max_batch_inflight_per_stream, max_batch_inflight_total: open atomic batches at once; by default 50 and 1,000.
         max_batch_size: messages in one; by default 1,000.
@@ -54,6 +56,7 @@ class JetStreamLimits:
 
     max_ack_pending: int = 0
     max_request_batch: int = 0
+    default_max_consumers: int = field(default=0, metadata={"least": -1})
     duplicate_window: float = 0.0
     max_batch_inflight_per_stream: int = 0
     max_batch_inflight_total: int = 0
@@ -154,5 +157,6 @@ def _check_integers(options: AccountJetStream | JetStreamLimits | JetStreamOptio
         value = getattr(options, each.name)
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{whose} {each.name} must be int, not {type(value).__name__}")
-        if not min(each.default, 0) <= value < _INT64:
-            raise ValueError(f"{whose} {each.name} {value}: expected {min(each.default, 0)} or more, and a number of 63 bits")
+        least = each.metadata.get("least", min(each.default, 0))
+        if not least <= value < _INT64:
+            raise ValueError(f"{whose} {each.name} {value}: expected {least} or more, and a number of 63 bits")

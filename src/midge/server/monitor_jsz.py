@@ -1,8 +1,7 @@
 """The page /jsz of the monitoring port, and what /varz says of JetStream: nats-server's fields, in its order.
 
-Left out is what a server without consumers and clusters has none of: ``default_max_consumers``, ``meta_cluster``. ``compress_ok`` is
-missing because nothing is compressed. With ``sync_always`` what was acknowledged has been synced; without it, and without
-``sync_interval``, the operating system decides.
+Left out is what a server without clusters has none of: ``meta_cluster``. ``compress_ok`` is missing because nothing is compressed. With
+``sync_always`` what was acknowledged has been synced; without it, and without ``sync_interval``, the operating system decides.
 """
 
 from __future__ import annotations
@@ -87,14 +86,25 @@ def _config(server: MonitoredServer) -> dict[str, Any]:
 
 def _limits(server: MonitoredServer) -> dict[str, Any]:
     """Return what all accounts are held to, where they are."""
-    window = server.jetstream.engine.settings.max_window
-    return {"limits": {"duplicate_window": window} if window else {}}
+    settings = server.jetstream.engine.settings
+    limits = {
+        "max_request_batch": settings.max_request_batch,
+        "max_ack_pending": settings.max_ack_pending,
+        "max_duplicate_window": settings.max_window,
+        "max_batch_inflight_per_stream": settings.batches.per_stream,
+        "max_batch_inflight_total": settings.batches.total,
+        "max_batch_size": settings.batches.size,
+        "max_batch_timeout": settings.batches.timeout,
+        "default_max_consumers": settings.max_consumers,
+    }
+    return {"limits": {name: limit for name, limit in limits.items() if limit}}
 
 
 def _counts(streams: list[Any]) -> dict[str, Any]:
     stores = [stream.store for stream in streams]
     messages, size = sum(store.messages for store in stores), sum(store.size for store in stores)
-    return {"streams": len(streams), "consumers": 0, "messages": messages, "bytes": size}
+    consumers = sum(not each.config.direct for stream in streams for each in stream.consumers.values())
+    return {"streams": len(streams), "consumers": consumers, "messages": messages, "bytes": size}
 
 
 def _details(server: MonitoredServer, accounts: list[Any], query: JszQuery) -> Iterator[Any]:
@@ -115,6 +125,20 @@ def _details(server: MonitoredServer, accounts: list[Any], query: JszQuery) -> I
 
 def _stream(server: MonitoredServer, stream: Any, query: JszQuery) -> dict[str, Any]:
     row: dict[str, Any] = server.jetstream.stream_row(stream)
+    if not query.config:
+        del row["config"]
+    for name, is_wanted, is_direct in (
+        ("consumer_detail", query.consumers, False),
+        ("direct_consumer_detail", query.direct_consumers, True),
+    ):
+        found = [each for each in stream.consumers.values() if each.config.direct is is_direct] if is_wanted else []
+        if found:
+            row[name] = Rows(_consumer(server, each, query) for each in found)
+    return row
+
+
+def _consumer(server: MonitoredServer, consumer: Any, query: JszQuery) -> dict[str, Any]:
+    row: dict[str, Any] = server.jetstream.consumer_row(consumer)
     if not query.config:
         del row["config"]
     return row

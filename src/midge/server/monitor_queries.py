@@ -110,6 +110,7 @@ class JszQuery:
         account: that one; empty for none in particular.
         accounts: all of them.
         streams: their streams; ``config``: with their configurations.
+        consumers, direct_consumers: and their consumers, those that feed other streams directly by themselves.
         raft: how many streams the server leads.
         offset, limit: which part of the accounts.
     """
@@ -117,6 +118,8 @@ class JszQuery:
     account: str = ""
     accounts: bool = False
     streams: bool = False
+    consumers: bool = False
+    direct_consumers: bool = False
     config: bool = False
     raft: bool = False
     offset: int = 0
@@ -189,7 +192,7 @@ def jsz_query(parameters: Parameters) -> JszQuery:
         QueryError: one of them makes no sense.
     """
     accounts, streams, consumers = (flag(parameters, name) for name in ("accounts", "streams", "consumers"))
-    flag(parameters, "direct-consumers")  # there are no consumers
+    direct_consumers = flag(parameters, "direct-consumers")
     config = flag(parameters, "config")
     for name in ("leader-only", "stream-leader-only"):
         flag(parameters, name)  # without a cluster this server leads everything
@@ -199,6 +202,8 @@ def jsz_query(parameters: Parameters) -> JszQuery:
         account=parameters.get("acc", ""),
         accounts=accounts or streams or consumers,
         streams=streams or consumers,
+        consumers=consumers,
+        direct_consumers=direct_consumers,
         config=config,
         raft=raft,
         offset=max(offset, 0),

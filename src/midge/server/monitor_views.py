@@ -301,7 +301,7 @@ def _streams_health(server: MonitoredServer, query: HealthzQuery) -> tuple[int, 
     stream = account.streams.get(query.stream)
     if stream is None:
         return 404, _missing(query, 2, f'JetStream stream "{query.stream}" not found on account "{query.account}"')
-    if query.consumer:
+    if query.consumer and query.consumer not in stream.consumers:
         text = f'JetStream consumer "{query.consumer}" not found for stream "{query.stream}" on account "{query.account}"'
         return 404, _missing(query, 3, text)
     return 200, {"status": "ok"}

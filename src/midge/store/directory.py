@@ -26,7 +26,7 @@ from midge.store.handles import Handles
 from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
-from midge.store.state import State
+from midge.store.state import ConsumerRow, State
 from midge.store.tail import Block
 
 __all__ = ["StoreDirectory"]
@@ -132,6 +132,11 @@ class StoreDirectory:
         self._names[store] = account, stream, id
         return store
 
+    def consumers(self, account: str, stream: str) -> list[ConsumerRow]:
+        """Return a stream's consumers as they are now: what waits of others is written first, where there is any."""
+        self.keeper.flush(self._workers.wait)
+        return self.state.consumers(account, stream)
+
     def close(self) -> None:
         """Settle what waits, and let go of all files. In a process that was forked off it only lets go."""
         if self._is_closed:
@@ -140,7 +145,7 @@ class StoreDirectory:
         for store in list(self._stores.values()):
             store.close()
         if os.getpid() == self._pid:
-            self.keeper.close(self._workers.wait)
+            self.keeper.flush(self._workers.wait)
         self.keeper.let_go()
         self._workers.close()
         self.state.close()

@@ -125,7 +125,7 @@ class Keeper:
         self._puts[row.id] = _Put(row, birth, told)
 
     def remove(self, kept: Kept, told: Told) -> None:
-        """Forget a consumer; tell when that is safe. Where it fails it is tried again, until it works, after telling."""
+        """Forget a consumer; tell of each attempt, of which there are as many as it takes."""
         id = kept.id
         self.forget(kept)
         self._removals[id] = told
@@ -144,13 +144,22 @@ class Keeper:
         if self._due is None and not self._sweep:
             self._due = self._earliest
 
+    def is_safe(self, kept: Kept) -> bool:
+        """True if nothing of a consumer has changed since what was written of it is safe."""
+        batch = self._batch
+        return (
+            not kept.is_noted
+            and kept.id not in self._urgent
+            and (batch is None or (kept.id not in batch.states and kept.id not in batch.puts))
+        )
+
     def confirm(self, kept: Kept, told: Callable[[], None]) -> None:
         """Tell when all of a consumer's changes so far are safe, however long that takes. Never within this call."""
         if len(self._confirmations) < _PATIENCE:
             self._confirmations.append((kept, told))
             self._urgent[kept.id] = kept
 
-    # The driver: see StoreDirectory
+    # The driver: see ``StoreDirectory``
 
     @property
     def is_ready(self) -> bool:
@@ -178,8 +187,8 @@ class Keeper:
             self._written = 0
             self._sweep, self._changed = self._changed, {}
 
-    def close(self, wait: Callable[[], object]) -> None:
-        """Write all that is left, in this thread.
+    def flush(self, wait: Callable[[], object]) -> None:
+        """Write all that is left, in this thread, and let the rest of the world wait for it.
 
         Args:
             wait: waits until a worker has finished something, and takes it.
@@ -189,10 +198,10 @@ class Keeper:
         self._retry = None
         self._sweep.update(self._changed)
         self._changed = {}
-        self._submit = lambda call, done: done(_outcome(call))
+        submit, self._submit = self._submit, lambda call, done: done(_outcome(call))
         while self.is_ready:
             self._start()
-        self.let_go()
+        self._submit = submit
 
     def let_go(self) -> None:
         """Close the file as it is."""
@@ -254,8 +263,7 @@ class Keeper:
             self._sweep[id] = kept
         self._urgent.update({kept.id: kept for kept, _ in batch.confirmations})
         self._confirmations = batch.confirmations + self._confirmations
-        removals, self._removals = self._removals, {id: _nobody for id in batch.removals}
-        self._removals.update(removals)
+        self._removals = {**batch.removals, **self._removals}
         self._delay = min(2 * self._delay, _LAST_DELAY) or _FIRST_DELAY
         self._retry = self._now + self._delay
         is_new, self.failure = self.failure is None, error
@@ -304,10 +312,6 @@ class Keeper:
             base.close()
             raise
         return base
-
-
-def _nobody(error: OSError | None) -> None:
-    """Who was told that a consumer could not be forgotten is not told when it is."""
 
 
 def _outcome(call: Callable[[], object]) -> object:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.engine.worlds import SECOND, Delivered, World
+
+from midge.engine.consumers import roster
 from midge.engine.consumers.consumer import Consumer
 from midge.model.consumer import ConsumerConfig
-from tests.engine.worlds import SECOND, Delivered, World
 
 __all__ = ["Consuming"]
 
@@ -17,17 +19,16 @@ class Consuming(World):
 
     def __init__(self, directory: Any = None, **config: Any) -> None:
         super().__init__(directory)
-        self.create(**config)
+        if "S" not in self.account.streams:
+            self.create(**config)
         self.stream = self.account.streams["S"]
         self.seen = 0
 
     def consume(self, name: str = "C", **config: Any) -> Consumer:
         """Make a consumer, that acknowledges each message and waits ten seconds for it unless it says something else."""
         whole = {"name": name, "ack_policy": "explicit", "ack_wait": 10 * SECOND, "max_deliver": -1, "max_waiting": 512} | config
-        consumer = Consumer(self.stream, ConsumerConfig(**whole), self.wall, name)
-        self.stream.consumers[name] = consumer
-        self.stream.see_who_follows()
-        consumer.start(self.wall)
+        consumer = roster.add(self.stream, ConsumerConfig(**whole), name, self.wall)
+        roster.keep(consumer, lambda error: None)
         self.turn()
         return consumer
 

@@ -76,10 +76,12 @@ def refusal(text: str) -> str:
         ("jetstream {sync_interval: '2m', max_mem: -7, unique_tag: a, meta_compact: 5, max_outstanding_catchup: '1M', extension_hint: x}",
          {"jetstream": JetStreamOptions(sync_interval=120.0)}),
         ("jetstream {sync_interval: os, limits {max_ack_pending: 1, max_ha_assets: 2, max_request_batch: 3, duplicate_window: '4s',"
-         " batch {max_inflight_per_stream: 5, max_inflight_total: 6, max_msgs: 7, timeout: '8s'}}}",
+         " default_max_consumers: 9, batch {max_inflight_per_stream: 5, max_inflight_total: 6, max_msgs: 7, timeout: '8s'}}}",
          {"jetstream": JetStreamOptions(sync_interval="os", limits=JetStreamLimits(
              max_ack_pending=1, max_request_batch=3, duplicate_window=4.0, max_batch_inflight_per_stream=5, max_batch_inflight_total=6,
-             max_batch_size=7, max_batch_timeout=8.0))}),
+             max_batch_size=7, max_batch_timeout=8.0, default_max_consumers=9))}),
+        ("jetstream {limits {default_max_consumers: -5}}",
+         {"jetstream": JetStreamOptions(limits=JetStreamLimits(default_max_consumers=-1))}),
         ("accounts {A {jetstream: enabled}, B {jetstream {mem: 1, disk: 2, streams: 3, consumers: -4, max_bytes: true, max_ack_pending: 5,"
          " mem_max_stream_bytes: 6, disk_max_stream_bytes: 7, cluster_traffic: owner}}, C {jetstream: disable}}",
          {"accounts": (

@@ -72,7 +72,7 @@ class Acks:
         sequence = _number(buf, after_count, after_sequence - 1)
         place = _number(buf, after_sequence, _behind(buf, after_sequence, end) - 1)
         body = publication.payload_start + (publication.header_size if publication.header_size > 0 else 0)
-        if body == publication.payload_end and publication.reply_end == 0:
+        if body == publication.payload_end and publication.reply_end == 0 and not delivery.sampled:
             delivery.ack(sequence, place)
         else:
             delivery.consumer.heard(sequence, place, _number(buf, names + 1, after_count - 1), publication, wall)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
-from midge.engine.consumers import roster
+from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import decided, requested
+from midge.engine.consumers.pull import DELETED
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
@@ -49,7 +50,6 @@ __all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "rese
 InfoT = TypeVar("InfoT", bound=ConsumerInfo)
 NAMES: Final = 1_024  # of a page
 CONSUMERS: Final = 256
-DELETED: Final = b"409 Consumer Deleted"
 _IDENTITY: Final = b"Nats-Stream-Identity"
 
 
@@ -64,12 +64,25 @@ def create(engine: Engine, request: ApiRequest) -> None:
     decision = decided(config, wanted.action, _terms(engine, stream), choose=lambda: short_name(engine.nuid()), pedantic=wanted.pedantic)
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
-    else:
-        consumer = stream.consumers[decision.name]
-        roster.change(consumer, decision.config, request.wall)
+        response = _described(ConsumerCreateResponse, consumer, request.wall)
+
+        def kept() -> None:
+            request.respond(response, header)
+            if consumer.is_paused(request.wall):
+                advisories.paused(consumer, request.wall)
+
+        roster.keep(consumer, _telling(request, kept))
+        return
+    consumer = stream.consumers[decision.name]
+
+    def changed() -> None:
         if decision.config.sourcing:  # who takes messages from here begins behind what it has
             consumer.reset(_start_of(consumer, 0), request.wall)
-    request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+        request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+        if consumer.is_paused(request.wall):
+            advisories.paused(consumer, request.wall)
+
+    roster.change(consumer, decision.config, request.wall, _telling(request, changed))
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
@@ -95,8 +108,7 @@ def list_consumers(engine: Engine, request: ApiRequest) -> None:
 def delete(engine: Engine, request: ApiRequest) -> None:
     """``CONSUMER.DELETE.<stream>.<consumer>``."""
     _check_empty(request)
-    roster.remove(_find(request), DELETED)
-    request.respond(ConsumerDeleteResponse(success=True))
+    roster.remove(_find(request), DELETED, _telling(request, lambda: request.respond(ConsumerDeleteResponse(success=True))))
 
 
 def pause(engine: Engine, request: ApiRequest) -> None:
@@ -105,9 +117,9 @@ def pause(engine: Engine, request: ApiRequest) -> None:
     consumer = _find(request)
     until = in_utc(wanted.pause_until)
     config = msgspec.structs.replace(consumer.config, pause_until=None if until == ZERO_TIME else until)
-    roster.change(consumer, set_level(config), request.wall)
     left = max(time_of(until) - request.wall, 0)
-    request.respond(ConsumerPauseResponse(paused=left > 0, pause_until=until, pause_remaining=left))
+    response = ConsumerPauseResponse(paused=left > 0, pause_until=until, pause_remaining=left)
+    roster.change(consumer, set_level(config), request.wall, _telling(request, lambda: request.respond(response)))
 
 
 def unpin(engine: Engine, request: ApiRequest) -> None:
@@ -122,7 +134,7 @@ def unpin(engine: Engine, request: ApiRequest) -> None:
     consumer = _find(request)
     if group not in consumer.config.priority_groups:
         raise ApiError(10160)
-    consumer.unpin(group, request.wall)
+    roster.unpin(consumer, group)
     request.respond(ConsumerUnpinResponse())
 
 
@@ -146,6 +158,18 @@ def reset(engine: Engine, request: ApiRequest) -> None:
     response = _described(ConsumerResetResponse, consumer, request.wall)
     response.reset_seq = sequence
     request.hand_over(response, _identity_header(identity_of(stream)) if b"\r\n" + _IDENTITY + b":" in request.header else b"")
+
+
+def _telling(request: ApiRequest, respond: Callable[[], None]) -> Callable[[OSError | None], None]:
+    """Return what answers a request when what it has changed is safe, or says that it could not be made so."""
+
+    def told(error: OSError | None) -> None:
+        if error is None:
+            respond()
+        else:
+            request.refuse(ApiError(10104, err=error))
+
+    return told
 
 
 class _Configs(Mapping[str, ConsumerConfig]):
@@ -176,6 +200,7 @@ def _terms(engine: Engine, stream: Stream) -> ConsumerTerms:
         account=account.limits,
         max_ack_pending=engine.settings.max_ack_pending,
         max_request_batch=engine.settings.max_request_batch,
+        max_consumers=engine.settings.max_consumers,
         is_listened=lambda subject: engine.outside.has_interest(account.name, subject.encode("utf-8", "surrogateescape")),
     )
 

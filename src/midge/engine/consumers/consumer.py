@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from midge.engine.consumers import advisories
 from midge.engine.consumers.answers import answer
 from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STALLED, Delivery
+from midge.engine.consumers.pace import Replay
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import start_of
+from midge.engine.consumers.state import ConsumerState
+from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
 from midge.engine.timers import Timer
-from midge.model.base import time_of, time_text
+from midge.model.base import time_text
 from midge.model.consumer import ConsumerConfig, ConsumerInfo, PriorityGroupState, SequenceInfo
-from midge.model.stream import ClusterInfo
 from midge.store.base import Stored
 from midge.wire.publication import Publication
 
@@ -51,11 +53,14 @@ class Consumer:
         delivery: what is delivered next; ``ledger`` what was.
         target: to whom.
         filters: of the configuration, empty for all subjects.
+        state: what outlives the process; None where nothing does.
+        upkeep: what happens to it by itself.
+        replay: the gaps between messages that it keeps; None where it does not, or not any more.
     """
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "stream", "target",
+        "delivery", "engine", "ledger", "name", "raw_name", "replay", "state", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -68,13 +73,17 @@ class Consumer:
         self.delivery = Delivery(self, stream.store, self.engine.outside)
         self.delivery.head = b"$JS.ACK.%b.%b." % (stream.raw_name, self.raw_name)
         self.ledger = self.delivery.ledger
+        self.state: ConsumerState | None = None
         self._timer: Timer | None = None
         self._is_ready = self._is_loading = self._is_stopped = False
         self._ack_due = self._not_before = self._delay = self._soonest = 0
         self._swept = -1
         self._apply()
-        self.target: Pull | Push = Push(self, config, created) if config.deliver_subject else Pull(self, config)
+        wall = self.engine.wall
+        self.target: Pull | Push = Push(self, config, wall) if config.deliver_subject else Pull(self, config)
         self.delivery.target = self.target
+        self.upkeep = Upkeep(self, config)
+        self.replay: Replay | None = None
 
     @property
     def filters(self) -> tuple[bytes, ...]:
@@ -97,6 +106,10 @@ class Consumer:
 
     def open(self, wall: int) -> None:
         """Deliver: the ledger says from where on."""
+        self.upkeep.start(wall)
+        if self.config.replay_policy == "original":
+            self.replay = Replay(self.stream.store.last)
+            self.delivery.paced = True
         self.delivery.recount()
         self.stream.account.acks.deliveries[b"%b.%b" % (self.stream.raw_name, self.raw_name)] = self.delivery
         self._ack_due = wall if self.ledger.pending else 0
@@ -105,6 +118,7 @@ class Consumer:
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration, which is checked already."""
         self.target.update(config, wall)
+        self.upkeep.update(config, wall)
         self.config = config
         filters = self.filters
         self._apply()
@@ -148,18 +162,22 @@ class Consumer:
             return
         wall = self.engine.wall
         self._see_to_time(wall)
+        if self._is_stopped:
+            return  # nobody uses it any more
         self.target.work(wall)
-        if not self._is_loading and wall >= self._not_before and not self.is_paused(wall):
+        if self.is_paused(wall):
+            self.target.rested(wall, False)
+        elif not self._is_loading and wall >= self._not_before:
             self._run(wall)
         self._arm()
 
     def is_paused(self, wall: int) -> bool:
         """True while nothing is delivered."""
-        until = self.config.pause_until
-        return until is not None and wall < time_of(until)
+        return wall < self.upkeep.paused_until
 
     def bound(self, is_bound: bool, wall: int) -> None:
         """Somebody listens to the deliver subject from now on, or nobody does any more."""
+        self.upkeep.bound(is_bound, wall)
 
     def route(self, subject: bytes) -> Any:
         """Return the server's way to a subject of the consumer's account."""
@@ -189,12 +207,31 @@ class Consumer:
 
     def confirm(self, reply: bytes) -> None:
         """Answer an acknowledgement, when it is safe."""
-        self.engine.outside.answer(self.stream.account.name, [Publication.compose(reply, b"", b"", b"")])
+        answers = [Publication.compose(reply, b"", b"", b"")]
+        if self.state is None:
+            self.engine.outside.answer(self.stream.account.name, answers)
+        else:
+            self.state.confirm(lambda: self.engine.outside.answer(self.stream.account.name, answers))
 
     # What the delivery says
 
+    def may_leave(self, sequence: int) -> bool:
+        """True unless a message has to wait, because it did when it was stored; then it is looked at again when it may leave."""
+        wall = self.delivery.wall
+        due = wall if self.replay is None else self.replay.due(self.stream.store.time_of(sequence), wall)
+        if due > wall:
+            self._not_before = due
+        return due <= wall
+
+    def left(self, sequence: int) -> None:
+        """A message was delivered: the next may have to wait for as long as it did then."""
+        if self.replay is not None:
+            self.replay.took(self.stream.store.time_of(sequence), self.delivery.wall)
+
     def touched(self) -> None:
         """Something has changed that is kept: ``delivery.changed`` is True until it was."""
+        if self.state is not None:
+            self.state.note()
 
     def exceeded(self, sequence: int, deliveries: int) -> None:
         """A message was delivered as often as it may be."""
@@ -222,6 +259,7 @@ class Consumer:
         """The client of a request is the one that gets messages from now on."""
         assert isinstance(self.target, Pull) and self.target.groups is not None and request.claim is not None
         self.target.groups.pin(self.engine.nuid(), request.claim.group, self.delivery.wall)
+        request.claim = request.claim._replace(id=self.target.groups.id)
         advisories.pinned(self, request.claim.group, self.target.groups.id)
 
     # What is told
@@ -230,7 +268,7 @@ class Consumer:
         """Return how it is configured, and how far it has come."""
         ledger, delivery, config = self.ledger, self.delivery, self.config
         self.sweep()
-        paused = self.is_paused(wall)
+        paused = max(self.upkeep.paused_until - wall, 0)
         groups = self.target.groups if isinstance(self.target, Pull) else None
         return ConsumerInfo(
             stream_name=self.stream.name,
@@ -246,8 +284,8 @@ class Consumer:
             num_waiting=self.target.waiting,
             num_pending=delivery.count(),
             push_bound=isinstance(self.target, Push) and self.target.bound,
-            paused=paused,
-            pause_remaining=time_of(config.pause_until) - wall if paused and config.pause_until is not None else 0,
+            paused=paused > 0,
+            pause_remaining=paused,
             ts=time_text(wall),
             priority_groups=[_state(groups, config.priority_groups[0])] if groups is not None else [],
         )
@@ -262,6 +300,7 @@ class Consumer:
         delivery.set_policy(config.ack_policy)
         delivery.max_pending = max(config.max_ack_pending, 0) if config.ack_policy != "none" else 0
         delivery.headers_only = config.headers_only
+        delivery.sampled = bool(config.sample_freq)
         delivery.retains = self.stream.config.retention != "limits"
         ledger.ack_wait = config.ack_wait
         ledger.backoff = tuple(config.backoff)
@@ -276,9 +315,10 @@ class Consumer:
             self.delivery.touch()
             for sequence in given_up:
                 self.exceeded(sequence, self.config.max_deliver)
-        due = self.target.next_deadline()
-        if 0 < due <= wall:
+        if 0 < self.target.next_deadline() <= wall:
             self.target.handle_timeout(wall)
+        if 0 < self.upkeep.next_deadline() <= wall:
+            self.upkeep.handle_timeout(wall)
 
     def _run(self, wall: int) -> None:
         delivery, sent = self.delivery, self.ledger.delivered
@@ -286,6 +326,7 @@ class Consumer:
         if outcome == BUSY:
             self.wake()
         elif outcome == DONE:
+            self._catch_up()
             self.target.rested(wall, False)
             if delivery.wanted:
                 self.stream.hungry.add(self)
@@ -304,10 +345,18 @@ class Consumer:
             self._delay = 0
         if outcome == IDLE:
             delivery.loaded = None
+            if delivery.wanted and wall >= self._not_before:
+                self.stream.hungry.add(self)  # somebody waits, but not for what is there now
         if self.ledger.delivered != sent and self._soonest and self.ledger.pending:
             due = wall + self._soonest + 1_000_000
             if due < self._ack_due or not self._ack_due:
                 self._ack_due = due
+
+    def _catch_up(self) -> None:
+        """Everything was delivered that is there: a replay ends, if all of it is past."""
+        if self.replay is not None and self.replay.is_over(self.ledger.next):
+            self.replay = None
+            self.delivery.paced = False
 
     def expect(self, due: int) -> None:
         """Something of the ledger is due at that time, which may be sooner than it seemed."""
@@ -317,13 +366,9 @@ class Consumer:
 
     def _arm(self) -> None:
         """Have the one timer at what is due first."""
-        due = self.target.next_deadline()
-        times = [self._ack_due if self.ledger.pending else 0, due]
+        times = [self._ack_due if self.ledger.pending else 0, self.target.next_deadline(), self.upkeep.next_deadline()]
         if self.delivery.wanted and self._not_before > self.engine.wall:
             times.append(self._not_before)
-        if self.is_paused(self.engine.wall):
-            assert self.config.pause_until is not None
-            times.append(time_of(self.config.pause_until))
         first = min((time for time in times if time), default=0)
         timer = self._timer
         if timer is not None and timer.call is not None:

@@ -18,7 +18,7 @@ cdef class Delivery:
     cdef public int64_t resume, missing, wall, heard, acked, sent
     cdef public Py_ssize_t max_pending
     cdef public int policy
-    cdef public bint wanted, headers_only, decorated, retains, changed, stalled
+    cdef public bint wanted, headers_only, decorated, retains, changed, stalled, paced, sampled
     cdef int64_t _left, _counted, _holes
 
     @cython.locals(ledger=Ledger, sequence=int64_t, again=bint, publication=Publication, taken=Py_ssize_t, outcome=int)

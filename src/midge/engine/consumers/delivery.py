@@ -64,6 +64,8 @@ class Delivery:
         max_pending: how many messages may wait to be acknowledged; 0 for any number.
         policy: how messages are acknowledged: 0 not at all, 1 each, 2 all up to one.
         headers_only: payloads are not delivered.
+        paced: a message may have to wait for its time: ``consumer.may_leave(sequence)`` says so, ``consumer.left(sequence)`` is told.
+        sampled: the consumer wants to hear of each acknowledgement.
         decorated: the target adds to headers: ``target.decorated(publication)`` returns what is to be sent.
         retains: the stream wants to know what is acknowledged: ``consumer.retention.done(sequence)`` and ``done_all``.
         changed: something happened since the consumer was told by ``consumer.touched()``.
@@ -77,8 +79,8 @@ class Delivery:
 
     __slots__ = (
         "_counted", "_holes", "_left", "acked", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger",
-        "loaded", "max_pending", "missing", "outside", "policy", "resume", "retains", "sent", "skips", "stalled", "store", "target", "wall",
-        "wanted",
+        "loaded", "max_pending", "missing", "outside", "paced", "policy", "resume", "retains", "sampled", "sent", "skips", "stalled",
+        "store", "target", "wall", "wanted",
     )  # fmt: skip
 
     def __init__(self, consumer: Any, store: Any, outside: Any) -> None:
@@ -94,6 +96,7 @@ class Delivery:
         self.resume = self.max_pending = self.missing = self.wall = self.heard = self.acked = self.sent = 0
         self.policy = _EXPLICIT
         self.wanted = self.headers_only = self.decorated = self.retains = self.changed = self.stalled = False
+        self.paced = self.sampled = False
         self._left = self._counted = 0
         self._holes = -1
 
@@ -126,6 +129,8 @@ class Delivery:
                 sequence = self._next()
                 if sequence == 0:
                     return _DONE
+            if self.paced and not self.consumer.may_leave(sequence):
+                return _IDLE
             publication = self._composed(sequence, again)
             if publication is None:
                 if self.missing:
@@ -144,6 +149,8 @@ class Delivery:
                 self.target.lost()
                 continue
             self._delivered(sequence, again)
+            if self.paced:
+                self.consumer.left(sequence)
             self.target.served(taken)
             size -= taken
             if outcome == _CROWDED:
@@ -161,10 +168,11 @@ class Delivery:
         self.acked = self.heard
         if self.policy == _EXPLICIT:
             delivery = ledger.ack(sequence)
-            if delivery == 0:
-                return 0
             if self.retains:
                 self.consumer.retention.done(sequence)
+            if delivery == 0:
+                self.touch()  # it may be one that was delivered as often as it may be
+                return 0
         else:
             first = ledger.stream_floor + 1
             if ledger.ack_all(sequence, delivery) < 0:

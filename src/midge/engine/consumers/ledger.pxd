@@ -56,7 +56,7 @@ cdef class Ledger:
     cdef _look_at(self, Py_ssize_t at, int64_t wall, int64_t first, list given_up)
     @cython.locals(count=int64_t, sequence=int64_t, delivery=int64_t)
     cdef bint _is_over(self, Py_ssize_t at, list given_up) except -1
-    cdef _exceed(self, int64_t sequence, int64_t count)
+    cpdef exceed(self, int64_t sequence, int64_t count)
     cdef _forgive(self, int64_t sequence)
     @cython.locals(at=Py_ssize_t)
     cdef _move_floor(self, int64_t delivery, int64_t sequence)

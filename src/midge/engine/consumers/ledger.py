@@ -19,10 +19,10 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.store.cells import copy, get64, put64
-    from cython.cimports.midge.wire.octets import new_buffer, resize
+    from cython.cimports.midge.wire.octets import new_buffer
 else:
     from midge.store.cells import copy, get64, put64
-    from midge.wire.octets import new_buffer, resize
+    from midge.wire.octets import new_buffer
 
 __all__ = ["Ledger"]
 
@@ -146,7 +146,7 @@ class Ledger:
         count = get64(self._entries, at + _COUNT) + 1
         delivery = get64(self._entries, at + _DELIVERY)
         self._remove(at)
-        self._exceed(sequence, count)
+        self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
         return count
 
@@ -293,6 +293,11 @@ class Ledger:
         """Add an entry as it was when it was kept: in the order of their sequences, behind all others."""
         self._add(sequence, delivery, time, count)
 
+    def exceed(self, sequence: int, count: int) -> None:
+        """A message was delivered as often as it may be, and is expected no more."""
+        self.exceeded[sequence] = count
+        self.redelivered += 1
+
     def drop(self, sequence: int) -> bool:
         """Forget an entry and leave the floors alone. False where there is none."""
         at = self._find(sequence)
@@ -334,13 +339,9 @@ class Ledger:
         if count == self.max_deliver:
             given_up.append(sequence)
         self._remove(at)
-        self._exceed(sequence, count)
+        self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
         return True
-
-    def _exceed(self, sequence: int, count: int) -> None:
-        self.exceeded[sequence] = count
-        self.redelivered += 1
 
     def _forgive(self, sequence: int) -> None:
         if self.exceeded.pop(sequence, 0):

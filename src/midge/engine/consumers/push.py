@@ -126,9 +126,7 @@ class Push:
         return min(beat, self._held) if beat and self._held else beat or self._held
 
     def handle_timeout(self, wall: int) -> None:
-        """Send a heartbeat, or go on, where that is due."""
-        if self._held and self._held <= wall:
-            self._consumer.wake()
+        """Send a heartbeat where one is due; what was held back is seen to by ``work``."""
         if self._heartbeat and self._interested and max(self._beaten, self._delivery.sent) + self._heartbeat <= wall:
             self._beaten = wall
             self._beat()
@@ -139,7 +137,8 @@ class Push:
             self._limit(config, wall)
         if self._key != _key(config):
             if self._key[0] != config.deliver_subject.encode():
-                self._delivery.ledger.expire_all(wall)
+                for sequence in self._delivery.ledger.expire_all(wall):
+                    self._consumer.exceeded(sequence, config.max_deliver)
             self._listen(config)
         self._consumer.wake()
 
@@ -152,16 +151,19 @@ class Push:
 
     # Flow control
 
-    def answered(self, publication: Publication) -> None:
-        """Somebody has published to a subject of this consumer's flow control."""
-        if self._window is None or not self._window.answer(publication.subject()):
-            return
+    def answered(self, publication: Publication) -> bool:
+        """Somebody has published to a subject of this consumer's flow control. False where it has none."""
+        if self._window is None:
+            return False
+        if not self._window.answer(publication.subject()):
+            return True
         self._consumer.wake()
         if self._consumer.config.ack_policy == "flow_control" and publication.header_size > 0:
             header = publication.header()
             sequence = _number(value_of(header, b"Nats-Last-Stream"))
             if sequence > 0:
                 self._delivery.ack(sequence, max(_number(value_of(header, b"Nats-Last-Consumer")), 0))
+        return True
 
     def _is_waiting_for_answer(self) -> bool:
         """True if answers are what acknowledges, and nothing more may leave without."""

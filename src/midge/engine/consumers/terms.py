@@ -26,6 +26,7 @@ class ConsumerTerms:
         consumers: those of its consumers by name; looked at, never changed.
         account: what the account may use; -1 is no limit.
         max_ack_pending, max_request_batch: the server's limits; 0 for any number.
+        max_consumers: how many the stream may have, where neither it nor its account says; 0 for any number.
         is_listened: tells whether anybody listens to a subject.
     """
 
@@ -34,10 +35,11 @@ class ConsumerTerms:
     account: AccountLimits = field(default_factory=AccountLimits)
     max_ack_pending: int = 0
     max_request_batch: int = 0
+    max_consumers: int = 0
     is_listened: Callable[[str], bool] = _nobody
 
     def check_number(self) -> None:
-        """Refuse a consumer more than there may be. Both limits count those of this stream, and none that feeds another stream.
+        """Refuse a consumer more than there may be. All limits count those of this stream, and none that feeds another stream.
 
         Raises:
             ApiError: 10026.
@@ -45,6 +47,8 @@ class ConsumerTerms:
         most, allowed = self.stream.max_consumers, self.account.max_consumers
         if most <= 0 or 0 < allowed < most:
             most = allowed
+        if most <= 0:
+            most = self.max_consumers
         if 0 < most <= len(self.consumers) and most <= sum(not is_feeding(each) for each in self.consumers.values()):
             raise ApiError(10026)
 

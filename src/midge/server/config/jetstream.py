@@ -146,6 +146,7 @@ def _limits(report: Report, block: Node, node: Node) -> JetStreamLimits:
             "max_ack_pending": lambda each: fields.update(max_ack_pending=_whole(block, each)),
             "max_ha_assets": partial(_whole, block),  # of clusters
             "max_request_batch": lambda each: fields.update(max_request_batch=_whole(block, each)),
+            "default_max_consumers": lambda each: fields.update(default_max_consumers=max(whole(_placed(each, block)), -1)),
             "duplicate_window": lambda each: fields.update(duplicate_window=_seconds(block, each)),
             "batch": batch,
         },

@@ -1,0 +1,54 @@
+"""Opening: the consumers of a stream are there again as they were kept, and agree with what the stream has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midge.engine.consumers.consumer import Consumer
+from midge.engine.consumers.dump import load
+from midge.engine.consumers.ledger import Ledger
+from midge.engine.consumers.roster import enter
+from midge.engine.consumers.state import state_of
+from midge.model.base import decode
+from midge.model.consumer import ConsumerConfig
+from midge.store.base import Store
+from midge.store.state import ConsumerRow
+
+if TYPE_CHECKING:
+    from midge.engine.stream import Stream
+
+__all__ = ["open_consumers"]
+
+
+def open_consumers(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
+    """Have the consumers again that are kept. One that cannot be opened does not keep others from it; but then no message goes."""
+    for row in rows:
+        try:
+            consumer = Consumer(stream, decode(ConsumerConfig, row.config), row.created, row.name)
+            load(consumer.ledger, row.state)
+            _agree(consumer.ledger, stream.store)
+        except Exception as error:
+            stream.unopened.add(row.name)
+            if stream.retention is not None:
+                stream.retention.is_held = True
+            what = f"opening consumer {row.name} of stream {stream.name} of account {stream.account.name}"
+            stream.engine.outside.failed(what, error)
+            continue
+        consumer.state = state_of(consumer, row.id)
+        enter(consumer)
+        consumer.open(wall)
+    if stream.retention is not None:
+        stream.retention.opened()
+
+
+def _agree(ledger: Ledger, store: Store) -> None:
+    """Let what was delivered agree with what the stream has: messages may have gone without it, and where a disk lost what it had
+    promised, there may be fewer than were delivered.
+    """
+    if ledger.next > store.last + 1:
+        ledger.next = store.last + 1
+        ledger.last = min(ledger.last, store.last)
+        ledger.stream_floor = min(ledger.stream_floor, store.last)
+    for sequence in [*ledger.sequences(), *ledger.exceeded]:
+        if not store.time_of(sequence):
+            ledger.ack(sequence)
