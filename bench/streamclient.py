@@ -75,7 +75,7 @@ class Client:
 
 
 class Taker:
-    """A connection to which consumers deliver; it acknowledges each message if it is to, and asks for ``batch`` more after each ``batch``."""
+    """A connection to which consumers deliver; it acknowledges each message or not, and asks for ``batch`` more after each ``batch``."""
 
     def __init__(self, server: Server, number: int = 0, *, acks: bool = False, request: bytes = b"", batch: int = 0) -> None:
         self.socket = socket.create_connection((server.host, server.port), timeout=PATIENCE)
