@@ -85,6 +85,7 @@ class Taker:
         while not read_until(self.socket, b"\r\n").endswith(PONG):
             pass
         self.taken = 0
+        self._sids = 1
         self._acks = acks
         self._request = b"PUB %b %b %d\r\n%b\r\n" % (request, self.inbox, len(b"%d" % batch), b"%d" % batch) if request else b""
         self._batch = batch
@@ -93,7 +94,8 @@ class Taker:
 
     def listen(self, subject: str) -> None:
         """Take what is delivered there, too."""
-        self.socket.sendall(b"SUB %b 1\r\n%b" % (subject.encode(), PING))
+        self._sids += 1
+        self.socket.sendall(b"SUB %b %d\r\n%b" % (subject.encode(), self._sids, PING))
         while not read_until(self.socket, b"\r\n").endswith(PONG):
             pass
 

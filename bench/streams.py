@@ -1,8 +1,8 @@
-"""Streams: acknowledged publishes, and reads, on nats-server as it comes, on one that syncs each write, and on midge, in turns.
+"""Streams: acknowledged publishes, reads and consumers, on nats-server as it comes, on one that syncs each write, and on midge, in turns.
 
 The client is a raw socket: so many requests under way, each with a reply subject of its own, and every answer counted and looked at. The
 nats-server that does not sync acknowledges what a power cut may undo; midge syncs in both comparisons, unless the stream is in memory.
-Each round has streams of its own. Reported are acknowledged messages a second, their ratio, and the server's processor time for each.
+Each round has streams of its own. Reported are messages a second, their ratio, and the server's processor time for each.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import consuming
+from client import build_go_peer
+from consuming import Load
 from report import against, median, print_json, print_table, rate_text, ratio_text, turns
 from servers import OURS, THEIRS, Server, ServerError, add_server_options, contestants
-from streamclient import Client
+from streamclient import INBOX, Client
 from workers import LoadError
 
 SYNCING = "nats-server-syncing"
 WINDOW = 4_000
-INBOX = b"_INBOX.benchbenchbenchbenchbe."
-CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":0,"headers":true,"no_responders":true}\r\n'
 SIZES = {128: 200_000, 1024: 120_000, 16384: 12_000}
 STREAMS = 10
 GETS = 40_000
@@ -40,6 +41,27 @@ class Run:
     prepare: Callable[[Client, str], None]
     requests: Callable[[str, int], Iterator[bytes]]
     window: int = WINDOW
+
+    def measure(self, client: Client, server: Server, tag: str) -> float:
+        """Return how many answers a second."""
+        return client.measure(self.requests(tag, self.count), self.count, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """A load of consumers: it makes what it needs itself."""
+
+    name: str
+    rivals: tuple[str, ...]
+    count: int
+    load: Load
+
+    def prepare(self, client: Client, tag: str) -> None:
+        """Nothing: the load does it, because what it fills is not measured."""
+
+    def measure(self, client: Client, server: Server, tag: str) -> float:
+        """Return how many messages or operations a second."""
+        return self.load(client, server, f"{tag}0", self.count)
 
 
 def create(storage: str, streams: int = 1, **config: object) -> Callable[[Client, str], None]:
@@ -115,6 +137,28 @@ def runs(scale: float) -> list[Run]:
     return found
 
 
+def consumptions(scale: float, go: Path | None) -> list[Consumption]:
+    """The loads of consumers; those of nats.go where its program was built."""
+
+    def load(name: str, count: int, function: Load, least: int = 1_000) -> Consumption:
+        return Consumption(name, (THEIRS, OURS), max(least, int(count * scale)), function)
+
+    found = [
+        load("fetch 500 and ack, file", 300_000, consuming.fetched("file")),
+        load("fetch 500 and ack, memory", 300_000, consuming.fetched("memory")),
+        load("push, no acks", 500_000, consuming.pushed),
+        load("100 consumers, live", 1_000_000, consuming.crowd),
+        load("consumers made, with filters", 10_000, consuming.making),
+        load("10,000 filtered consumers, live", 100_000, consuming.filtering),
+        load("work queue, 8 clients", 1_000_000, consuming.queue, 8 * consuming.BATCH),
+        load("publish, one consumer keeps up", 200_000, consuming.kept_up),
+        load("kv put and get", 6_000, consuming.put_and_get),
+        load("kv watch", 100_000, consuming.watch),
+    ]
+    counts = {"fetch": 300_000, "pushed": 500_000, "queue": 1_000_000, "kv": 10_000, "watch": 100_000}
+    return found + [load(f"nats.go, {case}", counts[case], consuming.by_go(go, case)) for case in counts if go]
+
+
 @contextlib.contextmanager
 def streaming(commands: dict[str, list[str]], directory: Path) -> Iterator[dict[str, Server]]:
     """The servers, each with a directory for its streams."""
@@ -128,7 +172,7 @@ def streaming(commands: dict[str, list[str]], directory: Path) -> Iterator[dict[
         yield servers
 
 
-def compare(run: Run, rounds: int, servers: dict[str, Server], tag: str) -> dict[str, object]:
+def compare(run: Run | Consumption, rounds: int, servers: dict[str, Server], tag: str) -> dict[str, object]:
     """All rounds of one load."""
     rates: dict[str, list[float]] = {name: [] for name in run.rivals}
     cpu: dict[str, list[float]] = {name: [] for name in run.rivals}
@@ -139,9 +183,9 @@ def compare(run: Run, rounds: int, servers: dict[str, Server], tag: str) -> dict
             try:
                 run.prepare(client, own)
                 before = server.cpu()
-                rates[name].append(client.measure(run.requests(own, run.count), run.count, run.window))
+                rates[name].append(run.measure(client, server, own))
                 cpu[name].append((server.cpu() - before) * 1e9 / run.count)
-                for each in client.ask("STREAM.NAMES", {})["streams"]:  # type: ignore[attr-defined]
+                for each in client.ask("STREAM.NAMES", {})["streams"] or []:  # type: ignore[attr-defined]
                     client.ask(f"STREAM.DELETE.{each}", {})
             except (LoadError, OSError) as error:
                 raise LoadError(f"{name}, {run.name}: {error}\n{server.log}") from error
@@ -177,9 +221,13 @@ def main() -> int:
     add_server_options(parser)
     options = parser.parse_args()
     commands = contestants(options)
-    chosen = [run for run in runs(options.scale) if options.only in run.name]
     results = []
     with tempfile.TemporaryDirectory(dir=options.directory) as directory, streaming(commands, Path(directory)) as servers:
+        go = Path(directory) / "gopeer"
+        if reason := build_go_peer(go):
+            print(f"skipped nats.go: {reason}", file=sys.stderr)
+        loads: list[Run | Consumption] = [*runs(options.scale), *consumptions(options.scale, None if reason else go)]
+        chosen = [run for run in loads if options.only in run.name]
         for number, run in enumerate(chosen):
             print(f"measuring: {run.name}", file=sys.stderr)
             results.append(compare(run, options.rounds, servers, f"T{number}"))

@@ -52,7 +52,7 @@ cdef class Hub:
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
     @cython.locals(parser=Parser, op=int, publication=Publication)
     cpdef bint proceed(self, Session session, double now) except -1
-    @cython.locals(sublist=Sublist, result=Result, cached=bint, node=Node, subject=bytes)
+    @cython.locals(sublist=Sublist, result=Result, cached=bint, once=bint, node=Node, subject=bytes)
     cpdef bint route(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(sublist=Sublist, result=Result)
     cpdef bint route_once(self, Account account, Publication publication, Peer producer) except -1

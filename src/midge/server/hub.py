@@ -255,7 +255,8 @@ class Hub:
             or not result.is_fresh()
         ):
             subject = cut(publication.buf, publication.subject_start, publication.subject_end)
-            result = sublist.match_uncached(subject) if subject.startswith(b"_R_.") else sublist.match(subject)
+            once = subject.startswith(b"_R_.") or subject.startswith(b"$JS.ACK.")  # published to once
+            result = sublist.match_uncached(subject) if once else sublist.match(subject)
             self._work -= _WORK_SEARCH * sublist.searched
             if cached:
                 producer.last = None if result.stale else result  # type: ignore[union-attr]
