@@ -129,6 +129,20 @@ class StoreDirectory:
         self._names[store] = account, stream, id
         return store
 
+    def open_draft(self, account: str, stream: str) -> FileStore:
+        """Make the store of a stream that is being filled: it is removed by the next start, unless ``state.put_draft`` comes before.
+
+        Raises:
+            OSError: as ``open``.
+        """
+        store = self.open(account, stream)
+        try:
+            self.state.mark_draft(account, stream)
+        except BaseException:
+            store.delete()
+            raise
+        return store
+
     def close(self) -> None:
         """Settle what waits, and let go of all files. In a process that was forked off it only lets go."""
         if self._is_closed:
