@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from midge.engine.snapshots.varints import Numbers
 from midge.model.base import Int64, Model, Uint64, always, decode
 from midge.model.consumer import ConsumerConfig, SequenceInfo
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["KeptConsumer", "KeptState", "PendingMessage", "consumers_of", "read_consumer", "restore_consumers"]
+__all__ = ["KeptConsumer", "KeptState", "PendingMessage", "consumers_of", "read_consumer", "read_files", "restore_consumers"]
 
+_STATE_MAGIC = 22
 _Sequence = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
 
 
@@ -61,6 +63,34 @@ def read_consumer(name: str, text: bytes) -> KeptConsumer:
     if not kept.config.name:
         kept.config.name = name
     return kept
+
+
+def read_files(name: str, config: bytes, state: bytes) -> KeptConsumer:
+    """Read what an archive from before 2.15 has of a consumer: its configuration in JSON, and its state as nats-server's store keeps it.
+
+    Where messages wait for an acknowledgement, all behind the last one that is sure are to be delivered again.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kept = KeptConsumer(config=_config(name, config))
+    if len(state) < 2 or state[0] != _STATE_MAGIC or state[1] not in (1, 2):
+        raise ValueError(f"error restoring consumer [{name!r}]: its state is damaged")
+    numbers = Numbers(state, 2)
+    kept.state.ack_floor.consumer_seq, kept.state.ack_floor.stream_seq = numbers.unsigned(), numbers.unsigned()
+    kept.state.delivered.consumer_seq, kept.state.delivered.stream_seq = numbers.unsigned(), numbers.unsigned()
+    if numbers.unsigned():
+        kept.state.delivered = kept.state.ack_floor
+    return kept
+
+
+def _config(name: str, text: bytes) -> ConsumerConfig:
+    try:
+        config = decode(ConsumerConfig, text)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"error restoring consumer [{name!r}]: {error}") from error
+    config.name = config.name or name
+    return config
 
 
 def consumers_of(stream: Stream) -> Iterator[KeptConsumer]:

@@ -20,6 +20,7 @@ from midge.engine.metadata import decorated
 from midge.engine.requests import escaped
 from midge.engine.snapshots.draft import Draft
 from midge.engine.snapshots.loading import ArchiveLoading, Loading, is_archive
+from midge.engine.snapshots.tar_loading import TarLoading
 from midge.engine.stream_info import describe
 from midge.model.base import encode
 from midge.model.responses import ErrorResponse, StreamCreateResponse, type_of
@@ -201,9 +202,7 @@ class Restore:
         if len(self._start_bytes) < _MAGIC_SIZE:
             return b""
         start, self._start_bytes = self._start_bytes, b""
-        if not is_archive(start):
-            raise ValueError("the archive is of a format that is not supported yet")
-        self._loading = ArchiveLoading(draft, self._engine.max_payload)
+        self._loading = ArchiveLoading(draft, self._engine.max_payload) if is_archive(start) else TarLoading(draft)
         return start
 
     def _pause(self, draft: Draft) -> None:
