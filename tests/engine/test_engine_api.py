@@ -92,9 +92,6 @@ def test_what_is_not_supported_is_refused() -> None:
         assert error["err_code"] == 10052 and "not supported" in error["description"]
         error = world.create(sources=[{"name": "T"} | origin])["error"]
         assert error["err_code"] == 10052 and "not supported" in error["description"]
-    world.create()
-    assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
-    assert world.api("STREAM.RESTORE.S")["error"]["err_code"] == 10062
 
 
 def test_closing_lets_go_of_everything() -> None:

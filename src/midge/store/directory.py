@@ -135,11 +135,11 @@ class StoreDirectory:
         Raises:
             OSError: as ``open``.
         """
-        store = self.open(account, stream)
         try:
+            store = self.open(account, stream)
             self.state.mark_draft(account, stream)
         except BaseException:
-            store.delete()
+            self.state.remove_store(account, stream)  # the next start removes what there is of it
             raise
         return store
 

@@ -17,7 +17,7 @@ cdef class S2Block:
     cdef int _next(self) except -1
     @cython.locals(offset=Py_ssize_t, length=Py_ssize_t)
     cdef int _short_copy(self, Py_ssize_t high) except -1
-    @cython.locals(value=Py_ssize_t, place=Py_ssize_t)
+    @cython.locals(value=Py_ssize_t, place=Py_ssize_t, byte=Py_ssize_t)
     cdef Py_ssize_t _number(self, Py_ssize_t size) except -1
     @cython.locals(start=Py_ssize_t, end=Py_ssize_t, size=Py_ssize_t)
     cdef int _repeat(self, Py_ssize_t count) except -1

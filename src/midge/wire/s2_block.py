@@ -122,7 +122,8 @@ class S2Block:
             raise ValueError("s2: corrupt input")
         value = 0
         for place in range(size):
-            value |= self._src[self._at + place] << 8 * place
+            byte = self._src[self._at + place]
+            value |= byte << 8 * place
         self._at += size
         return value
 

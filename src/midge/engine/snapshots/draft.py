@@ -54,8 +54,8 @@ class Draft:
         self.unwritten = 0
         self.stream = Stream(account, config, wall, self._engine.open_draft(account, config))
 
-    def begin(self, first: int, size: int) -> None:
-        """Say which sequence is the first one that may come, and what all will count for.
+    def begin(self, first: int, size: int, time: int) -> None:
+        """Say which sequence is the first one that may come, what all will count for, and when the last one was used if none comes.
 
         Raises:
             ValueError, ApiError: that cannot be.
@@ -65,7 +65,7 @@ class Draft:
             raise ValueError(f"first sequence is above {MAX_SEQUENCE}")
         self._check_room(size)
         if first > 1 and store.last < first - 1:
-            store.skip(first - 1, 0)
+            store.skip(first - 1, time)
 
     def put(self, sequence: int, time: int, subject: bytes, header: bytes, payload: bytes) -> None:
         """Store a message; one that has lived its time leaves a gap.

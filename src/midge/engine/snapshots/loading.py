@@ -108,10 +108,13 @@ class ArchiveLoading:
         if self._state.consumer_count < 0:
             raise ValueError("error in state.json: there are less than no consumers")
         self._consumers = self._state.consumer_count
-        self._draft.begin(self._state.first_seq, self._state.bytes)
+        self._draft.begin(self._state.first_seq, self._state.bytes, 0 if self._state.messages else self._last_time())
 
     def _end(self) -> None:
         assert self._state is not None
         self._has_ended = True
-        time = time_of(self._state.last_ts) if self._state.last_ts != ZERO_TIME else 0
-        self._draft.skip(self._state.last_seq, time)
+        self._draft.skip(self._state.last_seq, self._last_time())
+
+    def _last_time(self) -> int:
+        assert self._state is not None
+        return max(time_of(self._state.last_ts), 0) if self._state.last_ts != ZERO_TIME else 0

@@ -1,9 +1,10 @@
 """The messages in one file of nats-server's store, as its archives before 2.15 hold them: records, one behind the other. Pure.
 
-    u32 size (the highest bit: it has headers),
-    u64 sequence (the highest bit: erased, the next one: it tells of a message that was removed), i64 time, u16 subject size, subject, [u32 header size, header], payload, u64 checksum; all little-endian
+    u32 size (the highest bit: it has headers)
+    u64 sequence (the highest bit: erased; the next one: it tells of a message that was removed)
+    i64 time, u16 subject size, subject, [u32 header size, header], payload, u64 checksum
 
-The checksum is not compared: what brought the file here, S2's framing, has its own of every byte.
+Numbers are little-endian. The checksum is not compared: what brought the file here, S2's framing, has its own of every byte.
 """
 
 from __future__ import annotations

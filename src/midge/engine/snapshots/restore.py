@@ -82,7 +82,7 @@ class Restore:
         self._account.restores[self._config.name] = self._config
         restore_create(self._engine, self._account.name, self._config.name, self._client)
         self._token = self._engine.outside.subscribe(self._account.name, self.subject, self._receive)
-        self._wait()
+        self._wait(self._engine.wall)
 
     def close(self) -> None:
         """Leave nothing of it, and tell nobody."""
@@ -99,7 +99,7 @@ class Restore:
 
     # When something happens
 
-    def _receive(self, publication: Publication, _: int) -> bool:
+    def _receive(self, publication: Publication, wall: int) -> bool:
         if self._has_ended:
             return True
         reply, payload = publication.reply(), publication.payload()
@@ -114,19 +114,19 @@ class Restore:
                 return True
         else:
             self._has_ended, self._end_reply = True, reply
-        self._wait()
+        self._wait(wall)
         self._wake()
         return True
 
-    def _wait(self) -> None:
+    def _wait(self, wall: int) -> None:
         """Wait for the sender, as long as it may take."""
         timers = self._engine.timers
         timers.cancel(self._timer)
-        self._timer = timers.add(self._engine.wall + PATIENCE, self._stalled)
+        self._timer = timers.add(wall + PATIENCE, self._stalled)
 
-    def _stalled(self, _: int) -> None:
+    def _stalled(self, wall: int) -> None:
         if self._chunks or self._has_ended:  # it waits for us
-            self._wait()
+            self._wait(wall)
             return
         self.close()
         self._engine.outside.failed(f"restoring stream {self._config.name}", TimeoutError(f"{self._what()} is stalled"))

@@ -115,7 +115,7 @@ class Snapshot:
                 self._wake()
         elif self.stream.intake.closed:
             self._end(b"500 store is closed", "store is closed")
-        elif not is_heard and not self._is_whole:
+        elif not is_heard:
             self._end(_GONE, "no interest")
         elif self._slots <= 0 and wall - self._since >= PATIENCE:
             self._end(_SILENT, "no flow response")
