@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import DATA, NEW, OLD, archive, entries, packed, sent, taken, unpacked
+from archives import DATA, NEW, OLD, archive, entries, packed, unpacked
 from disks_of_engines import Disk, closed, opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transfers import sent, taken
 from worlds import SECOND, START, World
 
 import midge.engine.snapshots.restore as restore_module
@@ -310,9 +311,9 @@ def test_a_disk_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (archive(state={"consumer_count": -1}), "less than no consumers"),
         (archive(state={"first_seq": (1 << 62) + 1}), "first sequence"),
         (archive(state={"last_seq": (1 << 62) + 1}), "last sequence"),
-        (archive(message(3), message(3)), "out of order"),
-        (archive(message(3), message(2), state={"first_seq": 3}), "out of order"),
-        (archive(message(1), state={"first_seq": 2}), "out of order"),
+        (archive(message(3), message(3), state={"last_seq": 4}), "out of order"),
+        (archive(message(3), message(2), state={"last_seq": 4}), "out of order"),
+        (archive(message(1), state={"first_seq": 2, "last_seq": 2}), "out of order"),
         (archive(message((1 << 62) + 1), state={"first_seq": 1, "last_seq": 1}), "is above"),
         (archive(message(1, b"s.*")), "subject"),
         (archive(message(1, b"s a")), "subject"),
@@ -320,9 +321,11 @@ def test_a_disk_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (archive(message(1, b"")), "subject"),
         (archive(message(1, payload=b"x" * (2 << 20))), "maximum payload size"),
         (archive(message(1, payload=b"x" * 200)), "maximum message size"),
-        (archive(Entry(b"x", 1, 0, b"", b"")), "expected message sequence"),
+        (archive(Entry(b"x", 1, 0, b"", b""), state={"messages": 0}), "expected message sequence"),
         (archive(message(1), state={"consumer_count": 1}), "expected consumer"),
-        (archive(Entry(b"consumers/C", 0, 0, b"", b"{"), state={"consumer_count": 1}), "failed to decode consumer"),
+        (archive(Entry(b"consumers/C", 0, 0, b"", b"{"), state={"consumer_count": 1, "messages": 0}), "failed to decode consumer"),
+        (archive(message(3), state={"messages": 5}), "exceeds sequence range"),
+        (archive(message(3), state={"first_seq": 5}), "inconsistent message count"),
         (archive(message(1), end=False), "EOF"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -17,6 +17,7 @@ import msgspec
 from midge.engine.snapshots.varints import Numbers
 from midge.model.base import Int64, Model, Uint64, always, decode
 from midge.model.consumer import ConsumerConfig, SequenceInfo
+from midge.quote import quote
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
@@ -59,7 +60,7 @@ def read_consumer(name: str, text: bytes) -> KeptConsumer:
     try:
         kept = decode(KeptConsumer, text)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"failed to decode consumer {name!r} state: {error}") from error
+        raise ValueError(f"failed to decode consumer {quote(name.encode('utf-8', 'surrogateescape'))} state: {error}") from error
     if not kept.config.name:
         kept.config.name = name
     return kept
@@ -75,7 +76,7 @@ def read_files(name: str, config: bytes, state: bytes) -> KeptConsumer:
     """
     kept = KeptConsumer(config=_config(name, config))
     if len(state) < 2 or state[0] != _STATE_MAGIC or state[1] not in (1, 2):
-        raise ValueError(f"error restoring consumer [{name!r}]: its state is damaged")
+        raise ValueError(f"error restoring consumer [{quote(name.encode('utf-8', 'surrogateescape'))}]: its state is damaged")
     numbers = Numbers(state, 2)
     kept.state.ack_floor.consumer_seq, kept.state.ack_floor.stream_seq = numbers.unsigned(), numbers.unsigned()
     kept.state.delivered.consumer_seq, kept.state.delivered.stream_seq = numbers.unsigned(), numbers.unsigned()
@@ -88,7 +89,7 @@ def _config(name: str, text: bytes) -> ConsumerConfig:
     try:
         config = decode(ConsumerConfig, text)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"error restoring consumer [{name!r}]: {error}") from error
+        raise ValueError(f"error restoring consumer [{quote(name.encode('utf-8', 'surrogateescape'))}]: {error}") from error
     config.name = config.name or name
     return config
 

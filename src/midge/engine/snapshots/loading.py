@@ -14,6 +14,7 @@ from midge.engine.snapshots.consumers import read_consumer, restore_consumers
 from midge.engine.snapshots.draft import Draft
 from midge.model.base import ZERO_TIME, decode, time_of
 from midge.model.stream import StreamState
+from midge.quote import quote
 
 __all__ = ["ArchiveLoading", "Loading", "is_archive"]
 
@@ -88,7 +89,7 @@ class ArchiveLoading:
         elif self._consumers:
             self._consumers -= 1
             if not entry.name.startswith(CONSUMER):
-                raise ValueError(f"expected consumer, found {entry.name[:255].decode('utf-8', 'replace')!r}")
+                raise ValueError(f"expected consumer, found {quote(entry.name[:255])}")
             name = entry.name[len(CONSUMER) :].decode("utf-8", "surrogateescape")
             restore_consumers(self._draft.stream, [read_consumer(name, entry.payload)])
         elif entry.sequence:
@@ -105,10 +106,19 @@ class ArchiveLoading:
             self._state = decode(StreamState, entry.payload)
         except msgspec.MsgspecError as error:
             raise ValueError(f"error in state.json: {error}") from error
-        if self._state.consumer_count < 0:
-            raise ValueError("error in state.json: there are less than no consumers")
+        self._check(self._state)
         self._consumers = self._state.consumer_count
         self._draft.begin(self._state.first_seq, self._state.bytes, 0 if self._state.messages else self._last_time())
+
+    @staticmethod
+    def _check(state: StreamState) -> None:
+        """Refuse what no stream can be, as nats-server does."""
+        if state.consumer_count < 0:
+            raise ValueError("error in state.json: there are less than no consumers")
+        if state.messages and not 0 < state.first_seq <= state.last_seq:
+            raise ValueError("invalid stream state: inconsistent message count or sequence range")
+        if state.messages > state.last_seq - state.first_seq + 1 > 0:
+            raise ValueError("invalid stream state: message count exceeds sequence range")
 
     def _end(self) -> None:
         assert self._state is not None

@@ -188,8 +188,10 @@ class Restore:
             self._reader.feed(payload)
             return True
         if self._has_ended:
-            if self._loading is None or not self._reader.is_between:
-                raise ValueError("unexpected EOF" if self._total else "EOF")
+            if not self._reader.is_between:
+                raise ValueError("s2: corrupt input")
+            if self._loading is None:
+                raise ValueError("unexpected EOF" if self._start_bytes else "EOF")
             self._loading.finish()
             draft.count()
             self._is_paused = True
