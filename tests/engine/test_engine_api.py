@@ -149,3 +149,14 @@ def test_an_account_that_is_closed_uses_nothing() -> None:
     world.engine.limit_account(ACCOUNT, AccountLimits())
     assert world.api("INFO")["streams"] == 0
     assert world.create()["did_create"]
+
+
+def test_limits_that_become_smaller_are_seen_to_in_order() -> None:
+    """All messages first, those of a subject then: as nats-server."""
+    world = World()
+    world.create()
+    for subject in ("s.a", "s.b", "s.a", "s.a", "s.a", "s.a", "s.a"):
+        world.publish(subject)
+    world.turn()
+    world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="memory", max_msgs=5, max_msgs_per_subject=1)
+    assert [each.sequence for each in world.account.streams["S"].store.scan()] == [7]
