@@ -21,6 +21,8 @@ MODULES = [
     "midge.wire.publication",
     "midge.wire.parser",
     "midge.wire.encoder",
+    "midge.wire.crc32c",
+    "midge.wire.s2_block",
     "midge.link.readiness",
     "midge.link.reactor",
     "midge.link.socket",

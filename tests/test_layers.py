@@ -76,6 +76,7 @@ RULES = [
     Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store.commit store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
+    Rule("engine engine.snapshots.restore engine.snapshots.snapshot", f"engine.* store.* wire.* {BELOW}", "msgspec"),
     Rule("engine engine.*", f"engine.* store.* wire.octets wire.publication {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),

@@ -92,9 +92,6 @@ def test_what_is_not_supported_is_refused() -> None:
         assert error["err_code"] == 10052 and "not supported" in error["description"]
         error = world.create(sources=[{"name": "T"} | origin])["error"]
         assert error["err_code"] == 10052 and "not supported" in error["description"]
-    world.create()
-    assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
-    assert world.api("STREAM.RESTORE.S")["error"]["err_code"] == 10062
 
 
 def test_closing_lets_go_of_everything() -> None:
@@ -152,3 +149,14 @@ def test_an_account_that_is_closed_uses_nothing() -> None:
     world.engine.limit_account(ACCOUNT, AccountLimits())
     assert world.api("INFO")["streams"] == 0
     assert world.create()["did_create"]
+
+
+def test_limits_that_become_smaller_are_seen_to_in_order() -> None:
+    """All messages first, those of a subject then: as nats-server."""
+    world = World()
+    world.create()
+    for subject in ("s.a", "s.b", "s.a", "s.a", "s.a", "s.a", "s.a"):
+        world.publish(subject)
+    world.turn()
+    world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="memory", max_msgs=5, max_msgs_per_subject=1)
+    assert [each.sequence for each in world.account.streams["S"].store.scan()] == [7]

@@ -38,9 +38,9 @@ from midge.errors import MidgeError, MidgeTimeoutError
 from midge.message import Message
 from midge.server.server import Server
 
-__all__ = ["Figures", "command", "percentile"]
+__all__ = ["Figures", "Job", "Plan", "command", "group", "percentile", "print_figures", "progress_bars", "race", "shares", "watch"]
 
-Kind = Literal["pub", "sub", "pubsub", "request"]
+Kind = Literal["pub", "sub", "pubsub", "request", "js pub"]
 Job = Callable[[], Coroutine[Any, Any, None]]
 DEFAULT_MSGS = 100_000
 DEFAULT_SIZE = 128
@@ -97,7 +97,18 @@ class Plan:
     responder: bool
 
 
-@click.command("bench", short_help="Measure messages per second and latencies.")
+class _Bench(click.Command):
+    """The command, which has another one inside: what begins with "js" is measured by ``bench_js``."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        if args[:1] == ["js"]:
+            from midge.cli import bench_js
+
+            return bench_js.command.make_context(f"{info_name} js", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+
+@click.command("bench", cls=_Bench, short_help="Measure messages per second and latencies.")
 @click.argument("kind", type=click.Choice(["pub", "sub", "pubsub", "request"]))
 @click.argument("subject", default="midge.bench")
 @click.option("--msgs", type=click.IntRange(min=1), default=DEFAULT_MSGS, show_default=True, help="How many messages.")
@@ -120,24 +131,32 @@ def command(
     no_progress: bool,
     as_json: bool,
 ) -> None:
-    """Measure KIND: publish, subscribe, both, or request, on SUBJECT."""
+    """Measure KIND: publish, subscribe, both, or request, on SUBJECT.
+
+    "midge bench js pub" measures a stream.
+    """
     if embedded and kind == "sub":
         raise click.UsageError("nobody else can publish to an embedded server: use pubsub")
     plan = Plan(kind, subject, msgs, size, clients, responder)
     with contextlib.ExitStack() as stack:
         if embedded:
             target = replace(target, server=stack.enter_context(Server(port=0)).url)
-        progress = stack.enter_context(_progress(no_progress or as_json))
+        progress = stack.enter_context(progress_bars(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
+    print_figures(plan, groups, {"embedded": embedded}, as_json=as_json)
+
+
+def print_figures(plan: Plan, groups: list[list[Figures]], more: dict[str, Any], *, as_json: bool) -> None:
+    """Print what was measured, as a table, or as JSON with more that was asked for."""
     if not midge.compiled:
         click.echo(f"midge: {NOT_COMPILED}", err=True)
-    totals = [_total(group) for group in groups]
+    totals = [total_of(group) for group in groups]
     if as_json:
-        head = {"kind": kind, "subject": subject, "msgs": msgs, "size": size, "clients": clients, "embedded": embedded}
+        head = {"kind": plan.kind, "subject": plan.subject, "msgs": plan.msgs, "size": plan.size, "clients": plan.clients} | more
         body = {"results": [one.as_json() for group in groups for one in group], "totals": [total.as_json() for total in totals]}
         click.echo(json.dumps(head | body))
     else:
-        _show(Console(), plan, groups, totals)
+        show(Console(), plan, groups, totals)
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -161,40 +180,40 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
         roles: list[list[Figures]] = []
         jobs: list[Job] = []
         if plan.kind in ("pub", "pubsub"):
-            roles.append(_group("publisher", plan, _shares(plan)))
+            roles.append(group("publisher", plan, shares(plan)))
             jobs += [partial(_publisher, await connect("midge bench pub"), plan, figures) for figures in roles[-1]]
         if plan.kind in ("sub", "pubsub"):
-            roles.append(_group("subscriber", plan, [plan.msgs] * plan.clients))
+            roles.append(group("subscriber", plan, [plan.msgs] * plan.clients))
             jobs += [await _subscriber(await connect("midge bench sub"), plan, figures) for figures in roles[-1]]
         if plan.kind == "sub":
             click.echo(f'Waiting for {counted(plan.msgs, "message")} on "{plan.subject}"', err=True)
         if plan.kind == "request":
             if plan.responder:
                 await _respond(await connect("midge bench reply"), plan)
-            roles.append(_group("requester", plan, _shares(plan)))
+            roles.append(group("requester", plan, shares(plan)))
             jobs += [partial(_requester, await connect("midge bench request"), plan, figures, target.timeout) for figures in roles[-1]]
-        await _race(jobs, failed, partial(_watcher, plan, roles, progress, target.timeout))
+        await race(jobs, failed, partial(watch, plan, roles, progress, target.timeout))
         return roles
 
 
-def _group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
+def group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
     return [Figures(f"{role} {number}", share, plan.size) for number, share in enumerate(shares, 1)]
 
 
-async def _race(jobs: list[Job], failed: asyncio.Future[None], watcher: Job) -> None:
+async def race(jobs: list[Job], failed: asyncio.Future[None], watcher: Job) -> None:
     """Return when all jobs are done; raise the first error, be it of a job, a connection or the watcher."""
     work = asyncio.ensure_future(_together(jobs))
-    watch = asyncio.ensure_future(watcher())
+    watching = asyncio.ensure_future(watcher())
     try:
-        await asyncio.wait([work, watch, failed], return_when=asyncio.FIRST_COMPLETED)
-        for one in (failed, watch, work):
+        await asyncio.wait([work, watching, failed], return_when=asyncio.FIRST_COMPLETED)
+        for one in (failed, watching, work):
             if one.done():
                 one.result()
     finally:
-        for one in (work, watch):
+        for one in (work, watching):
             one.cancel()
         failed.cancel()
-        await asyncio.gather(work, watch, return_exceptions=True)
+        await asyncio.gather(work, watching, return_exceptions=True)
 
 
 async def _together(jobs: list[Job]) -> None:
@@ -262,7 +281,7 @@ async def _requester(client: Client, plan: Plan, figures: Figures, timeout: floa
     figures.ended = clock()
 
 
-async def _watcher(plan: Plan, roles: list[list[Figures]], progress: Progress, timeout: float) -> None:
+async def watch(plan: Plan, roles: list[list[Figures]], progress: Progress, timeout: float) -> None:
     """Move the bars; fail when messages that this process publishes stop coming."""
     bars: list[tuple[TaskID, Figures]] = [
         (progress.add_task(figures.client, total=figures.target), figures) for group in roles for figures in group
@@ -283,13 +302,13 @@ async def _watcher(plan: Plan, roles: list[list[Figures]], progress: Progress, t
             progress.update(bar, completed=figures.so_far)
 
 
-def _shares(plan: Plan) -> list[int]:
+def shares(plan: Plan) -> list[int]:
     """Return how many messages each client sends."""
     each, more = divmod(plan.msgs, plan.clients)
     return [each + (number < more) for number in range(plan.clients)]
 
 
-def _total(group: list[Figures]) -> Figures:
+def total_of(group: list[Figures]) -> Figures:
     """Return what a role's clients did together."""
     return Figures(
         f"all {len(group)} {group[0].client.split()[0]}s" if len(group) > 1 else group[0].client.split()[0],
@@ -302,13 +321,13 @@ def _total(group: list[Figures]) -> Figures:
     )
 
 
-def _progress(hidden: bool) -> Progress:
+def progress_bars(hidden: bool) -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal)
 
 
-def _show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
+def show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
     title = f'{plan.kind}: {counted(plan.msgs, "message")} of {counted(plan.size, "byte")} on "{escape(plan.subject)}"'
     table = Table()
     table.add_column("client")

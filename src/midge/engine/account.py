@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from midge.engine.advisories import audit, limit_reached
 from midge.engine.consumers.acks import Acks
@@ -12,6 +12,7 @@ from midge.engine.consumers.push import FLOW_CONTROL, Push
 from midge.engine.requests import ApiRequest
 from midge.engine.stream import Stream
 from midge.model.account import AccountLimits
+from midge.model.stream import StreamConfig
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Account"]
 
+_TOLD = (b"$JS.API.STREAM.SNAPSHOT.", b"$JS.API.STREAM.RESTORE.")  # who asks for these is told about later
 _NEXT = b"$JS.API.CONSUMER.MSG.NEXT."  # what consumers are asked for; all of an account's by one subscription
 _NOT_OURS = (b"$JS.API.DIRECT.GET.", _NEXT)  # heard of by subscriptions of their own
+
+
+class Transfer(Protocol):
+    """A stream on its way out of an account, or into it."""
+
+    def close(self) -> None:
+        """Give it up; nobody is told."""
 
 
 class Account:
@@ -40,12 +49,14 @@ class Account:
         total, errors: how many requests were answered, and how many of them with an error.
         acks: where consumers' acknowledgements come in.
         waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
+        restores: the configurations of streams that are being restored, whose names and subjects are taken.
+        transfers: the snapshots that are being sent, and the restores.
         unopened: names of streams that are there and cannot be opened.
     """
 
     __slots__ = (
-        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used",
-        "waiting", "waiting_size",
+        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "restores", "streams", "total", "transfers",
+        "unopened", "used", "waiting", "waiting_size",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
@@ -55,6 +66,8 @@ class Account:
         self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
         self.feeds: dict[str, dict[Feed, None]] = {}
+        self.restores: dict[str, StreamConfig] = {}
+        self.transfers: dict[Transfer, None] = {}
         self.unopened: set[str] = set()
         self.used = {"memory": 0, "file": 0}
         self.total = self.errors = 0
@@ -74,6 +87,8 @@ class Account:
             self.engine.outside.unsubscribe(token)
         self.waiting.clear()
         self.waiting_size = 0
+        for transfer in list(self.transfers):
+            transfer.close()
         for stream in self.streams.values():
             stream.stop()
             self.engine.used[stream.config.storage] -= stream.counted
@@ -102,7 +117,7 @@ class Account:
         header = publication.header() if publication.header_size > 0 else b""
         request = ApiRequest(self, subject, publication.reply(), header, publication.payload(), wall)
         request.is_audited = self.engine.outside.has_interest(self.name, b"$JS.EVENT.ADVISORY.API")
-        if request.is_audited:
+        if request.is_audited or subject.startswith(_TOLD):
             request.client = self.engine.outside.sender()
         self.waiting.append(request)
         self.waiting_size += request.size
@@ -173,8 +188,11 @@ class Account:
 
     def reserved(self, storage: str) -> int:
         """Return the bytes that its streams may have for themselves."""
-        configs = (stream.config for stream in self.streams.values())
-        return sum(max(config.max_bytes, 0) for config in configs if config.storage == storage)
+        return sum(max(config.max_bytes, 0) for config in self.configs().values() if config.storage == storage)
+
+    def configs(self) -> dict[str, StreamConfig]:
+        """Return the configurations of its streams, those that are being restored too, by name."""
+        return {name: stream.config for name, stream in self.streams.items()} | self.restores
 
     def sorted_streams(self) -> Iterator[Stream]:
         """Return its streams by name."""

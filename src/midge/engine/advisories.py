@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from midge.engine.engine import Engine
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
+    from midge.model.stream import StreamState
 
-__all__ = ["ADVISORY", "audit", "batch_abandoned", "limit_reached", "stream_action", "tell"]
+__all__ = [
+    "ADVISORY", "audit", "batch_abandoned", "limit_reached", "restore_complete", "restore_create", "snapshot_complete", "snapshot_create",
+    "stream_action", "tell",
+]  # fmt: skip
 
 ADVISORY = "io.nats.jetstream.advisory.v1."
+Client = dict[str, object] | None  # who has asked, where that is known
 _NAMES = {"create": b"CREATED", "delete": b"DELETED", "modify": b"UPDATED"}
 
 
@@ -50,6 +55,36 @@ def batch_abandoned(stream: Stream, batch: bytes, reason: str) -> None:
     subject = b"$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED." + stream.raw_name
     body: dict[str, object] = {"stream": stream.name, "batch": batch.decode("utf-8", "replace"), "reason": reason}
     tell(stream.engine, stream.account.name, subject, ADVISORY + "stream_batch_abandoned", body)
+
+
+def snapshot_create(stream: Stream, state: StreamState, client: Client) -> None:
+    """A snapshot begins."""
+    _transfer(stream.engine, stream.account.name, "snapshot_create", stream.name, {"state": state}, client)
+
+
+def snapshot_complete(stream: Stream, start: int, error: str, client: Client) -> None:
+    """A snapshot has ended, with an error or, where that is empty, well."""
+    engine = stream.engine
+    times = {"start": time_text(start), "end": time_text(engine.wall)}
+    _transfer(engine, stream.account.name, "snapshot_complete", stream.name, times, client, {"error": error} if error else {})
+
+
+def restore_create(engine: Engine, account: str, stream: str, client: Client) -> None:
+    """A stream is being restored."""
+    _transfer(engine, account, "restore_create", stream, {}, client)
+
+
+def restore_complete(engine: Engine, account: str, stream: str, start: int, size: int, client: Client) -> None:
+    """That has ended, one way or another; size is the bytes that came."""
+    body = {"start": time_text(start), "end": time_text(engine.wall), "bytes": size}
+    _transfer(engine, account, "restore_complete", stream, body, client)
+
+
+def _transfer(
+    engine: Engine, account: str, kind: str, stream: str, body: dict[str, Any], client: Client, tail: dict[str, Any] = {}
+) -> None:
+    subject = b"$JS.EVENT.ADVISORY.STREAM.%b.%b" % (kind.upper().encode(), stream.encode("utf-8", "surrogateescape"))
+    tell(engine, account, subject, ADVISORY + kind, {"stream": stream} | body | {"client": client or {"acc": account}} | tail)
 
 
 def tell(engine: Engine, account: str, subject: bytes, kind: str, body: dict[str, object]) -> None:

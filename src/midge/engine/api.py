@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.engine import account_api, message_api, stream_api
 from midge.engine.consumers import api as consumer_api
 from midge.engine.errors import ApiError
+from midge.engine.snapshots import api as snapshot_api
 from midge.model.base import ZERO_TIME
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
     ("STREAM", "LIST"): _Handler(2, "stream_list_response", stream_api.list_streams, {**_PAGE, "streams": []}),
     ("STREAM", "DELETE"): _Handler(3, "stream_delete_response", stream_api.delete),
     ("STREAM", "PURGE"): _Handler(3, "stream_purge_response", stream_api.purge, {"purged": 0}),
-    ("STREAM", "SNAPSHOT"): _Handler(3, "stream_snapshot_response", stream_api.snapshot),
-    ("STREAM", "RESTORE"): _Handler(3, "stream_restore_response", stream_api.restore, {"deliver_subject": ""}),
+    ("STREAM", "SNAPSHOT"): _Handler(3, "stream_snapshot_response", snapshot_api.snapshot),
+    ("STREAM", "RESTORE"): _Handler(3, "stream_restore_response", snapshot_api.restore, {"deliver_subject": ""}),
     ("STREAM", "MSG", "GET"): _Handler(4, "stream_msg_get_response", message_api.get),
     ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
     ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),

@@ -24,7 +24,7 @@ from midge.model.consumer import ConsumerConfig
 from midge.model.requests import StreamConfigRequest
 from midge.model.stream import Placement, StreamConfig
 
-__all__ = ["checked", "created", "is_same", "read_request", "updated"]
+__all__ = ["checked", "created", "is_same", "read_request", "restored", "updated"]
 
 MAX_NAME: Final = 255
 MAX_DESCRIPTION: Final = 4 * 1024
@@ -72,6 +72,31 @@ def created(request: StreamConfigRequest, name: str, terms: Terms) -> StreamConf
             raise ApiError(10058)
         return old
     terms.check_reservation(config, config.max_bytes, terms.reserved_beside(config))
+    check_transforms(config)
+    _check_overlap(config, terms)
+    return config
+
+
+def restored(config: StreamConfig, name: str, terms: Terms) -> StreamConfig:
+    """Return the configuration of the stream that a request restores.
+
+    Args:
+        name: the stream's, from the subject of the request; the configuration may leave it to that.
+
+    Raises:
+        ApiError: it may not be.
+    """
+    config = msgspec.structs.replace(keep_level(config, config), name=config.name or name)
+    if name != config.name:
+        raise ApiError(10056)
+    if "/" in name or "\\" in name:
+        raise ApiError(10128)
+    config = checked(config, terms)
+    _check_replicas(config)
+    terms.check_number(config)
+    terms.check_reservation(config, config.max_bytes, terms.reserved_beside(config))
+    if name in terms.streams:
+        raise ApiError(10130)
     check_transforms(config)
     _check_overlap(config, terms)
     return config

@@ -262,6 +262,39 @@ class Engine:
         if self.directory is not None and config.storage == "file":
             self.directory.state.put_stream(account.name, config.name, encode(config), created)
 
+    def open_draft(self, account: Account, config: StreamConfig) -> Store:
+        """Return the store of a stream that is being filled, and that nobody sees: ``commit_draft`` or ``discard_draft`` is next."""
+        if config.storage == "file" and self.directory is not None:
+            store: Store = self.directory.open_draft(account.name, config.name)
+            return store
+        return MemoryStore(self.outside.call_soon)
+
+    def commit_draft(self, stream: Stream, wall: int) -> None:
+        """Let a stream that was filled, and is settled, be one of its account's.
+
+        Raises:
+            OSError: that could not be made durable; nothing has changed.
+        """
+        account, config = stream.account, stream.config
+        if self.directory is not None and config.storage == "file":
+            self.directory.state.put_draft(account.name, config.name, encode(config), stream.created)
+        account.streams[config.name] = stream
+        stream.intake.full = self._full[config.storage]
+        try:
+            stream.start(wall)
+            stream.trim()
+        except BaseException:
+            del account.streams[config.name]
+            if self.directory is not None and config.storage == "file":
+                self.directory.state.remove_stream(account.name, config.name)
+            raise
+
+    def discard_draft(self, stream: Stream) -> None:
+        """Leave nothing of a stream that is being filled."""
+        self._uncount(stream)
+        stream.stop()
+        stream.store.delete()
+
     def remove_stream(self, stream: Stream) -> None:
         """Delete a stream and everything in it."""
         account = stream.account
@@ -270,13 +303,18 @@ class Engine:
         del account.streams[stream.name]
         if self.directory is not None and stream.config.storage == "file":
             self.directory.state.remove_stream(account.name, stream.name)
-        account.used[stream.config.storage] -= stream.counted
-        self.used[stream.config.storage] -= stream.counted
+        self._uncount(stream)
         stream.store.delete()
 
     def remove_consumer(self, consumer: Consumer, status: bytes) -> None:
         """Delete a consumer, whose waiting requests get the status; those who listen are told."""
         roster.remove(consumer, status)
+
+    def _uncount(self, stream: Stream) -> None:
+        """What a stream holds counts no more."""
+        stream.account.used[stream.config.storage] -= stream.counted
+        self.used[stream.config.storage] -= stream.counted
+        stream.counted = 0
 
     def _abandon(self, account: Account, name: str) -> None:
         """Stop a stream that could not be made as a whole."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from midge.engine.errors import ApiError
-from midge.engine.jobs import Job
+from midge.engine.jobs import Job, run_of
 from midge.engine.selection import Selection
 from midge.engine.timers import Timer
 from midge.model.stream import StreamSource, StreamSourceInfo
@@ -26,8 +26,6 @@ __all__ = ["Feed", "Taker"]
 
 SLICE = 64  # messages of one slice
 SLICE_SIZE = 1 << 18  # or so many bytes
-AHEAD = 64  # messages that are loaded at once
-AHEAD_SIZE = 1 << 20  # or so many bytes
 WINDOW = 8 << 20  # bytes that may wait to be written
 FIRST_DELAY, LAST_DELAY = 250_000_000, 2_000_000_000  # nanoseconds between attempts
 HEARTBEAT = 1_000_000_000  # how often an origin without messages counts as heard, as nats-server's consumers
@@ -176,7 +174,7 @@ class Feed:
                 self._is_reading, self.was_even = False, True
                 break
             message = store.peek(sequence)
-            wanted = self._run(sequence) if message is ELSEWHERE else [sequence]
+            wanted = run_of(store, self._selection.filters, sequence, store.committed) if message is ELSEWHERE else [sequence]
             if message is ELSEWHERE:
                 self._tell()
             try:
@@ -216,19 +214,6 @@ class Feed:
         store = self.origin.store
         sequence = store.next(self._selection.filters, start)
         return sequence if sequence <= store.committed else 0
-
-    def _run(self, sequence: int) -> list[int]:
-        """Return what is loaded at once, from a sequence on."""
-        assert self.origin is not None
-        store = self.origin.store
-        wanted, size = [sequence], store.size_of(sequence)
-        while len(wanted) < AHEAD and size < AHEAD_SIZE:
-            sequence = self._next(sequence + 1)
-            if not sequence:
-                break
-            wanted.append(sequence)
-            size += store.size_of(sequence)
-        return wanted
 
     def _tell(self) -> None:
         """Let the stream see to what it was given; only where that was something, as streams may follow each other in a circle."""

@@ -15,8 +15,10 @@ from midge.store.base import ELSEWHERE, Store, Stored
 if TYPE_CHECKING:
     from midge.engine.outside import Outside
 
-__all__ = ["Job", "Jobs", "fetch", "finish"]
+__all__ = ["Job", "Jobs", "fetch", "finish", "run_of"]
 
+AHEAD = 64  # messages that are loaded at once
+AHEAD_SIZE = 1 << 20  # or so many bytes
 Found = list[Stored | None]
 Job = Generator[list[int] | None, Found, None]
 
@@ -79,6 +81,18 @@ class Jobs:
             self._ready.append((store, job, None))
         else:
             store.load(wanted, lambda loaded: self._ready.append((store, job, loaded)))
+
+
+def run_of(store: Store, filters: tuple[bytes, ...], sequence: int, last: int) -> list[int]:
+    """Return what is loaded at once, from a message on that matches: it and those that follow and match, up to a last one."""
+    wanted, size = [sequence], store.size_of(sequence)
+    while len(wanted) < AHEAD and size < AHEAD_SIZE:
+        sequence = store.next(filters, sequence + 1)
+        if not sequence or sequence > last:
+            break
+        wanted.append(sequence)
+        size += store.size_of(sequence)
+    return wanted
 
 
 def fetch(store: Store, sequence: int) -> Generator[list[int] | None, Found, Stored | None]:

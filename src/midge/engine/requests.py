@@ -19,7 +19,7 @@ from midge.model.base import Model, encode
 if TYPE_CHECKING:
     from midge.engine.account import Account
 
-__all__ = ["ApiRequest", "is_empty", "is_object"]
+__all__ = ["ApiRequest", "escaped", "is_empty", "is_object"]
 
 ModelT = TypeVar("ModelT", bound=Model)
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
@@ -77,18 +77,18 @@ class ApiRequest:
 
     def respond(self, response: Model, header: bytes = b"") -> None:
         """Answer it, perhaps with a block of headers."""
-        self._answer(_escaped(encode(response)), header, is_error=getattr(response, "error", None) is not None)
+        self._answer(escaped(encode(response)), header, is_error=getattr(response, "error", None) is not None)
 
     def hand_over(self, response: Model, header: bytes = b"") -> None:
         """Answer it, but neither count it nor tell who watches: as nats-server does where a message is read."""
         self.is_answered = True
-        self.account.send(self, _escaped(encode(response)), header)
+        self.account.send(self, escaped(encode(response)), header)
         self.account.ignore(self)
 
     def refuse(self, error: ApiError, rest: dict[str, Any] | None = None) -> None:
         """Answer with an error, and what this kind of answer has beside it."""
         body = {"type": self.kind, "error": error.body(), **(rest or {})}
-        self._answer(_escaped(msgspec.json.encode(body)), b"", is_error=True)
+        self._answer(escaped(msgspec.json.encode(body)), b"", is_error=True)
 
     def _answer(self, payload: bytes, header: bytes, *, is_error: bool) -> None:
         assert not self.is_answered, f"{self.subject!r} is answered already"
@@ -113,7 +113,7 @@ def is_object(body: bytes) -> bool:
     return body.lstrip(b" \t\r\n")[:1] in (b"{", b"[")
 
 
-def _escaped(text: bytes) -> bytes:
+def escaped(text: bytes) -> bytes:
     """Escape what Go escapes. Outside of strings there is none of it."""
     for plain, escape in _ESCAPES:
         text = text.replace(plain, escape)

@@ -271,12 +271,12 @@ class Stream:
 
     def trim(self) -> None:
         """See to limits that have become smaller, all that is there and a slice at a time."""
+        if self.config.discard == "old":
+            self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
         limit = self.config.max_msgs_per_subject
         if limit > 0:
             for subject in [subject for subject, total in self.store.totals(b">") if total.messages > limit]:
                 self.store.purge(subject, 0, limit)
-        if self.config.discard == "old":
-            self._drop_first()
 
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
 
-__all__ = ["create", "delete", "find", "info", "list_streams", "names", "purge", "restore", "snapshot", "update"]
+__all__ = ["check_supported", "create", "delete", "find", "info", "list_streams", "names", "purge", "terms_of", "update"]
 
 NAMES = 1_024  # of a page
 STREAMS = 256
@@ -53,10 +53,12 @@ def create(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.CREATE.<stream>``; the same again changes nothing and is answered the same."""
     wanted = request.read(StreamConfigRequest)
     account, name = request.account, request.tokens[2]
-    config = created(wanted, name, _terms(engine, account))
+    if name in account.restores:
+        raise ApiError(10058)
+    config = created(wanted, name, terms_of(engine, account))
     stream = account.streams.get(name)
     if stream is None:
-        _check_supported(engine, config)
+        check_supported(engine, config)
         if name in account.unopened:
             raise ApiError(10051, err="a stream of this name is stored here and cannot be opened")
         stream = engine.create_stream(account, config, request.wall)
@@ -72,11 +74,13 @@ def update(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.UPDATE.<stream>``."""
     wanted = request.read(StreamConfigRequest)
     account, name = request.account, request.tokens[2]
+    if name in account.restores:
+        raise ApiError(10059)
     stream = account.streams.get(name)
     consumers = [] if stream is None else [(each.name, each.config) for each in stream.consumers.values()]
-    config = updated(wanted, name, _terms(engine, account), consumers)
+    config = updated(wanted, name, terms_of(engine, account), consumers)
     assert stream is not None, "there is one of that name, or updating it was refused"
-    _check_supported(engine, config)
+    check_supported(engine, config)
     engine.update_stream(stream, config)
     stream_action(stream, "modify")
     response = describe(StreamUpdateResponse, stream, request.wall)
@@ -137,24 +141,13 @@ def purge(engine: Engine, request: ApiRequest) -> None:
     stream.settled(request, lambda: request.respond(StreamPurgeResponse(success=True, purged=purged)))
 
 
-def snapshot(engine: Engine, request: ApiRequest) -> None:
-    """``STREAM.SNAPSHOT.<stream>``: not yet."""
-    find(request, 2)
-    raise ApiError(10064, err="snapshots are not supported yet")
-
-
-def restore(engine: Engine, request: ApiRequest) -> None:
-    """``STREAM.RESTORE.<stream>``: not yet."""
-    raise ApiError(10062, err="restoring is not supported yet")
-
-
 def _filtered(request: ApiRequest, subject: str) -> list[Stream]:
     """Return the account's streams by name; of those that a subject is given for, the ones whose subjects collide with it."""
     streams = request.account.sorted_streams()
     return [stream for stream in streams if not subject or any(collide(subject, each) for each in stream.config.subjects)]
 
 
-def _check_supported(engine: Engine, config: StreamConfig) -> None:
+def check_supported(engine: Engine, config: StreamConfig) -> None:
     """Refuse what this version of midge cannot do, rather than do less than was asked for.
 
     Raises:
@@ -174,12 +167,12 @@ def _check_supported(engine: Engine, config: StreamConfig) -> None:
         raise ApiError(10052, err="streams in files need a server with a store_dir")
 
 
-def _terms(engine: Engine, account: Account) -> Terms:
+def terms_of(engine: Engine, account: Account) -> Terms:
     """Return what a configuration has to agree with."""
     assert account.limits is not None
     unlimited = 1 << 62
     return Terms(
-        streams={name: stream.config for name, stream in account.streams.items()},
+        streams=account.configs(),
         account=account.limits,
         max_memory=engine.limits["memory"] or unlimited,
         max_storage=engine.limits["file"] or unlimited,

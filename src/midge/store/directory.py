@@ -137,6 +137,20 @@ class StoreDirectory:
         self.keeper.flush(self._workers.wait)
         return self.state.consumers(account, stream)
 
+    def open_draft(self, account: str, stream: str) -> FileStore:
+        """Make the store of a stream that is being filled: it is removed by the next start, unless ``state.put_draft`` comes before.
+
+        Raises:
+            OSError: as ``open``.
+        """
+        try:
+            store = self.open(account, stream)
+            self.state.mark_draft(account, stream)
+        except BaseException:
+            self.state.remove_store(account, stream)  # the next start removes what there is of it
+            raise
+        return store
+
     def close(self) -> None:
         """Settle what waits, and let go of all files. In a process that was forked off it only lets go."""
         if self._is_closed:

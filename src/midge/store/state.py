@@ -141,9 +141,15 @@ class State:
             return {row[0] for row in base.execute("SELECT id FROM gone")}
 
     def forget_gone(self, id: int) -> None:
-        """Note that there are no files of a store any more."""
-        with self._guarded() as base:
+        """Note that there are no files of a store any more; nor is it one, where it was a draft."""
+        with self._changing() as base:
+            base.execute("DELETE FROM stores WHERE id = ?", (id,))
             base.execute("DELETE FROM gone WHERE id = ?", (id,))
+
+    def mark_draft(self, account: str, stream: str) -> None:
+        """Let a store be one that the next start removes, unless ``put_draft`` comes before."""
+        with self._guarded() as base:
+            base.execute(_TAKE_AWAY, (account, stream))
 
     def store_ids(self) -> set[int]:
         """Return all ids that are in use."""
@@ -169,6 +175,13 @@ class State:
         with self._guarded() as base:
             values = (account, name, config, created)
             base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
+
+    def put_draft(self, account: str, name: str, config: bytes, created: int) -> None:
+        """Note the stream that a draft has become, whose store stays from then on."""
+        values = (account, name, config, created)
+        with self._changing() as base:
+            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
+            base.execute("DELETE FROM gone WHERE id IN (SELECT id FROM stores WHERE account = ? AND stream = ?)", (account, name))
 
     def remove_stream(self, account: str, name: str) -> None:
         """Forget a stream's configuration and its consumers, and at the same moment its store.

@@ -1,0 +1,172 @@
+"""``midge bench js pub``: how many messages a second a stream takes: published, stored, and acknowledged by the server.
+
+A stream is made for it and removed afterwards, whatever happens; one that is there already is left alone. The clients share the
+messages, and each has no more on the way than the window says: with a window of 1 it waits for each acknowledgement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import click
+
+from midge.cli.bench import Figures, Job, Plan, group, print_figures, progress_bars, race, shares, watch
+from midge.cli.target import Target, run_async, target_options
+from midge.client.client import Client
+from midge.errors import JetStreamError, MidgeError
+from midge.message import Message
+from midge.server.server import Server
+
+__all__ = ["command"]
+
+_MAX_SIZE = 64 << 20
+_API = "$JS.API.STREAM"
+
+
+@click.group("js")
+def command() -> None:
+    """Measure streams."""
+
+
+@command.command("pub", short_help="Measure how fast messages are stored and acknowledged.")
+@click.argument("subject", default="midge.bench.js")
+@click.option("--msgs", type=click.IntRange(min=1), default=100_000, show_default=True, help="How many messages.")
+@click.option("--size", type=click.IntRange(0, _MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each.")
+@click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients.")
+@click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages that a client has on the way.")
+@click.option("--storage", type=click.Choice(["file", "memory"]), default="file", show_default=True, help="Where the stream is kept.")
+@click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="How many servers keep it.")
+@click.option("--stream", default="midge-bench", show_default=True, help="The stream's name, which must be free.")
+@click.option("--embedded", is_flag=True, help="Start a server in this process, instead of connecting to one.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@target_options
+def pub(
+    target: Target,
+    subject: str,
+    msgs: int,
+    size: int,
+    clients: int,
+    window: int,
+    storage: str,
+    replicas: int,
+    stream: str,
+    embedded: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Publish to a stream that stores SUBJECT, and wait for every acknowledgement."""
+    plan = Plan("js pub", subject, msgs, size, clients, False)
+    config = {"name": stream, "subjects": [subject], "storage": storage, "num_replicas": replicas}
+    with contextlib.ExitStack() as stack:
+        if embedded:
+            directory = stack.enter_context(tempfile.TemporaryDirectory()) if storage == "file" else ""
+            target = replace(target, server=stack.enter_context(Server(port=0, jetstream=True, store_dir=directory)).url)
+        progress = stack.enter_context(progress_bars(no_progress or as_json))
+        publishers = group("publisher", plan, shares(plan))
+        run_async(_measure(target, plan, config, window, publishers, partial(watch, plan, [publishers], progress, target.timeout)))
+    more = {"embedded": embedded, "window": window, "storage": storage, "replicas": replicas, "stream": stream}
+    print_figures(plan, [publishers], more, as_json=as_json)
+
+
+async def _measure(target: Target, plan: Plan, config: dict[str, Any], window: int, publishers: list[Figures], watcher: Any) -> None:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_error(error: Exception) -> None:
+        if not failed.done():
+            failed.set_exception(error if isinstance(error, MidgeError) else MidgeError(str(error)))
+
+    async with contextlib.AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(target.connect("midge bench js", on_error))
+        await stack.enter_async_context(_stream(admin, config, target.timeout))
+        jobs: list[Job] = []
+        for figures in publishers:
+            client = await stack.enter_async_context(target.connect("midge bench js pub", on_error))
+            publisher = _Publisher(client, figures, window, on_error)
+            await publisher.begin()
+            jobs.append(partial(publisher.run, plan.subject, os.urandom(plan.size)))
+        await race(jobs, failed, watcher)
+
+
+@contextlib.asynccontextmanager
+async def _stream(client: Client, config: dict[str, Any], timeout: float) -> AsyncIterator[None]:
+    """A stream that is there for as long as it takes."""
+    await _ask(client, f"{_API}.CREATE.{config['name']}", config, timeout)
+    try:
+        yield
+    finally:
+        await _ask(client, f"{_API}.DELETE.{config['name']}", None, timeout)
+
+
+async def _ask(client: Client, subject: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
+    """Ask the JetStream API.
+
+    Raises:
+        JetStreamError: it has refused.
+    """
+    answer = await client.request(subject, b"" if body is None else json.dumps(body).encode(), timeout=timeout)
+    found: dict[str, Any] = json.loads(answer.data)
+    if "error" in found:
+        raise JetStreamError(found["error"]["code"], found["error"]["err_code"], found["error"]["description"])
+    if body is not None and (found.get("config") or {}).get("num_replicas", 1) != body["num_replicas"]:
+        raise MidgeError(f"the server keeps the stream {found['config']['num_replicas']} times, and not {body['num_replicas']} times")
+    return found
+
+
+class _Publisher:
+    """One client that publishes, no further ahead of the acknowledgements than its window."""
+
+    def __init__(self, client: Client, figures: Figures, window: int, on_error: Any) -> None:
+        self._client = client
+        self._figures = figures
+        self._window = window
+        self._on_error = on_error
+        self._inbox = client.new_inbox()
+        self._sent = 0
+        self._room = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Listen to the acknowledgements."""
+        await self._client.subscribe(self._inbox, callback=self._acknowledged)
+
+    async def run(self, subject: str, payload: bytes) -> None:
+        """Publish all messages, and wait until the last one is acknowledged."""
+        figures, window, publish, inbox = self._figures, self._window, self._client.publish, self._inbox
+        figures.began = figures.ended = time.perf_counter()
+        for _ in range(figures.target):
+            while self._sent - figures.msgs >= window:
+                await self._wait()
+            self._sent += 1
+            await publish(subject, payload, reply=inbox)
+        while figures.msgs < figures.target:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._room.clear()
+        await self._room.wait()
+
+    def _acknowledged(self, message: Message) -> None:
+        if not message.data.startswith(b'{"stream"'):
+            self._on_error(_refusal(message))
+            return
+        self._figures.msgs += 1
+        self._figures.ended = time.perf_counter()
+        self._room.set()
+
+
+def _refusal(message: Message) -> MidgeError:
+    """Return why a message was not stored."""
+    try:
+        error = json.loads(message.data)["error"]
+        return JetStreamError(error["code"], error["err_code"], error["description"])
+    except (ValueError, KeyError, TypeError):
+        return MidgeError(f"a message was not acknowledged: {message.data[:200]!r}")
