@@ -5,7 +5,7 @@ from store.disks import LoneHome, MemoryFiles, message
 
 from midge.store.log import FileStore
 
-INDEX = "/s/index"
+LAST = "/s/{:010d}.idx"
 
 
 class CountingFiles(MemoryFiles):
@@ -44,8 +44,7 @@ def state(store: FileStore) -> tuple[object, ...]:
 
 def rebuilt(disk: MemoryFiles) -> tuple[object, ...]:
     """What the log alone says."""
-    if INDEX in disk.paths:
-        disk.unlink(INDEX)
+    disk.forget_checkpoints()
     return state(opened(disk)[1])
 
 
