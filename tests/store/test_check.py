@@ -138,7 +138,7 @@ def test_a_log_that_ends_before_what_was_known(path: Path) -> None:
     last = segments(path)[-1]
     os.truncate(last, place)
     _, (finding,) = checked(path)
-    assert finding.last == 98 and [each.why for each in finding.damages] == ["what was known at the last clean stop does not fit the log"]
+    assert finding.last == 98 and [each.why for each in finding.damages] == ["what was known of a segment does not fit the log"]
 
 
 def test_streams_without_files_and_files_without_a_configuration(path: Path) -> None:

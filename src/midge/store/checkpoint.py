@@ -25,12 +25,27 @@ from midge.store.index import Index
 from midge.store.replay import Replay, collect_removals
 from midge.store.segment import HEAD_SIZE, Segment
 
-__all__ = ["Checkpoint", "CheckpointFile", "checkpoint_name", "forget_checkpoint", "is_checkpoint", "is_whole_checkpoint", "read_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointFile",
+    "checkpoint_name",
+    "forget_checkpoint",
+    "is_checkpoint",
+    "is_whole_checkpoint",
+    "read_checkpoint",
+]
+    "Checkpoint",
+    "CheckpointFile",
+    "checkpoint_name",
+    "forget_checkpoint",
+    "is_checkpoint",
+    "is_whole_checkpoint",
+    "read_checkpoint",
+]
 
 _MAGIC = b"midgeidx"
 _HEAD = struct.Struct("<8sIIQqqqqqIII")
 _START = _HEAD.size + 4
-_SPAN = 8192  # sequences of a part, or more where few of them have a message
 _WIDEST = 1 << 31
 _WINDOW = 256 << 10
 
@@ -93,13 +108,13 @@ class CheckpointFile:
         self._at = _START
         self._parts = 0
 
-    def dump(self) -> bytes:
-        """Return the next part, empty behind the last one. Some thousand messages are gone over."""
+    def dump(self, most: int) -> bytes:
+        """Return the next part, of about so many messages at most; empty behind the last one."""
         index, last = self._index, self._tells[1]
-        first, span = index.after(self._next), _SPAN
+        first, span = index.after(self._next), most
         if not 0 < first <= last:
             return b""
-        while span < _WIDEST and first + span <= last and index.alive(first, first + 2 * span - 1)[0] <= _SPAN:
+        while span < _WIDEST and first + span <= last and index.alive(first, first + 2 * span - 1)[0] <= most:
             span *= 2
         self._next = min(first + span, last + 1)
         return index.dump(first, self._next - 1)
@@ -174,10 +189,12 @@ def read_checkpoint(files: Files, path: str, segment: Segment) -> Checkpoint | N
         files.close(fd)
     if len(data) < _START or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return None
-    magic, version, seed, number, base, end, *tells, size, check = _HEAD.unpack(data[:-4])
+    magic, version, seed, number, base, end, floor, last, last_time, parts, size, check = _HEAD.unpack(data[:-4])
     if (magic, version, seed, number, base) != (_MAGIC, 1, head.seed, head.number, head.base):
         return None
-    return Checkpoint(name, end, *tells, size, check) if HEAD_SIZE <= end <= segment.space and size <= room and size % 16 == 0 else None
+    if not HEAD_SIZE <= end <= segment.space or size > room or size % 16:
+        return None
+    return Checkpoint(name, end, floor, last, last_time, parts, size, check)
 
 
 def is_whole_checkpoint(files: Files, path: str, segment: Segment) -> bool:

@@ -12,7 +12,6 @@ Every read is checked, and what is damaged is reported and missing, never wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import checkpoint_name
@@ -23,10 +22,10 @@ from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
 from midge.store.recovery import Recovery, keep
-from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
-from midge.store.shelf import Shelf
 from midge.store.removals import Removals
 from midge.store.replay import Replay
+from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
+from midge.store.shelf import Shelf
 from midge.store.tail import Block, Tail, weight
 from midge.store.upkeep import Upkeep
 from midge.wire.publication import Publication

@@ -24,5 +24,5 @@ cdef class Replay:
     cdef bint _change(self, Record record) except -1
 
 
-@cython.locals(stop=Py_ssize_t, size=Py_ssize_t, subject=Py_ssize_t, place=Py_ssize_t)
+@cython.locals(stop=Py_ssize_t, size=Py_ssize_t, subject=Py_ssize_t, end=Py_ssize_t, place=Py_ssize_t)
 cpdef Py_ssize_t collect_removals(bytearray buf, Py_ssize_t at, unsigned int seed, int64_t below, bytearray found) except? -1

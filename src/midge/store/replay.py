@@ -113,8 +113,11 @@ def collect_removals(buf: bytearray, at: int, seed: int, below: int, found: byte
         if get32(buf, at) != checksum(buf, at + 4, at + _HEAD, seed) or buf[at + 18] == 0 or subject > size:
             return -1
         if buf[at + 18] == _REMOVE:
-            if at + _HEAD + size > stop:
+            end = at + ((_HEAD + size + 7) & ~7)
+            if end > stop:
                 break
+            if get32(buf, at + 4) != checksum(buf, at + _HEAD, end, 0):
+                return -1
             for place in range(at + _HEAD, at + _HEAD + size - 15, 16):
                 if get64(buf, place) < below:
                     found += buf[place : place + 16]

@@ -237,7 +237,10 @@ class Scan:
     def _is_zero(self, at: int) -> bool:
         """True if there is nothing but zeros from ``at`` on."""
         while at < self._stop:
-            data = self._files.pread(self._fd, min(_WINDOW, self._stop - at), at)
+            if self._base <= at < self._base + len(self._window):
+                data = self._window[at - self._base :]
+            else:
+                data = self._files.pread(self._fd, min(_WINDOW, self._stop - at), at)
             if not data or data != bytes(len(data)):
                 return not data
             at += len(data)

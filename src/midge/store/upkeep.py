@@ -20,6 +20,7 @@ from midge.store.waste import Waste
 
 __all__ = ["Upkeep"]
 
+_SOME, _MANY = 8 << 10, 1 << 20  # messages of a part of a checkpoint: while others wait for the loop, and while nobody does
 _SMALL = 16 << 20  # a segment that is appended to is ended early where it has more bytes, and half of them are of no use
 
 
@@ -121,11 +122,9 @@ class Upkeep:
             file = CheckpointFile(self._home.files, self._path, index, segment, floor, last, last_time)
             try:
                 with suppress(OSError):  # then the segment is read
-                    part = file.dump()
-                    file.write(part)
-                    while part:
-                        part = file.dump()
+                    while part := file.dump(_MANY):
                         file.write(part)
+                    file.write(b"")
                     file.finish(sync=False)
             finally:
                 file.close()
@@ -193,7 +192,7 @@ class _Noting:
         if self._is_over or isinstance(result, BaseException):
             self._end(result)
             return
-        part = self._file.dump()
+        part = self._file.dump(_SOME)
         if part:
             self._submit(lambda: self._file.write(part), self.step)
         else:
