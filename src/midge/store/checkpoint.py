@@ -34,14 +34,6 @@ __all__ = [
     "is_whole_checkpoint",
     "read_checkpoint",
 ]
-    "Checkpoint",
-    "CheckpointFile",
-    "checkpoint_name",
-    "forget_checkpoint",
-    "is_checkpoint",
-    "is_whole_checkpoint",
-    "read_checkpoint",
-]
 
 _MAGIC = b"midgeidx"
 _HEAD = struct.Struct("<8sIIQqqqqqIII")

@@ -3,7 +3,7 @@
 A worker reads a slice, the loop looks which of its messages are still there, a worker writes those to ``NUMBER.seg.new``; that is synced
 and renamed to the segment's name. A crash leaves the old file or the new one, both whole. Removals of messages that an earlier segment's
 file still holds are copied, too: the head of a copy says how far in the log removals were applied to it. Then the index learns the new
-places, some messages a turn; meanwhile the segment stands on the shelf twice, for the sequences that have moved and for those that have not.
+places, some messages a turn; meanwhile the segment stands on the shelf twice, for the sequences that have moved and for the others.
 
 A segment with damage is left as it is. What gets in the way (an erasure in the segment, a failing disk, the segment's removal, the end
 of the store) cancels: then nothing has happened, or everything that is left to do is done at once.
