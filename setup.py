@@ -45,6 +45,7 @@ MODULES = [
     "midge.client.publisher",
     "midge.store.record",
     "midge.store.tail",
+    "midge.store.replay",
     "midge.store.shelf",
     "midge.store.reader",
     "midge.engine.headers",

@@ -53,7 +53,7 @@ class Original:
     def copy(self, *, with_index: bool = True) -> MemoryFiles:
         """The same, with what a clean stop leaves or, as after a kill, without."""
         disk = MemoryFiles()
-        disk.paths = {path: number for path, number in self.disk.paths.items() if with_index or path != "/s/index"}
+        disk.paths = {path: number for path, number in self.disk.paths.items() if with_index or not path.endswith(".idx")}
         disk.contents = {number: bytearray(content) for number, content in self.disk.contents.items()}
         return disk
 
@@ -72,7 +72,7 @@ def damaged(original: Original) -> Iterator[tuple[str, int, MemoryFiles]]:
         places = [*range(min(used, len(content))), *range(used, len(content), 997 * STRIDE)]
         for place in places[dice.randrange(STEP) :: STEP]:
             for bit in BITS:
-                disk = original.copy(with_index=path == "/s/index" or dice.random() < 0.5)
+                disk = original.copy(with_index=path.endswith(".idx") or dice.random() < 0.5)
                 disk.contents[number][place] ^= 1 << (dice.randrange(8) if bit is None else bit)
                 yield path, place, disk
 
@@ -83,7 +83,7 @@ def cut_short(original: Original) -> Iterator[tuple[str, int, MemoryFiles]]:
         content = original.disk.contents.get(number, b"")
         used = len(bytes(content).rstrip(b"\0")) + 64
         for size in [*range(min(used, len(content))), *range(used, len(content), 997 * STRIDE)][number % STEP :: STEP]:
-            disk = original.copy(with_index=path == "/s/index" or size % 4 < 2)
+            disk = original.copy(with_index=path.endswith(".idx") or size % 4 < 2)
             del disk.contents[number][size:]
             yield path, size, disk
 
@@ -125,7 +125,7 @@ def check(original: Original, disk: MemoryFiles, path: str, *, is_cut: bool = Fa
     if not home.damages and not (is_cut and is_last):  # cut behind a record, the last segment is a shorter one that is whole
         assert found.keys() == original.kept
         assert store.last == original.last
-    assert store.messages == len(found) or home.damages and "/s/index" in disk.paths  # known, and found to be damaged when read
+    assert store.messages == len(found) or home.damages and disk.checkpoints()  # known, and found to be damaged when read
     for sequence in original.kept - found.keys():
         assert home.damages or is_cut and is_last, sequence
     kept = [damage for damage in home.damages if damage.kept_as]

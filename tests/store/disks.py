@@ -176,6 +176,15 @@ class MemoryFiles(Files):
     def exists(self, path: str) -> bool:
         return path in self.paths
 
+    def checkpoints(self) -> list[str]:
+        """Return the paths of all checkpoints."""
+        return [path for path in self.paths if path.endswith(".idx")]
+
+    def forget_checkpoints(self) -> None:
+        """As after a kill, before any was written."""
+        for path in self.checkpoints():
+            del self.paths[path]
+
 
 class RecordingFiles(MemoryFiles):
     """A disk in memory that writes down what is done to it, in ``ops``."""

@@ -83,7 +83,7 @@ def test_a_store_whose_server_was_killed(tmp_path: Path) -> None:
         fill(opened(tmp_path))
         os._exit(0)
     os.waitpid(child, 0)
-    assert (tmp_path / "state.db-wal").exists() and not list(tmp_path.glob("streams/*/index"))
+    assert (tmp_path / "state.db-wal").exists() and not list(tmp_path.glob("streams/*/*2.idx"))
     damages, (finding,) = checked(tmp_path)
     assert (damages, finding.damages, finding.messages, finding.place.stream) == ([], [], 100, "S")
 
@@ -105,8 +105,8 @@ def test_what_a_server_finds_is_found_and_left_as_it_is(path: Path, with_index: 
         data[place] ^= 1
         segment.write_bytes(data)
     if not with_index:
-        (index,) = path.glob("streams/*/index")
-        index.unlink()
+        for checkpoint in path.glob("streams/*/*.idx"):
+            checkpoint.unlink()
     damages, (finding,) = checked(path)
     assert damages == [] and finding.messages == 98
     assert [(each.file, each.first, each.last, each.kept_as) for each in finding.damages] == [
@@ -138,7 +138,7 @@ def test_a_log_that_ends_before_what_was_known(path: Path) -> None:
     last = segments(path)[-1]
     os.truncate(last, place)
     _, (finding,) = checked(path)
-    assert finding.last == 98 and [each.why for each in finding.damages] == ["what was known at the last clean stop does not fit the log"]
+    assert finding.last == 98 and [each.why for each in finding.damages] == ["what was known of a segment does not fit the log"]
 
 
 def test_streams_without_files_and_files_without_a_configuration(path: Path) -> None:

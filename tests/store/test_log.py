@@ -125,7 +125,7 @@ def test_lost_ranges_are_told_by_their_sequences() -> None:
     first, end = store._index.place_of(4), store._index.place_of(7)
     store.close()
     disk.contents[1][first:end] = bytes(end - first)
-    disk.unlink("/s/index")
+    disk.forget_checkpoints()
     home, store = opened(disk)
     (damage,) = home.damages
     assert (damage.offset, damage.first, damage.last, damage.why) == (first, 4, 6, "this is no record")
@@ -142,7 +142,7 @@ def test_what_had_been_removed_is_not_missed() -> None:
         store.remove(number)
     home.turn(store)
     store.close()
-    disk.unlink("/s/index")
+    disk.forget_checkpoints()
     start = HEAD_SIZE + 3 * length(51)
     disk.contents[1][start + 8 : start + 3 * length(51)] = bytes(3 * length(51) - 8)
     home, store = opened(disk)
@@ -164,7 +164,7 @@ def test_what_looks_like_a_record_in_a_payload_is_none() -> None:
     home.turn(store)
     store.close()
     disk.contents[1][HEAD_SIZE + 8] ^= 1
-    disk.unlink("/s/index")
+    disk.forget_checkpoints()
     home, store = opened(disk)
     assert content(store) == {2: b"behind"}
 

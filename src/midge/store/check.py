@@ -1,14 +1,13 @@
 """Check: reads every record of a store directory and tells what is wrong, changing nothing.
 
 What a server would find when it opens the streams is found here by the same code (``store.view``), and two things more: messages that
-have become damaged since the last clean stop, as nothing is taken from the index that it left, and an index that does not fit the log,
+have become damaged since they were written, as nothing is taken from checkpoints, and a checkpoint that does not fit its segment,
 which is how a log that was cut short exactly behind a record is found.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -69,8 +68,8 @@ def check_stream(view: StoreView, place: Place, progress: Callable[[int], None] 
     except OSError as error:  # a file that cannot be read, or one of a later version: others may be good
         return Finding(place, 0, 0, 0, 0, 0, [Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")])
     try:
-        if os.path.exists(f"{place.path}/index") and not log.covers(ReadFiles(), place.path):
-            log.damages.append(Damage(f"{place.path}/index", 0, 0, -1, "what was known at the last clean stop does not fit the log", ""))
+        for name in log.unfit(ReadFiles(), place.path):
+            log.damages.append(Damage(name, 0, 0, -1, "what was known of a segment does not fit the log", ""))
         index = log.index
         if index.messages and (place.account, place.stream) not in view.configs:  # an empty one may be left of making or deleting it
             log.damages.append(Damage(place.path, 0, 0, -1, "there is no configuration: no server has this stream", ""))

@@ -1,116 +1,217 @@
-"""Checkpoint: what the index of a store knew at a clean stop, so that opening it reads the log from there on only.
+"""Checkpoint: what one segment's records say, so that opening need not read them: ``NUMBER.idx`` beside the segment.
 
-    8s   b"midgeidx"        i64  floor, last sequence, time of the last message
-    u32  version, 1         u32  how many segments, then of each: u64 number, i64 base, i64 end of its records, u64 bytes of its part
-    u32  seed               u32  CRC-32 of all that is before; then the parts, each with a check of its own (``Index.dump``)
+     0  8s   b"midgeidx"             32  i64  end: where in the segment the records end that it tells of
+     8  u32  version, 1              40  i64  floor, last sequence, and time of the last message, as of there
+    12  u32  seed                    64  u32  how many parts
+    16  u64  number of the segment   68  u32  bytes of the removals, and their CRC-32
+    24  i64  base                    76  u32  CRC-32 of all that is before
 
-It is true of the beginning of the log for as long as records stay where they are: what follows is read and done on top of it. So it is
-removed before a copy of a segment takes its place, and by nothing else. One that is damaged, or does not fit the segments, is not used,
-and everything is read.
+The parts follow, each its size (u32) and a run of messages (``Index.dump``, which has a check), then the removals: pairs of i64, the
+messages of earlier segments that records in this one remove. Messages that were removed since may be in it or not; a later segment tells.
+
+It stays true while the segment is appended to. It is removed before a copy of the segment takes its place, and where there is no such
+segment. One that is damaged, or does not fit the segment, is not used, and never waited for to be on disk: the segment says the same.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from midge.store.files import Files
 from midge.store.index import Index
-from midge.store.segment import Segment
+from midge.store.replay import Replay, collect_removals
+from midge.store.segment import HEAD_SIZE, Segment
 
-__all__ = ["Checkpoint", "forget_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointFile",
+    "checkpoint_name",
+    "forget_checkpoint",
+    "is_checkpoint",
+    "is_whole_checkpoint",
+    "read_checkpoint",
+]
 
-_NAME = "index"
 _MAGIC = b"midgeidx"
-_HEAD = struct.Struct("<8sIIqqqI")
-_ENTRY = struct.Struct("<QqqQ")
-_MOST = 1 << 20  # segments
+_HEAD = struct.Struct("<8sIIQqqqqqIII")
+_START = _HEAD.size + 4
+_WIDEST = 1 << 31
+_WINDOW = 256 << 10
 
 
 class Checkpoint(NamedTuple):
-    """What is read of one: the index that was known, and number: end of each segment that it covers."""
+    """The head of one that fits its segment."""
 
-    known: Index
-    ends: dict[int, int]
+    path: str
+    end: int
     floor: int
+    last: int
+    last_time: int
+    parts: int
+    size: int
+    check: int
+
+    def restore(self, files: Files, replay: Replay) -> None:
+        """Take over what it tells.
+
+        Raises:
+            ValueError: it is damaged; some of it may have been taken over.
+        """
+        fd = files.open(self.path)
+        try:
+            at = _START
+            for _ in range(self.parts):
+                size = int.from_bytes(files.pread(fd, 4, at), "little")
+                replay.index.restore(bytes(files.pread(fd, min(size, files.size(fd)), at + 4)))
+                at += 4 + size
+            removals = files.pread(fd, self.size, at)
+        finally:
+            files.close(fd)
+        if len(removals) != self.size or zlib.crc32(removals) != self.check:
+            raise ValueError("the removals in a checkpoint are damaged")
+        for first, last in struct.iter_unpack("<qq", removals):
+            replay.remove(first, last)
+        replay.drop(self.floor)
+        replay.skip(self.last, self.last_time)
 
 
-def write_checkpoint(files: Files, path: str, index: Index, segments: list[Segment], floor: int) -> None:
-    """Write one, in place of an older one; none where sequences are too far apart for it: then opening reads the files.
+class CheckpointFile:
+    """One that is being written: some ``dump`` in turn with ``write``, then ``finish``. All but ``dump`` may run in a worker.
 
-    Raises:
-        OSError: it cannot be written; an older one may still be there.
+    Args:
+        files, path: the disk, and the directory of the segment.
+        index: of the store.
+        segment: which one; records are only added to it meanwhile.
+        floor, last, last_time: as of its end, now.
     """
-    lasts = [segment.head.base - 1 for segment in segments[1:]] + [index.last]
-    if any(last - segment.head.base >> 32 > 0 for segment, last in zip(segments, lasts)):
-        return
-    parts = [index.dump(segment.head.base, last) for segment, last in zip(segments, lasts)]
-    head = _HEAD.pack(_MAGIC, 1, segments[0].head.seed, floor, index.last, index.last_time, len(segments))
-    for segment, part in zip(segments, parts):
-        head += _ENTRY.pack(segment.head.number, segment.head.base, segment.end, len(part))
-    temporary = f"{path}/{_NAME}.new"
-    if files.exists(temporary):
-        files.unlink(temporary)
-    fd = files.create(temporary)
-    try:
-        at = 0
-        for data in (head, struct.pack("<I", zlib.crc32(head)), *parts):
-            files.pwrite(fd, data, at)
-            at += len(data)
-        files.fdatasync(fd)
-    finally:
-        files.close(fd)
-    files.rename(temporary, f"{path}/{_NAME}")
+
+    def __init__(self, files: Files, path: str, index: Index, segment: Segment, floor: int, last: int, last_time: int) -> None:
+        self._files = files
+        self._name = f"{path}/{checkpoint_name(segment.head.number)}"
+        self._index = index
+        self._segment = segment
+        self._end = segment.end
+        self._tells = min(floor, last + 1), last, last_time
+        self._next = segment.head.base
+        self._fd = -1
+        self._at = _START
+        self._parts = 0
+
+    def dump(self, most: int) -> bytes:
+        """Return the next part, of about so many messages at most; empty behind the last one."""
+        index, last = self._index, self._tells[1]
+        first, span = index.after(self._next), most
+        if not 0 < first <= last:
+            return b""
+        while span < _WIDEST and first + span <= last and index.alive(first, first + 2 * span - 1)[0] <= most:
+            span *= 2
+        self._next = min(first + span, last + 1)
+        return index.dump(first, self._next - 1)
+
+    def write(self, part: bytes) -> None:
+        """Write a part."""
+        if self._fd < 0:
+            if self._files.exists(f"{self._name}.new"):
+                self._files.unlink(f"{self._name}.new")
+            self._fd = self._files.create(f"{self._name}.new")
+        if part:
+            self._files.pwrite(self._fd, len(part).to_bytes(4, "little") + part, self._at)
+            self._at += 4 + len(part)
+            self._parts += 1
+
+    def finish(self, *, sync: bool) -> None:
+        """Write the rest, and give it its name.
+
+        Args:
+            sync: wait until the segment is on disk first.
+        """
+        files, segment, head = self._files, self._segment, self._segment.head
+        if sync:
+            files.fdatasync(segment.opened())
+        removals = bytearray()
+        for found in _removals(files, segment, self._end):
+            removals += found
+        data = _HEAD.pack(
+            _MAGIC, 1, head.seed, head.number, head.base, self._end, *self._tells, self._parts, len(removals), zlib.crc32(removals)
+        )
+        files.pwrite(self._fd, removals, self._at)
+        files.pwrite(self._fd, data + struct.pack("<I", zlib.crc32(data)), 0)
+        self.close()
+        files.rename(f"{self._name}.new", self._name)
+        segment.noted = self._end
+
+    def close(self) -> None:
+        """Let go of the file; without ``finish`` there is none, but what is left of it is removed at the next start."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._files.close(fd)
+
+
+def checkpoint_name(number: int) -> str:
+    """Return the name of a segment's checkpoint."""
+    return f"{number:010d}.idx"
+
+
+def is_checkpoint(name: str) -> bool:
+    """True if a file of this name is one."""
+    return name.endswith(".idx")
+
+
+def forget_checkpoint(files: Files, path: str, number: int) -> None:
+    """Remove the one of a segment, and wait until that is on disk, as all that was renamed before."""
+    name = f"{path}/{checkpoint_name(number)}"
+    if files.exists(name):
+        files.unlink(name)
     files.sync_directory(path)
 
 
-def forget_checkpoint(files: Files, path: str) -> None:
-    """Remove it, and wait until that is on disk."""
-    if files.exists(f"{path}/{_NAME}"):
-        files.unlink(f"{path}/{_NAME}")
-        files.sync_directory(path)
-
-
-def read_checkpoint(files: Files, path: str, segments: list[Segment]) -> Checkpoint | None:
-    """Return what was written; None where nothing was, or it is damaged, or is not of these segments."""
-    if not segments or not files.exists(f"{path}/{_NAME}"):
+def read_checkpoint(files: Files, path: str, segment: Segment) -> Checkpoint | None:
+    """Return what there is of a segment; None where there is nothing, or its head is damaged, or not of this segment."""
+    name, head = f"{path}/{checkpoint_name(segment.head.number)}", segment.head
+    if not files.exists(name):
         return None
-    fd = files.open(f"{path}/{_NAME}")
+    fd = files.open(name)
     try:
-        return _read(files, fd, {segment.head.number: segment for segment in segments})
+        data = files.pread(fd, _START, 0)
+        room = files.size(fd) - _START
     finally:
         files.close(fd)
+    if len(data) < _START or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        return None
+    magic, version, seed, number, base, end, floor, last, last_time, parts, size, check = _HEAD.unpack(data[:-4])
+    if (magic, version, seed, number, base) != (_MAGIC, 1, head.seed, head.number, head.base):
+        return None
+    if not HEAD_SIZE <= end <= segment.space or size > room or size % 16:
+        return None
+    return Checkpoint(name, end, floor, last, last_time, parts, size, check)
 
 
-def _read(files: Files, fd: int, segments: dict[int, Segment]) -> Checkpoint | None:
-    head = files.pread(fd, _HEAD.size, 0)
-    if len(head) < _HEAD.size:
-        return None
-    magic, version, seed, floor, last, last_time, count = _HEAD.unpack(head)
-    if magic != _MAGIC or version != 1 or count > _MOST:
-        return None
-    entries = files.pread(fd, count * _ENTRY.size + 4, _HEAD.size)
-    body, check = entries[:-4], entries[-4:]
-    if len(entries) != count * _ENTRY.size + 4 or zlib.crc32(head + body) != int.from_bytes(check, "little"):
-        return None
-    index, ends = Index(), {}
-    at = _HEAD.size + len(entries)
-    for number, base, end, size in _ENTRY.iter_unpack(body):
-        segment = segments.get(number)
-        if segment is None and number < min(segments):
-            at += size
-            continue  # dropped since then, which the log behind the checkpoint says
-        if segment is None or (segment.head.seed, segment.head.base) != (seed, base) or segment.space < end:
-            return None
-        index.skip(base - 1, 0)
-        with suppress(ValueError):
-            index.restore(bytes(files.pread(fd, size, at)))
-            ends[number] = end
-        if number not in ends:
-            return None
-        at += size
-    index.drop(floor)
-    index.skip(last, last_time)
-    return Checkpoint(index, ends, floor) if ends and (index.last, index.last_time) == (last, last_time) else None
+def is_whole_checkpoint(files: Files, path: str, segment: Segment) -> bool:
+    """True if what there is of a segment fits it, and all of it can be read."""
+    checkpoint = read_checkpoint(files, path, segment)
+    try:
+        if checkpoint is not None:
+            checkpoint.restore(files, Replay(Index(segment.head.base)))
+    except ValueError:
+        return False
+    return checkpoint is not None
+
+
+def _removals(files: Files, segment: Segment, end: int) -> Iterator[bytearray]:
+    """Return what the records of a segment remove of earlier ones.
+
+    Raises:
+        OSError: there is damage.
+    """
+    at, size = HEAD_SIZE, _WINDOW
+    while at < end:
+        data = files.pread(segment.opened(), min(size, end - at), at)
+        found = bytearray()
+        moved = collect_removals(data, 0, segment.head.seed, segment.head.base, found)
+        if moved < 0 or moved == 0 and size >= end - at:
+            raise OSError(f"{segment.path}: this is no record, at byte {at}")
+        yield found
+        at, size = at + moved, 2 * size if moved == 0 else _WINDOW

@@ -1,9 +1,9 @@
 """Compaction: a segment of which less than half is alive is copied without what is not, a slice at a time, and replaced.
 
 A worker reads a slice, the loop looks which of its messages are still there, a worker writes those to ``NUMBER.seg.new``; that is synced
-and renamed to the segment's name. A crash leaves the old file or the new one, both whole. Removals of messages in earlier segments
-are copied, as those files still hold them. Then the index learns the new places, some messages a turn; meanwhile the segment stands on
-the shelf twice, for the sequences that have moved and for those that have not.
+and renamed to the segment's name. A crash leaves the old file or the new one, both whole. Removals of messages that an earlier segment's
+file still holds are copied, too: the head of a copy says how far in the log removals were applied to it. Then the index learns the new
+places, some messages a turn; meanwhile the segment stands on the shelf twice, for the sequences that have moved and for the others.
 
 A segment with damage is left as it is. What gets in the way (an erasure in the segment, a failing disk, the segment's removal, the end
 of the store) cancels: then nothing has happened, or everything that is left to do is done at once.
@@ -11,6 +11,7 @@ of the store) cancels: then nothing has happened, or everything that is left to 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -35,8 +36,10 @@ class Compaction:
         directory: of the store.
         index, shelf: of the store.
         segment: what is copied.
+        end: a segment's number, and a place in it: where the next record goes.
         settle: calls back when all changes so far are safe, or have failed.
-        done: told when it is over: the old segment has gone from the shelf (True), or all is as it was.
+        done: told when it is over: None where all is as it was; where the old segment has gone from the shelf, how many bytes of removals
+            are in the copy, by the segments for which they are kept.
 
     Attributes:
         segment: as given.
@@ -49,8 +52,9 @@ class Compaction:
         index: Index,
         shelf: Shelf,
         segment: Segment,
+        end: tuple[int, int],
         settle: Callable[[Callable[[Exception | None], None]], None],
-        done: Callable[[bool], None],
+        done: Callable[[dict[int, int] | None], None],
     ) -> None:
         self.segment = segment
         self._files = home.files
@@ -61,9 +65,16 @@ class Compaction:
         self._submit = home.submit
         self._settle = settle
         self._done = done
-        self._last = shelf.last_of(segment)
+        self._last = shelf.after(segment).head.base - 1
+        self._targets = [
+            (each.head.number, each.head.base, after.head.base - 1, (each.head.applied, each.head.applied_end))
+            for each, after in zip(shelf.segments, shelf.segments[1:])
+            if each.head.number < segment.head.number
+        ]
+        self._bases = [base for _, base, _, _ in self._targets]
+        self._removals: dict[int, int] = {}
         self._record = Record()
-        self._copy = Segment(home.files, directory, segment.head)
+        self._copy = Segment(home.files, directory, segment.head._replace(applied=end[0], applied_end=end[1]))
         self._at = HEAD_SIZE
         self._size = _SLICE
         self._moves: list[tuple[int, int]] = []
@@ -73,7 +84,7 @@ class Compaction:
     def begin(self) -> None:
         """Make the copy, and read the first slice."""
         self._handles.lend([self.segment])
-        self._run(bytearray(self.segment.head.encode()), 0)
+        self._run(bytearray(self._copy.head.encode()), 0)
 
     def cancel(self) -> None:
         """Change nothing from here on; ``done`` is told at once, or when the worker's call has ended."""
@@ -97,7 +108,8 @@ class Compaction:
             if size:
                 return self._files.pread(self.segment.opened(), size, at)
             self._files.fdatasync(self._copy.fd)
-            forget_checkpoint(self._files, self._directory)  # it tells where records are in the old file
+            self.segment.noted = 0  # it tells where records are in the old file
+            forget_checkpoint(self._files, self._directory, self.segment.head.number)  # and all copies before this one are on disk
             return bytearray()
 
         self._shelf.readers += 1
@@ -137,10 +149,11 @@ class Compaction:
                 return None
             if found != GOOD:
                 break  # the rest of it is in the next slice
-            if self._is_kept(record, self._at + at):
-                if record.kind == MESSAGE:
-                    self._moves.append((record.sequence, self._copy.end + len(kept)))
+            if record.kind == MESSAGE and self._index.place_of(record.sequence) == self._at + at:
+                self._moves.append((record.sequence, self._copy.end + len(kept)))
                 kept += data[at : record.end]
+            elif record.kind == REMOVE:
+                kept += self._needed(record, (self.segment.head.number, self._at + at))
             at = record.end
         if at < len(data) and self._at + len(data) >= self.segment.end:
             return None
@@ -155,13 +168,32 @@ class Compaction:
             kept += end  # so that what was removed last is not missed as lost
         return kept
 
-    def _is_kept(self, record: Record, place: int) -> bool:
-        if record.kind == MESSAGE:
-            return self._index.place_of(record.sequence) == place
-        if record.kind != REMOVE:
-            return False  # dropped: the heads of later segments say it
-        firsts = record.payload()
-        return any(int.from_bytes(firsts[at : at + 8], "little", signed=True) < self.segment.head.base for at in range(0, len(firsts), 16))
+    def _needed(self, record: Record, place: tuple[int, int]) -> bytes | bytearray:
+        """Return a removal without what is in no file any more; nothing where nothing is left. Drops are said by later segments' heads."""
+        payload, needed = record.payload(), b""
+        for at in range(0, len(payload), 16):
+            first, last = (int.from_bytes(payload[each : each + 8], "little", signed=True) for each in (at, at + 8))
+            target = self._target_of(first, last, place)
+            if target:
+                needed += payload[at : at + 16]
+                self._removals[target] = self._removals.get(target, 0) + (16 if len(needed) > 16 else length(16))
+        if not needed:
+            return b""
+        data = bytearray(length(len(needed)))
+        encode(data, 0, self.segment.head.seed, REMOVE, record.flags, record.sequence, record.time, b"", b"", needed)
+        return data
+
+    def _target_of(self, first: int, last: int, place: tuple[int, int]) -> int:
+        """Return the number of a segment whose file may hold messages that were removed at a place of the log, 0 where none does."""
+        at = max(bisect_right(self._bases, first) - 1, 0)
+        while at < len(self._targets):
+            number, base, end, applied = self._targets[at]
+            if base > last:
+                break
+            if first <= end and applied <= place:
+                return number
+            at += 1
+        return 0
 
     def _give_up(self, result: object) -> None:
         self._is_over = True
@@ -170,7 +202,7 @@ class Compaction:
         if self._files.exists(f"{self._copy.path}.new"):
             with suppress(OSError):  # the next one, or the next start, removes it
                 self._files.unlink(f"{self._copy.path}.new")
-        self._done(False)
+        self._done(None)
         if isinstance(result, BaseException) and not isinstance(result, OSError):
             raise result
 
@@ -204,7 +236,7 @@ class Compaction:
         shelf.take_away(self.segment)
         self._is_moving = False
         self._is_over = True
-        self._done(True)
+        self._done(self._removals)
 
     def _next_moves(self, result: object) -> None:
         self._shelf.readers -= 1

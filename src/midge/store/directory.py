@@ -172,6 +172,7 @@ class StoreDirectory:
         """Start a round for each store that has something waiting and none under way, and let consumers be written.
 
         Raises:
+            Exception: what one that waited to be told raised; all rounds were started.
             RuntimeError: in a process that was forked off: the files belong to the other one.
         """
         if not self._dirty and not self.keeper.is_ready:
@@ -179,12 +180,18 @@ class StoreDirectory:
         self._refuse_in_a_child()
         self.keeper.begin()
         dirty, self._dirty = self._dirty, {}
+        failed: Exception | None = None
         for store in dirty:
             if store.is_busy or not store.is_dirty:
                 continue  # ``finished`` puts it here again
-            store.start()
+            try:
+                store.start()
+            except Exception as error:  # the others do not wait for that, and the caller is told
+                failed = failed or error
             if self._interval and self._sync_at is None and store.is_unsynced:
                 self._sync_at = self._now + self._interval
+        if failed is not None:
+            raise failed
 
     def finish(self) -> None:
         """Take what the workers have finished, tell those who wait for it, and start the next rounds."""
@@ -231,7 +238,8 @@ class StoreDirectory:
         self._workers.submit(call, done)
 
     def report(self, damage: Damage) -> None:
-        self.quarantine.append(damage)
+        if damage not in self.quarantine:  # opening may be tried again
+            self.quarantine.append(damage)
 
     def failed(self, store: FileStore) -> None:
         self._failing[store] = (self._now + _FIRST_DELAY, _FIRST_DELAY)
@@ -308,8 +316,9 @@ class StoreDirectory:
             if not isinstance(error, BlockingIOError):
                 raise
             raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % self._pid, 0)
+        with suppress(OSError):  # a full disk: who is refused is told no process then
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % self._pid, 0)
         return fd
 
     def _refuse_in_a_child(self) -> None:

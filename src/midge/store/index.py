@@ -297,7 +297,9 @@ class Index:
     def _fill(self, run: Block, last: int, names: list[bytes]) -> None:
         """Copy messages to a block, from its first sequence to the last, their subjects numbered as they come."""
         numbers = bytearray(4 * self._subjects.top)  # of each subject the one it has in the dump, plus one
-        for block in self._blocks.blocks:
+        for block in self._blocks.blocks[max(self._blocks.at(run.first), 0) :]:
+            if block.first > last:
+                break
             index = block.next(block.find(run.first))
             while index < block.used and block.sequence(index) <= last:
                 subject = block.subject(index)

@@ -12,28 +12,29 @@ Every read is checked, and what is damaged is reported and missing, never wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from midge.store.base import Elsewhere, Stored
-from midge.store.checkpoint import write_checkpoint
+from midge.store.checkpoint import checkpoint_name
 from midge.store.commit import Part, Round
-from midge.store.compaction import Compaction
 from midge.store.home import Home
-from midge.store.index import LAST_SEQUENCE
+from midge.store.index import LAST_SEQUENCE, MAX_SIZE, Index
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
 from midge.store.recovery import Recovery, keep
+from midge.store.removals import Removals
+from midge.store.replay import Replay
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
 from midge.store.shelf import Shelf
-from midge.store.tail import Block, Tail
+from midge.store.tail import Block, Tail, weight
+from midge.store.upkeep import Upkeep
 from midge.wire.publication import Publication
 
 __all__ = ["FileStore", "SEGMENT_SIZE"]
 
 SEGMENT_SIZE = 64 << 20
+_LONGEST = (1 << 32) - 2 * HEAD_SIZE  # bytes of a batch: places have 32 bits
 _FIRST_BLOCK, _LAST_BLOCK = 4 << 10, 256 << 10
-_RANGES = 4096  # removed ranges in one record
 _FREED = 1 << 20  # an empty store does not keep a longer segment
 
 
@@ -54,8 +55,8 @@ class FileStore(IndexedStore):
         self._files = home.files
         self._path = path
         self._shelf = Shelf()
-        self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
-        self._compaction: Compaction | None = None
+        self._upkeep = Upkeep(home, path, self._shelf, self.settle, self._replaced)
+        self._removals = Removals(self._shelf, self._upkeep.waste)
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
@@ -67,7 +68,7 @@ class FileStore(IndexedStore):
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
-        self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = False
+        self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
         self.failure = None
         self._recover(Recovery(self._files, path, seed))
 
@@ -85,8 +86,10 @@ class FileStore(IndexedStore):
     def append_all(self, publications: list[Publication], time: int) -> int:
         if not publications:
             raise ValueError("no messages")
-        sizes = [length(each.subject_end - each.subject_start + each.size()) for each in publications]
-        self._make_room(sum(sizes))  # in one segment, and in one round as all happens in one turn
+        sizes = [each.subject_end - each.subject_start + each.size() for each in publications]
+        if (total := sum(map(length, sizes))) > _LONGEST or max(sizes) > MAX_SIZE - weight(0, True):
+            raise ValueError(f"a batch of {total} bytes, the longest of {max(sizes)}: the most is {_LONGEST}, and of one {MAX_SIZE}")
+        self._make_room(total)  # in one segment, and in one round as all happens in one turn
         for publication in publications[:-1]:
             self._tail.append(publication, time, MORE)
         return self.append(publications[-1], time)
@@ -101,17 +104,18 @@ class FileStore(IndexedStore):
         self._refuse_while_failing()
         if not self._forget(sequence):
             return False
-        self._note(REMOVE, 0, [sequence, sequence])
+        self._remove_later(sequence)
         return True
 
     def erase(self, sequence: int) -> bool:
         self._refuse_while_failing()
         if not self._index.has(sequence):
             return False
-        self._cancel_compaction()
+        self._upkeep.cancel_copy()
         self._erasures.append((self._shelf.segment_of(sequence).head.number, self._index.place_of(sequence), sequence))
         self._forget(sequence)
         self._note(REMOVE, OVERWRITE, [sequence, sequence])
+        self._upkeep.waste.owe(self._shelf.end[0], self._shelf.segment_of(sequence).head.number, length(16))
         return True
 
     def drop(self, below: int) -> int:
@@ -128,24 +132,13 @@ class FileStore(IndexedStore):
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
         self._refuse_while_failing()
         index = self._index
-        filters = () if filter is None else (filter,)
         if filter is None and not keep:
             return self.drop(min(below, index.last + 1) if below else index.last + 1)
-        left = index.pending(filters, 1) - keep
-        ranges: list[int] = []
         removed = 0
-        sequence = index.next(filters, 1)
-        while sequence and left > 0 and not 0 < below <= sequence:
-            if ranges and index.after(ranges[-1] + 1) == sequence:
-                ranges[-1] = sequence
-            else:
-                ranges += [sequence, sequence]
+        for sequence in index.doomed(filter, below, keep):
             self._forget(sequence)
+            self._remove_later(sequence)
             removed += 1
-            left -= 1
-            sequence = index.next(filters, sequence + 1)
-        for at in range(0, len(ranges), 2 * _RANGES):
-            self._note(REMOVE, 0, ranges[at : at + 2 * _RANGES])
         return removed
 
     def settle(self, call: Callable[[Exception | None], None]) -> None:
@@ -188,6 +181,8 @@ class FileStore(IndexedStore):
             for call in waiting:
                 call(self.failure)
             return
+        self._note_removals()
+        self._dirty = False
         if self._shelf.may_trim(self._index.first, self._durable[0]):
             self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
@@ -237,7 +232,7 @@ class FileStore(IndexedStore):
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
         if self._shelf.may_trim(round.floor, self._durable[0]):
-            self._cancel_compaction()
+            self._upkeep.cancel()
             self._trim(round.floor)
         waiting = self._patient + round.waiting
         if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
@@ -247,7 +242,7 @@ class FileStore(IndexedStore):
             for segment, place, _ in round.erasures:
                 self._shelf.blank(segment, place)
             self._overdue, self._patient = [], []
-            self._compact()
+            self._maintain()
             for call in waiting:
                 call(None)
         if self._dirty:
@@ -255,10 +250,8 @@ class FileStore(IndexedStore):
 
     def checkpoint(self) -> None:
         """Write down what the index knows, so that the store is opened sooner. Nothing is under way, and nothing waits."""
-        segments = [segment for segment in self._shelf.segments if segment.space]
-        if segments and self.failure is None and not self._overdue:
-            with suppress(OSError):  # then everything is read
-                write_checkpoint(self._files, self._path, self._index, segments, self._floor)
+        if self.failure is None and not self._overdue:
+            self._upkeep.note(self._index, self._floor)
 
     def release(self, block: Block) -> bool:
         """Let go of a block's memory. False where it is still needed."""
@@ -278,7 +271,8 @@ class FileStore(IndexedStore):
         """Go back to what is on disk, and tell those who wait."""
         self.failure = error
         self._waiting, self._erasures = [], []
-        self._cancel_compaction()
+        self._removals.clear()
+        self._upkeep.cancel()
         self._home.failed(self)
 
         def tell() -> None:
@@ -290,7 +284,8 @@ class FileStore(IndexedStore):
     def _go_back(self, told: Callable[[], None]) -> None:
         """Forget what was not committed, by reading the files in a worker; later, where they cannot be read at present."""
         unsynced = {segment.head.number for segment in self._unsynced}
-        recovery = Recovery(self._files, self._path, self._tail.seed, self._durable)
+        limit = None if self._is_unfinished else self._durable
+        recovery = Recovery(self._files, self._path, self._tail.seed, limit)
 
         def done(result: object) -> None:
             self._shelf.readers -= 1
@@ -300,7 +295,7 @@ class FileStore(IndexedStore):
                 recovery.close()
                 self.failure = result if isinstance(result, OSError) else OSError(str(result))
             else:
-                self._take(recovery, self._durable)
+                self._take(recovery, limit)
                 self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
             told()
             if self._dirty:
@@ -317,10 +312,18 @@ class FileStore(IndexedStore):
             done(True)
         elif self._is_going_back:
             done(False)
+        elif self._is_unfinished:
+            self._go_back(lambda: self._opened(done))
         elif self._is_stale:
             self._go_back(lambda: done(False) if self._is_stale else self._begin_anew(done))
         else:
             self._begin_anew(done)
+
+    def _opened(self, done: Callable[[bool], None]) -> None:
+        """What opening had left as it was has been tried again."""
+        if not self._is_stale:
+            self.failure = None
+        done(not self._is_stale)
 
     def _begin_anew(self, done: Callable[[bool], None]) -> None:
         number, end = self._durable
@@ -334,7 +337,8 @@ class FileStore(IndexedStore):
                 self._files.truncate(segment.fd, end)
                 self._files.fdatasync(segment.fd)
                 segment.space = end
-                scan = Scan(self._files, segment.fd, end, segment.head.seed)
+                scan, replay, seed = Scan(self._files, segment.fd, end, segment.head.seed), Replay(Index()), segment.head.seed
+                scan.advance(lambda buf, at, base: replay.take(buf, at, base, seed))
                 if any(False for _ in scan) or scan.end < end:
                     keep(self._files, self._path, segment, scan.end, end)
             fresh.make(self._path)
@@ -392,7 +396,7 @@ class FileStore(IndexedStore):
     def _end(self, *, remove: bool) -> None:
         if not self._closed:
             self._closed = True
-            self._cancel_compaction()
+            self._upkeep.cancel()
             self._home.forget(self, remove=remove)
             self._shelf.close()
             self._unsent.clear()
@@ -407,6 +411,8 @@ class FileStore(IndexedStore):
             recovery.close()
             raise
         self._take(recovery, None)
+        if self.failure is not None:
+            self._home.failed(self)
 
     def _take(self, recovery: Recovery, limit: tuple[int, int] | None) -> None:
         """Have what was read of the files in place of all that was known."""
@@ -415,12 +421,16 @@ class FileStore(IndexedStore):
         self._shelf.let_go()
         self._index = self._reader.index = recovery.index
         self._floor = self._noted_floor = recovery.floor
-        self._dead = self._wasted()
+        self._upkeep.begin_again(self._index)
+        self._removals = Removals(self._shelf, self._upkeep.waste)
         self._unsent = []
         self.committed = self._index.last
         for damage in recovery.damages:
             self._home.report(damage)
         self._tail = Tail(self._index, recovery.seed, self._no_block(self._shelf.end[1]))
+        self._is_unfinished = recovery.failure is not None
+        if recovery.failure is not None:
+            self._is_stale, self.failure = True, recovery.failure
         if limit is not None:
             self._shelf.cut(*limit)
         elif self._shelf.segments:
@@ -433,6 +443,7 @@ class FileStore(IndexedStore):
         return Head(number, self._tail.seed, index.last + 1, max(self._floor, 0), index.last_time)
 
     def _add_segment(self, segment: Segment) -> None:
+        self._upkeep.sealed(self._shelf.end[0])
         self._shelf.add(segment)
         self._tail.block = self._no_block(HEAD_SIZE)
 
@@ -467,6 +478,8 @@ class FileStore(IndexedStore):
         if not self._tail.note(kind, flags, self._index.last_time, payload):
             self._make_room(length(len(payload)))
             self._tail.note(kind, flags, self._index.last_time, payload)
+        if kind != REMOVE:
+            self._upkeep.waste.add(self._shelf.end[0], length(len(payload)))
         self._change()
 
     def _change(self) -> None:
@@ -477,14 +490,15 @@ class FileStore(IndexedStore):
     def _trim(self, floor: int) -> None:
         """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
         victims = self._shelf.trim(floor, self._durable[0])  # that one says what is the last sequence
-        for segment in victims:
-            self._dead.pop(segment.head.number, None)
+        self._upkeep.dropped(victims)
         self._unsynced = [segment for segment in self._unsynced if segment not in victims]
 
         def work() -> None:
             for segment in victims:
                 if segment.space:  # a segment may go before anything was written to it
                     self._files.unlink(segment.path)
+                if segment.noted:
+                    self._files.unlink(f"{self._path}/{checkpoint_name(segment.head.number)}")
             self._files.sync_directory(self._path)
 
         self._home.submit(work, self._trimmed)
@@ -500,42 +514,36 @@ class FileStore(IndexedStore):
         size = self._index.size_of(sequence)
         if not self._index.remove(sequence):
             return False
-        number = self._shelf.segment_of(sequence).head.number
-        self._dead[number] = self._dead.get(number, 0) + size
+        self._upkeep.waste.add(self._shelf.segment_of(sequence).head.number, length(size))
         return True
 
-    # Compaction
+    def _remove_later(self, sequence: int) -> None:
+        """Note with the round that a message was removed; many of them together."""
+        if self._removals.add(sequence):
+            self._note_removals()
+        self._change()
 
-    def _compact(self) -> None:
-        """Begin to copy a segment of which less than half is alive."""
-        if self._compaction is not None or self._closed or self._erasures or self._overdue or self.failure is not None:
+    def _note_removals(self) -> None:
+        """Append records of what was removed, or of the floor where everything below is."""
+        if self._removals:
+            if self._removals.lowest < self._index.first:
+                self._floor = max(self._floor, self._index.first)
+            for record in self._removals.records(self._index, self._floor):
+                self._note(REMOVE, 0, record)
+
+    def _maintain(self) -> None:
+        """Let what is worth it be done for the files."""
+        if self._closed or self._erasures or self._overdue or self.failure is not None:
             return
-        for segment in self._shelf.segments[:-1] if self._dead else ():
-            if 2 * self._dead.get(segment.head.number, 0) > segment.end - HEAD_SIZE and segment.head.number < self._durable[0]:
-                self._compaction = Compaction(self._home, self._path, self._index, self._shelf, segment, self.settle, self._compacted)
-                self._compaction.begin()
-                return
+        block = self._tail.block
+        if self._upkeep.should_roll(self._shelf.segments[-1]):
+            self._roll()
+        self._upkeep.work(self._index, self._durable, (self._shelf.end[0], block.base + block.fill), self._noted_floor)
 
-    def _wasted(self) -> dict[int, int]:
-        """Return about how many bytes of each segment, without the last one, are of nothing that is there."""
-        wasted, segments = {}, self._shelf.segments
-        for segment, after in zip(segments, segments[1:]):
-            count, size = self._index.alive(segment.head.base, after.head.base - 1)
-            wasted[segment.head.number] = max(0, segment.end - HEAD_SIZE - size - 10 * count)  # a record has some bytes more
-        return wasted
-
-    def _compacted(self, replaced: bool) -> None:
-        assert self._compaction is not None
-        segment = self._compaction.segment
-        self._compaction = None
-        self._dead[segment.head.number] = 0  # where it was not replaced: not at once again
-        if replaced:
-            self._unsynced = [each for each in self._unsynced if each is not segment]
-            self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
-
-    def _cancel_compaction(self) -> None:
-        if self._compaction is not None:
-            self._compaction.cancel()
+    def _replaced(self, segment: Segment) -> None:
+        """A copy has taken the place of a segment."""
+        self._unsynced = [each for each in self._unsynced if each is not segment]
+        self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
 
 
 def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:

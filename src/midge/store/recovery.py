@@ -12,13 +12,15 @@ The records are read in order. What is found wrong is one of these, and none is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
-from midge.store.checkpoint import read_checkpoint
+from midge.store.checkpoint import Checkpoint, checkpoint_name, is_checkpoint, read_checkpoint
 from midge.store.commit import erase_record
 from midge.store.files import Files
 from midge.store.index import Index
 from midge.store.record import DROP, ERASED, HEAD, MESSAGE, MORE, OVERWRITE, REMOVE, SKIP, Record, encode, length
+from midge.store.replay import Replay
 from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, file_name, number_of, read_head
 from midge.store.tail import weight
 
@@ -56,6 +58,10 @@ class Damage(NamedTuple):
         return f"{self.file}{at}: {self.why}{lost}{f' (kept as {self.kept_as})' if self.kept_as else ''}"
 
 
+class _DamagedCheckpoint(Exception):
+    """A checkpoint could not be used, and some of it was."""
+
+
 class _Lost(NamedTuple):
     """A lost range before its bytes are kept: (start, end) in a segment, and the sequences."""
 
@@ -82,6 +88,7 @@ class Recovery:
         seed: of the store.
         damages: what was wrong.
         floor: all messages below it have been dropped.
+        failure: why what is wrong could not be kept: it was left as it is, and nothing may be written; None where nothing failed.
     """
 
     def __init__(self, files: Files, path: str, seed: int, limit: Limit | None = None) -> None:
@@ -89,40 +96,55 @@ class Recovery:
         self._path = path
         self._limit = limit
         self.seed = seed
-        self.index = Index()
         self.segments: list[Segment] = []
         self.damages: list[Damage] = []
+        self.failure: OSError | None = None
+        self._headless: list[Segment] = []
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Know nothing of what the records say."""
+        self._replay = Replay(Index())
+        for segment in self.segments:
+            segment.noted = 0
         self._pending: list[tuple[Segment, int, int, str]] = []
         self._lost: list[_Lost] = []
         self._gone: list[tuple[int, int, bool]] = []  # (first, last, to be overwritten) of messages that were looked for in vain
         self._erase: list[tuple[Segment, int, int]] = []
         self._group: list[tuple[int, int, int, int, bytes]] = []
-        self._headless: list[Segment] = []
-        self.floor = 0
         self._group_start = -1
-        self._last = 0
 
     def run(self) -> None:
         """Read everything.
 
         Raises:
-            OSError: a file cannot be read, or what is wrong cannot be kept; StoreVersionError: a later version wrote it.
+            OSError: a file cannot be read; StoreVersionError: a later version wrote it.
         """
         found = self._open_segments()
-        known = self._known(found)
+        try:
+            self._read(found, self._checkpoints(found))
+        except _DamagedCheckpoint:
+            self._begin_again()
+            self._read(found, {})
+        if self._limit is None:
+            if self.segments and self.floor < self.segments[0].head.base > 1:
+                first, last = max(self.floor, 1), self.segments[0].head.base - 1
+                self._lost.append(_Lost(self.segments[0], HEAD_SIZE, HEAD_SIZE, first, last, "segments before it are missing"))
+            self._report()
+            self._overwrite()
+            self._disown()
+
+    def _read(self, found: list[tuple[Segment, bool]], checkpoints: dict[int, Checkpoint]) -> None:
+        """Read the segments, of those that have a checkpoint what is behind it."""
         for at, (segment, is_whole) in enumerate(found):
-            if known and segment.head.number < min(known):
-                segment.end = segment.space  # all of it was dropped before the clean stop, and it could not be removed then
-                continue
-            start = known.get(segment.head.number, HEAD_SIZE)
-            if start == HEAD_SIZE:
-                self._begin(segment)
+            start = HEAD_SIZE
+            self._begin(segment)
+            if segment.head.number in checkpoints:
+                start = self._restore(segment, checkpoints[segment.head.number])
             segment.end = start
-            if start > HEAD_SIZE and at < len(found) - 1 and found[at + 1][0].head.number in known:
-                continue
             stop = self._limit[1] if self._limit is not None and at == len(found) - 1 else segment.space
             scan = Scan(self._files, segment.opened(), stop, self.seed, start)
-            self._replay(segment, scan)
+            self._take_records(segment, scan)
             if not is_whole:
                 self._heal_head(segment, scan)
             if at < len(found) - 1:
@@ -132,12 +154,23 @@ class Recovery:
             else:
                 self._end(segment, scan)
             segment.close()
-        if self._limit is None:
-            if self.segments and self.floor < self.segments[0].head.base > 1:
-                first, last = max(self.floor, 1), self.segments[0].head.base - 1
-                self._lost.append(_Lost(self.segments[0], HEAD_SIZE, HEAD_SIZE, first, last, "segments before it are missing"))
-            self._report()
-            self._overwrite()
+
+    def _restore(self, segment: Segment, checkpoint: Checkpoint) -> int:
+        """Take over a checkpoint, and return how far in the segment that is."""
+        try:
+            checkpoint.restore(self._files, self._replay)
+        except ValueError as error:
+            raise _DamagedCheckpoint from error
+        segment.noted = checkpoint.end
+        return checkpoint.end
+
+    @property
+    def index(self) -> Index:
+        return self._replay.index
+
+    @property
+    def floor(self) -> int:
+        return self._replay.floor
 
     def close(self) -> None:
         """Close what was opened."""
@@ -170,16 +203,23 @@ class Recovery:
                 found.append((segment, is_whole))
         return found
 
-    def _known(self, found: list[tuple[Segment, bool]]) -> dict[int, int]:
-        """Take over what was known at the last clean stop; return how far into each segment that was."""
-        if not all(is_whole for _, is_whole in found):
-            return {}
-        checkpoint = read_checkpoint(self._files, self._path, self.segments)
-        if checkpoint is None or self._limit is not None and max(checkpoint.ends.items()) > self._limit:
-            return {}
-        self.index, self.floor = checkpoint.known, checkpoint.floor
-        self._last = self.index.last
-        return checkpoint.ends
+    def _checkpoints(self, found: list[tuple[Segment, bool]]) -> dict[int, Checkpoint]:
+        """Return the checkpoints that fit, by the numbers of their segments."""
+        checkpoints: dict[int, Checkpoint] = {}
+        segments = {checkpoint_name(segment.head.number): segment for segment, is_whole in found if is_whole}
+        stale = []
+        for name in self._files.names(self._path):
+            segment = segments.get(name)
+            checkpoint = None if segment is None else read_checkpoint(self._files, self._path, segment)
+            if segment is None or checkpoint is None:
+                stale += [name] if is_checkpoint(name) else []
+            elif self._limit is None or (segment.head.number, checkpoint.end) <= self._limit:
+                checkpoints[segment.head.number] = checkpoint
+        if stale and self._limit is None:
+            for name in stale:
+                self._files.unlink(f"{self._path}/{name}")
+            self._files.sync_directory(self._path)  # what is written from here on may not become what one of them seems to tell of
+        return checkpoints
 
     def _head_of(self, number: int) -> tuple[Head | None, bool]:
         """Return the head of a segment, and whether both copies of it are good."""
@@ -218,13 +258,11 @@ class Recovery:
             self._pending.append((before, before.end, before.end, "segments behind it are missing"))
         if head.base == 0:
             return
-        if before is not None and not self._pending and self._last < head.base - 1:
+        if before is not None and not self._pending and self._replay.last < head.base - 1:
             self._pending.append((before, before.end, before.end, "records are missing at its end"))
         self._resolve(head.base)
-        self.index.drop(head.floor)
-        self.index.skip(head.base - 1, head.last_time)
-        self.floor = max(self.floor, head.floor)
-        self._last = max(self._last, head.base - 1)
+        self._replay.drop(head.floor)
+        self._replay.skip(head.base - 1, head.last_time)
 
     def _heal_head(self, segment: Segment, scan: Scan) -> None:
         """Write a head anew that could not be read, so that the next damage does not cost the segment."""
@@ -238,14 +276,15 @@ class Recovery:
 
     def _first_of(self, segment: Segment, scan: Scan) -> int:
         again = Scan(self._files, segment.fd, scan.end, self.seed)
-        return next((record.sequence for record in again if record.kind in (MESSAGE, ERASED)), self._last + 1)
+        return next((record.sequence for record in again if record.kind in (MESSAGE, ERASED)), self._replay.last + 1)
 
     # Records
 
-    def _replay(self, segment: Segment, scan: Scan) -> None:
+    def _take_records(self, segment: Segment, scan: Scan) -> None:
         damages = 0
         if segment.head.base == 0:
-            segment.head = segment.head._replace(base=self._last + 1)
+            segment.head = segment.head._replace(base=self._replay.last + 1)
+        self._take_plain(scan)
         for record in scan:
             if len(scan.damages) > damages:
                 self._flush_group()
@@ -256,15 +295,24 @@ class Recovery:
             else:
                 self._flush_group()
                 self._change(record)
+            self._take_plain(scan)
             segment.end = scan.end
         segment.end = scan.end
 
+    def _take_plain(self, scan: Scan) -> None:
+        """Take over what follows in a way that is much faster than record by record, unless something is open."""
+        if not (self._group or self._pending or self._lost):
+            scan.advance(self._take_some)
+
+    def _take_some(self, buf: bytearray, at: int, base: int) -> int:
+        return self._replay.take(buf, at, base, self.seed)
+
     def _message(self, segment: Segment, place: int, record: Record) -> None:
-        if record.sequence <= self._last:
+        if record.sequence <= self._replay.last:
             self._pending.append((segment, place, place + record.end - record.start, f"message {record.sequence} is out of order"))
             return
         self._resolve(record.sequence)
-        self._last = record.sequence
+        self._replay.last = record.sequence
         size = weight(record.size(), record.has_header())
         if record.flags & MORE or self._group:
             if not self._group:
@@ -285,15 +333,12 @@ class Recovery:
         self._resolve(record.sequence + (record.kind != ERASED))
         payload = record.payload()
         numbers = [int.from_bytes(payload[at : at + 8], "little", signed=True) for at in range(0, len(payload), 8)]
-        self._last = max(self._last, record.sequence)
-        self.index.skip(record.sequence, record.time)
+        self._replay.skip(record.sequence, record.time)
         if record.kind == REMOVE:
             for first, last in zip(numbers[::2], numbers[1::2]):
                 self._remove(first, last, bool(record.flags & OVERWRITE))
         elif record.kind == DROP and numbers:
-            self.floor = max(self.floor, numbers[0])
-            self.index.drop(self.floor)
-            self._last = max(self._last, self.floor - 1)
+            self._replay.drop(numbers[0])
         elif record.kind not in (SKIP, ERASED):
             raise OSError(f"a record of kind {record.kind} in {self._path}: a later version wrote it")
 
@@ -312,7 +357,7 @@ class Recovery:
 
     def _resolve(self, next_sequence: int) -> None:
         """Tell the sequences that are lost by what was stepped over, as the next one is known now."""
-        first, last = self._last + 1, next_sequence - 1
+        first, last = self._replay.last + 1, next_sequence - 1
         for segment, start, end, why in self._pending:
             known = (first, last) if first <= last else (0, -1)
             self._lost.append(_Lost(segment, start, end, *known, why))
@@ -323,27 +368,44 @@ class Recovery:
 
     def _end(self, segment: Segment, scan: Scan) -> None:
         """Cut off the tail of the last segment, where it is torn."""
-        self._resolve(self._last + 1)
+        self._resolve(self._replay.last + 1)
         end, why = scan.end, "a torn tail"
         if self._group:
             end, why = self._group_start, "an atomic batch without its end"
-            self._last = self._group[0][0] - 1
+            self._replay.last = self._group[0][0] - 1
             self._group.clear()
         segment.end = end
         if self._limit is not None or end == scan.end and not scan.is_torn:
             return
-        kept = keep(self._files, self._path, segment, end, segment.space)
-        self._files.truncate(segment.fd, end)
-        self._files.fdatasync(segment.fd)
+        try:
+            kept = keep(self._files, self._path, segment, end, segment.space)
+            self._files.truncate(segment.fd, end)
+            self._files.fdatasync(segment.fd)
+        except OSError as error:  # what is before it can be read
+            self.failure = error
+            return
         segment.space = end
         self.damages.append(Damage(segment.path, end, 0, -1, why, kept))
+
+    def _disown(self) -> None:
+        """Let no copy of a segment say that removals were applied to it which stand behind the end of the log, where others will stand."""
+        end = (self.segments[-1].head.number, self.segments[-1].end) if self.segments else (0, 0)
+        for segment in self.segments:
+            if (segment.head.applied, segment.head.applied_end) > end:
+                segment.head = segment.head._replace(applied=0, applied_end=0)
+                self._files.pwrite(segment.opened(), segment.head.encode(), 0)
+                self._files.fdatasync(segment.fd)
+                segment.close()
 
     def _report(self) -> None:
         """Keep the bytes of what is lost, unless all of it had been removed."""
         for lost in self._lost:
             if self._had_gone(lost, lambda overwrite: True):
                 continue
-            kept = keep(self._files, self._path, lost.segment, lost.start, lost.end) if lost.end > lost.start else ""
+            kept = ""
+            if lost.end > lost.start:
+                with suppress(OSError):  # the bytes stay where they are, too
+                    kept = keep(self._files, self._path, lost.segment, lost.start, lost.end)
             self.damages.append(Damage(lost.segment.path, lost.start, lost.first, lost.last, lost.why, kept))
 
     def _overwrite(self) -> None:

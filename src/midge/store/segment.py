@@ -6,9 +6,12 @@ them there may be zeros, where space was set aside. The head says what the segme
      0  8s   b"midgeseg"               24  i64  base: all sequences in this file are at or above it
      8  u32  version, 1                32  i64  floor: all messages below it were dropped when this file was begun
     12  u32  seed of the head checks   40  i64  time of the last message before
-    16  u64  number of the segment     48  u64  0
-                                       56  u32  0
+    16  u64  number of the segment     48  u64  applied: a segment's number
+                                       56  u32  and a place in it
                                        60  u32  CRC-32 of the bytes before
+
+``applied`` is of a segment that was copied: what the log removed before that place is not in it. So who copies another segment may leave
+such removals out.
 
 ``Scan`` reads the records in order and steps over what is damaged; what it has stepped over is in ``damages``, and ``end`` is where the
 last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from midge.errors import StoreVersionError
@@ -32,7 +35,7 @@ VERSION = 1
 HEAD_SIZE = 128
 _MAGIC = b"midgeseg"
 _HEAD = struct.Struct("<8sIIQqqqQI")
-_WINDOW = 1 << 20
+_WINDOW = 256 << 10  # bytes that are read at once, and gone over while no other thread runs
 _FIRST_STEP, _LAST_STEP = 64 << 10, 8 << 20
 
 
@@ -44,10 +47,12 @@ class Head(NamedTuple):
     base: int
     floor: int
     last_time: int
+    applied: int = 0
+    applied_end: int = 0
 
     def encode(self) -> bytes:
         """Return the head, twice."""
-        data = _HEAD.pack(_MAGIC, VERSION, self.seed, self.number, self.base, self.floor, self.last_time, 0, 0)
+        data = _HEAD.pack(_MAGIC, VERSION, self.seed, self.number, *self[2:])
         return 2 * (data + struct.pack("<I", zlib.crc32(data)))
 
 
@@ -59,10 +64,10 @@ def read_head(data: bytes | bytearray) -> Head | None:
     """
     for copy in (data[:64], data[64:HEAD_SIZE]):
         if len(copy) == 64 and copy[:8] == _MAGIC and zlib.crc32(copy[:60]) == int.from_bytes(copy[60:], "little"):
-            _, version, seed, number, base, floor, last_time, _, _ = _HEAD.unpack(copy[:60])
+            _, version, seed, number, *rest = _HEAD.unpack(copy[:60])
             if version != VERSION:
                 raise StoreVersionError(file_name(number), version, VERSION)
-            return Head(number, seed, base, floor, last_time)
+            return Head(number, seed, *rest)
     return None
 
 
@@ -86,10 +91,11 @@ class Segment:
         fd: open for reading and writing, -1 where it is not.
         end: where the last record ends that was given to it.
         space: bytes set aside for it, 0 where there is no file yet.
+        noted: how far its checkpoint tells of it, 0 where it has none.
         users: how many workers' calls may use the file now: it is not closed meanwhile.
     """
 
-    __slots__ = ("_first", "end", "fd", "files", "head", "path", "space", "users")
+    __slots__ = ("_first", "end", "fd", "files", "head", "noted", "path", "space", "users")
 
     def __init__(self, files: Files, directory: str, head: Head) -> None:
         self.files = files
@@ -98,7 +104,7 @@ class Segment:
         self.fd = -1
         self._first: dict[int, int] = {}  # what ``opened`` has opened
         self.end = HEAD_SIZE
-        self.space = self.users = 0
+        self.space = self.noted = self.users = 0
 
     def make(self, directory: str) -> None:
         """Make the file and wait until it is on disk under its name."""
@@ -186,12 +192,28 @@ class Scan:
                     self.damages.append((damaged, at))
                     damaged = -1
                 self.place = at
-                at = self.end = at + size
+                self.end = at + size
                 yield record
+                at = self.end
+            elif damaged < 0 and self._is_zero(at):
+                return
             else:
                 damaged = at if damaged < 0 else damaged
                 at = at + size if found == DAMAGED else self._search(at + 8)
         self.is_torn = not self._is_zero(self.end)
+
+    def advance(self, take: Callable[[bytearray, int, int], int]) -> None:
+        """Let somebody else take records, while none is being iterated.
+
+        Args:
+            take: gets a buffer, where the next record begins in it, and where in the file the buffer begins; returns where the first
+                record begins that it has not taken.
+        """
+        while self._covers(self.end, HEAD):
+            at = take(self._window, self.end - self._base, self._base) + self._base
+            if at == self.end:
+                return
+            self.end = at
 
     def _covers(self, at: int, size: int) -> bool:
         """Have so many bytes from ``at`` in the window. False where the file has fewer."""
@@ -215,8 +237,11 @@ class Scan:
     def _is_zero(self, at: int) -> bool:
         """True if there is nothing but zeros from ``at`` on."""
         while at < self._stop:
-            data = self._files.pread(self._fd, min(_WINDOW, self._stop - at), at)
-            if not data or data.count(0) < len(data):
+            if self._base <= at < self._base + len(self._window):
+                data = self._window[at - self._base :]
+            else:
+                data = self._files.pread(self._fd, min(_WINDOW, self._stop - at), at)
+            if not data or data != bytes(len(data)):
                 return not data
             at += len(data)
         return True

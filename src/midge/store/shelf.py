@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from midge.store.index import LAST_SEQUENCE
 from midge.store.record import GOOD, Record
 from midge.store.segment import HEAD_SIZE, Segment
 
@@ -54,13 +55,18 @@ class Shelf:
         """Return the segment that has a sequence, if any has."""
         return self.segments[bisect_right(self._bases, sequence) - 1]
 
+    def range_of(self, sequence: int) -> tuple[int, int]:
+        """Return the base of the segment that has a sequence, and that of the next one."""
+        at = bisect_right(self._bases, sequence)
+        return self._bases[at - 1], self._bases[at] if at < len(self._bases) else LAST_SEQUENCE + 1
+
     def numbered(self, number: int) -> Segment | None:
         """Return a segment by its number."""
         return next((segment for segment in self.segments if segment.head.number == number), None)
 
-    def last_of(self, segment: Segment) -> int:
-        """Return the last sequence that may be in a segment which is not the last one."""
-        return self._bases[self.segments.index(segment) + 1] - 1
+    def after(self, segment: Segment) -> Segment:
+        """Return the segment behind one that is not the last."""
+        return self.segments[self.segments.index(segment) + 1]
 
     @property
     def end(self) -> tuple[int, int]:

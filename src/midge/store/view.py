@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from midge.errors import StoreDamagedError, StoreLockedError, StoreVersionError
 from midge.store.base import Stored
-from midge.store.checkpoint import read_checkpoint
+from midge.store.checkpoint import checkpoint_name, is_checkpoint, is_whole_checkpoint
 from midge.store.files import Files
 from midge.store.handles import Handles
 from midge.store.reader import Reader
@@ -78,10 +78,10 @@ class ReadFiles(Files):
 
 
 class UnindexedFiles(ReadFiles):
-    """The same without what a clean stop has left: every record is read."""
+    """The same without checkpoints: every record is read."""
 
     def exists(self, path: str) -> bool:
-        return not path.endswith("/index") and super().exists(path)
+        return not is_checkpoint(path) and super().exists(path)
 
 
 class Place(NamedTuple):
@@ -133,11 +133,15 @@ class LogView:
         """Return all messages from a sequence on, in order; damaged ones are left out, and noted in ``damages``."""
         return self._reader.scan(start)
 
-    def covers(self, files: Files, path: str) -> bool:
-        """True if what a clean stop has left fits what is there."""
+    def unfit(self, files: Files, path: str) -> list[str]:
+        """Return the checkpoints that are damaged, or do not fit what is there."""
+        found = []
         for segment in self._shelf.segments:
+            name = f"{path}/{checkpoint_name(segment.head.number)}"
             segment.opened()
-        return read_checkpoint(files, path, self._shelf.segments) is not None
+            if files.exists(name) and not is_whole_checkpoint(files, path, segment):
+                found.append(name)
+        return found
 
     def close(self) -> None:
         self._shelf.close()

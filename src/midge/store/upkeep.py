@@ -1,0 +1,236 @@
+"""Upkeep: what is done for a store's files while nobody waits for it, one thing at a time: copies of segments without what is of no use,
+and checkpoints of segments that are not appended to any more, so that opening the store after a crash reads little.
+
+A segment is copied when half of its bytes would be freed. A checkpoint is written a part at a time: the loop looks up some thousand
+messages, a worker writes them; what is told in it has to be as safe as the store promises before it gets its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from midge.store.checkpoint import CheckpointFile
+from midge.store.compaction import Compaction
+from midge.store.home import Home
+from midge.store.index import Index
+from midge.store.segment import HEAD_SIZE, Segment
+from midge.store.shelf import Shelf
+from midge.store.waste import Waste
+
+__all__ = ["Upkeep"]
+
+_SOME, _MANY = 8 << 10, 1 << 20  # messages of a part of a checkpoint: while others wait for the loop, and while nobody does
+_SMALL = 16 << 20  # a segment that is appended to is ended early where it has more bytes, and half of them are of no use
+
+
+class Upkeep:
+    """Keeps the files of one store small and soon read.
+
+    Args:
+        home: gives the disk, workers and handles.
+        path: of the store's directory.
+        shelf: of the store.
+        settle: calls back when all changes so far are safe, or have failed.
+        replaced: told of a segment that a copy has taken the place of.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        path: str,
+        shelf: Shelf,
+        settle: Callable[[Callable[[Exception | None], None]], None],
+        replaced: Callable[[Segment], None],
+    ) -> None:
+        self.waste = Waste()
+        self._home = home
+        self._path = path
+        self._shelf = shelf
+        self._settle = settle
+        self._replaced = replaced
+        self._compaction: Compaction | None = None
+        self._noting: _Noting | None = None
+        self._freed: dict[int, int] = {}
+        self._unnoted: dict[int, None] = {}  # segments that have no checkpoint, or one that tells of a part
+
+    def begin_again(self, index: Index) -> None:
+        """Know of the segments what an index tells, which was read from the files."""
+        self.waste = Waste()
+        segments = self._shelf.segments
+        self._unnoted = {segment.head.number: None for segment in segments[:-1]}
+        for segment, after in zip(segments, segments[1:]):
+            count, size = index.alive(segment.head.base, after.head.base - 1)
+            self.waste.add(segment.head.number, max(0, segment.end - HEAD_SIZE - size - 10 * count))  # a record has some bytes more
+
+    def work(self, index: Index, durable: tuple[int, int], end: tuple[int, int], floor: int) -> None:
+        """Begin what is worth it, unless something is under way.
+
+        Args:
+            index: of the store.
+            durable: a segment's number, and a place in it: all before it is on disk.
+            end: the same of where the next record goes.
+            floor: all messages below it have been dropped, and that is on disk.
+        """
+        if self._compaction is not None or self._noting is not None:
+            return
+        for number in [number for number in self.waste.grown if number < durable[0]]:
+            segment = self._shelf.numbered(number)
+            self.waste.grown.discard(number)
+            if segment is not None and self._is_worth_copying(segment):
+                self._copy(segment, index, end)
+                return
+        number = next(iter(self._unnoted), durable[0])
+        if number < durable[0]:
+            del self._unnoted[number]
+            segment = self._shelf.numbered(number)
+            if segment is not None and segment.noted < segment.end:
+                self._note(segment, index, floor)
+
+    def sealed(self, number: int) -> None:
+        """A segment is not appended to any more, once all of it is on disk."""
+        self._unnoted[number] = None
+
+    def should_roll(self, segment: Segment) -> bool:
+        """True if a segment that is appended to is better ended, so that it can be copied."""
+        return segment.end > _SMALL and self._is_worth_copying(segment)
+
+    def cancel(self) -> None:
+        """Change no file and no place from here on."""
+        if self._compaction is not None:
+            self._compaction.cancel()
+        if self._noting is not None:
+            self._noting.cancel()
+
+    def cancel_copy(self) -> None:
+        """Move no message from here on."""
+        if self._compaction is not None:
+            self._compaction.cancel()
+
+    def dropped(self, segments: Iterable[Segment]) -> None:
+        """Segments are gone."""
+        for segment in segments:
+            self.waste.dropped(segment.head.number)
+
+    def note(self, index: Index, floor: int) -> None:
+        """Write the checkpoints that are missing. Nothing is under way, and everything is on disk; this waits for it."""
+        segments = [segment for segment in self._shelf.segments if segment.space]
+        tells = [(after.head.base - 1, after.head.last_time) for after in segments[1:]] + [(index.last, index.last_time)]
+        for segment, (last, last_time) in zip(segments, tells):
+            if segment.noted == segment.end:
+                continue
+            file = CheckpointFile(self._home.files, self._path, index, segment, floor, last, last_time)
+            try:
+                with suppress(OSError):  # then the segment is read
+                    while part := file.dump(_MANY):
+                        file.write(part)
+                    file.write(b"")
+                    file.finish(sync=False)
+            finally:
+                file.close()
+
+    def _copy(self, segment: Segment, index: Index, end: tuple[int, int]) -> None:
+        self._freed = self.waste.owed_to(segment.head.number)
+        self._compaction = Compaction(self._home, self._path, index, self._shelf, segment, end, self._settle, self._compacted)
+        self._compaction.begin()
+
+    def _note(self, segment: Segment, index: Index, floor: int) -> None:
+        after = self._shelf.after(segment)
+        file = CheckpointFile(self._home.files, self._path, index, segment, floor, after.head.base - 1, after.head.last_time)
+        self._noting = _Noting(self._home, self._shelf, segment, file, self._settle, self._noted)
+        self._noting.step(None)
+
+    def _is_worth_copying(self, segment: Segment) -> bool:
+        return 2 * self.waste.of(segment.head.number) > segment.end - HEAD_SIZE
+
+    def _compacted(self, kept: dict[int, int] | None) -> None:
+        compaction, self._compaction = self._compaction, None
+        assert compaction is not None
+        segment = compaction.segment
+        if kept is None:
+            self.waste.given_up(segment.head.number)
+        else:
+            self.waste.replaced(segment.head.number, self._freed, kept)
+            self.sealed(segment.head.number)
+            self._replaced(segment)
+
+    def _noted(self) -> None:
+        self._noting = None
+
+
+class _Noting:
+    """The writing of one checkpoint.
+
+    Args:
+        home, shelf: of the store.
+        segment: what it is of.
+        file: the checkpoint.
+        settle: as ``Upkeep`` has it.
+        done: told when it is over.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        shelf: Shelf,
+        segment: Segment,
+        file: CheckpointFile,
+        settle: Callable[[Callable[[Exception | None], None]], None],
+        done: Callable[[], None],
+    ) -> None:
+        self._home = home
+        self._shelf = shelf
+        self._segment = segment
+        self._file = file
+        self._settle = settle
+        self._done = done
+        self._is_over = self._is_settling = False
+        home.handles.lend([segment])
+
+    def step(self, result: object) -> None:
+        """Go on: the worker has written a part, or failed."""
+        if self._is_over or isinstance(result, BaseException):
+            self._end(result)
+            return
+        part = self._file.dump(_SOME)
+        if part:
+            self._submit(lambda: self._file.write(part), self.step)
+        else:
+            self._is_settling = True
+            self._settle(self._settled)
+
+    def cancel(self) -> None:
+        """Change nothing from here on."""
+        if self._is_settling and not self._is_over:
+            self._end(None)
+        self._is_over = True
+
+    def _settled(self, error: Exception | None) -> None:
+        if self._is_over:
+            return
+        self._is_settling = False
+        if error is not None:
+            self._end(None)
+            return
+
+        def work() -> None:
+            self._file.write(b"")
+            self._file.finish(sync=not self._home.always)
+
+        self._submit(work, self._end)
+
+    def _submit(self, call: Callable[[], None], done: Callable[[object], None]) -> None:
+        def taken(result: object) -> None:
+            self._shelf.readers -= 1
+            done(result)
+
+        self._shelf.readers += 1
+        self._home.submit(call, taken)
+
+    def _end(self, result: object) -> None:
+        self._is_over = True
+        self._file.close()
+        self._home.handles.take_back([self._segment])
+        self._done()  # where it was not written, the next start or stop will do that
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            raise result
