@@ -47,6 +47,7 @@ MODULES = [
     "midge.store.reader",
     "midge.engine.headers",
     "midge.engine.dedupe",
+    "midge.engine.claims",
     "midge.engine.checks",
     "midge.engine.ingest",
     "midge.engine.intake",
