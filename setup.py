@@ -34,6 +34,7 @@ MODULES = [
     "midge.store.subjects",
     "midge.store.selections",
     "midge.store.dump",
+    "midge.store.sight",
     "midge.store.index",
     "midge.store.shelves",
     "midge.client.room",

@@ -20,7 +20,7 @@ def test_a_long_batch_does_not_come_in_one_turn() -> None:
     world.turn()
     world.outside.sent.clear()
     world.publish("$JS.API.DIRECT.GET.S", b'{"batch":1000,"seq":1}', "R.x")
-    assert 0 < len(world.outside.sent) <= 64
+    assert 0 < len(world.account.answers) <= 64
     assert world.engine.step(world.wall)
     world.turn()
     assert [payload for _, _, payload in world.outside.sent] == [b"%d" % number for number in range(1_000)] + [b""]
@@ -47,7 +47,7 @@ def test_batches_that_are_under_way_are_bounded() -> None:
     world.outside.sent.clear()
     for number in range(1_030):
         world.publish("$JS.API.DIRECT.GET.S", b'{"batch":200,"seq":1}', f"R.{number}")
-    refused = [subject for subject, header, _ in world.outside.sent if header.startswith(b"NATS/1.0 429")]
+    refused = [answer.subject() for answer in world.account.answers if answer.header().startswith(b"NATS/1.0 429")]
     assert refused == [b"R.%d" % number for number in range(1_024, 1_030)]
     world.turn()
     assert world.engine.jobs.active == 0

@@ -24,6 +24,7 @@ class FakeOutside:
         self.calls: list[Callable[[], None]] = []
         self.failures: list[str] = []
         self.listeners: list[bytes] = []  # subjects that somebody listens to
+        self.spent = 0  # deliveries, beside what everything costs
         self.client: dict[str, object] | None = None
 
     def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
@@ -46,6 +47,9 @@ class FakeOutside:
 
     def sender(self) -> dict[str, object] | None:
         return self.client
+
+    def spend(self, work: int) -> None:
+        self.spent += work
 
     def call_soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)

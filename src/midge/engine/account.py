@@ -35,12 +35,13 @@ class Account:
         limited: what it stores has to be counted with each message.
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
+        answers: what is sent at the end of this turn.
         waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
         unopened: names of streams that are there and cannot be opened.
     """
 
     __slots__ = (
-        "_tokens", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
+        "_tokens", "answers", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
         "waiting_size",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class Account:
         self.waiting: deque[ApiRequest] = deque()
         self.waiting_size = 0
         self.busy: ApiRequest | None = None
+        self.answers: list[Publication] = []
         prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
         self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
 
@@ -120,7 +122,18 @@ class Account:
     def send(self, request: ApiRequest, payload: bytes) -> None:
         """Send an answer, where one is wanted."""
         if request.reply:
-            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", b"", payload)])
+            self.put(Publication.compose(request.reply, b"", b"", payload))
+
+    def put(self, answer: Publication) -> None:
+        """Send an answer, together with the others of this turn."""
+        if not self.answers:
+            self.engine.answering.append(self)
+        self.answers.append(answer)
+
+    def flush(self) -> None:
+        """Let go of the answers."""
+        answers, self.answers = self.answers, []
+        self.engine.outside.answer(self.name, answers)
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""

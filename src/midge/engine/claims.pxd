@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport int64_t
 from midge.wire.publication cimport Publication
 
 cdef bytes _PLAIN, _NATS, _ID, _LAST, _LAST_OF_SUBJECT
@@ -20,4 +21,4 @@ cdef class Claims:
 cdef Py_ssize_t _end_of_line(bytearray buf, Py_ssize_t at, Py_ssize_t end) except -2
 
 @cython.locals(value="long long", at=Py_ssize_t, digit=int)
-cdef long long _number(bytearray buf, Py_ssize_t start, Py_ssize_t stop) except? -1
+cdef int64_t _number(bytearray buf, Py_ssize_t start, Py_ssize_t stop) except? -1

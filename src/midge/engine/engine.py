@@ -13,14 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
 from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
-from midge.engine.single import serve_plain
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
@@ -28,7 +26,6 @@ from midge.model.base import decode, encode
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
 from midge.store.memory import MemoryStore
-from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.intake import Intake
@@ -84,6 +81,7 @@ class Engine:
         accounts: by name; ``open_account`` adds one.
         dirty: the ways into streams that have something to let go of.
         asking: accounts with a request that could be answered.
+        answering: accounts that have answers to what was asked in this turn.
         used: bytes in all streams, by kind of storage.
         batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
@@ -121,6 +119,7 @@ class Engine:
         self.accounts: dict[str, Account] = {}
         self.dirty: list[Intake] = []
         self.asking: deque[Account] = deque()
+        self.answering: list[Account] = []
         self.used = {"memory": 0, "file": 0}
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
@@ -174,6 +173,9 @@ class Engine:
                 dispatch(self, account.take())
         self.jobs.run(SLICES)
         self.feeding.work(FEEDS)
+        answering, self.answering = self.answering, []
+        for account in answering:
+            account.flush()
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             try:
@@ -183,7 +185,7 @@ class Engine:
             intake.stream.account.recount(intake.stream)
         if dirty:
             self._see_what_is_full()
-        return bool(self.asking) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
+        return bool(self.asking) or bool(self.answering) or len(self.jobs) > 0 or len(self.feeding) > 0 or bool(self.dirty)
 
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""
@@ -193,12 +195,6 @@ class Engine:
         """Do what is due. Next: ``step``, and see ``next_deadline``."""
         self.wall = wall
         self.timers.run(wall, DUE)
-
-    def serve_direct(self, stream: Stream, publication: Publication) -> bool:
-        """Answer a direct get."""
-        if not serve_plain(stream, publication):
-            direct.serve(stream, publication, self.api_level)
-        return True
 
     # Streams
 

@@ -25,6 +25,7 @@ from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
 from midge.engine.schedule import NEXT, SCHEDULER
 from midge.engine.schedules import Schedules
+from midge.engine.single import Lookup
 from midge.engine.sources import Sources
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
@@ -305,8 +306,7 @@ class Stream:
             if subject not in self._subscriptions:
                 self._subscriptions[subject] = outside.subscribe(account, _raw(subject), self.intake.receive)
         if self.config.allow_direct and not self._direct:
-            prefix = b"$JS.API.DIRECT.GET." + self.raw_name
-            receive: Callable[[Publication, int], bool] = lambda publication, _: self.engine.serve_direct(self, publication)  # noqa: E731
+            prefix, receive = b"$JS.API.DIRECT.GET." + self.raw_name, Lookup(self).receive
             self._direct = [outside.subscribe(account, prefix, receive), outside.subscribe(account, prefix + b".>", receive)]
         elif not self.config.allow_direct:
             for token in self._direct:

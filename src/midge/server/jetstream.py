@@ -42,7 +42,9 @@ __all__ = ["JetStream"]
 log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
-WORK_REQUEST = 256  # and what becomes of a request
+WORK_LOOKUP = 32  # what a direct get costs at least,
+WORK_REQUEST = 256  # and what becomes of any other request
+_LOOKUPS = b"$JS.API.DIRECT.GET."
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
 
@@ -198,7 +200,8 @@ class JetStream:
             self._hub.answer(found, answers)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE))
+        work = WORK_LOOKUP if subject.startswith(_LOOKUPS) else WORK_REQUEST if subject.startswith(b"$JS.") else WORK_MESSAGE
+        ear = _Ear(account, subject, Inlet(receive, work))
         self._ears[ear] = None
         self._listen(ear)
         return ear
@@ -219,6 +222,9 @@ class JetStream:
     def sender(self) -> dict[str, object] | None:
         session: Any = self._hub.producer
         return None if session is None or session.closing is not None else describe(session, self._hub.server_name, self._hub.epoch)
+
+    def spend(self, work: int) -> None:
+        self._hub.can_spend(work)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         self._calls.append(call)

@@ -57,6 +57,7 @@ class FileStore(IndexedStore):
         self._dead: dict[int, int] = {}  # bytes of messages in each segment that were removed one by one
         self._compaction: Compaction | None = None
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
+        self.sight = self._reader
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []
