@@ -29,6 +29,7 @@ class _Handler(NamedTuple):
     kind: str
     call: Callable[[Engine, ApiRequest], None]
     rest: dict[str, Any] = {}  # what an error has beside it
+    cost: int = 8  # see ``Engine.step``
 
 
 def _needs_cluster(engine: Engine, request: ApiRequest) -> None:
@@ -46,7 +47,7 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
     ("STREAM", "PURGE"): _Handler(3, "stream_purge_response", stream_api.purge, {"purged": 0}),
     ("STREAM", "SNAPSHOT"): _Handler(3, "stream_snapshot_response", stream_api.snapshot),
     ("STREAM", "RESTORE"): _Handler(3, "stream_restore_response", stream_api.restore, {"deliver_subject": ""}),
-    ("STREAM", "MSG", "GET"): _Handler(4, "stream_msg_get_response", message_api.get),
+    ("STREAM", "MSG", "GET"): _Handler(4, "stream_msg_get_response", message_api.get, cost=2),
     ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
     ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),
     ("STREAM", "PEER", "REMOVE"): _Handler(4, "stream_remove_peer_response", _needs_cluster),
@@ -54,13 +55,13 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
 }
 
 
-def dispatch(engine: Engine, request: ApiRequest) -> None:
-    """Answer a request, or begin to."""
+def dispatch(engine: Engine, request: ApiRequest) -> int:
+    """Answer a request, or begin to. Returns what that costs."""
     tokens = request.tokens
     handler = next((found for size in (3, 2, 1) if (found := HANDLERS.get(tuple(tokens[:size])))), None)
     if handler is None or handler.size != len(tokens):
         request.account.ignore(request)
-        return
+        return 1
     request.kind = _V1 + handler.kind
     try:
         request.check_level(engine.api_level)
@@ -74,3 +75,4 @@ def dispatch(engine: Engine, request: ApiRequest) -> None:
             raise
         engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", error)
         request.refuse(ApiError(10051, err=error), handler.rest)
+    return handler.cost

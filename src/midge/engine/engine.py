@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Settings"]
 
-REQUESTS = 8  # answered in one step
+REQUESTS = 64  # what the requests cost together that are answered in one step: most of them 8, see ``api``
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
 DUE = 64  # timers served in one call
@@ -165,12 +165,10 @@ class Engine:
     def step(self, wall: int) -> bool:
         """Do some of what there is to do. True where there is more that could be done now."""
         self.wall = wall
-        for _ in range(REQUESTS):
-            if not self.asking:
-                break
+        left = REQUESTS
+        while self.asking and left > 0:
             account = self.asking.popleft()
-            if account.busy is None and account.waiting:
-                dispatch(self, account.take())
+            left -= dispatch(self, account.take()) if account.busy is None and account.waiting else 1
         self.jobs.run(SLICES)
         self.feeding.work(FEEDS)
         answering, self.answering = self.answering, []

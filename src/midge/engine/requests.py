@@ -77,8 +77,12 @@ class ApiRequest:
 
     def hand_over(self, response: Model) -> None:
         """Answer it, but neither count it nor tell who watches: as nats-server does where a message is read."""
+        self.hand_over_text(_escaped(encode(response)))
+
+    def hand_over_text(self, text: bytes) -> None:
+        """The same with an answer that is JSON already."""
         self.is_answered = True
-        self.account.send(self, _escaped(encode(response)))
+        self.account.send(self, text)
         self.account.ignore(self)
 
     def refuse(self, error: ApiError, rest: dict[str, Any] | None = None) -> None:

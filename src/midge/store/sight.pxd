@@ -5,3 +5,5 @@ cdef class Sight:
     cdef readonly Py_ssize_t header_start, payload_start, payload_end
 
     cpdef bint look(self, long long sequence) except -1
+    cpdef bytes header(self)
+    cpdef bytes payload(self)

@@ -6,6 +6,18 @@ else or changed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import cython
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.wire.octets import cut
+else:
+    from midge.wire.octets import cut
+
 __all__ = ["Sight"]
 
 
@@ -28,3 +40,10 @@ class Sight:
     def look(self, sequence: int) -> bool:
         """Show a message. False where it is not in memory, or nowhere: ``Store.peek`` tells which."""
         raise NotImplementedError
+
+    def header(self) -> bytes:
+        """Return the header block, empty where there is none."""
+        return cut(self.buf, self.header_start, self.payload_start)
+
+    def payload(self) -> bytes:
+        return cut(self.buf, self.payload_start, self.payload_end)
