@@ -83,7 +83,7 @@ class World:
                 self.directory.begin()
                 self.directory.finish()
                 more = (
-                    more or bool(self.engine.asking) or bool(self.engine.dirty) or len(self.engine.jobs) > 0 or len(self.engine.feeding) > 0
+                    more or bool(self.engine.asking) or bool(self.engine.answering) or bool(self.engine.dirty) or len(self.engine.jobs) > 0 or len(self.engine.feeding) > 0
                 )
 
     def wait(self, seconds: float) -> None:

@@ -108,6 +108,8 @@ class Intake:
         if not claims.read(publication):
             return False
         if claims.last_of_subject != -1:
+            if self.stream.purging is not None:
+                return False
             last = self.stream.last_of(publication.subject())
             if claims.last_of_subject != last:
                 self.refuse(publication, ApiError(WRONG_LAST_SEQUENCE, seq=last))

@@ -36,6 +36,7 @@ from midge.wire.publication import Publication
 if TYPE_CHECKING:
     from midge.engine.account import Account
     from midge.engine.feed import Feed
+    from midge.engine.purging import Purging
     from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
@@ -58,11 +59,12 @@ class Stream:
         counted: what its messages count for in the account's usage.
         origins: where it takes messages from beside its subjects; None for nowhere.
         followers: those that take messages from it.
+        purging: the purge that is under way.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "counted", "created", "dedupe",
-        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "raw_name", "schedules", "store",
+        "engine", "expiry", "followers", "ingest", "intake", "name", "origins", "purging", "raw_name", "schedules", "store",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -87,6 +89,7 @@ class Stream:
         self._direct: list[object] = []
         self.origins: Mirror | Sources | None = None
         self.followers: dict[Feed, None] = {}
+        self.purging: Purging | None = None
         self._apply()
 
     def start(self, wall: int) -> None:
@@ -143,6 +146,8 @@ class Stream:
     def appended(self, publication: Publication, sequence: int) -> None:
         """A message was stored: see to the limits, and to what expires."""
         config, store = self.config, self.store
+        if self.purging is not None and self.intake.limited:
+            self.purging.finish()
         if config.max_msgs_per_subject > 0:
             total = store.total(publication.subject())
             while total is not None and total.messages > config.max_msgs_per_subject and store.remove(total.first):
@@ -176,6 +181,7 @@ class Stream:
     def undone(self, error: Exception) -> None:
         """What the store had not committed is gone."""
         last = self.store.last
+        self.purging = None
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
         if self.config.allow_msg_schedules:
