@@ -82,9 +82,8 @@ class World:
             if self.directory is not None:
                 self.directory.begin()
                 self.directory.finish()
-                more = (
-                    more or bool(self.engine.asking) or bool(self.engine.answering) or bool(self.engine.dirty) or len(self.engine.jobs) > 0 or len(self.engine.feeding) > 0
-                )
+                engine = self.engine
+                more = more or any((engine.asking, engine.answering, engine.dirty, len(engine.jobs), len(engine.feeding)))
 
     def wait(self, seconds: float) -> None:
         """Turn the clock on, and let happen what is due on the way."""

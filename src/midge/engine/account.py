@@ -41,8 +41,8 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens", "answers", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used", "waiting",
-        "waiting_size",
+        "_tokens", "answers", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "streams", "total", "unopened", "used",
+        "waiting", "waiting_size",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:

@@ -65,8 +65,8 @@ class Intake:
     """
 
     __slots__ = (
-        "_answers", "_claims", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full", "last_id",
-        "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
+        "_answers", "_claims", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full",
+        "last_id", "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
     def __init__(self, stream: Any, store: Any, dedupe: Dedupe) -> None:

@@ -20,12 +20,10 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.store.cells import is_wild
-    from cython.cimports.midge.store.sight import Sight
     from cython.cimports.midge.wire.octets import cut, number, put, put_crlf, put_number, put_slice, same
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.store.cells import is_wild
-    from midge.store.sight import Sight
     from midge.wire.octets import cut, number, put, put_crlf, put_number, put_slice, same
     from midge.wire.publication import Publication
 
