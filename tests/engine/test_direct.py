@@ -20,7 +20,7 @@ def test_a_long_batch_does_not_come_in_one_turn() -> None:
     world.turn()
     world.outside.sent.clear()
     world.publish("$JS.API.DIRECT.GET.S", b'{"batch":1000,"seq":1}', "R.x")
-    assert 0 < len(world.outside.sent) <= 64
+    assert 0 < len(world.account.answers) <= 64
     assert world.engine.step(world.wall)
     world.turn()
     assert [payload for _, _, payload in world.outside.sent] == [b"%d" % number for number in range(1_000)] + [b""]
@@ -47,7 +47,7 @@ def test_batches_that_are_under_way_are_bounded() -> None:
     world.outside.sent.clear()
     for number in range(1_030):
         world.publish("$JS.API.DIRECT.GET.S", b'{"batch":200,"seq":1}', f"R.{number}")
-    refused = [subject for subject, header, _ in world.outside.sent if header.startswith(b"NATS/1.0 429")]
+    refused = [answer.subject() for answer in world.account.answers if answer.header().startswith(b"NATS/1.0 429")]
     assert refused == [b"R.%d" % number for number in range(1_024, 1_030)]
     world.turn()
     assert world.engine.jobs.active == 0
@@ -146,6 +146,10 @@ def test_the_short_way_answers_as_the_long_one(headers: dict[str, str]) -> None:
         assert short == world.ask("$JS.API.DIRECT.GET.S", b'{ "seq" : %d }' % sequence)
         assert b"Nats-Sequence: %d\r\n" % sequence in short[0][0]
         assert short[0][1] == b"%d" % (sequence - 1)
+    last = world.ask("$JS.API.DIRECT.GET.S", b'{ "last_by_subj" : "s.a" }')
+    assert world.ask("$JS.API.DIRECT.GET.S", b'{"last_by_subj":"s.a"}') == world.ask("$JS.API.DIRECT.GET.S.s.a") == last
+    assert b"Nats-Sequence: 20\r\n" in last[0][0]
+    assert world.ask("$JS.API.DIRECT.GET.S.s.*") == last
 
 
 @pytest.mark.parametrize(
@@ -153,6 +157,9 @@ def test_the_short_way_answers_as_the_long_one(headers: dict[str, str]) -> None:
     [
         (b'{"seq":0}', b"408 Empty Request"), (b'{"seq":21}', b"404 Message Not Found"), (b'{"seq":07}', b"408 Malformed Request"),
         (b'{"seq":9999999999}', b"404 Message Not Found"), (b'{"seq":}', b"408 Malformed Request"),
+        (b'{"last_by_subj":"s.b"}', b"404 Message Not Found"), (b'{"last_by_subj":""}', b"408 Empty Request"),
+        (b'{"last_by_subj":"\\"}', b"408 Malformed Request"), (b'{"last_by_subj":"s.a","}', b"408 Malformed Request"),
+        (b'{"seq": 0}', b"408 Empty Request"), (b'{"seq": 07}', b"408 Malformed Request"), (b'{"seq": }', b"408 Malformed Request"),
         (b'{"seq":1]', b"408 Malformed Request"), (b'{"seq":-1}', b"408 Malformed Request"),
     ],
 )  # fmt: skip
@@ -163,3 +170,47 @@ def test_what_the_short_way_leaves_alone(body: bytes, status: bytes) -> None:
     world.turn()
     assert world.ask("$JS.API.DIRECT.GET.S", body) == [(b"NATS/1.0 %b\r\n\r\n" % status, b"")]
     assert world.ask("$JS.API.DIRECT.GET.S.s.a", b'{"seq":1}') == [(b"NATS/1.0 408 Bad Request\r\n\r\n", b"")]
+
+
+@pytest.mark.parametrize("storage", ["memory", "file"])
+def test_a_message_get_by_the_short_way_answers_as_the_long_one(tmp_path: Path, storage: str) -> None:
+    world = World(StoreDirectory(str(tmp_path), wake=lambda: None, workers=0))
+    world.create(storage=storage)
+    world.publish("s.a", b"plain")
+    world.publish("s.a", b"with a header", Nats_Msg_Id="1")
+    world.publish("s.<&>", b"an odd subject")
+    world.publish("s.b")
+    world.turn()
+    for sequence in range(1, 6):
+        short = world.ask("$JS.API.STREAM.MSG.GET.S", b'{"seq":%d}' % sequence)
+        assert short == world.ask("$JS.API.STREAM.MSG.GET.S", b'{ "seq" : %d }' % sequence)
+        assert (b'"error"' in short[0][1]) == (sequence == 5)
+    for subject in (b"s.a", b"s.<&>", b"s.b", b"s.*", b"s.c", b">"):
+        short = world.ask("$JS.API.STREAM.MSG.GET.S", b'{"last_by_subj": "%b"}' % subject)
+        assert short == world.ask("$JS.API.STREAM.MSG.GET.S", b'{ "last_by_subj" : "%b" }' % subject)
+
+
+def test_many_answers_leave_in_one_piece() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.publish("s.a", b"x")
+    world.turn()
+    pieces: list[int] = []
+    answer = world.outside.answer
+    world.outside.answer = lambda account, answers: (pieces.append(len(answers)), answer(account, answers))  # type: ignore[method-assign,func-returns-value,assignment]
+    for number in range(50):
+        world.publish("$JS.API.DIRECT.GET.S", b'{"seq":1}', f"R.{number}")
+    world.turn()
+    assert pieces == [50]
+
+
+def test_what_is_large_costs_its_sender_more() -> None:
+    world = World()
+    world.create(allow_direct=True)
+    world.publish("s.a", b"x")
+    world.publish("s.a", bytes(1 << 20))
+    world.turn()
+    world.ask("$JS.API.DIRECT.GET.S", b'{"seq":1}')
+    assert world.outside.spent == 0
+    world.ask("$JS.API.DIRECT.GET.S", b'{"seq":2}')
+    assert world.outside.spent >= (1 << 20) // 512

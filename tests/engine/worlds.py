@@ -49,6 +49,7 @@ class FakeOutside:
         self.delivered: list[Delivered] = []
         self.deaf: set[bytes] = set()  # where nobody listens; inboxes have somebody unless they are here
         self.crowded: set[bytes] = set()  # where much waits to be sent
+        self.spent = 0  # deliveries, beside what everything costs
         self.client: dict[str, object] | None = None
         self.interest: set[tuple[bytes, bytes | None]] = set()  # deliver subjects, and queue groups, that somebody subscribed to
         self.eyes: list[FakeEye] = []
@@ -101,6 +102,9 @@ class FakeOutside:
     def sender(self) -> dict[str, object] | None:
         return self.client
 
+    def spend(self, work: int) -> None:
+        self.spent += work
+
     def call_soon(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
@@ -132,9 +136,8 @@ class World:
             if self.directory is not None:
                 self.directory.begin()
                 self.directory.finish()
-                more = (
-                    more or bool(self.engine.asking) or bool(self.engine.dirty) or len(self.engine.jobs) > 0 or len(self.engine.feeding) > 0
-                )
+                engine = self.engine
+                more = more or any((engine.asking, engine.answering, engine.dirty, len(engine.jobs), len(engine.feeding)))
 
     def wait(self, seconds: float) -> None:
         """Turn the clock on, and let happen what is due on the way."""

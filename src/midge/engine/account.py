@@ -48,6 +48,7 @@ class Account:
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
         acks: where consumers' acknowledgements come in.
+        answers: what is sent at the end of this turn.
         waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
         restores: the configurations of streams that are being restored, whose names and subjects are taken.
         transfers: the snapshots that are being sent, and the restores.
@@ -55,8 +56,8 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens", "acks", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "restores", "streams", "total", "transfers",
-        "unopened", "used", "waiting", "waiting_size",
+        "_tokens", "acks", "answers", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "restores", "streams", "total",
+        "transfers", "unopened", "used", "waiting", "waiting_size",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
@@ -75,6 +76,7 @@ class Account:
         self.waiting_size = 0
         self.busy: ApiRequest | None = None
         self.acks = Acks(engine.domain, name)
+        self.answers: list[Publication] = []
         prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
         self._tokens = [engine.outside.subscribe(name, prefix + b">", self.receive) for prefix in prefixes]
         self._tokens += [engine.outside.subscribe(name, prefix + b"CONSUMER.MSG.NEXT.*.*", self.receive_pull) for prefix in prefixes]
@@ -161,7 +163,18 @@ class Account:
     def send(self, request: ApiRequest, payload: bytes, header: bytes) -> None:
         """Send an answer, where one is wanted."""
         if request.reply:
-            self.engine.outside.answer(self.name, [Publication.compose(request.reply, b"", header, payload)])
+            self.put(Publication.compose(request.reply, b"", header, payload))
+
+    def put(self, answer: Publication) -> None:
+        """Send an answer, together with the others of this turn."""
+        if not self.answers:
+            self.engine.answering.append(self)
+        self.answers.append(answer)
+
+    def flush(self) -> None:
+        """Let go of the answers."""
+        answers, self.answers = self.answers, []
+        self.engine.outside.answer(self.name, answers)
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""

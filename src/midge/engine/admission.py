@@ -71,6 +71,8 @@ class _Message:
 def admit(stream: Stream, publication: Publication, wall: int) -> None:
     """Store a message that was published to a stream, or refuse it; either is answered."""
     try:
+        if stream.purging is not None:
+            stream.purging.finish()
         if not stream.intake.careful and publication.header_size > 0 and _admit_plain(stream, publication, wall):
             return
         subject = publication.subject()

@@ -156,7 +156,7 @@ def _tell(stream: Stream, message: Stored | None, reply: bytes, bare: bool) -> N
         _say(stream, reply, NOT_FOUND)
     else:
         header = b"" if bare else described(stream.raw_name, message)
-        stream.answer([Publication.compose(reply, b"", header, message.payload)])
+        stream.account.put(Publication.compose(reply, b"", header, message.payload))
 
 
 def _batch(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
@@ -181,7 +181,7 @@ def _batch(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
             pending = max(pending - 1, 0)
             header = described(name, message, pending, last)
         last = message.sequence
-        stream.answer([Publication.compose(reply, b"", header, message.payload)])
+        stream.account.put(Publication.compose(reply, b"", header, message.payload))
         left -= _size(message)
         if left <= 0:
             break
@@ -225,7 +225,7 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
             return
         header = described(name, message, pending, last)
         last = sequence
-        stream.answer([Publication.compose(reply, b"", header, message.payload)])
+        stream.account.put(Publication.compose(reply, b"", header, message.payload))
         left -= _size(message)
         sent += 1
         if left <= 0 or 0 < (request.batch or 0) <= sent:
@@ -273,7 +273,7 @@ def _when_committed(stream: Stream, sequence: int, call: Callable[[], None]) -> 
 
 
 def _say(stream: Stream, reply: bytes, status: bytes) -> None:
-    stream.answer([Publication.compose(reply, b"", b"NATS/1.0 %b\r\n\r\n" % status, b"")])
+    stream.account.put(Publication.compose(reply, b"", b"NATS/1.0 %b\r\n\r\n" % status, b""))
 
 
 def _size(message: Stored) -> int:

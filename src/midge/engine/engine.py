@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from midge.engine import direct
 from midge.engine.account import Account
 from midge.engine.api import dispatch
 from midge.engine.batch_limits import BatchLimits, BatchUse
@@ -22,7 +21,6 @@ from midge.engine.consumers.opening import open_consumers
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
-from midge.engine.single import serve_plain
 from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
@@ -30,7 +28,6 @@ from midge.model.base import decode, encode
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
 from midge.store.memory import MemoryStore
-from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CONSUMERS", "Engine", "Settings"]
 
-REQUESTS = 8  # answered in one step
+REQUESTS = 64  # what the requests cost together that are answered in one step: most of them 8, see ``api``
 SLICES = 8  # of jobs in one step
 FEEDS = 4  # slices of what streams take from others
 CONSUMERS = 16  # slices of what consumers deliver
@@ -98,6 +95,7 @@ class Engine:
         asking: accounts with a request that could be answered.
         ready: consumers that have something to do.
         acknowledged: what streams keep messages for, where some have been acknowledged.
+        answering: accounts that have answers to what was asked in this turn.
         used: bytes in all streams, by kind of storage.
         batches, ingests: the open batches of all streams, atomic and fast ones.
         wall: the time, as far as the engine knows it.
@@ -139,6 +137,7 @@ class Engine:
         self.acknowledged: list[Retention] = []
         if directory is not None:
             directory.keeper.complain = lambda error: outside.failed("writing down how far consumers have come", error)
+        self.answering: list[Account] = []
         self.used = {"memory": 0, "file": 0}
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
@@ -189,14 +188,15 @@ class Engine:
             acknowledged, self.acknowledged = self.acknowledged, []
             for retention in acknowledged:
                 retention.flush()
-        for _ in range(REQUESTS):
-            if not self.asking:
-                break
+        left = REQUESTS
+        while self.asking and left > 0:
             account = self.asking.popleft()
-            if account.busy is None and account.waiting:
-                dispatch(self, account.take())
+            left -= dispatch(self, account.take()) if account.busy is None and account.waiting else 1
         self.jobs.run(SLICES)
         self.feeding.work(FEEDS)
+        answering, self.answering = self.answering, []
+        for account in answering:
+            account.flush()
         dirty, self.dirty = self.dirty, []
         for intake in dirty:
             try:
@@ -208,7 +208,8 @@ class Engine:
             self._see_what_is_full()
         for _ in range(min(CONSUMERS, len(self.ready))):
             self._let_work(self.ready.popleft())
-        return bool(self.asking or self.dirty or self.ready or self.acknowledged) or len(self.jobs) > 0 or len(self.feeding) > 0
+        more = self.asking or self.answering or self.dirty or self.ready or self.acknowledged
+        return bool(more) or len(self.jobs) > 0 or len(self.feeding) > 0
 
     def _let_work(self, consumer: Consumer) -> None:
         try:
@@ -224,12 +225,6 @@ class Engine:
         """Do what is due. Next: ``step``, and see ``next_deadline``."""
         self.wall = wall
         self.timers.run(wall, DUE)
-
-    def serve_direct(self, stream: Stream, publication: Publication) -> bool:
-        """Answer a direct get."""
-        if not serve_plain(stream, publication):
-            direct.serve(stream, publication, self.api_level)
-        return True
 
     # Streams
 

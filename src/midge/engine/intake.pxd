@@ -1,15 +1,17 @@
 cimport cython
+from midge.engine.claims cimport Claims
 from midge.engine.dedupe cimport Dedupe
 from midge.wire.publication cimport Publication
 
 cdef Py_ssize_t _MAX_HEADER
-cdef bytes _PLAIN, _FLOW, _FAST, _ID, _EXPECTED
+cdef bytes _FLOW, _FAST
 
 
 @cython.final
 cdef class Intake:
     cdef readonly object stream, store
     cdef readonly Dedupe dedupe
+    cdef Claims _claims
     cdef public bint careful, renames, republishes, choosy, metered, full, limited, timed, acks, dirty, followed, closed
     cdef public Py_ssize_t max_size
     cdef public bytes last_id
@@ -20,7 +22,7 @@ cdef class Intake:
 
     cpdef set_head(self, bytes head)
     cpdef bint receive(self, Publication publication, object wall) except -1
-    @cython.locals(header=bytes, id=bytes, expected=bytes, name=bytes, values=dict)
+    @cython.locals(claims=Claims, id=bytes, last="long long")
     cdef bint _take_simple(self, Publication publication, object wall) except -1
     cdef _take(self, Publication publication, object wall, bytes id)
     cpdef acknowledge(self, Publication publication, Py_ssize_t sequence, bytes tail)

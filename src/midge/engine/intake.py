@@ -13,7 +13,6 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from midge.engine.errors import ApiError
-from midge.engine.headers import read_number
 
 if TYPE_CHECKING:
     import cython
@@ -21,13 +20,13 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.engine.claims import Claims
     from cython.cimports.midge.engine.dedupe import Dedupe
-    from cython.cimports.midge.engine.headers import nats_values
     from cython.cimports.midge.wire.octets import cut
     from cython.cimports.midge.wire.publication import Publication
 else:
+    from midge.engine.claims import Claims
     from midge.engine.dedupe import Dedupe
-    from midge.engine.headers import nats_values
     from midge.wire.octets import cut
     from midge.wire.publication import Publication
 
@@ -37,9 +36,7 @@ MESSAGE_TOO_LARGE = 10054
 WRONG_LAST_SEQUENCE = 10071
 STORE_FAILED = 10077
 NO_ROOM = 10023
-_PLAIN = b"NATS/1.0\r\n"  # how a header block without a status begins
 _MAX_HEADER = 65535
-_ID, _EXPECTED = b"Nats-Msg-Id", b"Nats-Expected-Last-Sequence"
 _FLOW = b'{"type":"ack"'  # how a fast batch is told how far it is
 _FAST = b".$FI"  # what the reply subject of a fast batch ends in
 
@@ -68,8 +65,8 @@ class Intake:
     """
 
     __slots__ = (
-        "_answers", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full", "last_id",
-        "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
+        "_answers", "_claims", "_due", "_head", "_settling", "acks", "careful", "choosy", "closed", "dedupe", "dirty", "followed", "full",
+        "last_id", "limited", "max_size", "metered", "renames", "republishes", "store", "stream", "timed",
     )  # fmt: skip
 
     def __init__(self, stream: Any, store: Any, dedupe: Dedupe) -> None:
@@ -82,6 +79,7 @@ class Intake:
         self.max_size = -1
         self.last_id = b""
         self._head = b""
+        self._claims = Claims()
         self._answers: list[Publication] = []
         self._due: list[int] = []  # the sequence that must be committed before the answer of that place may leave
 
@@ -102,25 +100,26 @@ class Intake:
         return True
 
     def _take_simple(self, publication: Publication, wall: int) -> bool:
-        """Take a message whose headers ask for little: nothing, an id to be known by, a last sequence. False where they ask for more.
+        """Take a message whose headers ask for little: see ``Claims``. False where they ask for more.
 
         What is done, and in which order, is what ``admission`` does.
         """
-        header = publication.header()
-        if not header.startswith(_PLAIN):
-            return False  # it has a status, or is none
-        id = expected = b""
-        values = nats_values(header)
-        for name in values:
-            if name == _ID:
-                id = values[name]
-            elif name == _EXPECTED:
-                expected = values[name]
-            else:
+        claims = self._claims
+        if not claims.read(publication):
+            return False
+        if claims.last_of_subject != -1:
+            if self.stream.purging is not None:
                 return False
-        if expected and read_number(expected) != self.store.last:
-            self.refuse(publication, ApiError(WRONG_LAST_SEQUENCE, seq=self.store.last))
-            return True
+            last = self.stream.last_of(publication.subject())
+            if claims.last_of_subject != last:
+                self.refuse(publication, ApiError(WRONG_LAST_SEQUENCE, seq=last))
+                return True
+        if claims.last != -1:
+            last = self.store.last
+            if claims.last != last:
+                self.refuse(publication, ApiError(WRONG_LAST_SEQUENCE, seq=last))
+                return True
+        id = claims.id
         if id:
             sequence = self.dedupe.find(id, wall)
             if sequence:
@@ -147,7 +146,7 @@ class Intake:
         self.last_id = id
         if id:
             if len(self.dedupe):
-                self.dedupe.add(id, sequence, self.store.last_time)
+                self.dedupe.add(id, sequence, wall)
             else:
                 self.stream.remember(id, sequence)
         if self.timed or self.limited:

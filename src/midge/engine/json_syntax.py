@@ -19,6 +19,11 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+')
 _NUMBER = (re.compile(rb"-?(?:0|[1-9][0-9]*+)"), re.compile(rb"\.[0-9]++"), re.compile(rb"[eE][+-]?[0-9]++"))
 _FRACTION_BEGUN, _EXPONENT_BEGUN = re.compile(rb"\."), re.compile(rb"[eE][+-]?")
+_TEXT = rb'"[^"\\\x00-\x1f]*+"'  # a string without escapes
+_SPACED = rb"[ \t\r\n]*+"
+_SIMPLE = rb"(?:%b|-?(?:0|[1-9][0-9]*+)|true|false|null)%b,%b" % (_TEXT, _SPACED, _SPACED)
+_ITEMS = re.compile(rb"(?:%b)*+" % _SIMPLE)  # what most long lists and objects consist of, passed over at once
+_MEMBERS = re.compile(rb"(?:%b%b:%b%b)*+" % (_TEXT, _SPACED, _SPACED, _SIMPLE))
 _HEX = re.compile(rb"[0-9a-fA-F]*")
 _LITERALS = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
@@ -36,9 +41,7 @@ class JsonSyntaxError(ValueError):
 
 def skip_space(data: bytes, at: int) -> int:
     """Return where the next thing that is no white space is, or the end."""
-    found = _SPACE.match(data, at)
-    assert found is not None
-    return found.end()
+    return _past(_SPACE, data, at)
 
 
 def end_of_value(data: bytes, at: int) -> int:
@@ -68,7 +71,7 @@ def end_of_value(data: bytes, at: int) -> int:
                 continue
             if at >= len(data) or data[at] != 0x2C:
                 raise unexpected(data, at, "after object key:value pair" if opened[-1] == 0x7B else "after array element")
-            at = skip_space(data, at + 1)
+            at = _past(_MEMBERS if opened[-1] == 0x7B else _ITEMS, data, skip_space(data, at + 1))
             at = _member(data, at) if opened[-1] == 0x7B else at
             break
         else:
@@ -87,6 +90,13 @@ def unexpected(data: bytes, at: int, where: str) -> JsonSyntaxError:
         return JsonSyntaxError("unexpected EOF")
     rune = data[at : at + 4].decode("utf-8", "surrogateescape")[0]
     return JsonSyntaxError(f"invalid character {_quoted(rune)} {where}", at + len(rune.encode("utf-8", "surrogateescape")))
+
+
+def _past(what: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Return where something ends that may be empty."""
+    found = what.match(data, at)
+    assert found is not None
+    return found.end()
 
 
 def _member(data: bytes, at: int) -> int:

@@ -73,6 +73,10 @@ class Outside(Protocol):
         """Describe the client whose message is being received, for advisories; None where it is none."""
         ...
 
+    def spend(self, work: int) -> None:
+        """What was just received costs so much more than it seemed to, in deliveries: let its sender do less in this turn."""
+        ...
+
     def call_soon(self, call: Callable[[], None]) -> None:
         """Call it later in this thread."""
         ...

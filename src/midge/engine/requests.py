@@ -81,8 +81,12 @@ class ApiRequest:
 
     def hand_over(self, response: Model, header: bytes = b"") -> None:
         """Answer it, but neither count it nor tell who watches: as nats-server does where a message is read."""
+        self.hand_over_text(escaped(encode(response)), header)
+
+    def hand_over_text(self, text: bytes, header: bytes = b"") -> None:
+        """The same with an answer that is JSON already."""
         self.is_answered = True
-        self.account.send(self, escaped(encode(response)), header)
+        self.account.send(self, text, header)
         self.account.ignore(self)
 
     def refuse(self, error: ApiError, rest: dict[str, Any] | None = None) -> None:

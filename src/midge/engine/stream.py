@@ -27,6 +27,7 @@ from midge.engine.reports import republished
 from midge.engine.retention import Retention
 from midge.engine.schedule import NEXT, SCHEDULER
 from midge.engine.schedules import Schedules
+from midge.engine.single import Lookup
 from midge.engine.sources import Sources
 from midge.engine.timers import Timer
 from midge.engine.ttl import parse_ttl
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from midge.engine.account import Account
     from midge.engine.consumers.consumer import Consumer
     from midge.engine.feed import Feed
+    from midge.engine.purging import Purging
     from midge.engine.requests import ApiRequest
 
 __all__ = ["Stream"]
@@ -63,12 +65,13 @@ class Stream:
         followers: those that take messages from it.
         consumers: by name; ``hungry`` are those that somebody waits for, ``unopened`` the names of those that cannot be opened.
         retention: what messages are kept for; None where limits alone say.
+        purging: the purge that is under way.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
-        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "raw_name", "retention", "schedules",
-        "store", "unopened",
+        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name", "retention",
+        "schedules", "store", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -97,6 +100,7 @@ class Stream:
         self.unopened: set[str] = set()
         self.retention: Retention | None = None
         self.hungry = Hunger(store)
+        self.purging: Purging | None = None
         self._apply()
 
     def start(self, wall: int) -> None:
@@ -160,6 +164,8 @@ class Stream:
     def appended(self, publication: Publication, sequence: int) -> None:
         """A message was stored: see to the limits, and to what expires."""
         config, store = self.config, self.store
+        if self.purging is not None and self.intake.limited:
+            self.purging.finish()
         if config.max_msgs_per_subject > 0:
             total = store.total(publication.subject())
             while total is not None and total.messages > config.max_msgs_per_subject and store.remove(total.first):
@@ -200,6 +206,7 @@ class Stream:
     def undone(self, error: Exception) -> None:
         """What the store had not committed is gone."""
         last = self.store.last
+        self.purging = None
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)
         if self.config.allow_msg_schedules:
@@ -350,8 +357,7 @@ class Stream:
             if subject not in self._subscriptions:
                 self._subscriptions[subject] = outside.subscribe(account, _raw(subject), self.intake.receive)
         if self.config.allow_direct and not self._direct:
-            prefix = b"$JS.API.DIRECT.GET." + self.raw_name
-            receive: Callable[[Publication, int], bool] = lambda publication, _: self.engine.serve_direct(self, publication)  # noqa: E731
+            prefix, receive = b"$JS.API.DIRECT.GET." + self.raw_name, Lookup(self).receive
             self._direct = [outside.subscribe(account, prefix, receive), outside.subscribe(account, prefix + b".>", receive)]
         elif not self.config.allow_direct:
             for token in self._direct:

@@ -8,6 +8,7 @@ from midge.engine.advisories import stream_action
 from midge.engine.config import created, updated
 from midge.engine.errors import ApiError
 from midge.engine.metadata import decorated
+from midge.engine.purging import Purging
 from midge.engine.requests import is_empty, is_object
 from midge.engine.stream_info import describe, subjects_page
 from midge.engine.terms import Terms
@@ -137,8 +138,12 @@ def purge(engine: Engine, request: ApiRequest) -> None:
         raise ApiError(10109)
     if stream.config.deny_purge:
         raise ApiError(10110, err="stream purge not permitted")
-    purged = stream.purge(wanted.filter.encode("utf-8", "surrogateescape"), wanted.seq, wanted.keep)
-    stream.settled(request, lambda: request.respond(StreamPurgeResponse(success=True, purged=purged)))
+    filter = wanted.filter.encode("utf-8", "surrogateescape")
+    if filter in (b"", b">") and not wanted.keep and not 0 < wanted.seq <= stream.store.last:
+        purged = stream.purge(filter, wanted.seq, 0)
+        stream.settled(request, lambda: request.respond(StreamPurgeResponse(success=True, purged=purged)))
+    else:
+        Purging(stream, request, filter, wanted.seq, wanted.keep).begin()
 
 
 def _filtered(request: ApiRequest, subject: str) -> list[Stream]:

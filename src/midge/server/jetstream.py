@@ -45,7 +45,9 @@ log = logging.getLogger("midge.server")
 
 WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
 _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
-WORK_REQUEST = 256  # and what becomes of a request
+WORK_LOOKUP = 32  # what a direct get costs at least,
+WORK_REQUEST = 256  # and what becomes of any other request
+_LOOKUPS = b"$JS.API.DIRECT.GET."
 REPEAT = 60.0  # seconds in which the same failure is logged once
 
 
@@ -154,7 +156,7 @@ class JetStream:
             self._arm()
         except Exception as error:  # the safety net: core messages are sent after this
             self.failed("at the end of a turn", error)
-        return more or bool(self._calls)
+        return more or bool(self._calls) or bool(self.engine.answering)
 
     @staticmethod
     def open(turns: Turns, options: ServerOptions) -> JetStream:
@@ -233,9 +235,7 @@ class JetStream:
         return self._hub.carry(route, publication)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(
-            account, subject, Inlet(receive, WORK_REQUEST if subject.startswith(b"$JS.") and subject not in _CHEAP else WORK_MESSAGE)
-        )
+        ear = _Ear(account, subject, Inlet(receive, _work_of(subject)))
         self._ears[ear] = None
         self._listen(ear)
         return ear
@@ -267,6 +267,9 @@ class JetStream:
     def sender(self) -> dict[str, object] | None:
         session: Any = self._hub.producer
         return None if session is None or session.closing is not None else describe(session, self._hub.server_name, self._hub.epoch)
+
+    def spend(self, work: int) -> None:
+        self._hub.can_spend(work)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
@@ -334,6 +337,13 @@ class JetStream:
         if self._directory is not None:
             self._directory.handle_timeout(wall)
         self._arm()
+
+
+def _work_of(subject: bytes) -> int:
+    """Return what a message to a subject of the engine's may cost, in deliveries."""
+    if not subject.startswith(b"$JS.") or subject in _CHEAP:
+        return WORK_MESSAGE
+    return WORK_LOOKUP if subject.startswith(_LOOKUPS) else WORK_REQUEST
 
 
 def _settings(hub: Hub, options: ServerOptions) -> Settings:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
+from midge.store.sight import Sight
 from midge.wire.publication import Publication
 
 __all__ = ["ELSEWHERE", "Elsewhere", "Store", "Stored", "Total"]
@@ -59,6 +60,7 @@ class Store(ABC):
         committed: the highest sequence that may be shown.
         subjects: how many different subjects the messages have.
         failure: why nothing can be stored at present, None as long as it can.
+        sight: shows messages where they are.
     """
 
     messages: int
@@ -70,6 +72,7 @@ class Store(ABC):
     committed: int
     subjects: int
     failure: Exception | None
+    sight: Sight
 
     # Changes
 

@@ -58,6 +58,7 @@ class FileStore(IndexedStore):
         self._upkeep = Upkeep(home, path, self._shelf, self.settle, self._replaced)
         self._removals = Removals(self._shelf, self._upkeep.waste)
         self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
+        self.sight = self._reader
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures: list[tuple[int, int, int]] = []

@@ -27,7 +27,7 @@ class MemoryStore(IndexedStore):
     def __init__(self, call_soon: Callable[[Callable[[], None]], object], first: int = 1) -> None:
         self._call_soon = call_soon
         self._index = Index(first)
-        self._shelves = Shelves(self._index)
+        self._shelves = self.sight = Shelves(self._index)
         self.failure = None
 
     @property

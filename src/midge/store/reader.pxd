@@ -2,11 +2,11 @@ cimport cython
 from midge.store.index cimport Index
 from midge.store.record cimport Record
 from midge.store.shelf cimport Shelf
+from midge.store.sight cimport Sight
 from midge.store.tail cimport Block
 
 
-@cython.final
-cdef class Reader:
+cdef class Reader(Sight):
     cdef public Index index
     cdef object _files, _handles, _path, _submit, _report, _window_of, _window_base, _peeked
     cdef Shelf _shelf
@@ -16,6 +16,8 @@ cdef class Reader:
 
     @cython.locals(place="long long", block=Block, record=Record)
     cpdef peek(self, object sequence)
+    @cython.locals(place="long long", block=Block, record=Record)
+    cpdef bint look(self, long long sequence) except -1
     @cython.locals(at="long long")
     cdef bint _is_in_window(self, long long place, unsigned int seed) except -1
     @cython.locals(place="long long", block=Block)

@@ -25,10 +25,12 @@ if cython.compiled:
     from cython.cimports.midge.store.index import Index
     from cython.cimports.midge.store.record import Record, length
     from cython.cimports.midge.store.shelf import Shelf
+    from cython.cimports.midge.store.sight import Sight
 else:
     from midge.store.index import Index
     from midge.store.record import Record, length
     from midge.store.shelf import Shelf
+    from midge.store.sight import Sight
 
 __all__ = ["Reader"]
 
@@ -37,7 +39,7 @@ _AHEAD = 64 << 10
 _BLAMED = 1000  # messages that are reported one by one
 
 
-class Reader:
+class Reader(Sight):
     """Reads the messages of a store.
 
     Args:
@@ -60,6 +62,7 @@ class Reader:
         report: Callable[[Damage], None],
         handles: Handles,
     ) -> None:
+        super().__init__()
         self.index = Index()
         self._files = files
         self._path = path
@@ -99,6 +102,23 @@ class Reader:
             return ELSEWHERE  # short, or damaged: whoever reads it finds out
         self._window, self._window_of, self._window_base = data, segment, place
         return self._decoded(data, 0, len(data), segment, sequence)
+
+    def look(self, sequence: int) -> bool:
+        place = self.index.place_of(sequence)
+        if place < 0:
+            return False
+        segment, record = self._shelf.segment_of(sequence), self._record
+        block = self._shelf.block_of(segment, place)
+        if block is not None:
+            if record.decode(block.buf, place - block.base, block.fill, segment.head.seed) != GOOD:
+                return False
+        elif segment is not self._window_of or not self._is_in_window(place, segment.head.seed):
+            return False
+        if record.sequence != sequence or record.kind != MESSAGE:
+            return False
+        self.sequence, self.time, self.subject, self.buf = sequence, record.time, record.subject(), record.buf
+        self.header_start, self.payload_start, self.payload_end = record.header_start, record.payload_start, record.payload_end
+        return True
 
     def _is_in_window(self, place: int, seed: int) -> bool:
         """True if the record at a place could be read from what was read last."""

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from midge.store.index cimport Index
+from midge.store.sight cimport Sight
 from midge.wire.publication cimport Publication
 
 cdef Py_ssize_t _SHELF, _SMALL, _HEADED, _OVERHEAD, _MAX_WEIGHT
@@ -13,8 +14,7 @@ cdef class Shelf:
     cdef readonly Py_ssize_t fill, size, alive
 
 
-@cython.final
-cdef class Shelves:
+cdef class Shelves(Sight):
     cdef Index _index
     cdef list _shelves
 
@@ -22,6 +22,8 @@ cdef class Shelves:
     cpdef int64_t append(self, Publication publication, int64_t time) except -1
     @cython.locals(entry=tuple, place=Py_ssize_t, size=Py_ssize_t, flags=Py_ssize_t, subject=bytes, shelf=Shelf, body=Py_ssize_t, header=Py_ssize_t, start=Py_ssize_t)
     cpdef get(self, sequence)
+    @cython.locals(entry=tuple, place=Py_ssize_t, size=Py_ssize_t, flags=Py_ssize_t, time=int64_t, subject=bytes, shelf=Shelf, header=Py_ssize_t, start=Py_ssize_t)
+    cpdef bint look(self, long long sequence) except -1
     @cython.locals(size=Py_ssize_t, number=Py_ssize_t, shelf=Shelf)
     cpdef bint remove(self, sequence) except -1
     @cython.locals(entry=tuple, place=Py_ssize_t, size=Py_ssize_t, flags=Py_ssize_t, subject=bytes, shelf=Shelf, length=Py_ssize_t)

@@ -20,9 +20,11 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.store.cells import copy, get32, put32
+    from cython.cimports.midge.store.sight import Sight
     from cython.cimports.midge.wire.octets import cut, new_buffer, put_slice, resize
 else:
     from midge.store.cells import copy, get32, put32
+    from midge.store.sight import Sight
     from midge.wire.octets import cut, new_buffer, put_slice, resize
 
 __all__ = ["Shelf", "Shelves", "weight"]
@@ -47,7 +49,7 @@ class Shelf:
         self.fill = self.size = self.alive = 0
 
 
-class Shelves:
+class Shelves(Sight):
     """The messages of one stream. Changes to them are made here, and here tell the index.
 
     Args:
@@ -57,6 +59,7 @@ class Shelves:
     __slots__ = ("_index", "_shelves")
 
     def __init__(self, index: Index) -> None:
+        super().__init__()
         self._index = index
         self._shelves: list[Shelf] = []
 
@@ -96,6 +99,19 @@ class Shelves:
             start = place + 4
             return Stored(sequence, time, subject, cut(shelf.buf, start, start + header), cut(shelf.buf, start + header, start + body))
         return Stored(sequence, time, subject, b"", cut(shelf.buf, place, place + body))
+
+    def look(self, sequence: int) -> bool:
+        entry = self._index.entry(sequence)
+        if entry is None:
+            return False
+        place, size, flags, time, subject = entry
+        shelf = self._shelves[self._at(sequence)]
+        header = get32(shelf.buf, place) if flags & _HEADED else 0
+        start = place + 4 if flags & _HEADED else place
+        self.sequence, self.time, self.subject, self.buf = sequence, time, subject, shelf.buf
+        self.header_start, self.payload_start = start, start + header
+        self.payload_end = start + size - _OVERHEAD - len(subject)
+        return True
 
     def remove(self, sequence: int) -> bool:
         """Let go of a message. False where there is none."""

@@ -14,6 +14,8 @@ cdef class Publication:
     cdef readonly Py_ssize_t payload_start, payload_end
     cdef readonly Py_ssize_t end
 
+    @cython.locals(publication=Publication, at=Py_ssize_t, buf=bytearray)
+    cpdef Publication response(self, Py_ssize_t header_size, Py_ssize_t size)
     @cython.locals(publication=Publication, subject_size=Py_ssize_t, at=Py_ssize_t, buf=bytearray)
     cpdef Publication answer(self, bytes head, Py_ssize_t number, bytes tail)
     @cython.locals(publication=Publication, size=Py_ssize_t, at=Py_ssize_t, shift=Py_ssize_t, buf=bytearray)

@@ -75,6 +75,24 @@ class Publication:
         publication.end = len(line) + size + 2
         return publication
 
+    def response(self, header_size: int, size: int) -> Publication:
+        """Return a message to its reply subject, whose ``buf`` is to be filled from ``payload_start`` to ``payload_end``.
+
+        Args:
+            header_size: bytes of header, above 0.
+            size: bytes of header and payload together.
+        """
+        publication = Publication.__new__(Publication)
+        buf = publication.buf = new_buffer(self.reply_end - self.reply_start + size + _OVERHEAD)
+        at = publication.subject_end = put_slice(buf, 0, self.buf, self.reply_start, self.reply_end)
+        at = publication.tail_start = put_blank(buf, at)
+        at = publication.payload_start = put_crlf(buf, put_number(buf, put_blank(buf, put_number(buf, at, header_size)), size))
+        publication.payload_end = at + size
+        publication.end = put_crlf(buf, at + size)
+        publication.subject_start = publication.sid_start = publication.sid_end = publication.reply_start = publication.reply_end = 0
+        publication.header_size = header_size
+        return publication
+
     def answer(self, head: bytes, number: int, tail: bytes) -> Publication:
         """Return the message to its reply subject whose payload is head, a decimal number from 0 to 10**18, and tail."""
         publication = Publication.__new__(Publication)

@@ -1,0 +1,9 @@
+cdef class Sight:
+    cdef readonly long long sequence, time
+    cdef readonly bytes subject
+    cdef readonly bytearray buf
+    cdef readonly Py_ssize_t header_start, payload_start, payload_end
+
+    cpdef bint look(self, long long sequence) except -1
+    cpdef bytes header(self)
+    cpdef bytes payload(self)
