@@ -35,8 +35,8 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.accounts server.admission server.advice "
     "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
-    "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.inlet "
-    "server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
+    "server.config.* server.connect server.given server.gotext server.guard server.hooks server.hub server.identity server.info "
+    "server.inlet server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
     "server.monitor_connz server.monitor_jsz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
     "server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing "
     "server.reasons server.reload server.results server.service_imports server.session server.snappy server.stream_imports server.sublist "
