@@ -313,8 +313,11 @@ class Connection:
                 last.close(cause)
         self.driver = None
         self._use(self.backlog.session)
-        if options.fail_requests and self.requests is not None:
-            self.requests.fail(partial(_disconnected, cause))
+        if self.requests is not None:
+            if options.fail_requests:
+                self.requests.fail(partial(_disconnected, cause))
+            elif self.requests.lose(partial(_disconnected, cause)):
+                self.backlog.forget_request()
         if self.was_connected:
             self.emit(events.Disconnected(self.address, cause, lost))
             if cause is not None:
