@@ -20,11 +20,13 @@ from typing import Any
 from midge.errors import JetStreamError, MidgeError, NoRespondersError
 
 __all__ = [
+    "AlreadyAcknowledgedError",
     "ConsumerExistsError",
     "ConsumerNotFoundError",
     "JetStreamNotEnabledError",
     "MessageNotFoundError",
     "NoStreamError",
+    "NotAcknowledgedError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "TooManyPendingError",
@@ -83,6 +85,28 @@ class NoStreamError(NoRespondersError):
 
     def __str__(self) -> str:
         return f"no stream takes subject {self.subject!r}: create one with that subject; or JetStream is not enabled"
+
+
+class AlreadyAcknowledgedError(MidgeError, ValueError):
+    """Something final was said about this message already: the server would ignore anything else."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"the message on {self.subject!r} is acknowledged already"
+
+
+class NotAcknowledgedError(MidgeError):
+    """Nobody confirmed the acknowledgement of a message: it may be delivered again; see __cause__."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"nobody confirmed the acknowledgement of a message on {self.subject!r}: it may be delivered again"
 
 
 class TooManyPendingError(MidgeError, BufferError):

@@ -9,12 +9,15 @@ from typing import Any, Unpack
 import msgspec
 
 from midge.client.client import Client
-from midge.jetstream.configs import StreamConfig
+from midge.jetstream.configs import ConsumerConfig, StreamConfig
+from midge.jetstream.consumer import Consumer
+from midge.jetstream.consumer_setup import ConsumerKeywords, consumer_config, create_consumer
 from midge.jetstream.entity import from_json, json_time, merged
-from midge.jetstream.errors import MessageNotFoundError
-from midge.jetstream.infos import StreamInfo
+from midge.jetstream.errors import ConsumerNotFoundError, MessageNotFoundError
+from midge.jetstream.infos import ConsumerInfo, StreamInfo
+from midge.jetstream.names import check_name
 from midge.jetstream.requests import Requests, info_of
-from midge.jetstream.setup import StreamKeywords, configured, stream_request
+from midge.jetstream.setup import StreamKeywords, configured, differences, stream_request
 from midge.jetstream.stored_message import StoredMessage
 from midge.message import Message
 
@@ -196,6 +199,98 @@ class Stream:
         """
         body: dict[str, Any] = {"seq": seq} if erase else {"seq": seq, "no_erase": True}
         await self._requests.ask(f"STREAM.MSG.DELETE.{self.name}", body, timeout=timeout)
+
+    # Consumers
+
+    async def create_consumer(
+        self,
+        config: ConsumerConfig | None = None,
+        /,
+        *,
+        pedantic: bool = False,
+        timeout: float | None = None,
+        **keywords: Unpack[ConsumerKeywords],
+    ) -> Consumer:
+        """Create a consumer, from a ConsumerConfig or from its fields as keywords. Where there is the same already, that is it.
+
+        Without ``durable_name`` it is removed when nobody has used it for a while (``inactive_threshold``). ``ack_policy`` is "explicit"
+        unless something else is asked for.
+
+        Args:
+            pedantic: the server refuses what it would otherwise set right.
+
+        Raises:
+            ConsumerExistsError: there is one of this name with another configuration.
+            StreamNotFoundError: the stream is not there.
+            JetStreamError: it was refused for another reason.
+        """
+        wanted = consumer_config(config, keywords)
+        info = await create_consumer(self._requests, self.name, wanted, action="create", pedantic=pedantic, timeout=timeout)
+        return Consumer(self._requests, info)
+
+    async def update_consumer(
+        self, config: ConsumerConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[ConsumerKeywords]
+    ) -> Consumer:
+        """Let a consumer go on with another configuration: all of it, what is left out goes back to its default. See ``Consumer.update``.
+
+        Raises:
+            ConsumerNotFoundError: there is none of this name.
+            JetStreamError: it was refused.
+        """
+        wanted = consumer_config(config, keywords)
+        return Consumer(self._requests, await create_consumer(self._requests, self.name, wanted, action="update", timeout=timeout))
+
+    async def create_or_update_consumer(
+        self, config: ConsumerConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[ConsumerKeywords]
+    ) -> Consumer:
+        """Create a consumer, or let it go on with this configuration where there is one. Raises what the two raise."""
+        wanted = consumer_config(config, keywords)
+        return Consumer(self._requests, await create_consumer(self._requests, self.name, wanted, timeout=timeout))
+
+    async def ensure_consumer(
+        self, config: ConsumerConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[ConsumerKeywords]
+    ) -> Consumer:
+        """Return the consumer of this name with everything that is set here: it is created, updated where something differs, or left.
+
+        What is not set here is not looked at.
+
+        Raises:
+            JetStreamError: it was refused, such as a change that cannot be made.
+        """
+        wanted = consumer_config(None, keywords) if config is None else configured(ConsumerConfig, config, keywords)
+        consumer = self.consumer(wanted.name or wanted.durable_name or "")
+        try:
+            info = await consumer.info(timeout=timeout)
+        except ConsumerNotFoundError:
+            return await self.create_consumer(wanted, timeout=timeout)
+        if config is None and "ack_policy" not in keywords:
+            wanted.ack_policy = None
+        if differences(info.config, wanted):
+            await consumer.update(wanted, timeout=timeout)
+        return consumer
+
+    def consumer(self, name: str) -> Consumer:
+        """Return the consumer of this name, without asking whether there is one."""
+        config = ConsumerConfig(name=check_name(name, "consumer name"))
+        return Consumer(self._requests, ConsumerInfo(stream_name=self.name, name=name, config=config))
+
+    async def delete_consumer(self, name: str, *, timeout: float | None = None) -> None:
+        """Delete a consumer.
+
+        Raises:
+            ConsumerNotFoundError: there is none of this name.
+        """
+        await self.consumer(name).delete(timeout=timeout)
+
+    async def consumers(self, *, timeout: float | None = None) -> AsyncIterator[ConsumerInfo]:
+        """Iterate over its consumers."""
+        async for row in self._requests.pages(f"CONSUMER.LIST.{self.name}", "consumers", timeout=timeout):
+            yield from_json(ConsumerInfo, row)
+
+    async def consumer_names(self, *, timeout: float | None = None) -> AsyncIterator[str]:
+        """Iterate over the names of its consumers."""
+        async for name in self._requests.pages(f"CONSUMER.NAMES.{self.name}", "consumers", timeout=timeout):
+            yield name
 
     # Inside
 
