@@ -16,6 +16,7 @@ from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.pull import Pull
+from midge.jetstream.push import Push, PushConsuming
 from midge.jetstream.requests import Requests, info_of
 from midge.jetstream.setup import configured
 from midge.message import HeadersLike
@@ -177,9 +178,13 @@ class Consumer:
     def consume(self, callback: Any = None, **options: Unpack[ConsumeOptions]) -> Consuming:
         """Take messages for as long as wanted, with more always on their way: see Consuming.
 
-        ``async for message in consumer.consume():``, or with a callback, ``async with consumer.consume(handle): ...``.
+        ``async for message in consumer.consume():``, or with a callback, ``async with consumer.consume(handle): ...``. Where the consumer
+        is known to be a push consumer (``info`` was asked for), what it delivers is taken; the bounds mean nothing then.
         """
-        return Consuming(self, Pull(self._requests.client, self._next_subject), callback, options)
+        client, config = self._requests.client, self.config
+        if config.deliver_subject:
+            return PushConsuming(self, Push(client, config.deliver_subject, config.deliver_group), callback, options)
+        return Consuming(self, Pull(client, self._next_subject), callback, options)
 
     @property
     def pending(self) -> int:

@@ -249,10 +249,10 @@ class Consuming:
                 raise StopAsyncIteration
             try:
                 await pull.wait(Watcher("", 1), None)
-            except ConnectionClosedError:
-                if self._consumer.was_closed:
+            except MidgeError:
+                if self._is_stopping and self._error is None or self._consumer.was_closed:
                     raise StopAsyncIteration from None
-                raise
+                raise self._error or ConnectionClosedError("the connection was lost") from None
 
     def _hear(self, status: Status) -> None:
         """A request has ended."""

@@ -86,6 +86,20 @@ class StreamMessage(Message):
         moment = _EPOCH + timedelta(microseconds=time // 1_000)
         return Metadata(tokens[2], tokens[3], stream_seq, consumer_seq, delivered, moment, pending, domain)
 
+    @property
+    def sequences(self) -> tuple[int, int]:
+        """The message's sequence in the stream, and the number of this delivery: what ``metadata`` says, sooner.
+
+        Raises:
+            LocalProtocolError: it was not delivered by a consumer.
+        """
+        tokens = self._reply.split(".")
+        count = len(tokens)
+        if count < _V1 or not self._reply.startswith("$JS.ACK."):
+            raise LocalProtocolError(f"the message on {self._subject!r} was not delivered by a consumer")
+        first = 5 if count < _V2 else 7
+        return int(tokens[first]), int(tokens[first + 1])
+
     def ack(self) -> Answer:
         """It is done with: it is not delivered again.
 

@@ -35,7 +35,7 @@ else:
     from midge.jetstream.message import StreamMessage, stream_message
     from midge.message import Message
 
-__all__ = ["Pull", "Watcher"]
+__all__ = ["Pull", "PullSubscription", "Watcher"]
 
 PIN = "Nats-Pin-Id"
 
@@ -140,6 +140,12 @@ class Pull:
         self.outstanding = self.outstanding_bytes = 0
         self._first = self._counter + 1
 
+    def use(self, subscription: Subscription) -> None:
+        """Hear what comes by this subscription, until ``close``."""
+        self._end_error = None
+        self._subscription = subscription
+        self._client._connection.followers.add(self.relink)
+
     def take(self) -> StreamMessage:
         """Return the oldest message that is held."""
         return self.held.popleft()
@@ -223,10 +229,8 @@ class Pull:
 
     def _subscribe(self) -> None:
         self._inbox = self._client.new_inbox()
-        self._end_error = None
         self.give_up()
-        self._subscription = _PullSubscription(self._client, self._inbox + ".*", self)
-        self._client._connection.followers.add(self.relink)
+        self.use(PullSubscription(self._client, self._inbox + ".*", self))
 
     def _hear(self, status: Status, subject: str) -> None:
         if status.kind is Kind.HEARTBEAT:
@@ -251,14 +255,14 @@ class Pull:
                 watcher.wake()
 
 
-class _PullSubscription(Subscription):
+class PullSubscription(Subscription):
     """The subscription of a Pull, which is told when it ends."""
 
     __slots__ = ("_pull",)
 
-    def __init__(self, client: Client, subject: str, pull: Pull) -> None:
+    def __init__(self, client: Client, subject: str, pull: Pull, queue: str | None = None) -> None:
         self._pull = pull
-        super().__init__(client._connection, subject, None, pull.receive, -1, -1, "drop_new", 1)
+        super().__init__(client._connection, subject, queue, pull.receive, -1, -1, "drop_new", 1)
 
     def end(self, error: Callable[[], MidgeError] | None = None) -> None:
         super().end(error)

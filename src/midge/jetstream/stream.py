@@ -16,6 +16,7 @@ from midge.jetstream.entity import from_json, json_time, merged
 from midge.jetstream.errors import ConsumerNotFoundError, MessageNotFoundError
 from midge.jetstream.infos import ConsumerInfo, StreamInfo
 from midge.jetstream.names import check_name
+from midge.jetstream.ordered import OrderedConsumer, OrderedOptions
 from midge.jetstream.requests import Requests, info_of
 from midge.jetstream.setup import StreamKeywords, configured, differences, stream_request
 from midge.jetstream.stored_message import StoredMessage
@@ -273,6 +274,10 @@ class Stream:
         """Return the consumer of this name, without asking whether there is one."""
         config = ConsumerConfig(name=check_name(name, "consumer name"))
         return Consumer(self._requests, ConsumerInfo(stream_name=self.name, name=name, config=config))
+
+    def ordered_consumer(self, **options: Unpack[OrderedOptions]) -> OrderedConsumer:
+        """Read the messages in order and without a gap, whatever happens on the way: ``async for`` over it; see OrderedConsumer."""
+        return OrderedConsumer(self._requests, self.name, options)
 
     async def delete_consumer(self, name: str, *, timeout: float | None = None) -> None:
         """Delete a consumer.
