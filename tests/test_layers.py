@@ -8,6 +8,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ CLIENT_CORE = (
 SERVER_CORE = (
     "server.access server.access_checks server.account server.account_options server.accounts server.admission server.advice "
     "server.agreements server.auth server.certificate server.chance server.client_info server.closed server.complaints server.config "
-    "server.config.* server.connect server.gotext server.guard server.hooks server.hub server.identity server.info server.inlet "
-    "server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
+    "server.config.* server.connect server.given server.gotext server.guard server.hooks server.hub server.identity server.info "
+    "server.inlet server.jetstream_options server.labels server.latency server.listener_options server.mapping server.message_trace "
     "server.monitor_connz server.monitor_jsz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
     "server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing "
     "server.reasons server.reload server.results server.route server.service_imports server.session server.snappy server.stream_imports "
@@ -69,14 +70,21 @@ RULES = [
         pure=False,
     ),
     Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
-    Rule("client client.client client.connect client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
+    Rule("client client.client", f"_version client.* jetstream.context {BELOW}", pure=False),
+    Rule("client.connect client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
-    Rule("jetstream jetstream.* service", f"client.client client.subscription jetstream.* {BELOW}", "msgspec", pure=False),
     Rule("store.commit store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.snapshots.restore engine.snapshots.snapshot", f"engine.* store.* wire.* {BELOW}", "msgspec"),
+    Rule(
+        "jetstream.entity jetstream.configs jetstream.infos jetstream.names jetstream.ttl jetstream.schedule jetstream.errors "
+        "jetstream.setup jetstream.message jetstream.statuses",
+        f"jetstream.* client.room {BELOW}",
+        "msgspec",
+    ),
+    Rule("jetstream jetstream.*", f"jetstream.* client.* {BELOW}", "msgspec", pure=False),
     Rule("engine engine.*", f"engine.* store.* wire.octets wire.publication {BELOW}", "msgspec"),
     Rule("server.closed server.connect server.gotext server.hub server.pieces", f"wire.* {SERVER_CORE} {BELOW}", "msgspec"),
     Rule("server.passwords", f"{SERVER_CORE} {BELOW}", "bcrypt"),
@@ -111,8 +119,13 @@ def rule_of(name: str) -> Rule:
     return next((rule for rule in RULES if is_one_of(name, rule.modules)), Rule(name))
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> list[str]:
     """Every module that a source imports, by its full name; a cimport counts as an import."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

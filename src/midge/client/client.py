@@ -13,7 +13,7 @@ import random
 import warnings
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midge._version import VERSION
 from midge.client.attempt import InProcessServer
@@ -33,6 +33,9 @@ from midge.client.subscription import Callback, Subscription
 from midge.client.websocket import check_options
 from midge.message import HeadersLike, Message
 from midge.nuid import Nuid
+
+if TYPE_CHECKING:
+    from midge.jetstream.context import JetStream
 
 __all__ = ["Client", "Stats"]
 
@@ -320,6 +323,21 @@ class Client(Publisher):
             ConnectionClosedError: in the loop: the connection is closed, or was lost meanwhile.
         """
         return Replies(self._connection, subject, data, headers, timeout, Stop(stall, max_msgs, sentinel))
+
+    def jetstream(
+        self, *, domain: str | None = None, prefix: str | None = None, timeout: float | None = 5.0, max_pending: int = 4_000
+    ) -> JetStream:  # fmt: skip
+        """Return the way to the streams of this client's account.
+
+        Args:
+            domain: the JetStream domain they are in, where that is not the server's own.
+            prefix: what the API's subjects begin with, such as "$JS.API"; for imports of another account's API. Not with ``domain``.
+            timeout: seconds that an answer may take, where a call says nothing; None for as long as it takes.
+            max_pending: how many publishes of ``publish_async`` may wait for their acknowledgements.
+        """
+        from midge.jetstream.context import JetStream  # only where it is used
+
+        return JetStream(self, domain=domain, prefix=prefix, timeout=timeout, max_pending=max_pending)
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""

@@ -78,6 +78,7 @@ class Connection:
         session: the driver's; between two drivers one that waits, before the first one that refuses everything.
         driver: None between two links; then there is a backlog.
         changed: those who wait for a link, or the end.
+        followers: called each time that there is a link again after one was lost.
         address: the URL of the server that there is a link to, "" between two links.
         reconnects: links after the first.
         home: the thread and process that may use it, and the publisher that messages answer through. Set before ``open``.
@@ -96,6 +97,7 @@ class Connection:
         self.session = Session(self.interest, PublishEncoder(options.outbound_limit), self.counters, None)
         self.driver: Driver | None = None
         self.changed = Progress()
+        self.followers: set[Callable[[], None]] = set()
         self.requests: Requests | None = None
         self.reconnects = 0
         self._flushes = 0  # that publishers have made
@@ -313,8 +315,11 @@ class Connection:
                 last.close(cause)
         self.driver = None
         self._use(self.backlog.session)
-        if options.fail_requests and self.requests is not None:
-            self.requests.fail(partial(_disconnected, cause))
+        if self.requests is not None:
+            if options.fail_requests:
+                self.requests.fail(partial(_disconnected, cause))
+            elif self.requests.lose(partial(_disconnected, cause)):
+                self.backlog.forget_request()
         if self.was_connected:
             self.emit(events.Disconnected(self.address, cause, lost))
             if cause is not None:
@@ -356,6 +361,8 @@ class Connection:
             self.emit(events.Connected(self.address))
         self.was_connected = True
         self.hearing.read_info()
+        for follower in tuple(self.followers) if self.reconnects else ():
+            follower()
 
     def _cut(self, _: Exception | None) -> None:
         """Close the driver at once."""

@@ -15,5 +15,7 @@ cdef class PublishEncoder:
     cpdef Py_ssize_t encode(self, Outbox out, subject, data, reply, headers) except -1
     @cython.locals(encoded=bytes, header=bytes, size=Py_ssize_t, waiting=Py_ssize_t)
     cpdef Py_ssize_t encode_reply(self, Outbox out, subject, data, bytes reply, headers) except -1
+    @cython.locals(size=Py_ssize_t, waiting=Py_ssize_t)
+    cpdef Py_ssize_t encode_answer(self, Outbox out, bytes subject, bytes data) except -1
     @cython.locals(encoded=bytes)
     cdef bytes _encode_subject(self, subject)

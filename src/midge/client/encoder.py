@@ -92,6 +92,17 @@ class PublishEncoder:
         put_publish(out, encoded, reply, header, data)
         return size
 
+    def encode_answer(self, out: Outbox, subject: bytes, data: bytes) -> int:
+        """Write a publish to a subject that a server sent, so that it is known to be valid; otherwise as ``encode``."""
+        size = len(data)
+        if size > self.max_payload:
+            raise MaxPayloadError(size, self.max_payload)
+        waiting = out.before + out.fill - out.start
+        if waiting + size > self._limit and waiting:
+            raise self._full(waiting, self._limit)
+        put_publish(out, subject, None, None, data)
+        return size
+
     def _encode_subject(self, subject: Any) -> bytes:
         """Check a subject and remember it: most programs use few."""
         encoded = check_publish(subject)

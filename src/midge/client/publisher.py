@@ -69,6 +69,17 @@ class Publisher:
             return self._ready
         return self._connection.make_room(waiting)
 
+    def answer(self, subject: str, data: bytes) -> Answer:
+        """Publish to a subject that a server sent, such as that of an acknowledgement; otherwise as ``publish``."""
+        if get_ident() != self._thread:
+            return self._connection.home.publish_from_elsewhere(subject, data, None, None)
+        if not self._session.scheduled:
+            self._connection.home.check_loop()
+        waiting = self._session.answer(subject, data)
+        if waiting == 0:
+            return self._ready
+        return self._connection.make_room(waiting)
+
     def note_malformed(self, message: Message) -> None:
         """Somebody has looked at the headers of a message of this client's, in any thread, and they are malformed."""
         self._connection.note_malformed(message.subject)

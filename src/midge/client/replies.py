@@ -159,6 +159,8 @@ class Collector:
         error: what ended them, if that is an error.
     """
 
+    is_lost_with_link = False  # they go on with the next one
+
     def __init__(self, subject: str, under_way: dict[str, Any], stop: Stop) -> None:
         self.token = ""
         self.held: deque[Message] = deque()

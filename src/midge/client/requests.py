@@ -15,9 +15,14 @@ SPARE = 64  # deadlines of requests that are done, which are kept beside those u
 
 
 class Request:
-    """One request under way: a future for its answer."""
+    """One request under way: a future for its answer.
+
+    Attributes:
+        is_lost_with_link: it fails where the link is lost, whatever the client's options say.
+    """
 
     __slots__ = ("future",)
+    is_lost_with_link = False
 
     def __init__(self, future: asyncio.Future[Message]) -> None:
         self.future = future
@@ -73,6 +78,13 @@ class Requests:
         """No answer will come: each gets an error of its own."""
         for request in list(self._under_way.values()):
             request.fail(error())
+
+    def lose(self, error: Callable[[], Exception]) -> bool:
+        """The link is lost, and with it the answers to some of them: those fail. True if there were any."""
+        lost = [request for request in self._under_way.values() if request.is_lost_with_link]
+        for request in lost:
+            request.fail(error())
+        return bool(lost)
 
     def stop(self) -> None:
         """Forget the deadlines."""

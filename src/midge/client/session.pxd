@@ -35,6 +35,8 @@ cdef class Session:
 
     @cython.locals(size=Py_ssize_t, waiting=Py_ssize_t, counters=Counters, outbox=Outbox)
     cpdef Py_ssize_t publish(self, subject, data, reply, headers) except -1
+    @cython.locals(size=Py_ssize_t, waiting=Py_ssize_t, counters=Counters, outbox=Outbox)
+    cpdef Py_ssize_t answer(self, str subject, bytes data) except -1
     cpdef subscribe(self, Feed feed)
     cpdef unsubscribe(self, Feed feed, long long limit=*)
     @cython.locals(feed=Feed)

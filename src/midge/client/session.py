@@ -147,6 +147,17 @@ class Session:
         waiting = outbox.before + outbox.fill - outbox.start
         return 0 if self.scheduled and waiting < _FLUSH_AT else waiting
 
+    def answer(self, subject: str, data: bytes) -> int:
+        """Queue a message to a subject that a server sent; otherwise as ``publish``."""
+        if self.state != _OPEN:
+            raise self.closed_error()
+        size = self.encoder.encode_answer(self.outbox, subject.encode("utf-8", "surrogateescape"), data)
+        counters, outbox = self.counters, self.outbox
+        counters.out_msgs += 1
+        counters.out_bytes += size
+        waiting = outbox.before + outbox.fill - outbox.start
+        return 0 if self.scheduled and waiting < _FLUSH_AT else waiting
+
     def subscribe(self, feed: Feed) -> None:
         """Queue a SUB for the feed and give it its sid.
 

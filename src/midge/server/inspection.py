@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from midge.errors import ServerStartError
 from midge.server.connection import Connection
 from midge.server.hub import Hub
 from midge.server.reasons import KICKED
@@ -17,7 +18,7 @@ from midge.server.session import Session
 from midge.server.sublist import Subscription
 from midge.subject import matches
 
-__all__ = ["ClientInfo", "Counters", "SubscriptionInfo", "clients", "counters", "disconnect", "subscribed", "subscriptions"]
+__all__ = ["ClientInfo", "Counters", "SubscriptionInfo", "Waiting", "clients", "counters", "disconnect", "subscriptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,40 +103,52 @@ def counters(hub: Hub) -> Counters:
     )
 
 
-def subscribed(hub: Hub, subject: str, count: int, waiting: set[Future[None]]) -> tuple[Future[None], Callable[[], None]]:
-    """Return a future that is done once so many subscriptions get what is published to the subject; and what takes the question back.
+class Waiting:
+    """Who waits for subscriptions of a server."""
 
-    Where the subject has wildcards, those count that are the same or wider.
+    __slots__ = ("_futures",)
 
-    Args:
-        waiting: who waits; the future is among them until the question is taken back.
-    """
-    future: Future[None] = Future()
-    waiting.add(future)
-    missing = 0  # subscriptions that must come before it is worth while to count again: no more are there than came
+    def __init__(self) -> None:
+        self._futures: set[Future[None]] = set()
 
-    def look() -> None:
-        nonlocal missing
-        found = sum(matches(_text(sub.subject), subject) for session in hub.sessions.values() for sub in session.subs.values())
-        missing = count - found
-        if missing <= 0 and not future.done():
-            future.set_result(None)
+    def subscribed(self, hub: Hub, subject: str, count: int) -> tuple[Future[None], Callable[[], None]]:
+        """Return a future that is done once so many subscriptions get what is published to the subject; and what takes the question back.
 
-    def notice(_session: Session, sub: Subscription) -> None:
-        nonlocal missing
-        if matches(_text(sub.subject), subject):
-            missing -= 1
+        Where the subject has wildcards, those count that are the same or wider.
+        """
+        future: Future[None] = Future()
+        self._futures.add(future)
+        missing = 0  # subscriptions that must come before it is worth while to count again: no more are there than came
+
+        def look() -> None:
+            nonlocal missing
+            found = sum(matches(_text(sub.subject), subject) for session in hub.sessions.values() for sub in session.subs.values())
+            missing = count - found
             if missing <= 0 and not future.done():
-                look()
+                future.set_result(None)
 
-    def forget() -> None:
-        waiting.discard(future)
-        if notice in hub.on_subscribed:
-            hub.on_subscribed.remove(notice)
+        def notice(_session: Session, sub: Subscription) -> None:
+            nonlocal missing
+            if matches(_text(sub.subject), subject):
+                missing -= 1
+                if missing <= 0 and not future.done():
+                    look()
 
-    hub.on_subscribed.append(notice)
-    look()
-    return future, forget
+        def forget() -> None:
+            self._futures.discard(future)
+            if notice in hub.on_subscribed:
+                hub.on_subscribed.remove(notice)
+
+        hub.on_subscribed.append(notice)
+        look()
+        return future, forget
+
+    def give_up(self) -> None:
+        """The server is stopped: nobody need wait any more."""
+        for future in self._futures:
+            if not future.done():
+                future.set_exception(ServerStartError("the server was stopped"))
+        self._futures.clear()
 
 
 def disconnect(connections: Iterable[Connection], client: int | str) -> int:

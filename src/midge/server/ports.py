@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from midge.errors import ServerStartError
 from midge.link.reactor import Reactor
+from midge.server.info import Info
 from midge.server.listener import Adopt, Listener, open_sockets
 from midge.server.listener_options import ServerTLS
 from midge.server.lobby import Gate, Lobby, PlainGate
@@ -111,6 +112,11 @@ class Ports:
         if not self.websocket_host:
             return None
         return f"{self._websocket_scheme}://{_reachable(self.websocket_host)}:{self.websocket_port}"
+
+    def tell(self, info: Info) -> None:
+        """Let the server say of itself where it is reached."""
+        info.set_address(self.host, self.port)
+        info.set_websocket_address(self.websocket_host, self.websocket_port)
 
     async def bind(self) -> None:
         """Read the certificates and take the ports, without letting anybody in.

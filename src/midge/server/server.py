@@ -16,11 +16,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from midge.errors import MidgeTimeoutError, ServerStartError
 from midge.link.memory import MemoryLink
@@ -31,9 +31,10 @@ from midge.server.announcement import announce
 from midge.server.calls import ask, is_here, tell
 from midge.server.connections import Connections
 from midge.server.dice import jitter, seed, server_id
+from midge.server.given import Given
 from midge.server.hub import Hub
 from midge.server.identity import IN_PROCESS
-from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo
+from midge.server.inspection import ClientInfo, Counters, SubscriptionInfo, Waiting
 from midge.server.lame_duck import send_away, tell_clients
 from midge.server.lobby import Gate, Lobby
 from midge.server.options import ServerKeywords, ServerOptions
@@ -81,16 +82,8 @@ class Server:
         listen: bool = True,
         **keywords: Unpack[ServerKeywords],
     ) -> None:
-        if unknown := sorted(keywords.keys() - ServerKeywords.__annotations__.keys()):
-            raise TypeError(f"Server() has no option {unknown[0]!r}")
-        given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
-        if options is not None and not isinstance(options, ServerOptions):
-            raise TypeError(f"options must be a ServerOptions, not {type(options).__name__}; to give a port, write Server(port=4222)")
-        if options is not None and (given or config is not None):
-            raise TypeError("give a ServerOptions, or keywords and a config, not both")
-        self._read_options = partial(_options_of, config, given)
-        self._config = config
-        self.options = self._read_options() if options is None else options
+        self._given = Given(options, config, keywords)
+        self.options = self._given.options
         self._ports = Ports(self.options, listen)
         self._process = 0
         self._hub: Hub | None = None
@@ -100,7 +93,7 @@ class Server:
         self._jetstream: JetStream | None = None
         self._monitor: Monitor | None = None
         self._connections = Connections()
-        self._waiting: set[Future[None]] = set()  # what is asked of the server in ``subscribed``
+        self._waiting = Waiting()
         self._starting = False
         self._stopping: asyncio.Future[None] | None = None
         self._lame_duck: asyncio.Event | None = None  # there from when that mode begins; set when the server stops
@@ -195,8 +188,7 @@ class Server:
             if isinstance(error, NotImplementedError):
                 raise ServerStartError(f"{type(loop).__name__} has no add_reader, which a server needs") from None
             raise
-        hub.info.set_address(self.host, self.port)
-        hub.info.set_websocket_address(self._ports.websocket_host, self._ports.websocket_port)
+        self._ports.tell(hub.info)
         self._hub = hub
         self._loop = loop
         self._turns = turns
@@ -342,25 +334,24 @@ class Server:
         """
         if is_here(self._loop):
             raise RuntimeError("this would hold up the server's own event loop: use `await server.subscribed(...)`")
-        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count, self._waiting))
-        try:
+        with self._expecting(subject, count, timeout) as future:
             future.result(timeout)
-        except TimeoutError:
-            raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
-        finally:
-            with suppress(ServerStartError):  # stopped meanwhile
-                self._tell(forget)
 
     async def subscribed(self, subject: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
         """The same for a coroutine, in the server's loop or another."""
-        future, forget = self._ask(lambda turns: inspection.subscribed(turns.hub, subject, count, self._waiting))
-        try:
+        with self._expecting(subject, count, timeout) as future:
             await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+
+    @contextmanager
+    def _expecting(self, subject: str, count: int, timeout: float | None) -> Iterator[Future[None]]:
+        future, forget = self._ask(lambda turns: self._waiting.subscribed(turns.hub, subject, count))
+        try:
+            yield future
         except TimeoutError:
             raise MidgeTimeoutError(f"waiting for {count} subscriptions to {subject!r}", timeout) from None
         finally:
             with suppress(ServerStartError):  # stopped meanwhile
-                self._tell(forget)
+                tell(self._loop, forget)
 
     def disconnect(self, client: int | str) -> int:
         """Close the connection of this number, or all connections of this name. Return how many there were."""
@@ -368,7 +359,6 @@ class Server:
 
     def refuse_connections(self, count: int | None = None) -> None:
         """Close the next so many connections as soon as they are made, without a word; None means all, 0 none any more."""
-
         self._ask(lambda _: self._connections.refuse(EVERYBODY if count is None else count))
 
     def reload_tls(self, options: ServerOptions | None = None) -> None:
@@ -385,11 +375,7 @@ class Server:
 
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
-
-        def delay(turns: Turns) -> None:
-            turns.delay = seconds
-
-        self._ask(delay)
+        self._ask(lambda turns: turns.hold_back(seconds))
 
     def reload(self, options: ServerOptions | None = None, along: Callable[[], None] | None = None) -> None:
         """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
@@ -403,9 +389,7 @@ class Server:
             ValueError: they make no sense, or would change what cannot be changed while the server runs. All stays as it was.
             ServerStartError: the server is not running, or a certificate cannot be read. All stays as it was.
         """
-        if options is None and self._config is None:
-            raise ValueError("can only reload config when a file is provided using -c or --config")
-        wanted = options or self._read_options()
+        wanted = options or self._given.again()
         reload.changes(self.options, wanted)
         renew_ports = self._ports.prepare(wanted)
 
@@ -427,7 +411,7 @@ class Server:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
 
         def reset(turns: Turns) -> None:
-            turns.delay = 0.0
+            turns.hold_back(0.0)
             self._connections.refuse(0)
             self._drop_arrivals(KICKED)
             self._connections.abort(KICKED)
@@ -442,10 +426,6 @@ class Server:
         """
         self._check_process()
         return ask(self._loop, lambda: question(self._running()))
-
-    def _tell(self, call: Callable[[], None]) -> asyncio.AbstractEventLoop:
-        """Call it in the server's own thread, soon; return the event loop there."""
-        return tell(self._loop, call)
 
     def _running(self) -> Turns:
         if self._turns is None:
@@ -467,7 +447,7 @@ class Server:
         self._check_process()
         mine, other = MemoryLink.pair(LoopReadiness(loop), self._running().reactor)
         mine.carry(outbox)
-        self._tell(partial(self._adopt_memory, other))
+        tell(self._loop, partial(self._adopt_memory, other))
         return mine
 
     def _adopt_memory(self, link: MemoryLink) -> None:
@@ -516,16 +496,5 @@ class Server:
             self._turns.verdicts.close()
             self._turns.reactor.close()
             self._turns = None
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(ServerStartError("the server was stopped"))
-        self._waiting.clear()
+        self._waiting.give_up()
         self._loop = None
-
-
-def _options_of(config: Config | None, keywords: dict[str, Any]) -> ServerOptions:
-    if config is None:
-        return ServerOptions(**keywords)
-    from midge.server.config.options import options_of  # with a language, which a server without a configuration does without
-
-    return options_of(config, keywords)

@@ -53,6 +53,10 @@ class Turns:
         """Let the hub know what the wall clock says."""
         self.hub.epoch = self.hub.services.epoch = wall_clock() - self.time()
 
+    def hold_back(self, seconds: float) -> None:
+        """Hold back for so long whatever clients send from now on."""
+        self.delay = seconds
+
     def step(self) -> bool:
         """Send some of what there is to send. True where more of it should be sent now."""
         hub = self.hub

@@ -1,0 +1,1 @@
+"""JetStream in the client: publish to streams, manage them, consume from them. ``Client.jetstream`` is the way in."""

@@ -1,0 +1,282 @@
+"""Publishing without waiting for each acknowledgement: a window of publishes that wait for theirs, and what each caller holds.
+
+    publish_async ──► session (a request) ──► PendingAck.receive ──► the window has room ──► whoever awaits the PendingAck, or room
+
+Nothing is made for a publish but its PendingAck: no task, no timer, and no future before somebody waits. One timer per window, while
+there is anything in it, gives up what was not acknowledged in time: it counts ticks, so no clock is read per message.
+
+When the link to the server is lost, what was sent through it may have been stored or not: those acknowledgements fail with
+DisconnectedError. What waits for the next link goes on waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from midge.errors import MidgeTimeoutError
+from midge.jetstream.errors import TooManyPendingError
+from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
+from midge.message import Message
+
+if TYPE_CHECKING:
+    import cython  # noqa: F401
+
+    from midge.client.connection import Connection
+else:
+    from midge import _nocython as cython  # noqa: F401
+
+__all__ = ["AsyncPublisher", "PendingAck"]
+
+TICKS = 8  # parts of the time that an acknowledgement may take: it is given up at most one part late
+RETRIES = 2  # of a publish that nobody took: a leader may be elected just then (ADR-22)
+RETRY_SECONDS = 0.25
+
+
+class PendingAck:
+    """An acknowledgement on its way. Await it, as often as wanted: ``ack = await pending``.
+
+    Raises:
+        JetStreamError: when awaited: the stream refused the message.
+        NoStreamError: when awaited: no stream took it.
+        DisconnectedError, ConnectionClosedError: when awaited: the link was lost, so nobody knows.
+        MidgeTimeoutError: when awaited: none came in time.
+    """
+
+    __slots__ = ("_answer", "_data", "_error", "_future", "_headers", "_publisher", "_retries", "is_done", "subject", "tick", "token")
+
+    def __init__(self, publisher: AsyncPublisher, subject: str, data: Any, headers: Any, tick: int) -> None:
+        self._publisher = publisher
+        self.subject = subject
+        self._data = data
+        self._headers = headers
+        self._retries = RETRIES
+        self._answer: Message | None = None
+        self._error: Exception | None = None
+        self._future: asyncio.Future[None] | None = None
+        self.is_done = False
+        self.tick = tick
+        self.token = ""
+
+    @property
+    def future(self) -> asyncio.Future[None]:
+        """Done when the acknowledgement is there, or will not come."""
+        if self._future is None:
+            self._future = self._publisher.loop.create_future()
+            if self.is_done:
+                self._future.set_result(None)
+        return self._future
+
+    @property
+    def is_lost_with_link(self) -> bool:
+        return True
+
+    def __await__(self) -> Generator[Any, None, PubAck]:
+        if not self.is_done:
+            yield from asyncio.shield(self.future).__await__()
+        return self.result()
+
+    def result(self) -> PubAck:
+        """Return the acknowledgement, where ``is_done``.
+
+        Raises:
+            asyncio.InvalidStateError: it has not come yet; else as awaiting it.
+        """
+        if not self.is_done:
+            raise asyncio.InvalidStateError("the acknowledgement has not come yet")
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return read_ack(self.subject, self._answer)
+
+    def exception(self) -> Exception | None:
+        """Return why none will come, None where one has."""
+        try:
+            self.result()
+        except asyncio.InvalidStateError:
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    # For the connection
+
+    def receive(self, message: Message) -> bool:
+        """The answer came. False: no more is wanted."""
+        if self.is_done:
+            return False
+        if self._retries and is_unheard(message):
+            self._retries -= 1
+            self._publisher.retry(self)
+            return False
+        self._answer = message
+        self._finish()
+        return False
+
+    def fail(self, error: Exception) -> None:
+        """None will come."""
+        if not self.is_done:
+            self._error = error
+            self._publisher.forget(self.token)
+            self._finish()
+
+    def expire(self) -> None:
+        """None came in time."""
+        self.fail(MidgeTimeoutError(f"the acknowledgement of a publish on {self.subject!r}", self._publisher.timeout))
+
+    def send(self) -> None:
+        """Publish, for the first time or again. Raises what ``publish`` raises."""
+        self.token = self._publisher.ask(self.subject, self._data, self._headers, self)
+
+    def _finish(self) -> None:
+        self.is_done = True
+        self._data = self._headers = None
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+        self._publisher.note_done()
+
+
+class AsyncPublisher:
+    """The window of one JetStream context.
+
+    Args:
+        connection: the client's.
+        max_pending: how many publishes may wait for their acknowledgements.
+        timeout: seconds that an acknowledgement may take, and that a publish may wait for room; None for as long as it takes.
+
+    Attributes:
+        pending: how many wait.
+    """
+
+    __slots__ = ("_connection", "_idle", "_order", "_rooms", "_tick", "_timer", "max_pending", "pending", "timeout")
+
+    def __init__(self, connection: Connection, max_pending: int, timeout: float | None) -> None:
+        self._connection = connection
+        self.max_pending = max_pending
+        self.timeout = timeout
+        self.pending = 0
+        self._order: deque[PendingAck] = deque()  # the oldest first; those that are done leave when they are the first
+        self._rooms: deque[asyncio.Future[None]] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._tick = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._connection.loop
+        assert loop is not None
+        return loop
+
+    async def publish(self, subject: str, data: Any, headers: Any) -> PendingAck:
+        """Publish, once there is room in the window and in the client's buffer."""
+        if self.pending >= self.max_pending:
+            await self._wait_for_room()
+        ack = PendingAck(self, subject, data, headers, self._tick)
+        ack.send()
+        self.pending += 1
+        order = self._order
+        order.append(ack)
+        while order[0].is_done:
+            order.popleft()
+        if self._timer is None and self.timeout is not None:
+            self._set_timer()
+        connection = self._connection
+        await connection.make_room(len(connection.session.outbox))
+        return ack
+
+    async def done(self, timeout: float | None) -> None:
+        """Return when no acknowledgement is on its way.
+
+        Raises:
+            MidgeTimeoutError: some still are, after so many seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self.pending:
+                    waiter = self.loop.create_future()
+                    self._idle.append(waiter)
+                    await waiter
+        except TimeoutError:
+            raise MidgeTimeoutError(f"{self.pending} acknowledgements", timeout) from None
+
+    # For the acknowledgements
+
+    def ask(self, subject: str, data: Any, headers: Any, ack: PendingAck) -> str:
+        """Publish something that an acknowledgement answers; return its token."""
+        connection = self._connection
+        connection.home.check()
+        token: str = connection.session.request(subject, data, headers, ack)
+        return token
+
+    def forget(self, token: str) -> None:
+        """Nobody waits for the answer to this one any more."""
+        self._connection.interest.requests.pop(token, None)
+
+    def retry(self, ack: PendingAck) -> None:
+        """Nobody took it: try again in a moment."""
+        self.loop.call_later(RETRY_SECONDS, self._retry, ack)
+
+    def _retry(self, ack: PendingAck) -> None:
+        if ack.is_done:
+            return
+        try:
+            ack.send()
+            self._connection.make_room(0)
+        except Exception as error:
+            ack.fail(error)
+
+    def note_done(self) -> None:
+        """There is room for another one."""
+        self.pending -= 1
+        if self._rooms:
+            self._let_in()
+        if not self.pending and self._idle:
+            idle, self._idle = self._idle, []
+            for waiter in idle:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # Inside
+
+    async def _wait_for_room(self) -> None:
+        deadline = None if self.timeout is None else self.loop.time() + self.timeout
+        while self.pending >= self.max_pending:
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._rooms.append(waiter)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await waiter
+            except TimeoutError:
+                assert self.timeout is not None
+                raise TooManyPendingError(self.max_pending, self.timeout) from None
+            finally:
+                if waiter in self._rooms:
+                    self._rooms.remove(waiter)
+                else:
+                    self._let_in()  # who was let in may have been cancelled, and there may be room for more than one
+
+    def _let_in(self) -> None:
+        """Let one publish go on that waits for room, where there is some."""
+        while self._rooms and self.pending < self.max_pending:
+            waiter = self._rooms.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _set_timer(self) -> None:
+        assert self.timeout is not None
+        self._timer = self.loop.call_later(self.timeout / TICKS, self._on_timer)
+
+    def _on_timer(self) -> None:
+        """Give up what is older than it may be."""
+        self._timer = None
+        self._tick += 1
+        order = self._order
+        while order and (order[0].is_done or order[0].tick + TICKS < self._tick):
+            ack = order.popleft()
+            if not ack.is_done:
+                ack.expire()
+        if order:
+            self._set_timer()

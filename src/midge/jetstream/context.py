@@ -1,0 +1,276 @@
+"""JetStream: publish to streams, manage them, and get at what they hold. Made by ``Client.jetstream``; costs nothing to make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from midge.client.encoder import Payload
+from midge.errors import MidgeTimeoutError, NoRespondersError
+from midge.jetstream.async_publisher import RETRIES, RETRY_SECONDS, AsyncPublisher, PendingAck
+from midge.jetstream.atomic_batch import AtomicBatch
+from midge.jetstream.configs import StreamConfig
+from midge.jetstream.counter import Counter
+from midge.jetstream.entity import from_json
+from midge.jetstream.errors import NoStreamError, StreamNotFoundError
+from midge.jetstream.fast_ingest import FastIngest
+from midge.jetstream.infos import AccountInfo, StreamInfo, StreamState
+from midge.jetstream.names import check_name
+from midge.jetstream.pub_ack import PubAck, read_ack
+from midge.jetstream.publish_options import PublishOptions, headers_with
+from midge.jetstream.requests import API_PREFIX, Requests, info_of
+from midge.jetstream.setup import StreamKeywords, differences, stream_config, stream_request
+from midge.jetstream.stream import Stream
+from midge.message import HeadersLike
+
+if TYPE_CHECKING:
+    from midge.client.client import Client
+
+__all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_TIMEOUT", "JetStream"]
+
+DEFAULT_TIMEOUT = 5.0
+DEFAULT_MAX_PENDING = 4_000
+
+
+class JetStream:
+    """The streams of one account, in one domain; made by ``Client.jetstream``.
+
+    Attributes:
+        client: who speaks.
+        prefix: what the subjects of its requests begin with.
+        timeout: seconds that an answer may take, where a call says nothing.
+    """
+
+    __slots__ = ("_publisher", "_requests", "client", "prefix", "timeout")
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        domain: str | None = None,
+        prefix: str | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        max_pending: int = DEFAULT_MAX_PENDING,
+    ) -> None:
+        if domain is not None and prefix is not None:
+            raise ValueError("give a domain or a prefix, not both")
+        if isinstance(max_pending, bool) or not isinstance(max_pending, int):
+            raise TypeError(f"max_pending is a number of publishes, not {max_pending!r}")
+        if max_pending < 1:
+            raise ValueError(f"max_pending={max_pending}: expected 1 or more")
+        self.client = client
+        self.prefix = (
+            f"$JS.{check_name(domain, 'domain')}.API" if domain is not None else API_PREFIX if prefix is None else prefix.rstrip(".")
+        )
+        self.timeout = timeout
+        self._requests = Requests(client, self.prefix, timeout)
+        self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
+
+    def __repr__(self) -> str:
+        return f"<JetStream {self.prefix} of {self.client!r}>"
+
+    # Publishing
+
+    async def publish(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        headers: HeadersLike | None = None,
+        timeout: float | None = None,
+        **options: Unpack[PublishOptions],
+    ) -> PubAck:
+        """Publish a message, and return when the stream has it: in what way safe, its server decides.
+
+        Where nobody takes it, a stream's leader may be elected just then: it is tried again, twice, within half a second.
+
+        Args:
+            subject: one of a stream's.
+            data: the payload.
+            headers: they stay as they are, whatever the options ask for.
+            timeout: seconds in all; None for what the context says.
+            options: see PublishOptions.
+
+        Raises:
+            JetStreamError: the stream refused it; WrongLastError where something else was expected to be the last.
+            NoStreamError: no stream takes the subject.
+            MidgeTimeoutError: no answer came in time: nobody knows whether it was stored. With a ``msg_id`` it may be published again.
+        """
+        asked = headers_with(headers, options)
+        timeout = self.timeout if timeout is None else timeout
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        for retries in range(RETRIES, -1, -1):
+            left = None if deadline is None else deadline - loop.time()
+            try:
+                message = await self.client.request(subject, data, timeout=left, headers=asked)
+            except NoRespondersError:
+                if not retries or (left is not None and left <= RETRY_SECONDS):
+                    raise NoStreamError(subject) from None
+                await asyncio.sleep(RETRY_SECONDS)
+            except MidgeTimeoutError as error:
+                unmet = error.unmet if error.unmet != "nothing came" else "no acknowledgement came"
+                raise MidgeTimeoutError(f"publish on {subject!r}", timeout, unmet) from error.__cause__
+            else:
+                return read_ack(subject, message)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def publish_async(
+        self, subject: str, data: Payload = b"", *, headers: HeadersLike | None = None, **options: Unpack[PublishOptions]
+    ) -> PendingAck:
+        """Publish a message without waiting for the acknowledgement: ``ack = await (await js.publish_async(...))``, now or later.
+
+        Awaiting the call holds back who publishes more than the window has room for (``max_pending``) or the server takes. An
+        acknowledgement that nobody awaits is still counted: see ``publish_async_done``.
+
+        Raises:
+            TooManyPendingError: the window was full for as long as ``timeout``; nothing was sent.
+            LocalProtocolError and others: what ``Client.publish`` raises.
+        """
+        return await self._publisher.publish(subject, data, headers_with(headers, options) if options else headers)
+
+    @property
+    def publish_async_pending(self) -> int:
+        """How many acknowledgements are on their way."""
+        return self._publisher.pending
+
+    async def publish_async_done(self, timeout: float | None = None) -> None:
+        """Return when no acknowledgement is on its way, whether they were good or not.
+
+        Raises:
+            MidgeTimeoutError: some still are, after so many seconds; None waits for as long as it takes.
+        """
+        await self._publisher.done(timeout)
+
+    def atomic_batch(self, *, timeout: float | None = None) -> AtomicBatch:
+        """Begin a batch of messages of which a stream stores all or none: ``async with js.atomic_batch() as batch``."""
+        return AtomicBatch(self.client, self._nuid(), self.timeout if timeout is None else timeout)
+
+    def fast_ingest(
+        self, *, flow: int = 100, max_outstanding: int = 2, gap: Literal["ok", "fail"] = "fail", timeout: float | None = None
+    ) -> FastIngest:  # fmt: skip
+        """Begin a batch of messages that is acknowledged now and then: ``async with js.fast_ingest() as ingest``; see FastIngest."""
+        seconds = self.timeout if timeout is None else timeout
+        return FastIngest(self.client, flow=flow, max_outstanding=max_outstanding, gap=gap, timeout=seconds)
+
+    def counter(self, stream: str) -> Counter:
+        """Return the numbers of a stream that counts, without asking whether it does."""
+        return Counter(self, self.stream(stream))
+
+    def _nuid(self) -> str:
+        return self.client.new_inbox().rpartition(".")[2]
+
+    # Streams
+
+    async def create_stream(
+        self,
+        config: StreamConfig | None = None,
+        /,
+        *,
+        pedantic: bool = False,
+        timeout: float | None = None,
+        **keywords: Unpack[StreamKeywords],
+    ) -> Stream:
+        """Create a stream, from a StreamConfig or from its fields as keywords. Where there is the same already, that is it.
+
+        Args:
+            pedantic: the server refuses what it would otherwise set right.
+
+        Raises:
+            StreamNameInUseError: there is one of this name with another configuration.
+            JetStreamError: it was refused for another reason.
+        """
+        wanted = stream_config(config, keywords)
+        body = stream_request(wanted) | ({"pedantic": True} if pedantic else {})
+        answer = await self._requests.ask(f"STREAM.CREATE.{check_name(wanted.name)}", body, timeout=timeout)
+        return Stream(self._requests, from_json(StreamInfo, info_of(answer)))
+
+    async def update_stream(
+        self, config: StreamConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[StreamKeywords]
+    ) -> Stream:
+        """Let a stream go on with another configuration: all of it, what is left out goes back to its default. See ``Stream.update``.
+
+        Raises:
+            StreamNotFoundError: there is none of this name.
+            JetStreamError: it was refused.
+        """
+        wanted = stream_config(config, keywords)
+        answer = await self._requests.ask(f"STREAM.UPDATE.{check_name(wanted.name)}", stream_request(wanted), timeout=timeout)
+        return Stream(self._requests, from_json(StreamInfo, info_of(answer)))
+
+    async def create_or_update_stream(
+        self, config: StreamConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[StreamKeywords]
+    ) -> Stream:
+        """Update a stream, or create it where there is none. Raises what ``create_stream`` and ``update_stream`` raise."""
+        wanted = stream_config(config, keywords)
+        try:
+            return await self.update_stream(wanted, timeout=timeout)
+        except StreamNotFoundError:
+            return await self.create_stream(wanted, timeout=timeout)
+
+    async def ensure_stream(
+        self, config: StreamConfig | None = None, /, *, timeout: float | None = None, **keywords: Unpack[StreamKeywords]
+    ) -> Stream:
+        """Return the stream of this name with everything that is set here: it is created, updated where something differs, or left.
+
+        What is not set here is not looked at, so a program and an administrator may each care for their own part of it.
+
+        Raises:
+            JetStreamError: it was refused, such as a change that cannot be made.
+        """
+        wanted = stream_config(config, keywords)
+        stream = self.stream(check_name(wanted.name))
+        try:
+            info = await stream.info(timeout=timeout)
+        except StreamNotFoundError:
+            return await self.create_stream(wanted, timeout=timeout)
+        if differences(info.config, wanted):
+            await stream.update(wanted, timeout=timeout)
+        return stream
+
+    def stream(self, name: str) -> Stream:
+        """Return the stream of this name, without asking whether there is one."""
+        return Stream(self._requests, StreamInfo(config=StreamConfig(name=check_name(name)), state=StreamState()))
+
+    async def delete_stream(self, name: str, *, timeout: float | None = None) -> None:
+        """Delete a stream and everything in it.
+
+        Raises:
+            StreamNotFoundError: there is none of this name.
+        """
+        await self._requests.ask(f"STREAM.DELETE.{check_name(name)}", timeout=timeout)
+
+    async def streams(self, subject: str | None = None, *, timeout: float | None = None) -> AsyncIterator[StreamInfo]:
+        """Iterate over the account's streams, or over those with a subject that has messages in common with the one given."""
+        async for row in self._requests.pages("STREAM.LIST", "streams", _filter(subject), timeout=timeout):
+            yield from_json(StreamInfo, row)
+
+    async def stream_names(self, subject: str | None = None, *, timeout: float | None = None) -> AsyncIterator[str]:
+        """The same with their names alone."""
+        async for name in self._requests.pages("STREAM.NAMES", "streams", _filter(subject), timeout=timeout):
+            yield name
+
+    async def stream_name_of(self, subject: str, *, timeout: float | None = None) -> str:
+        """Return the name of the stream that takes what is published to a subject.
+
+        Raises:
+            NoStreamError: none does.
+        """
+        async for name in self.stream_names(subject, timeout=timeout):
+            return name
+        raise NoStreamError(subject)
+
+    # The account
+
+    async def account_info(self, *, timeout: float | None = None) -> AccountInfo:
+        """Return what the account uses and may use.
+
+        Raises:
+            JetStreamNotEnabledError: JetStream is not for it, or not there at all.
+        """
+        return from_json(AccountInfo, info_of(await self._requests.ask("INFO", timeout=timeout)))
+
+
+def _filter(subject: str | None) -> dict[str, Any]:
+    return {} if subject is None else {"subject": subject}

@@ -1,0 +1,107 @@
+"""Fetching: one call for a number of messages: what is held first, then one request for the rest, as long as there is time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from midge.jetstream.errors import ConsumerNotFoundError
+from midge.jetstream.message import StreamMessage
+from midge.jetstream.pull import Pull, Watcher
+from midge.jetstream.statuses import Kind, Status
+
+__all__ = ["fetch"]
+
+MANY = 1_000_000  # what is asked for where bytes are the bound
+GUARD = 1.0  # seconds that the end of a request may be late
+HEARTBEAT = 5.0  # asked for where a request lasts at least twice as long
+AGAIN = ("409 Leadership Change", "409 Server Shutdown")
+
+
+async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, no_wait: bool, more: dict[str, Any]) -> list[StreamMessage]:
+    """Return up to so many messages, none where there is none in time.
+
+    Args:
+        max_bytes: ask for no more than so many, counted as the server does; None for no bound.
+        no_wait: return what there is now.
+        more: other fields of the request.
+
+    Raises:
+        JetStreamError: the request was refused.
+        ConsumerNotFoundError: there is no such consumer.
+        MidgeError: the connection has ended. Whatever is raised, nothing that came is lost: the next call gets it.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    found: list[StreamMessage] = []
+    pull.counts_bytes = max_bytes is not None
+    watcher: Watcher | None = None
+    try:
+        while True:
+            while pull.held and len(found) < batch:
+                found.append(pull.take())
+            if len(found) >= batch or (max_bytes is not None and found and watcher is None):
+                return found  # what is left over from before counts for all the bytes
+            left = deadline - loop.time()
+            if watcher is None:
+                if left <= 0 and not no_wait:
+                    return found
+                watcher = _ask(pull, batch - len(found), max_bytes, max(left, 0.0), no_wait, more)
+            watcher.wanted = batch - len(found)
+            if not await _has_heard(pull, watcher, deadline):
+                pull.give_up()
+                watcher = None
+            elif watcher.status is not None:
+                while pull.held and len(found) < batch:
+                    found.append(pull.take())
+                _see(watcher.status, found, pull.subject)
+                if watcher.status.kind is not Kind.PIN and watcher.status.text not in AGAIN:
+                    return found
+                watcher = None
+            elif watcher.is_lost:
+                watcher = None
+            elif loop.time() >= deadline + GUARD and not pull.held:
+                return found
+    except BaseException:
+        pull.held.extendleft(reversed(found))
+        raise
+
+
+def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bool, more: dict[str, Any]) -> Watcher:
+    """Send a request."""
+    fields = dict(more)
+    heartbeat = fields.pop("idle_heartbeat", None)
+    if no_wait:
+        fields["no_wait"] = True
+    else:
+        if heartbeat is None and left >= 2 * HEARTBEAT:
+            heartbeat = HEARTBEAT
+        if heartbeat is not None:
+            heartbeat = min(heartbeat, left / 2)  # the server refuses more
+            fields["idle_heartbeat"] = round(heartbeat * 1e9)
+    if max_bytes is not None:
+        fields["max_bytes"] = max_bytes
+    return Watcher(pull.ask(batch, 0.0 if no_wait else left, **fields), batch, heartbeat)
+
+
+async def _has_heard(pull: Pull, watcher: Watcher, deadline: float) -> bool:
+    """Return when the watcher has reason to look. False where the server does not let itself be heard, though it should."""
+    loop = asyncio.get_running_loop()
+    limit = deadline + GUARD
+    while True:
+        pull.has_heard = False
+        until = limit if watcher.heartbeat is None else min(limit, loop.time() + 2 * watcher.heartbeat)
+        await pull.wait(watcher, until)
+        if watcher.has_reason(len(pull.held)) or loop.time() >= limit:
+            return True
+        if not pull.has_heard:
+            return False
+
+
+def _see(status: Status, found: list[StreamMessage], subject: str) -> None:
+    """Raise what the status comes to, where it is an error and nothing came."""
+    error = status.error()
+    if status.kind is Kind.UNHEARD:
+        error = ConsumerNotFoundError(503, 10014, f"nobody answers on {subject}: there is no such consumer, or JetStream is not enabled")
+    if error is not None and not found:
+        raise error

@@ -1,0 +1,165 @@
+"""Handling: what becomes of messages that a callback takes: workers, acknowledgements, deliveries to come, dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from midge.errors import MidgeError
+from midge.jetstream.message import StreamMessage
+from midge.message import Headers
+
+if TYPE_CHECKING:
+    from midge.jetstream.consuming import ConsumeOptions, Consuming
+
+__all__ = ["Handling"]
+
+log = logging.getLogger("midge.jetstream")
+
+BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds after which a message is delivered again that could not be handled
+
+
+class Handling:
+    """The workers of one Consuming.
+
+    Attributes:
+        errors: how many messages the callback has raised for.
+    """
+
+    def __init__(self, consuming: Consuming, callback: Any, options: ConsumeOptions) -> None:
+        if not callable(callback):
+            raise TypeError(f"a callback is a function, not {type(callback).__name__}")
+        self._consuming = consuming
+        self._callback = callback
+        self._max_concurrency = options.get("max_concurrency", 1)
+        if self._max_concurrency < 1:
+            raise ValueError(f"max_concurrency={self._max_concurrency}: expected 1 or more")
+        self._auto_ack = options.get("auto_ack", True)
+        self._auto_progress = options.get("auto_progress", False)
+        self._backoff: Sequence[float] = options.get("backoff", BACKOFF)
+        self._dead_letter = options.get("dead_letter")
+        self._dead_letter_after = options.get("dead_letter_after", 0)
+        self._workers: list[asyncio.Task[None]] = []
+        self._in_hand: set[StreamMessage] = set()
+        self._progress: asyncio.TimerHandle | None = None
+        self._error: MidgeError | None = None
+        self.errors = 0
+
+    def start(self) -> None:
+        """Begin."""
+        if not self._workers:
+            self._workers = [asyncio.get_running_loop().create_task(self._work()) for _ in range(self._max_concurrency)]
+
+    async def stop(self) -> None:
+        """Cancel what runs, but for who calls this."""
+        current = asyncio.current_task()
+        others = [worker for worker in self._workers if worker is not current]
+        for worker in others:
+            worker.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._end_progress()
+
+    async def drain(self) -> None:
+        """Return when all is worked on; a callback that calls this is not waited for."""
+        current = asyncio.current_task()
+        others = [worker for worker in self._workers if worker is not current]
+        if others:
+            await asyncio.wait(others)
+
+    async def wait(self) -> None:
+        """Return when nothing more will be worked on. Raises what has ended it."""
+        await self.drain()
+        if self._error is not None:
+            raise self._error
+
+    # Inside
+
+    async def _work(self) -> None:
+        """Handle one message after the other."""
+        try:
+            while (message := await self._consuming.take()) is not None:
+                await self._handle(message)
+        except MidgeError as error:
+            if self._error is None:
+                self._error = error
+                consumer = self._consuming.consumer
+                log.error("consuming %s of stream %s has ended: %s", consumer.name, consumer.stream_name, error)
+
+    async def _handle(self, message: StreamMessage) -> None:
+        self._begin_progress(message)
+        try:
+            result = self._callback(message)
+            if inspect.isawaitable(result):
+                await result
+            if self._auto_ack and not message.is_acknowledged and self._wants_ack():
+                await message.ack()
+        except Exception as error:
+            await self._fail(message, error)
+        finally:
+            self._in_hand.discard(message)
+
+    async def _fail(self, message: StreamMessage, error: Exception) -> None:
+        """The callback has raised: let the message come again, or give it up."""
+        self.errors += 1
+        self._consuming.last_error = error
+        log.error("handling a message on %s", message.subject, exc_info=error)
+        if message.is_acknowledged or not self._wants_ack():
+            return
+        try:
+            delivered = message.metadata.delivered
+            if self._dead_letter is not None and self._is_last(delivered):
+                await self._bury(message, error)
+            else:
+                await message.nak(self._backoff[min(delivered, len(self._backoff)) - 1] if self._backoff else None)
+        except MidgeError as failure:  # it is delivered again when its time is over
+            log.error("a message on %s could not be refused: %s", message.subject, failure)
+
+    def _wants_ack(self) -> bool:
+        return self._consuming.consumer.config.ack_policy not in ("none", "flow_control")
+
+    def _is_last(self, delivered: int) -> bool:
+        limit = self._dead_letter_after or self._consuming.consumer.config.max_deliver or 0
+        return 0 < limit <= delivered
+
+    async def _bury(self, message: StreamMessage, error: Exception) -> None:
+        """Publish it as a dead letter and, when that is stored, let it not be delivered again."""
+        assert self._dead_letter is not None
+        metadata = message.metadata
+        headers = Headers(message.headers)
+        headers["Midge-Dead-Letter-Subject"] = message.subject
+        headers["Midge-Dead-Letter-Stream"] = metadata.stream
+        headers["Midge-Dead-Letter-Consumer"] = metadata.consumer
+        headers["Midge-Dead-Letter-Sequence"] = str(metadata.stream_seq)
+        headers["Midge-Dead-Letter-Deliveries"] = str(metadata.delivered)
+        headers["Midge-Dead-Letter-Error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        await self._consuming.consumer.publish(self._dead_letter, message.data, headers)
+        await message.term("dead letter")
+
+    def _begin_progress(self, message: StreamMessage) -> None:
+        if not self._auto_progress:
+            return
+        self._in_hand.add(message)
+        if self._progress is None:
+            period = (self._consuming.consumer.config.ack_wait or 30.0) / 3
+            self._progress = asyncio.get_running_loop().call_later(period, self._tell, period)
+
+    def _tell(self, period: float) -> None:
+        """Say of all messages in hand that they are being worked on."""
+        self._progress = None
+        for message in self._in_hand:
+            if not message.is_acknowledged:
+                try:
+                    message.in_progress()
+                except MidgeError as error:
+                    log.warning("a message on %s could not be kept: %s", message.subject, error)
+        if self._in_hand:
+            self._progress = asyncio.get_running_loop().call_later(period, self._tell, period)
+
+    def _end_progress(self) -> None:
+        self._in_hand.clear()
+        if self._progress is not None:
+            self._progress.cancel()
+            self._progress = None

@@ -1,0 +1,207 @@
+"""OrderedConsumer: a stream's messages in order and without a gap, once each, for who only reads (ADR-17, 37).
+
+Nothing is acknowledged. The server's consumer is a means that comes and goes: where one is lost, or a message is missing, another one is
+made that begins behind the last message that was taken. It is kept in memory there, and goes when it is not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from midge.errors import ConnectionClosedError, JetStreamError, MidgeError, MidgeTimeoutError, NoRespondersError
+from midge.jetstream.configs import ConsumerConfig
+from midge.jetstream.consumer import Consumer
+from midge.jetstream.consumer_setup import create_consumer
+from midge.jetstream.consuming import Consuming
+from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, StreamNotFoundError
+from midge.jetstream.infos import ConsumerInfo
+from midge.jetstream.message import StreamMessage
+from midge.jetstream.requests import Requests
+from midge.nuid import Nuid
+
+__all__ = ["OrderedConsumer", "OrderedOptions"]
+
+FIRST_DELAY, LAST_DELAY = 1.0, 10.0  # seconds before another attempt to make a consumer
+INACTIVE = 300.0
+HEARTBEAT = 5.0
+
+
+class OrderedOptions(TypedDict, total=False):
+    """What to read, and how.
+
+    Attributes:
+        filter_subjects: messages whose subject matches one of these; all without.
+        deliver_policy: where to begin: "all" unless something else is asked for, see ConsumerConfig.
+        opt_start_seq, opt_start_time: for the policies that need it.
+        replay_policy: "instant" or "original".
+        headers_only: without payloads.
+        inactive_threshold: seconds after which the server forgets a consumer that nobody uses, 300.
+        metadata: for the server's consumer.
+        max_messages, max_bytes: how much may be on its way and at hand; see ConsumeOptions.
+    """
+
+    filter_subjects: list[str]
+    deliver_policy: str
+    opt_start_seq: int
+    opt_start_time: datetime
+    replay_policy: str
+    headers_only: bool
+    inactive_threshold: float | timedelta
+    metadata: dict[str, str]
+    max_messages: int
+    max_bytes: int
+
+
+class OrderedConsumer:
+    """The messages of a stream in order; made by ``Stream.ordered_consumer``. Iterate over it, or call ``next``.
+
+    Attributes:
+        resets: how often another consumer had to be made.
+        last_seq: the sequence in the stream of the last message that was taken, 0 before the first.
+        last_info: what the server said of the consumer when it was made: ``num_pending`` is how much there was to read then.
+    """
+
+    def __init__(self, requests: Requests, stream: str, options: OrderedOptions) -> None:
+        self._requests = requests
+        self._stream = stream
+        given: dict[str, Any] = dict(options)
+        self._bounds: Any = {name: given.pop(name) for name in ("max_messages", "max_bytes") if name in given}
+        self._config = ConsumerConfig(**given)
+        self._prefix = Nuid().next()
+        self._serial = 0
+        self._consuming: Consuming | None = None
+        self._expected = 0  # the next delivery's number
+        self._is_stopped = False
+        self._lock = asyncio.Lock()
+        self.resets = 0
+        self.last_seq = 0
+        self.last_info: ConsumerInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"<OrderedConsumer of stream {self._stream!r}>"
+
+    async def __aenter__(self) -> OrderedConsumer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def __aiter__(self) -> OrderedConsumer:
+        return self
+
+    async def __anext__(self) -> StreamMessage:
+        """Return the next message, however long that takes.
+
+        Raises:
+            StopAsyncIteration: it was stopped, or the connection was closed.
+            StreamNotFoundError: the stream is gone.
+            ConnectionClosedError: the connection was lost for good.
+        """
+        while not self._is_stopped:
+            consuming = self._consuming or await self.begin()
+            try:
+                message = await consuming.__anext__()
+            except (ConsumerNotFoundError, StopAsyncIteration):
+                if self._requests.client.is_closed or self._is_stopped:
+                    break
+                await self._reset(consuming)
+                continue
+            stream_seq, consumer_seq = message.sequences
+            if consumer_seq != self._expected:
+                await self._reset(consuming)
+                continue
+            self._expected += 1
+            self.last_seq = stream_seq
+            return message
+        raise StopAsyncIteration
+
+    async def next(self, timeout: float | None = None) -> StreamMessage:
+        """Return the next message.
+
+        Raises:
+            MidgeTimeoutError: none came in time; nothing is lost.
+            StreamNotFoundError, ConnectionClosedError: as the loop.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.__anext__()
+        except StopAsyncIteration:
+            raise ConnectionClosedError(f"{self!r} has been stopped") from None
+        except TimeoutError as error:
+            if isinstance(error, MidgeError):
+                raise
+            raise MidgeTimeoutError(f"a message of {self!r}", timeout) from None
+
+    async def begin(self) -> Consuming:
+        """Make the server's consumer, where there is none; goes on trying as long as that may help.
+
+        Raises:
+            StreamNotFoundError: the stream is not there.
+            JetStreamError: it was refused.
+            ConnectionClosedError: the connection is closed.
+        """
+        async with self._lock:  # two may wait for messages
+            if self._consuming is not None:
+                return self._consuming
+            delay = FIRST_DELAY
+            while True:
+                try:
+                    info = await create_consumer(self._requests, self._stream, self._next_config())
+                    break
+                except (JetStreamNotEnabledError, NoRespondersError, MidgeTimeoutError):  # a leader may be elected, or a server started
+                    if not self.last_info:
+                        raise
+                except JetStreamError as error:
+                    if isinstance(error, StreamNotFoundError) or error.code < 500 or not self.last_info:
+                        raise
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LAST_DELAY)
+            self.last_info = info
+            self._expected = 1
+            consumer = Consumer(self._requests, info)
+            self._consuming = aiter(consumer.consume(heartbeat=HEARTBEAT, **self._bounds))
+            return self._consuming
+
+    async def stop(self) -> None:
+        """Take nothing more, and let go of the server's consumer."""
+        self._is_stopped = True
+        consuming, self._consuming = self._consuming, None
+        if consuming is not None:
+            await consuming.stop()
+            self._delete(consuming.consumer.name)
+
+    # Inside
+
+    async def _reset(self, consuming: Consuming) -> None:
+        """Go on with another consumer."""
+        if self._consuming is not consuming:
+            return  # somebody else has seen to it
+        self._consuming = None
+        self.resets += 1
+        await consuming.stop()
+        self._delete(consuming.consumer.name)
+
+    def _delete(self, name: str) -> None:
+        """Let the server forget a consumer; nobody waits for that, and it would by itself."""
+        client = self._requests.client
+        if not client.is_closed and client.is_connected:
+            client.publish(f"{self._requests.prefix}.CONSUMER.DELETE.{self._stream}.{name}")
+
+    def _next_config(self) -> ConsumerConfig:
+        """Return the configuration of the next consumer, which begins behind what was taken."""
+        self._serial += 1
+        given = {name: getattr(self._config, name) for name in self._config.__struct_fields__}
+        given |= {
+            "name": f"{self._prefix}_{self._serial}",
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": self._config.inactive_threshold or INACTIVE,
+            "deliver_policy": self._config.deliver_policy or "all",
+        }
+        if self.last_seq:
+            given |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self.last_seq + 1, "opt_start_time": None}
+        return ConsumerConfig(**given)

@@ -1,0 +1,270 @@
+"""Pull: what one Consumer handle has asked for and what has come of it. The message path of consuming.
+
+    ask ──► CONSUMER.MSG.NEXT ──► server ──► receive (inside the read) ──► held ──► take: fetch, next or consume
+
+One subscription serves all requests of a handle, so whatever comes, however late, is held and is what the next call gets first. A
+message does not say which request it answers: they are counted together, and only a status, the end of one, names it.
+
+Who waits is woken once, when enough is held or the request has ended. A cancelled wait loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from midge.client.subscription import Subscription
+from midge.errors import MidgeError
+from midge.jetstream.statuses import Kind, Status, read_status
+
+if TYPE_CHECKING:
+    import cython
+
+    from midge.client.client import Client
+else:
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.jetstream.message import StreamMessage, stream_message
+    from cython.cimports.midge.message import Message
+else:
+    from midge.jetstream.message import StreamMessage, stream_message
+    from midge.message import Message
+
+__all__ = ["Pull", "PullSubscription", "Watcher"]
+
+PIN = "Nats-Pin-Id"
+
+
+class Watcher:
+    """One who waits for messages of a handle.
+
+    Attributes:
+        token: of the request that it waits for, "" for none.
+        wanted: how many messages have to be held before it is woken.
+        heartbeat: seconds within which the server says that it is there; None where it does not.
+        status: how its request has ended, None as long as it has not.
+        is_lost: the link was lost, and the request with it.
+        future: done when it has reason to look; None while it does not wait.
+    """
+
+    __slots__ = ("future", "heartbeat", "is_lost", "status", "token", "wanted")
+
+    def __init__(self, token: str, wanted: int, heartbeat: float | None = None) -> None:
+        self.token = token
+        self.wanted = wanted
+        self.heartbeat = heartbeat
+        self.status: Status | None = None
+        self.is_lost = False
+        self.future: asyncio.Future[None] | None = None
+
+    def has_reason(self, held: int) -> bool:
+        """True if there is something to look at, where so many messages are held."""
+        return held >= self.wanted or self.status is not None or self.is_lost
+
+    def wake(self) -> None:
+        """Let it look."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
+
+class Pull:
+    """The requests and messages of one handle.
+
+    Args:
+        client: whose.
+        subject: where requests go.
+
+    Attributes:
+        subject: where requests go.
+        held: the messages that wait to be taken.
+        outstanding, outstanding_bytes: what the requests under way may still bring; bytes are 0 where nobody counts them.
+        has_heard: something came since this was last set to False.
+        is_grouped: the requests are of a priority group whose client may be pinned: messages say who is.
+        pin: the id that says that this client is pinned, "" where it does not.
+        on_status: called with each status that ends a request.
+        on_link: called when there is a link again: what was asked for before is lost.
+    """
+
+    __slots__ = (
+        "__weakref__", "_client", "_counter", "_end_error", "_first", "_inbox", "_subscription", "_watchers", "counts_bytes",
+        "has_heard", "held", "is_grouped", "on_link", "on_status", "outstanding", "outstanding_bytes", "pin", "subject",
+    )  # fmt: skip
+
+    def __init__(self, client: Client, subject: str) -> None:
+        self._client = client
+        self.subject = subject
+        self._inbox = ""
+        self._subscription: Subscription | None = None
+        self._counter = 0
+        self._first = 1  # the first request that is not given up
+        self._watchers: list[Watcher] = []
+        self._end_error: Callable[[], MidgeError] | None = None
+        self.held: deque[StreamMessage] = deque()
+        self.outstanding = self.outstanding_bytes = 0
+        self.counts_bytes = self.has_heard = self.is_grouped = False
+        self.pin = ""
+        self.on_status: Callable[[Status], None] | None = None
+        self.on_link: Callable[[], None] | None = None
+
+    def ask(self, batch: int, expires: float, **more: Any) -> str:
+        """Ask for messages, and return the request's token.
+
+        Args:
+            expires: seconds that the request lasts; 0 for no time at all.
+            more: other fields of the request; what is None is left out.
+
+        Raises:
+            ConnectionClosedError: the connection is closed.
+        """
+        if self._subscription is None or self._subscription.is_closed:
+            self._subscribe()
+        body: dict[str, Any] = {"batch": batch} | {name: value for name, value in more.items() if value is not None}
+        if expires > 0:
+            body["expires"] = round(expires * 1e9)
+        if self.pin:
+            body["id"] = self.pin
+        self._counter += 1
+        token = str(self._counter)
+        self._client.publish(self.subject, msgspec.json.encode(body), reply=f"{self._inbox}.{token}")
+        self.outstanding += batch
+        self.outstanding_bytes += body.get("max_bytes", 0)
+        return token
+
+    def give_up(self) -> None:
+        """Count nothing of what was asked for by now any more; what comes of it is held all the same."""
+        self.outstanding = self.outstanding_bytes = 0
+        self._first = self._counter + 1
+
+    def use(self, subscription: Subscription) -> None:
+        """Hear what comes by this subscription, until ``close``."""
+        self._end_error = None
+        self._subscription = subscription
+        self._client._connection.followers.add(self.relink)
+
+    def take(self) -> StreamMessage:
+        """Return the oldest message that is held."""
+        return self.held.popleft()
+
+    async def wait(self, watcher: Watcher, deadline: float | None) -> None:
+        """Return when enough is held, the watcher's request has ended, or the deadline of the loop's clock has come.
+
+        Raises:
+            MidgeError: nothing more can come, and nothing is held.
+        """
+        if watcher.has_reason(len(self.held)):
+            return
+        if self._end_error is not None:
+            if self.held:
+                return
+            raise self._end_error()
+        loop = asyncio.get_running_loop()
+        watcher.future = loop.create_future()
+        self._watchers.append(watcher)
+        timer = None if deadline is None else loop.call_at(deadline, watcher.wake)
+        try:
+            await watcher.future
+        finally:
+            watcher.future = None
+            self._watchers.remove(watcher)
+            if timer is not None:
+                timer.cancel()
+        if self._end_error is not None and not self.held:
+            raise self._end_error()
+
+    @property
+    def is_closed(self) -> bool:
+        """True if nothing more will come."""
+        return self._end_error is not None
+
+    def close(self) -> None:
+        """Ask for nothing more; what is held can still be taken. Called from any thread where the handle is forgotten."""
+        subscription, self._subscription = self._subscription, None
+        connection = self._client._connection
+        connection.followers.discard(self.relink)
+        if subscription is not None and not subscription.is_closed and not connection.is_closed():
+            subscription.unsubscribe()
+
+    # What happens
+
+    def receive(self, message: Message) -> None:
+        """A message came, or a status. Called inside the read."""
+        self.has_heard = True
+        if not message._reply:
+            self._hear(read_status(message), message._subject)
+            return
+        self.held.append(stream_message(message))
+        if self.outstanding > 0:
+            self.outstanding -= 1
+        if self.counts_bytes:
+            self.outstanding_bytes -= message.size + len(message._subject) + len(message._reply)
+        if self.is_grouped:
+            self.pin = message.headers.get(PIN) or self.pin
+        if self._watchers:
+            self._wake()
+
+    def relink(self) -> None:
+        """There is a link again: requests of the one before are lost."""
+        self.give_up()
+        self.wake_all()
+        if self.on_link is not None:
+            self.on_link()
+
+    def end(self, error: Callable[[], MidgeError]) -> None:
+        """The subscription has ended, and so does every wait."""
+        self._end_error = error
+        self.wake_all()
+
+    def wake_all(self) -> None:
+        """Let all who wait look for themselves."""
+        for watcher in self._watchers:
+            watcher.is_lost = True
+            watcher.wake()
+
+    # Inside
+
+    def _subscribe(self) -> None:
+        self._inbox = self._client.new_inbox()
+        self.give_up()
+        self.use(PullSubscription(self._client, self._inbox + ".*", self))
+
+    def _hear(self, status: Status, subject: str) -> None:
+        if status.kind is Kind.HEARTBEAT:
+            return
+        token = subject[len(self._inbox) + 1 :]
+        if token.isdecimal() and int(token) >= self._first:
+            self.outstanding = max(self.outstanding - status.msgs, 0)
+            self.outstanding_bytes = max(self.outstanding_bytes - status.bytes, 0)
+        if status.kind is Kind.PIN:
+            self.pin = ""
+        for watcher in self._watchers:
+            if watcher.token == token:
+                watcher.status = status
+                watcher.wake()
+        if self.on_status is not None:
+            self.on_status(status)
+
+    def _wake(self) -> None:
+        held = len(self.held)
+        for watcher in self._watchers:
+            if held >= watcher.wanted:
+                watcher.wake()
+
+
+class PullSubscription(Subscription):
+    """The subscription of a Pull, which is told when it ends."""
+
+    __slots__ = ("_pull",)
+
+    def __init__(self, client: Client, subject: str, pull: Pull, queue: str | None = None) -> None:
+        self._pull = pull
+        super().__init__(client._connection, subject, queue, pull.receive, -1, -1, "drop_new", 1)
+
+    def end(self, error: Callable[[], MidgeError] | None = None) -> None:
+        super().end(error)
+        if self._end_error is not None:
+            self._pull.end(self._end_error)

@@ -1,0 +1,75 @@
+"""Push: what a push consumer delivers to a subject, taken like that of any other consumer (the older way, for what has it)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from midge.jetstream.consuming import ConsumeOptions, Consuming
+from midge.jetstream.pull import Pull, PullSubscription
+from midge.message import Message
+
+if TYPE_CHECKING:
+    from midge.client.client import Client
+    from midge.jetstream.consumer import Consumer
+
+__all__ = ["Push", "PushConsuming"]
+
+STALLED = "Nats-Consumer-Stalled"
+HEARTBEAT = 15.0  # seconds between two looks, where the consumer sends none
+
+
+class Push(Pull):
+    """The messages of a push consumer: nothing is asked for, and flow control is answered.
+
+    Args:
+        deliver_subject, deliver_group: the consumer's.
+    """
+
+    def __init__(self, client: Client, deliver_subject: str, deliver_group: str | None) -> None:
+        super().__init__(client, deliver_subject)
+        self._client_of = client
+        self._deliver_group = deliver_group
+
+    def listen(self) -> None:
+        """Subscribe: the server delivers from now on."""
+        self.use(PullSubscription(self._client_of, self.subject, self, self._deliver_group))
+
+    def receive(self, message: Message) -> None:
+        """A message came, or a status. Called inside the read."""
+        if message.status != 100:
+            super().receive(message)
+            return
+        self.has_heard = True
+        stalled = message.reply or message.headers.get(STALLED)  # a request of flow control, or a heartbeat that repeats one
+        if stalled:
+            self._client_of.publish(stalled)
+
+
+class PushConsuming(Consuming):
+    """Messages of one push consumer, as they come; made by ``Consumer.consume``."""
+
+    def __init__(self, consumer: Consumer, push: Push, callback: Any, options: ConsumeOptions) -> None:
+        super().__init__(consumer, push, callback, options)
+        self._push = push
+        self._heartbeat = consumer.config.idle_heartbeat or 0.0
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._push.listen()
+            if self._heartbeat:
+                self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
+
+    def _refill(self) -> None:
+        """The server delivers by itself."""
+
+    def _look(self, silent: int) -> None:
+        """See whether the server was heard of lately; if not, whether the consumer is still there."""
+        silent = 0 if self._push.has_heard or not self._consumer.is_connected else silent + 1
+        self._push.has_heard = False
+        if silent >= 2:
+            silent = 0
+            self.missed_heartbeats += 1
+            self._look_for_it()
+        self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)

@@ -1,0 +1,100 @@
+"""Requests to the JetStream API, by whatever prefix leads there: a JSON object out, a JSON object or an exception back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from midge.errors import MidgeTimeoutError, NoRespondersError
+from midge.jetstream.errors import JetStreamNotEnabledError, error_of
+from midge.message import HeadersLike, Message
+
+if TYPE_CHECKING:
+    from midge.client.client import Client
+
+__all__ = ["API_PREFIX", "Requests", "answer_of", "info_of"]
+
+API_PREFIX = "$JS.API"
+_ANSWER = {"type", "did_create", "total", "offset", "limit"}
+
+
+class Requests:
+    """The API that one JetStream context speaks to.
+
+    Args:
+        client: who asks.
+        prefix: what the subjects begin with, without the last dot.
+        timeout: seconds that an answer may take, where the caller says nothing.
+    """
+
+    __slots__ = ("client", "prefix", "timeout")
+
+    def __init__(self, client: Client, prefix: str, timeout: float | None) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.timeout = timeout
+
+    async def ask(self, name: str, body: dict[str, Any] | None = None, *, timeout: float | None = None) -> dict[str, Any]:
+        """Ask for something such as ``STREAM.INFO.orders``, and return the answer.
+
+        Args:
+            timeout: seconds; None for what the context says.
+
+        Raises:
+            JetStreamError: it was refused; of the class that fits.
+            JetStreamNotEnabledError: nobody answers there.
+            MidgeTimeoutError: no answer came in time.
+        """
+        message = await self.send(name, b"" if body is None else msgspec.json.encode(body), timeout=timeout)
+        return answer_of(message)
+
+    async def send(
+        self, name: str, payload: bytes = b"", *, headers: HeadersLike | None = None, timeout: float | None = None
+    ) -> Message:  # fmt: skip
+        """The same for an answer that is no JSON object."""
+        timeout = self.timeout if timeout is None else timeout
+        try:
+            return await self.client.request(f"{self.prefix}.{name}", payload, timeout=timeout, headers=headers)
+        except NoRespondersError:
+            raise JetStreamNotEnabledError(prefix=self.prefix) from None
+        except MidgeTimeoutError as error:
+            raise MidgeTimeoutError(f"the JetStream request {name}", error.timeout, error.unmet) from error.__cause__
+
+    async def pages(
+        self, name: str, field: str, body: dict[str, Any] | None = None, *, timeout: float | None = None
+    ) -> AsyncIterator[Any]:  # fmt: skip
+        """Iterate over all that the pages of an answer list in one of its fields: a list, or an object of which (name, value) is given."""
+        offset = 0
+        while True:
+            answer = await self.ask(name, {**(body or {}), "offset": offset}, timeout=timeout)
+            found = answer.get(field)
+            if found is None and isinstance(answer.get("state"), dict):
+                found = answer["state"].get(field)
+            entries = list(found.items()) if isinstance(found, dict) else list(found or ())
+            for entry in entries:
+                yield entry
+            offset += len(entries)
+            if not entries or offset >= answer.get("total", 0):
+                return
+
+
+def answer_of(message: Message) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        JetStreamError: it is an error.
+        ValueError: it is no JSON object.
+    """
+    answer = msgspec.json.decode(message.data)
+    if not isinstance(answer, dict):
+        raise ValueError(f"not an answer of the JetStream API: {message.data[:100]!r}")
+    if isinstance(answer.get("error"), dict):
+        raise error_of(answer["error"])
+    return answer
+
+
+def info_of(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer that describes something, without what makes it an answer."""
+    return {name: value for name, value in answer.items() if name not in _ANSWER}

@@ -1,0 +1,75 @@
+"""StoredMessage: a message as it stands in a stream."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from midge.errors import JetStreamError
+from midge.jetstream.errors import MessageNotFoundError
+from midge.message import Headers, Message
+from midge.model.base import time_of
+
+__all__ = ["StoredMessage"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_FOUND = 404
+_OURS = ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending", "Nats-Last-Sequence")
+
+
+class StoredMessage(NamedTuple):
+    """A message that was read from a stream.
+
+    Attributes:
+        subject: as it was stored with.
+        seq: its sequence in the stream.
+        data: the payload.
+        headers: its own; what says where it was stored is not among them.
+        time: when it was stored.
+        stream: the stream's name.
+        pending: how many of what was asked for come after it; only where many were.
+    """
+
+    subject: str
+    seq: int
+    data: bytes
+    headers: Headers
+    time: datetime
+    stream: str
+    pending: int = 0
+
+    @classmethod
+    def from_api(cls, stream: str, message: dict[str, Any]) -> StoredMessage:
+        """Return what ``STREAM.MSG.GET`` answers.
+
+        Raises:
+            ValueError: it is no message.
+        """
+        headers = Headers.parse(b64decode(message["hdrs"])) if message.get("hdrs") else Headers()
+        data = b64decode(message["data"]) if message.get("data") else b""
+        return cls(message["subject"], message["seq"], data, headers, _moment(message["time"]), stream)
+
+    @classmethod
+    def from_direct(cls, message: Message) -> StoredMessage:
+        """Return what a direct get answers (ADR-31).
+
+        Raises:
+            MessageNotFoundError: there is none.
+            JetStreamError: it was refused.
+        """
+        status, headers = message.status, message.headers
+        if status is not None:
+            kind = MessageNotFoundError if status == _NOT_FOUND else JetStreamError
+            raise kind(status, 10037 if status == _NOT_FOUND else 0, headers.description)
+        try:
+            stream, subject, seq = headers["Nats-Stream"], headers["Nats-Subject"], int(headers["Nats-Sequence"])
+            time, pending = _moment(headers["Nats-Time-Stamp"]), int(headers.get("Nats-Num-Pending", "0"))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"not the answer of a direct get: {headers!r}") from error
+        own = Headers([pair for pair in headers.multi_items() if pair[0] not in _OURS])
+        return cls(subject, seq, message.data, own, time, stream, pending)
+
+
+def _moment(text: str) -> datetime:
+    return _EPOCH + timedelta(microseconds=time_of(text) // 1_000)
