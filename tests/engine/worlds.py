@@ -142,6 +142,7 @@ class World:
     def wait(self, seconds: float) -> None:
         """Turn the clock on, and let happen what is due on the way."""
         until = self.wall + int(seconds * SECOND)
+        self.turn()
         while (due := self.engine.next_deadline()) is not None and due <= until:
             self.wall = max(self.wall, due)
             self.engine.handle_timeout(self.wall)
