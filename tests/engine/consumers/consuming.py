@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.engine.worlds import SECOND, Delivered, World
+from worlds import SECOND, Delivered, World
 
 from midge.engine.consumers import roster
 from midge.engine.consumers.consumer import Consumer

@@ -8,8 +8,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.engine.consumers.consuming import Consuming
-from tests.engine.worlds import ACCOUNT, SECOND, World
+from consuming import Consuming
+from worlds import ACCOUNT, SECOND, World
 
 from midge.model.account import AccountLimits
 

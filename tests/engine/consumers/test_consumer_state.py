@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from consuming import Consuming, numbers
-from tests.engine.worlds import SECOND, World
+from worlds import SECOND, World
 
 from midge.engine.consumers.consumer import Consumer
 from midge.model.consumer import ConsumerInfo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.consumers.consuming import Consuming, numbers
+from consuming import Consuming, numbers
 
 
 def test_a_request_gets_what_is_there_and_the_rest_as_it_comes() -> None:

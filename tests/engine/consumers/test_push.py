@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from tests.engine.consumers.consuming import Consuming, numbers
-from tests.engine.worlds import SECOND, Delivered
+from consuming import Consuming, numbers
+from worlds import SECOND, Delivered
 
 
 def beats(messages: list[Delivered]) -> list[tuple[int, int]]:

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.engine.consumers.consuming import Consuming, numbers
-from tests.engine.worlds import SECOND
+from consuming import Consuming, numbers
+from worlds import SECOND
 
 from midge.model.base import time_text
 
