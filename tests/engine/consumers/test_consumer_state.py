@@ -13,6 +13,7 @@ import pytest
 from consuming import Consuming, numbers
 from tests.engine.worlds import SECOND, World
 
+from midge.engine.consumers.consumer import Consumer
 from midge.model.consumer import ConsumerInfo
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
@@ -35,6 +36,9 @@ class Kept(Consuming):
     def __init__(self, path: Path, disk: Files | None = None, **config: Any) -> None:
         super().__init__(StoreDirectory(str(path), wake=lambda: None, workers=0, files=disk), **{"storage": "file"} | config)
         self.path = path
+
+    def consume(self, name: str = "C", **config: Any) -> Consumer:
+        return super().consume(name, **{"durable_name": name} | config)
 
     def write(self) -> None:
         """Let everything be written that nobody waits for."""
