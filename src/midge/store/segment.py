@@ -74,7 +74,7 @@ def read_head(data: bytes | bytearray) -> Head | None:
             _, version, seed, number, follows, *rest = _HEAD.unpack(copy[:60])
             if version != VERSION:
                 raise StoreVersionError(file_name(number), version, VERSION)
-            return Head(number, seed, *rest, follows)
+            return Head(number, seed, *rest)._replace(follows=follows)
     return None
 
 
