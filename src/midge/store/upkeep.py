@@ -90,12 +90,12 @@ class Upkeep:
                 return
         if self._join():
             return
-        number = next(iter(self._unnoted), durable[0])
-        if number < durable[0]:
-            del self._unnoted[number]
+        while (number := next(iter(self._unnoted), durable[0])) < durable[0]:
             segment = self._shelf.numbered(number)
+            del self._unnoted[number]
             if segment is not None and segment.noted < segment.end:
                 self._note(segment, index, floor)
+                return
 
     def sealed(self, number: int) -> None:
         """A segment is not appended to any more, once all of it is on disk."""
