@@ -94,6 +94,7 @@ def test_one_tells_of_no_removal_that_is_not_committed() -> None:
     store.remove(3)  # before the loop looks at the messages of the first segment
     done, result = home.results.pop(0)
     done(result)
+    assert [name for name in disk.paths if name.endswith(".idx.new")], "one is being written"
     while home.results:
         done, result = home.results.pop(0)
         done(result)

@@ -231,6 +231,35 @@ def test_a_failure_is_tried_again_with_more_and_more_time(tmp_path: Path) -> Non
     directory.close()
 
 
+def test_one_that_fails_to_begin_holds_up_no_other(tmp_path: Path) -> None:
+    """Two stores cannot begin a round, one because of who waits for it: the rounds of the others begin, and the driver is told."""
+    disk = FailingFiles()
+    directory = opened(tmp_path, files=disk)
+    stores = [directory.open("A", f"S{number}") for number in range(4)]
+    disk.fails = lambda name, number: errno.EIO if name == "fdatasync" else 0
+    for store in stores[:2]:
+        store.append(message(b"a"), 1)
+    turn(directory)
+    assert [store.failure is None for store in stores] == [False, False, True, True]
+    disk.fails = lambda name, number: 0
+    told: list[object] = []
+
+    def fail(error: Exception | None) -> None:
+        told.append(error)
+        raise RuntimeError("who waits")
+
+    stores[0].settle(fail)
+    stores[1].settle(told.append)
+    stores[2].append(message(b"a"), 1)
+    stores[3].append(message(b"a"), 1)
+    with pytest.raises(RuntimeError, match="who waits"):
+        directory.begin()
+    turn(directory)
+    assert told == [stores[0].failure, stores[1].failure]
+    assert [store.committed for store in stores] == [0, 0, 1, 1]
+    directory.close()
+
+
 def test_deleting_leaves_nothing(tmp_path: Path) -> None:
     directory = opened(tmp_path)
     store = directory.open("A", "S")

@@ -45,6 +45,20 @@ def test_a_batch_is_there_as_a_whole_or_not_at_all() -> None:
         opened(disk)[1].append_all([], 1)
 
 
+def test_a_batch_that_fits_in_no_segment_is_refused() -> None:
+    """Places have 32 bits. Nothing of it was stored, and the next one is."""
+    home, store = opened(MemoryFiles())
+    big = message(b"a", bytes(128 << 20))
+    with pytest.raises(ValueError, match="a batch of 4294968576 bytes, the longest of 134217729: the most is 4294967040"):
+        store.append_all([big] * 32, 1)
+    assert (store.last, store.messages, store.is_dirty) == (0, 0, False)
+    with pytest.raises(ValueError, match="the most is 4294967040, and of one 268435455"):
+        store.append_all([message(b"a"), message(b"a", bytes(1 << 28))], 1)
+    assert store.append_all([message(b"a"), message(b"b")], 1) == 2
+    home.turn(store)
+    assert store.committed == 2
+
+
 def test_a_batch_is_never_in_two_segments() -> None:
     disk = MemoryFiles()
     home, store = opened(disk, segment_size=1000)

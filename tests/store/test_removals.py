@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from store.disks import LoneHome, MemoryFiles, message
+from store.disks import LoneHome, MemoryFiles, PowerCut, RecordingFiles, message
 
 from midge.store.log import FileStore
 from midge.store.record import DROP, MESSAGE, REMOVE
@@ -114,3 +114,60 @@ def test_a_copy_says_what_was_applied_to_it_unless_that_was_lost() -> None:
     head = read_head(first[:128])
     assert head is not None and (head.applied, head.applied_end) == (0, 0)
     assert MESSAGE == 1
+
+
+def emptied(disk: MemoryFiles, count: int = 600) -> tuple[LoneHome, FileStore]:
+    """A message that stays, much that came and went, and a message more."""
+    home, store = opened(disk, 1000)
+    store.append(message(b"first"), 1)
+    for number in range(count):
+        sequence = store.append(message(b"a", bytes(100)), number)
+        if number % 5 == 0:
+            home.turn(store)
+        if number < count - 1:
+            store.remove(sequence)
+    for _ in range(60):
+        store.settle(lambda error: None)
+        home.turn(store)
+    return home, store
+
+
+def test_segments_in_the_middle_go_when_nothing_is_in_them() -> None:
+    disk = MemoryFiles()
+    home, store = emptied(disk)
+    expected = content(store)
+    assert expected.keys() == {1, 601}
+    files = [path for path in disk.paths if path.endswith(".seg")]
+    assert len(files) <= 4, files
+    for forget in (False, True, False):
+        if forget:
+            disk.forget_checkpoints()
+        home, store = opened(disk, 1000)
+        assert content(store) == expected and home.damages == [] and store.last == 601
+        store.settle(lambda error: None)
+        home.turn(store)
+        store.close()
+
+
+def test_a_power_cut_while_empty_segments_are_joined() -> None:
+    disk = RecordingFiles()
+    home, store = emptied(disk, 60)
+    joins = [at for at, op in enumerate(disk.ops) if op.name == "unlink" and op.path.endswith(".seg")]
+    assert joins
+    for cut in {each for at in joins for each in range(max(0, at - 12), min(len(disk.ops), at + 4))}:
+        for chance in (0.0, 0.5, 1.0):
+            after = LoneHome(PowerCut(disk.ops[:cut], chance, random.Random(cut)).disk())
+            found = content(FileStore(after, "/s", 3))
+            assert found[1] == b"" and after.damages == [], (cut, chance)
+
+
+def test_a_segment_that_is_missing_behind_joined_ones_is_missed() -> None:
+    disk = MemoryFiles()
+    _, store = emptied(disk)
+    store.close()
+    middle = sorted(path for path in disk.paths if path.endswith(".seg"))[1:-1]
+    for path in middle:
+        number = disk.paths.pop(path)
+        home, _ = opened(disk, 1000)
+        assert [damage.why for damage in home.damages] == ["segments behind it are missing"], path
+        disk.paths[path] = number

@@ -291,13 +291,17 @@ class Engine:
         stream.store.delete()
 
     def remove_stream(self, stream: Stream) -> None:
-        """Delete a stream and everything in it."""
+        """Delete a stream and everything in it.
+
+        Raises:
+            OSError: that cannot be noted; nothing has changed.
+        """
         account = stream.account
+        if self.directory is not None and stream.config.storage == "file":
+            self.directory.state.remove_stream(account.name, stream.name)
         roster.remove_all(stream)
         stream.stop()
         del account.streams[stream.name]
-        if self.directory is not None and stream.config.storage == "file":
-            self.directory.state.remove_stream(account.name, stream.name)
         self._uncount(stream)
         stream.store.delete()
 

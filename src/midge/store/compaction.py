@@ -81,6 +81,11 @@ class Compaction:
         self._moved = 0
         self._is_settling = self._is_moving = self._is_over = False
 
+    @property
+    def is_empty(self) -> bool:
+        """True if the copy has no message and no removal."""
+        return not self._moves and not self._removals
+
     def begin(self) -> None:
         """Make the copy, and read the first slice."""
         self._handles.lend([self.segment])

@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterator
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import checkpoint_name
 from midge.store.commit import Part, Round
+from midge.store.erasures import Erasures
 from midge.store.home import Home
-from midge.store.index import LAST_SEQUENCE, MAX_SIZE, Index
+from midge.store.index import LAST_SEQUENCE, MAX_SIZE
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
-from midge.store.recovery import Recovery, keep
+from midge.store.recovery import Recovery
 from midge.store.removals import Removals
-from midge.store.replay import Replay
-from midge.store.segment import HEAD_SIZE, Head, Scan, Segment, number_of
+from midge.store.restart import Restart
+from midge.store.segment import HEAD_SIZE, Head, Segment
 from midge.store.shelf import Shelf
 from midge.store.tail import Block, Tail, weight
 from midge.store.upkeep import Upkeep
@@ -61,10 +62,7 @@ class FileStore(IndexedStore):
         self.sight = self._reader
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
-        self._erasures: list[tuple[int, int, int]] = []
-        self._overdue: list[tuple[int, int, int]] = []
-        self._kept_overdue = 0
-        self._patient: list[Callable[[Exception | None], None]] = []
+        self._erasures = Erasures(self._shelf)
         self._unsynced: list[Segment] = []
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
@@ -113,7 +111,7 @@ class FileStore(IndexedStore):
         if not self._index.has(sequence):
             return False
         self._upkeep.cancel_copy()
-        self._erasures.append((self._shelf.segment_of(sequence).head.number, self._index.place_of(sequence), sequence))
+        self._erasures.add(sequence, self._index.place_of(sequence))
         self._forget(sequence)
         self._note(REMOVE, OVERWRITE, [sequence, sequence])
         self._upkeep.waste.owe(self._shelf.end[0], self._shelf.segment_of(sequence).head.number, length(16))
@@ -190,9 +188,8 @@ class FileStore(IndexedStore):
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
             self._dirty = False
-        erasures = self._overdue + self._erasures
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in erasures]
-        where = [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        sync = self._home.always or self._wants_sync or bool(self._erasures)
+        erasures = self._erasures.take()
         parts = []
         for segment, block in self._unsent:
             start, stop = block.take(), block.fill
@@ -200,14 +197,11 @@ class FileStore(IndexedStore):
                 parts.append(Part(segment, block.base + start, block.buf, start, stop))
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
-        sync = self._home.always or self._wants_sync or bool(erasures)
         unsynced = self._unsynced if sync else []
         self._round = Round(
-            self._path, parts, unsynced, where, sync, self._index.last, self._noted_floor, self._waiting
+            self._path, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
-        self._kept_overdue = len(self._overdue)  # the others are undone, should the round fail
-        self._overdue = erasures
-        self._waiting, self._erasures, self._wants_sync = [], [], False
+        self._waiting, self._wants_sync = [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
@@ -223,7 +217,7 @@ class FileStore(IndexedStore):
         self._home.handles.take_back(round.segments())
         self._shelf.readers -= 1
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
-            self._overdue = self._overdue[: self._kept_overdue]
+            self._erasures.undo()
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
             if not isinstance(result, OSError):
                 raise result
@@ -235,14 +229,11 @@ class FileStore(IndexedStore):
         if self._shelf.may_trim(round.floor, self._durable[0]):
             self._upkeep.cancel()
             self._trim(round.floor)
-        waiting = self._patient + round.waiting
         if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
-            self._patient = waiting
+            self._erasures.delay(round.waiting)
             self._home.failed(self)
         else:
-            for segment, place, _ in round.erasures:
-                self._shelf.blank(segment, place)
-            self._overdue, self._patient = [], []
+            waiting = self._erasures.done(round.erasures, round.waiting)
             self._maintain()
             for call in waiting:
                 call(None)
@@ -251,7 +242,7 @@ class FileStore(IndexedStore):
 
     def checkpoint(self) -> None:
         """Write down what the index knows, so that the store is opened sooner. Nothing is under way, and nothing waits."""
-        if self.failure is None and not self._overdue:
+        if self.failure is None and not self._erasures.is_overdue:
             self._upkeep.note(self._index, self._floor)
 
     def release(self, block: Block) -> bool:
@@ -271,7 +262,8 @@ class FileStore(IndexedStore):
     def _fail(self, error: OSError, waiting: list[Callable[[Exception | None], None]]) -> None:
         """Go back to what is on disk, and tell those who wait."""
         self.failure = error
-        self._waiting, self._erasures = [], []
+        self._waiting = []
+        self._erasures.forget()
         self._removals.clear()
         self._upkeep.cancel()
         self._home.failed(self)
@@ -327,46 +319,17 @@ class FileStore(IndexedStore):
         done(not self._is_stale)
 
     def _begin_anew(self, done: Callable[[bool], None]) -> None:
-        number, end = self._durable
-        segment = self._shelf.numbered(number)
-        fresh = Segment(self._files, self._path, self._next_head(number + 1))
+        number = self._durable[0] + 1
+        fresh = Segment(self._files, self._path, self._next_head(number))
 
-        def work() -> None:
-            for name in self._doomed(number):
-                self._files.unlink(f"{self._path}/{name}")
-            if segment is not None and segment.opened() >= 0:
-                self._files.truncate(segment.fd, end)
-                self._files.fdatasync(segment.fd)
-                segment.space = end
-                scan, replay, seed = Scan(self._files, segment.fd, end, segment.head.seed), Replay(Index()), segment.head.seed
-                scan.advance(lambda buf, at, base: replay.take(buf, at, base, seed))
-                if any(False for _ in scan) or scan.end < end:
-                    keep(self._files, self._path, segment, scan.end, end)
-            fresh.make(self._path)
+        def begun(error: OSError | None) -> None:
+            self.failure = error
+            if error is None:
+                self._add_segment(fresh)
+                self._durable = (number, HEAD_SIZE)
+            done(error is None)
 
-        def finish(result: object) -> None:
-            self._shelf.readers -= 1
-            self._home.handles.take_back(segments)
-            if isinstance(result, OSError):
-                fresh.close()
-                self.failure = result
-                done(False)
-                return
-            if isinstance(result, BaseException):
-                raise result
-            self.failure = None
-            self._add_segment(fresh)
-            self._durable = (number + 1, HEAD_SIZE)
-            done(True)
-
-        segments = [fresh] if segment is None else [segment, fresh]
-        self._home.handles.lend(segments)
-        self._shelf.readers += 1
-        self._home.submit(work, finish)
-
-    def _doomed(self, number: int) -> list[str]:
-        """The segments' files behind the last one that was committed to: nothing in them was."""
-        return [name for name in self._files.names(self._path) if (number_of(name) or 0) > number]
+        Restart(self._home, self._path, self._shelf, self._durable, fresh, begun).begin()
 
     def _refuse_while_failing(self) -> None:
         if self.failure is not None:
@@ -534,7 +497,7 @@ class FileStore(IndexedStore):
 
     def _maintain(self) -> None:
         """Let what is worth it be done for the files."""
-        if self._closed or self._erasures or self._overdue or self.failure is not None:
+        if self._closed or self._erasures or self.failure is not None:
             return
         block = self._tail.block
         if self._upkeep.should_roll(self._shelf.segments[-1]):

@@ -254,7 +254,7 @@ class Recovery:
         """Take over what a segment's head says of those before it."""
         head = segment.head
         before = self.segments[self.segments.index(segment) - 1] if segment is not self.segments[0] else None
-        if before is not None and head.number > before.head.number + 1:
+        if before is not None and head.number > before.head.next_number:
             self._pending.append((before, before.end, before.end, "segments behind it are missing"))
         if head.base == 0:
             return

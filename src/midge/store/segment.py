@@ -6,12 +6,13 @@ them there may be zeros, where space was set aside. The head says what the segme
      0  8s   b"midgeseg"               24  i64  base: all sequences in this file are at or above it
      8  u32  version, 1                32  i64  floor: all messages below it were dropped when this file was begun
     12  u32  seed of the head checks   40  i64  time of the last message before
-    16  u64  number of the segment     48  u64  applied: a segment's number
-                                       56  u32  and a place in it
+    16  u32  number of the segment     48  u64  applied: a segment's number
+    20  u32  follows: a number         56  u32  and a place in it
                                        60  u32  CRC-32 of the bytes before
 
 ``applied`` is of a segment that was copied: what the log removed before that place is not in it. So who copies another segment may leave
-such removals out.
+such removals out. ``follows`` is the number of the next segment where those between the two had no message and are gone; otherwise 0,
+and the next number follows.
 
 ``Scan`` reads the records in order and steps over what is damaged; what it has stepped over is in ``damages``, and ``end`` is where the
 last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last
@@ -34,7 +35,7 @@ __all__ = ["HEAD_SIZE", "Head", "Scan", "Segment", "VERSION", "file_name", "numb
 VERSION = 1
 HEAD_SIZE = 128
 _MAGIC = b"midgeseg"
-_HEAD = struct.Struct("<8sIIQqqqQI")
+_HEAD = struct.Struct("<8sIIIIqqqQI")
 _WINDOW = 256 << 10  # bytes that are read at once, and gone over while no other thread runs
 _FIRST_STEP, _LAST_STEP = 64 << 10, 8 << 20
 
@@ -49,10 +50,16 @@ class Head(NamedTuple):
     last_time: int
     applied: int = 0
     applied_end: int = 0
+    follows: int = 0
+
+    @property
+    def next_number(self) -> int:
+        """The number of the segment behind it, where there is one."""
+        return self.follows or self.number + 1
 
     def encode(self) -> bytes:
         """Return the head, twice."""
-        data = _HEAD.pack(_MAGIC, VERSION, self.seed, self.number, *self[2:])
+        data = _HEAD.pack(_MAGIC, VERSION, self.seed, self.number, self.follows, *self[2:-1])
         return 2 * (data + struct.pack("<I", zlib.crc32(data)))
 
 
@@ -64,10 +71,10 @@ def read_head(data: bytes | bytearray) -> Head | None:
     """
     for copy in (data[:64], data[64:HEAD_SIZE]):
         if len(copy) == 64 and copy[:8] == _MAGIC and zlib.crc32(copy[:60]) == int.from_bytes(copy[60:], "little"):
-            _, version, seed, number, *rest = _HEAD.unpack(copy[:60])
+            _, version, seed, number, follows, *rest = _HEAD.unpack(copy[:60])
             if version != VERSION:
                 raise StoreVersionError(file_name(number), version, VERSION)
-            return Head(number, seed, *rest)
+            return Head(number, seed, *rest)._replace(follows=follows)
     return None
 
 

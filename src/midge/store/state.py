@@ -3,16 +3,19 @@
 Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL): streams are made, changed and deleted
 rarely, and that may take some milliseconds. What changes often, which is all of a consumer, is written by ``store.keeper``, away from
 this thread. Messages are never here. SQLite does not see a byte that the disk has changed inside of a value, so every row has a check,
-``mark``.
+``mark``. Where the disk is so full that SQLite cannot even begin its log, the file is only read, until there is room.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
+from urllib.parse import quote
 
 from midge.errors import StoreDamagedError, StoreVersionError
 
@@ -87,19 +90,23 @@ class State:
     def __init__(self, path: str) -> None:
         self._path = path
         self._base: sqlite3.Connection | None = None
+        self._is_full = False  # and so the file is only read
         try:
             with self._guarded():
-                base = self._base = sqlite3.connect(path, isolation_level=None)
-                base.execute("PRAGMA journal_mode=WAL")
-                base.execute("PRAGMA synchronous=FULL")
+                try:
+                    base = self._base = _connected(path)
+                except sqlite3.OperationalError:
+                    self._is_full, base = True, _reading(path)
+                    self._base = base
                 (version,) = base.execute("PRAGMA user_version").fetchone()
                 if version > _VERSION:
                     raise StoreVersionError(path, version, _VERSION)
                 (answer,) = base.execute("PRAGMA quick_check(1)").fetchone()
                 if answer != "ok":
                     raise sqlite3.DatabaseError(answer)
-                base.executescript(_TABLES)
-                base.execute(f"PRAGMA user_version={_VERSION}")
+                if version < _VERSION:
+                    base.executescript(_TABLES)
+                    base.execute(f"PRAGMA user_version={_VERSION}")
                 for table, check in _CHECKS.items():
                     for *values, mark in base.execute(f"SELECT * FROM {table}"):
                         if mark != check(*values):
@@ -120,7 +127,7 @@ class State:
 
     def add_store(self, account: str, stream: str, seed: int, id: int) -> None:
         """Note a store."""
-        with self._guarded() as base:
+        with self._changing() as base:
             base.execute("INSERT INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, mark_of(id, account, stream, seed)))
 
     def next_id(self) -> int:
@@ -148,7 +155,7 @@ class State:
 
     def mark_draft(self, account: str, stream: str) -> None:
         """Let a store be one that the next start removes, unless ``put_draft`` comes before."""
-        with self._guarded() as base:
+        with self._changing() as base:
             base.execute(_TAKE_AWAY, (account, stream))
 
     def store_ids(self) -> set[int]:
@@ -172,7 +179,7 @@ class State:
 
     def put_stream(self, account: str, name: str, config: bytes, created: int) -> None:
         """Note a stream, or change what is noted."""
-        with self._guarded() as base:
+        with self._changing() as base:
             values = (account, name, config, created)
             base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
 
@@ -239,6 +246,8 @@ class State:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """Several changes as one."""
         with self._guarded() as base:
+            if self._is_full:
+                raise OSError(errno.ENOSPC, f"{self._path}: {os.strerror(errno.ENOSPC)}")
             base.execute("BEGIN IMMEDIATE")
             try:
                 yield base
@@ -252,6 +261,8 @@ class State:
     def _guarded(self) -> Iterator[sqlite3.Connection]:
         """SQLite's errors as ours: a damaged file is not an error of the caller's, and a full disk is an OSError as everywhere."""
         try:
+            if self._is_full:
+                self._try_to_write()
             yield self._base  # type: ignore[misc]
         except sqlite3.OperationalError as error:
             if self._base is not None and self._base.in_transaction:
@@ -263,6 +274,37 @@ class State:
             if self._base is not None:
                 self._base.close()
             raise StoreDamagedError(self._path, str(error)) from error
+
+    def _try_to_write(self) -> None:
+        """Go on as always where there is room again."""
+        with suppress(sqlite3.OperationalError):
+            base = _connected(self._path)
+            if self._base is not None:
+                self._base.close()
+            self._base, self._is_full = base, False
+
+
+def _connected(path: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None)
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=FULL")
+        base.execute("PRAGMA user_version")
+    except BaseException:
+        base.close()
+        raise
+    return base
+
+
+def _reading(path: str) -> sqlite3.Connection:
+    """Open a file that nobody can write, because the disk is full.
+
+    Raises:
+        sqlite3.OperationalError: it has a log, which would have to be read with it.
+    """
+    if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal"):
+        raise sqlite3.OperationalError("its log cannot be read")
+    return sqlite3.connect(f"file:{quote(path)}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def mark_of(*values: object) -> int:

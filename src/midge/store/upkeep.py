@@ -1,5 +1,7 @@
-"""Upkeep: what is done for a store's files while nobody waits for it, one thing at a time: copies of segments without what is of no use,
-and checkpoints of segments that are not appended to any more, so that opening the store after a crash reads little.
+"""Upkeep: what is done for a store's files while nobody waits for it, one thing at a time.
+
+Segments are copied without what is of no use, those that nothing is left in are joined, and those that are not appended to any more get
+checkpoints, so that opening the store after a crash reads little.
 
 A segment is copied when half of its bytes would be freed. A checkpoint is written a part at a time: the loop looks up some thousand
 messages, a worker writes them; what is told in it has to be as safe as the store promises before it gets its name.
@@ -14,6 +16,7 @@ from midge.store.checkpoint import CheckpointFile
 from midge.store.compaction import Compaction
 from midge.store.home import Home
 from midge.store.index import Index
+from midge.store.joining import Joining
 from midge.store.segment import HEAD_SIZE, Segment
 from midge.store.shelf import Shelf
 from midge.store.waste import Waste
@@ -51,12 +54,17 @@ class Upkeep:
         self._replaced = replaced
         self._compaction: Compaction | None = None
         self._noting: _Noting | None = None
+        self._joining: Joining | None = None
         self._freed: dict[int, int] = {}
+        self._empty: set[int] = set()  # segments of which the copy had nothing to keep,
+        self._emptied: list[int] = []  # and those of them whose neighbours are to be looked at
         self._unnoted: dict[int, None] = {}  # segments that have no checkpoint, or one that tells of a part
 
     def begin_again(self, index: Index) -> None:
         """Know of the segments what an index tells, which was read from the files."""
         self.waste = Waste()
+        self._empty.clear()
+        self._emptied.clear()
         segments = self._shelf.segments
         self._unnoted = {segment.head.number: None for segment in segments[:-1]}
         for segment, after in zip(segments, segments[1:]):
@@ -72,7 +80,7 @@ class Upkeep:
             end: the same of where the next record goes.
             floor: all messages below it have been dropped, and that is on disk.
         """
-        if self._compaction is not None or self._noting is not None:
+        if self._compaction is not None or self._noting is not None or self._joining is not None:
             return
         for number in [number for number in self.waste.grown if number < durable[0]]:
             segment = self._shelf.numbered(number)
@@ -80,12 +88,14 @@ class Upkeep:
             if segment is not None and self._is_worth_copying(segment):
                 self._copy(segment, index, end)
                 return
-        number = next(iter(self._unnoted), durable[0])
-        if number < durable[0]:
-            del self._unnoted[number]
+        if self._join():
+            return
+        while (number := next(iter(self._unnoted), durable[0])) < durable[0]:
             segment = self._shelf.numbered(number)
+            del self._unnoted[number]
             if segment is not None and segment.noted < segment.end:
                 self._note(segment, index, floor)
+                return
 
     def sealed(self, number: int) -> None:
         """A segment is not appended to any more, once all of it is on disk."""
@@ -101,6 +111,8 @@ class Upkeep:
             self._compaction.cancel()
         if self._noting is not None:
             self._noting.cancel()
+        if self._joining is not None:
+            self._joining.cancel()
 
     def cancel_copy(self) -> None:
         """Move no message from here on."""
@@ -111,6 +123,7 @@ class Upkeep:
         """Segments are gone."""
         for segment in segments:
             self.waste.dropped(segment.head.number)
+            self._empty.discard(segment.head.number)
 
     def note(self, index: Index, floor: int) -> None:
         """Write the checkpoints that are missing. Nothing is under way, and everything is on disk; this waits for it."""
@@ -152,7 +165,35 @@ class Upkeep:
         else:
             self.waste.replaced(segment.head.number, self._freed, kept)
             self.sealed(segment.head.number)
+            if compaction.is_empty:
+                self._empty.add(segment.head.number)
+                self._emptied.append(segment.head.number)
             self._replaced(segment)
+
+    def _join(self) -> bool:
+        """Let an empty segment go where the one before it is empty, too. False where there is none."""
+        segments = self._shelf.segments
+        while self._emptied:
+            segment = self._shelf.numbered(self._emptied[-1])
+            at = 0 if segment is None else segments.index(segment)
+            for first, second in zip(segments[max(0, at - 1) : at + 1], segments[max(1, at) : at + 2]):
+                if first.head.number in self._empty and second.head.number in self._empty:
+                    self._joining = Joining(self._home, self._path, self._shelf, first, second, self._joined)
+                    self._joining.begin()
+                    return True
+            self._emptied.pop()
+        return False
+
+    def _joined(self, is_one: bool) -> None:
+        joining, self._joining = self._joining, None
+        assert joining is not None
+        self._empty.discard(joining.second.head.number)  # not again, where that failed
+        if is_one:
+            self._emptied.append(joining.first.head.number)
+            self.waste.dropped(joining.second.head.number)
+            self._unnoted.pop(joining.second.head.number, None)
+            self._replaced(joining.second)
+        self.sealed(joining.first.head.number)
 
     def _noted(self) -> None:
         self._noting = None

@@ -1,0 +1,111 @@
+"""A server on a file system without a byte of room: it starts, what is stored is read, changes are refused, and with room it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import midge
+
+CONFIG = {"name": "S", "subjects": ["s.>"]}
+CONSUMER = {"stream_name": "S", "config": {"ack_policy": "explicit"}}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB, where one may be mounted."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where)], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Leave no room."""
+    with open(path, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+async def ask(client: midge.Client, subject: str, body: object = None, data: bytes = b"") -> Any:
+    answer = await client.request(subject, data if body is None else json.dumps(body).encode(), timeout=10)
+    return json.loads(bytes(answer.data))
+
+
+async def at_last(client: midge.Client, subject: str, body: object = None) -> Any:
+    """Ask until it is not refused."""
+    deadline = time.monotonic() + 20
+    while "error" in (found := await ask(client, subject, body)):
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.02)
+    return found
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_it_starts_reads_refuses_and_goes_on(disk: Path, torn: bool) -> None:
+    ballast = disk / "ballast"
+
+    async def before() -> None:
+        async with midge.Server(listen=False, store_dir=disk / "store") as server, midge.connect(server) as client:
+            assert "error" not in await ask(client, "$JS.API.STREAM.CREATE.S", CONFIG)
+            assert "error" not in await ask(client, "$JS.API.CONSUMER.CREATE.S.C", CONSUMER | {"config": {"durable_name": "C"}})
+            for number in range(5):
+                assert (await ask(client, "s.a", data=b"%d" % number))["seq"] == number + 1
+
+    async def while_full() -> None:
+        async with midge.Server(listen=False, store_dir=disk / "store") as server, midge.connect(server) as client:
+
+            async def error(subject: str, body: object = None, data: bytes = b"") -> int:
+                return int((await ask(client, subject, body, data))["error"]["err_code"])
+
+            await read(client)
+            assert await error("s.a", data=bytes(200_000)) == 10077
+            assert await error("$JS.API.STREAM.CREATE.T", {"name": "T", "subjects": ["t"]}) == 10051
+            assert await error("$JS.API.STREAM.UPDATE.S", CONFIG | {"description": "new"}) == 10051
+            assert await error("$JS.API.STREAM.DELETE.S") == 10051
+            assert await error("$JS.API.CONSUMER.CREATE.S.D", CONSUMER | {"config": {"durable_name": "D"}}) == 10104
+            await read(client)
+            ballast.unlink()
+            assert (await at_last(client, "s.a"))["seq"] == 6
+            await at_last(client, "$JS.API.STREAM.CREATE.T", {"name": "T", "subjects": ["t"]})
+            await at_last(client, "$JS.API.STREAM.UPDATE.S", CONFIG | {"description": "new"})
+            await at_last(client, "$JS.API.CONSUMER.CREATE.S.D", CONSUMER | {"config": {"durable_name": "D"}})
+            await read(client)
+
+    async def after() -> None:
+        async with midge.Server(listen=False, store_dir=disk / "store") as server, midge.connect(server) as client:
+            await read(client)
+            info = await ask(client, "$JS.API.STREAM.INFO.S")
+            assert (info["state"]["last_seq"], info["config"]["description"]) == (6, "new")
+            assert (await ask(client, "$JS.API.CONSUMER.NAMES.S"))["consumers"] == ["C", "D"]
+            assert (await ask(client, "$JS.API.STREAM.NAMES"))["streams"] == ["S", "T"]
+
+    async def read(client: midge.Client) -> None:
+        for sequence in range(1, 6):
+            assert (await ask(client, "$JS.API.STREAM.MSG.GET.S", {"seq": sequence}))["message"]["subject"] == "s.a"
+        assert (await ask(client, "$JS.API.CONSUMER.INFO.S.C"))["num_pending"] >= 5
+
+    asyncio.run(before())
+    if torn:
+        (segment,) = disk.glob("store/streams/*/*.seg")
+        data = segment.read_bytes()
+        with segment.open("r+b") as file:  # no more room than it has is needed
+            file.seek(len(data.rstrip(b"\0")) + 16)
+            file.write(b"torn")
+    fill(ballast)
+    assert os.statvfs(disk).f_bavail == 0
+    asyncio.run(while_full())
+    asyncio.run(after())
+    if torn:
+        assert len(list(disk.glob("store/streams/*/quarantine/*"))) == 1
