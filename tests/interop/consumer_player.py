@@ -32,6 +32,8 @@ _PLAIN: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     (re.compile(rb"(Nats-Time-Stamp: )\S+"), rb"\1<time>"),
     (re.compile(rb"(Nats-Stream-Identity: )\w+"), rb"\1<dice>"),
     (re.compile(rb'("(?:pause_remaining|delay|ack_time)":) ?\d+'), rb"\1 0"),
+    (re.compile(rb'("active":) ?-?\d+'), rb"\1 0"),
+    (re.compile(rb'("lag":) ?\d+'), rb"\1 0"),
     (re.compile(rb'("client":) ?\{[^{}]*\}'), rb"\1 {}"),
 )
 

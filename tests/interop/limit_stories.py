@@ -1,7 +1,7 @@
 """Stories about what a stream limits of its consumers, and what becomes of them when the stream changes."""
 
 from consumer_moves import MILLI, SECOND, ack, fill, make, nameless, names, pull, push, raw, remove, rest, state
-from consumer_player import Story, both, story
+from consumer_player import Again, Story, both, story
 from jetstream_player import api, create, info, update
 
 STORIES: list[Story] = [
@@ -66,6 +66,7 @@ STORIES: list[Story] = [
         create(),
         fill(3),
         api("STREAM.CREATE.M", {"name": "M", "mirror": {"name": "S"}, "storage": "memory"}),
+        Again(api("STREAM.INFO.M"), '"messages":3'),
         make("C", "M"),
         pull(3, "C", stream="M", expires=2.0),
         names("M"),

@@ -36,11 +36,12 @@ class Purging:
         keep: but not the last ones, so many.
     """
 
-    __slots__ = ("_is_over", "_request", "_slices", "_stop", "_stream", "purged")
+    __slots__ = ("_filter", "_is_over", "_request", "_slices", "_stop", "_stream", "purged")
 
     def __init__(self, stream: Stream, request: ApiRequest, filter: bytes, below: int, keep: int) -> None:
         last = stream.store.last
         self._stream = stream
+        self._filter = filter
         self._request = request
         self._stop = min(below, last + 1) if below else last + 1
         self._slices = self._work(() if filter in (b"", b">") else (filter,), last, keep)
@@ -65,7 +66,7 @@ class Purging:
     def _end(self) -> None:
         self._is_over = True
         self._stream.purging = None
-        self._stream.changed()
+        self._stream.purged(self._filter)
 
     def _job(self) -> Job:
         stream, request = self._stream, self._request

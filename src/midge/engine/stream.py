@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit
 from midge.engine.batches import Batches
+from midge.engine.consumers import purges
 from midge.engine.consumers.hunger import Hunger
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
@@ -264,8 +265,8 @@ class Stream:
         """Remove messages as a purge does; nothing is answered yet. An empty filter, and ``>``, are all subjects."""
         store = self.store
         if below == 1:
-            return 0
-        if filter not in (b"", b">"):
+            purged = 0
+        elif filter not in (b"", b">"):
             purged = store.purge(filter, below, keep)
         elif below:
             purged = store.drop(below)
@@ -273,8 +274,14 @@ class Stream:
             purged = store.purge(None, 0, keep)
         else:
             purged = store.drop(store.last + 1)
-        self.changed()
+        self.purged(filter)
         return purged
+
+    def purged(self, filter: bytes) -> None:
+        """A purge is over, of what matches a filter: empty for all."""
+        if self.consumers:
+            purges.purged(self, filter, self.engine.wall)
+        self.changed()
 
     def trim(self) -> None:
         """See to limits that have become smaller, all that is there and a slice at a time."""

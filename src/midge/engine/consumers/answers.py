@@ -25,9 +25,9 @@ def answer(consumer: Consumer, sequence: int, delivery: int, deliveries: int, pu
         sequence, delivery, deliveries: what its subject says: the stream's and the consumer's sequence, and how many deliveries.
     """
     body, reply = publication.payload(), publication.reply()
-    is_confirmed = sequence > 0 or sequence == -1
+    is_confirmed = sequence != 0
     if body in _DONE:
-        is_confirmed = is_confirmed and _is_answered(consumer, sequence)
+        is_confirmed = _is_answered(consumer, sequence)
         ack(consumer, sequence, delivery, deliveries, wall)
     elif body.startswith(b"+NXT"):
         ack(consumer, sequence, delivery, deliveries, wall)
@@ -39,7 +39,7 @@ def answer(consumer: Consumer, sequence: int, delivery: int, deliveries: int, pu
         if consumer.ledger.progress(sequence, wall):
             consumer.delivery.touch()
     elif body.startswith(b"+TERM"):
-        is_confirmed = is_confirmed and _is_answered(consumer, sequence)
+        is_confirmed = _is_answered(consumer, sequence)
         consumer.delivery.ack(sequence, delivery)
         reason = body[5:].strip().decode("utf-8", "replace")
         advisories.terminated(consumer, sequence, delivery, deliveries, reason)
@@ -72,10 +72,10 @@ def nak(consumer: Consumer, sequence: int, delivery: int, deliveries: int, argum
 
 
 def _is_answered(consumer: Consumer, sequence: int) -> bool:
-    """True if nats-server confirms that a message is done with: not of one that was never delivered, or that nobody waits for."""
-    if sequence >= consumer.ledger.next or sequence < 0:
-        return False
-    return consumer.config.ack_policy != "none" or consumer.stream.config.retention != "limits"
+    """True if nats-server confirms that a message is done with: not of one that was never delivered; 0 is none, but there it is an odd one."""
+    if sequence == 0:
+        return consumer.config.ack_policy == "explicit" and consumer.stream.config.retention == "limits"
+    return 0 < sequence < consumer.ledger.next
 
 
 def _delay(argument: bytes) -> int | None:

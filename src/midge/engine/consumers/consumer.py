@@ -7,6 +7,7 @@ the end of a turn after ``wake``: what comes in between (acknowledgements aside)
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from midge.engine.consumers import advisories
@@ -132,10 +133,9 @@ class Consumer:
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
         self.ledger.start(max(sequence, 1))
-        self.delivery.skips = self.delivery.loaded = None
-        self.delivery.sent = self.delivery.acked = 0
-        self.delivery.recount()
-        self.delivery.touch()
+        self.delivery.restart()
+        if self.stream.config.retention == "interest":
+            self.retention.recheck()  # what it had not acknowledged it may need no more
         self.wake()
 
     def stop(self, status: bytes) -> None:
@@ -243,16 +243,21 @@ class Consumer:
         if entry is not None:
             delivery, _, count, _ = entry
             self.delivery.ack(sequence, delivery)
+            self.delivery.acked = self.engine.wall
             advisories.terminated(self, sequence, delivery, count + 1, DELETED)
 
     def sweep(self) -> None:
         """Let go of what was delivered and is not in the stream any more."""
         store = self.stream.store
         holes = store.last - store.messages
-        if holes != self._swept and self.ledger.pending:
+        if holes != self._swept and (self.ledger.pending or self.ledger.exceeded):
             for sequence in self.ledger.sequences(0, SWEEP):
                 if not store.time_of(sequence):
                     self.removed(sequence)
+            for sequence in list(islice(self.ledger.exceeded, SWEEP)):
+                if not store.time_of(sequence):
+                    self.ledger.forgive(sequence)
+                    self.delivery.acked = self.engine.wall
         self._swept = holes
 
     def pin(self, request: Request) -> None:
@@ -277,9 +282,7 @@ class Consumer:
             config=config,
             delivered=SequenceInfo(consumer_seq=ledger.delivered, stream_seq=ledger.last, last_active=_moment(delivery.sent)),
             ack_floor=SequenceInfo(
-                consumer_seq=ledger.floor - ledger.given_up,
-                stream_seq=min(ledger.stream_floor - ledger.stream_given_up, ledger.last),
-                last_active=_moment(delivery.acked),
+                consumer_seq=ledger.told_floor, stream_seq=ledger.told_stream_floor, last_active=_moment(delivery.acked)
             ),
             num_ack_pending=ledger.pending,
             num_redelivered=0 if config.max_deliver == 1 else ledger.redelivered,

@@ -30,6 +30,7 @@ cdef class Delivery:
     cpdef int64_t count(self) except -1
     @cython.locals(start=int64_t)
     cpdef recount(self)
+    cpdef restart(self)
     @cython.locals(skips=list, ledger=Ledger, sequence=int64_t, committed=int64_t)
     cdef int64_t _next(self) except -1
     @cython.locals(ledger=Ledger, count=int64_t, left=int64_t, subject=bytes, header=bytes, payload=bytes)

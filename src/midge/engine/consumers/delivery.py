@@ -162,7 +162,7 @@ class Delivery:
     def ack(self, sequence: int, delivery: int) -> int:
         """A message was acknowledged. Return its delivery sequence, 0 where nothing was expected of it."""
         ledger = self.ledger
-        if not 0 < sequence < ledger.next or self.policy == _BY_NONE:
+        if not 0 <= sequence < ledger.next or self.policy == _BY_NONE:
             return 0
         was_full = 0 < self.max_pending <= ledger.pending
         self.acked = self.heard
@@ -215,6 +215,15 @@ class Delivery:
             start = self.resume + 1
         if start <= store.last:
             self._left += store.pending(self.filters, start)
+
+    def restart(self) -> None:
+        """The ledger begins anew. Where the last messages of subjects are delivered first, those that are left still are, as there."""
+        self.loaded = None
+        self.sent = self.acked = 0
+        self.recount()
+        if self.skips is not None:
+            self._left = len([each for each in self.store.lasts(self.filters) if each >= self.ledger.next])
+        self.touch()
 
     # Inside
 

@@ -32,7 +32,15 @@ def dump(ledger: Ledger) -> bytes:
     """Return a ledger as bytes."""
     out = bytearray()
     _put(out, _VERSION)
-    for number in (ledger.next, ledger.last, ledger.delivered, ledger.floor, ledger.stream_floor, ledger.pending, len(ledger.exceeded)):
+    for number in (
+        ledger.next,
+        ledger.last,
+        ledger.delivered,
+        ledger.told_floor,
+        ledger.told_stream_floor,
+        ledger.pending,
+        len(ledger.exceeded),
+    ):
         _put(out, number)
     sequence = delivery = time = 0
     for each in ledger.sequences():
@@ -61,6 +69,7 @@ def load(ledger: Ledger, data: bytes) -> None:
         raise ValueError("this is not how far a consumer has come")
     ledger.start(numbers[1])
     ledger.last, ledger.delivered, ledger.floor, ledger.stream_floor = numbers[2:6]
+    ledger.told_floor, ledger.told_stream_floor = numbers[4:6]
     at = 8
     sequence = delivery = time = 0
     for _ in range(numbers[6]):

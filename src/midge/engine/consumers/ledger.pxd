@@ -7,14 +7,14 @@ cdef int64_t _PAUSE, _PACE, _ALL
 
 @cython.final
 cdef class Ledger:
-    cdef public int64_t next, last, delivered, floor, stream_floor, ack_wait, max_deliver
-    cdef readonly int64_t given_up, stream_given_up
+    cdef public int64_t next, last, delivered, floor, stream_floor, told_floor, told_stream_floor, ack_wait, max_deliver
     cdef readonly Py_ssize_t pending, redelivered, queued
     cdef public tuple backoff
     cdef readonly dict exceeded
     cdef bytearray _entries, _queue
     cdef Py_ssize_t _capacity, _head, _tail
     cdef int64_t _front, _rear, _at, _nearest, _shift
+    cdef bint _is_gone
 
     cpdef start(self, int64_t next)
     cpdef int64_t deliver(self, int64_t sequence, int64_t wall) except -1
@@ -23,13 +23,11 @@ cdef class Ledger:
     cpdef int64_t deliver_again(self, int64_t sequence, int64_t wall) except -1
     @cython.locals(at=Py_ssize_t)
     cpdef int64_t count_of(self, int64_t sequence) except -1
-    @cython.locals(at=Py_ssize_t)
-    cpdef int64_t delivery_of(self, int64_t sequence) except -1
     @cython.locals(queue=bytearray, sequence=int64_t, at=Py_ssize_t)
     cpdef int64_t first_queued(self) except -1
     @cython.locals(at=Py_ssize_t, count=int64_t, delivery=int64_t)
     cpdef int64_t give_up(self, int64_t sequence) except -1
-    @cython.locals(at=Py_ssize_t, delivery=int64_t, is_next=bint, floor=int64_t, stream_floor=int64_t)
+    @cython.locals(at=Py_ssize_t, delivery=int64_t)
     cpdef int64_t ack(self, int64_t sequence) except -1
     @cython.locals(at=Py_ssize_t, before=Py_ssize_t)
     cpdef Py_ssize_t ack_all(self, int64_t sequence, int64_t delivery) except -2
@@ -47,7 +45,7 @@ cdef class Ledger:
     cpdef list expire_all(self, int64_t wall)
     @cython.locals(at=Py_ssize_t, found=list)
     cpdef list sequences(self, int64_t start=?, int64_t count=?)
-    @cython.locals(at=Py_ssize_t, entries=bytearray)
+    @cython.locals(at=Py_ssize_t, on=bytearray)
     cpdef tuple entry(self, int64_t sequence)
     cpdef bint has(self, int64_t sequence) except -1
     cpdef put(self, int64_t sequence, int64_t delivery, int64_t time, int64_t count)
@@ -57,13 +55,18 @@ cdef class Ledger:
     cdef _look_at(self, Py_ssize_t at, int64_t wall, int64_t first, list given_up)
     @cython.locals(count=int64_t, sequence=int64_t, delivery=int64_t)
     cdef bint _is_over(self, Py_ssize_t at, list given_up) except -1
+    cpdef int64_t purge(self, int64_t first) except -1
+    cpdef tell(self)
+    cpdef forgive(self, int64_t sequence)
     cpdef exceed(self, int64_t sequence, int64_t count)
-    @cython.locals(floor=int64_t, stream_floor=int64_t)
-    cdef _let_be(self, Py_ssize_t at, int64_t sequence, int64_t delivery, int64_t count)
-    cdef _catch_up(self, bint is_next, int64_t floor, int64_t stream_floor)
-    cdef _forgive(self, int64_t sequence)
+    @cython.locals(at=Py_ssize_t, highest=int64_t)
+    cdef int64_t _remove_to(self, int64_t sequence) except -1
     @cython.locals(at=Py_ssize_t)
     cdef _move_floor(self, int64_t delivery, int64_t sequence)
+    @cython.locals(at=Py_ssize_t)
+    cdef _move_told(self, int64_t delivery, int64_t sequence)
+    @cython.locals(at=Py_ssize_t)
+    cdef Py_ssize_t _live(self, int64_t sequence) noexcept
     @cython.locals(entries=bytearray, low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t, guess=int64_t)
     cdef Py_ssize_t _from(self, int64_t sequence) noexcept
     @cython.locals(at=Py_ssize_t)

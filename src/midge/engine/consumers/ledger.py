@@ -6,6 +6,7 @@ of their sequences (a first delivery never goes back), so finding one is a guess
 is done with stays as a hole until the head passes it or the array is packed. The queue holds sequences; who leaves it keeps no ticket.
 
 The rules are nats-server's: the entry keeps its first delivery sequence, floors move as in ``moveAckFloor``, expiry as in ``checkPending``.
+As there, what is told of the floors (and outlives the process) stays where a message was given up: only acknowledgements move it.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Ledger:
         next: the stream's sequence to look at next.
         last: the highest stream sequence that was delivered, or what came before the first.
         delivered: the last delivery sequence.
-        floor, stream_floor: everything up to these delivery and stream sequences is acknowledged.
+        floor, stream_floor: everything up to these delivery and stream sequences is acknowledged, or given up.
+        told_floor, told_stream_floor: the floors as they are told.
         pending: how many entries there are.
-        given_up, stream_given_up: by how much the floors are beyond what was acknowledged, as messages before them were given up.
         redelivered: how many messages were delivered more than once and are not acknowledged.
         queued: how many wait to be delivered again.
         ack_wait: after which an entry expires; 0 for never.
@@ -55,9 +56,9 @@ class Ledger:
     """
 
     __slots__ = (
-        "_at", "_capacity", "_entries", "_front", "_head", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait", "backoff",
-        "delivered", "exceeded", "floor", "given_up", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
-        "stream_given_up",
+        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait", "backoff",
+        "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor", "told_floor",
+        "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,11 +75,13 @@ class Ledger:
         """Begin anew at a sequence of the stream: nothing was delivered."""
         self.next = next
         self.last = self.stream_floor = next - 1
-        self.delivered = self.floor = self.given_up = self.stream_given_up = 0
+        self.told_stream_floor = self.stream_floor
+        self.delivered = self.floor = self.told_floor = 0
         self.pending = self.redelivered = self.queued = 0
         self._head = self._tail = 0
         self._front = self._rear = 0  # of the queue, absolute: tickets are places in it, from 1
         self._at = self._nearest = self._shift = 0
+        self._is_gone = False  # something was, since ``_tell``
         self.exceeded.clear()
         self._let_go()
 
@@ -87,22 +90,18 @@ class Ledger:
     def deliver(self, sequence: int, wall: int) -> int:
         """A message is delivered for the first time, and expects an acknowledgement. Return its delivery sequence."""
         self.delivered += 1
-        if sequence >= self.next:
-            self.next = sequence + 1
-        if sequence > self.last:
-            self.last = sequence
+        self.next = max(self.next, sequence + 1)
+        self.last = max(self.last, sequence)
         self._add(sequence, self.delivered, wall, 0)
         return self.delivered
 
     def deliver_only(self, sequence: int) -> int:
         """A message is delivered that expects none. Return its delivery sequence."""
         self.delivered += 1
-        if sequence >= self.next:
-            self.next = sequence + 1
-        if sequence > self.last:
-            self.last = sequence
-        self.floor = self.delivered
-        self.stream_floor = sequence
+        self.next = max(self.next, sequence + 1)
+        self.last = max(self.last, sequence)
+        self.floor = self.told_floor = self.delivered
+        self.stream_floor = self.told_stream_floor = sequence
         return self.delivered
 
     def deliver_again(self, sequence: int, wall: int) -> int:
@@ -123,11 +122,6 @@ class Ledger:
         at = self._find(sequence)
         return get64(self._entries, at + _COUNT) if at >= 0 else 0
 
-    def delivery_of(self, sequence: int) -> int:
-        """Return the delivery sequence of an entry, 0 where there is none."""
-        at = self._find(sequence)
-        return get64(self._entries, at + _DELIVERY) if at >= 0 else 0
-
     def first_queued(self) -> int:
         """Return the sequence that is to be delivered again next, 0 where there is none."""
         queue = self._queue
@@ -147,7 +141,9 @@ class Ledger:
             return 0
         count = get64(self._entries, at + _COUNT) + 1
         delivery = get64(self._entries, at + _DELIVERY)
-        self._let_be(at, sequence, delivery, count)
+        self._remove(at)
+        self.exceed(sequence, count)
+        self._move_floor(delivery, sequence)
         return count
 
     # Acknowledgements
@@ -157,15 +153,12 @@ class Ledger:
         at = self._find(sequence)
         if at < 0:
             if self.exceeded:
-                self._forgive(sequence)
+                self.forgive(sequence)
             return 0
         delivery = get64(self._entries, at + _DELIVERY)
         self._remove(at)
-        is_next = delivery == self.floor - self.given_up + 1
-        floor, stream_floor = self.floor, self.stream_floor
         self._move_floor(delivery, sequence)
-        if self.given_up:
-            self._catch_up(is_next, floor, stream_floor)
+        self._move_told(delivery, sequence)
         return delivery
 
     def ack_all(self, sequence: int, delivery: int) -> int:
@@ -173,18 +166,11 @@ class Ledger:
         if delivery <= self.floor or sequence <= self.stream_floor:
             return -1
         self.floor, self.stream_floor = delivery, sequence
-        self.given_up = self.stream_given_up = 0
+        self.told_floor, self.told_stream_floor = delivery, sequence
         before = self.pending
-        while self._head < self._tail:
-            at = self._head
-            if get64(self._entries, at) > sequence:
-                break
-            if get64(self._entries, at + _DELIVERY):
-                self._remove(at)
-            else:
-                self._head += _STRIDE
+        self._remove_to(sequence)
         for each in [each for each in self.exceeded if each <= sequence] if self.exceeded else ():
-            self._forgive(each)
+            self.forgive(each)
         return before - self.pending
 
     def nak(self, sequence: int) -> bool:
@@ -241,15 +227,16 @@ class Ledger:
         self._at = 0
         if not self.pending:
             self._move_floor(0, 0)
+        if self._is_gone:
+            self.tell()
+        if not self.pending:
             return 0, given_up
         return max(self._nearest, wall) + _PAUSE + _PACE * self.pending, given_up
 
     def wait_of(self, count: int) -> int:
         """Return after what time an entry expires that was delivered again so often."""
         backoff = self.backoff
-        if not backoff:
-            return self.ack_wait
-        return backoff[count] if count < len(backoff) else backoff[-1]
+        return backoff[min(count, len(backoff) - 1)] if backoff else self.ack_wait
 
     def expire_all(self, wall: int) -> list[int]:
         """Queue everything that may be delivered again now, whatever its time; return what may not."""
@@ -282,13 +269,8 @@ class Ledger:
         at = self._find(sequence)
         if at < 0:
             return None
-        entries = self._entries
-        return (
-            get64(entries, at + _DELIVERY),
-            get64(entries, at + _TIME),
-            get64(entries, at + _COUNT),
-            get64(entries, at + _TICKET) > 0,
-        )
+        on = self._entries
+        return get64(on, at + _DELIVERY), get64(on, at + _TIME), get64(on, at + _COUNT), get64(on, at + _TICKET) > 0
 
     def has(self, sequence: int) -> bool:
         """True if a message is expected to be acknowledged."""
@@ -310,6 +292,23 @@ class Ledger:
             self._remove(at)
         return at >= 0
 
+    def purge(self, first: int) -> int:
+        """The stream has nothing more for the consumer before ``first``. Return the highest delivery sequence that goes; next: ``tell``."""
+        self.next = max(self.next, first)
+        self.stream_floor = max(self.stream_floor, first - 1)
+        return self._remove_to(first - 1)
+
+    def tell(self) -> None:
+        """Tell all as it is."""
+        self._is_gone = False
+        self.last = self.next - 1
+        self.told_floor, self.told_stream_floor = self.floor, self.stream_floor
+
+    def forgive(self, sequence: int) -> None:
+        """Forget a message that was delivered as often as it may be, if it is one."""
+        if self.exceeded.pop(sequence, 0):
+            self.redelivered -= 1
+
     # Inside
 
     def _look_at(self, at: int, wall: int, first: int, given_up: list[int]) -> None:
@@ -320,6 +319,7 @@ class Ledger:
             self._remove(at)
             self.stream_floor = max(self.stream_floor, sequence)
             self.floor = max(self.floor, delivery)
+            self._is_gone = True
             return
         time = get64(entries, at + _TIME)
         due = time + self.wait_of(get64(entries, at + _COUNT))
@@ -343,29 +343,24 @@ class Ledger:
         sequence, delivery = get64(self._entries, at), get64(self._entries, at + _DELIVERY)
         if count == self.max_deliver:
             given_up.append(sequence)
-        self._let_be(at, sequence, delivery, count)
-        return True
-
-    def _let_be(self, at: int, sequence: int, delivery: int, count: int) -> None:
-        """Expect an entry no more that was not acknowledged: the floors pass it, and what is shown of them does not."""
-        floor, stream_floor = self.floor, self.stream_floor
         self._remove(at)
         self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
-        self.given_up += self.floor - floor
-        self.stream_given_up += self.stream_floor - stream_floor
+        return True
 
-    def _catch_up(self, is_next: bool, floor: int, stream_floor: int) -> None:
-        """Something was acknowledged: show the floors as they are where all was, or what was shown was right before it."""
-        if is_next or self.pending == 0:
-            self.given_up = self.stream_given_up = 0
-        else:
-            self.given_up += self.floor - floor
-            self.stream_given_up += self.stream_floor - stream_floor
-
-    def _forgive(self, sequence: int) -> None:
-        if self.exceeded.pop(sequence, 0):
-            self.redelivered -= 1
+    def _remove_to(self, sequence: int) -> int:
+        """Remove all entries up to a sequence. Return the highest of their delivery sequences, 0 where there is none."""
+        highest = 0
+        while self._head < self._tail:
+            at = self._head
+            if get64(self._entries, at) > sequence:
+                break
+            if get64(self._entries, at + _DELIVERY):
+                highest = max(highest, get64(self._entries, at + _DELIVERY))
+                self._remove(at)
+            else:
+                self._head += _STRIDE
+        return highest
 
     def _move_floor(self, delivery: int, sequence: int) -> None:
         """Move the floors past an entry that has gone."""
@@ -373,14 +368,25 @@ class Ledger:
             self.floor = self.delivered
             self.stream_floor = self.next - 1
         elif delivery == self.floor + 1:
-            self.floor, self.stream_floor = delivery, sequence
-            at = self._from(sequence + 1)
-            while at < self._tail:
-                if get64(self._entries, at + _DELIVERY):
-                    self.floor = get64(self._entries, at + _DELIVERY) - 1
-                    self.stream_floor = get64(self._entries, at) - 1
-                    return
-                at += _STRIDE
+            at = self._live(sequence + 1)
+            self.floor = get64(self._entries, at + _DELIVERY) - 1 if at >= 0 else delivery
+            self.stream_floor = get64(self._entries, at) - 1 if at >= 0 else sequence
+
+    def _move_told(self, delivery: int, sequence: int) -> None:
+        """The same with those that are told."""
+        if self.pending == 0:
+            self.told_floor, self.told_stream_floor = self.delivered, self.last
+        elif delivery == self.told_floor + 1:
+            at = self._live(sequence + 1)
+            self.told_floor = get64(self._entries, at + _DELIVERY) - 1 if at >= 0 else delivery
+            self.told_stream_floor = get64(self._entries, at) - 1 if at >= 0 else sequence
+
+    def _live(self, sequence: int) -> int:
+        """Return where the first entry at or behind a sequence is, -1 where there is none."""
+        at = self._from(sequence)
+        while at < self._tail and not get64(self._entries, at + _DELIVERY):
+            at += _STRIDE
+        return at if at < self._tail else -1
 
     def _from(self, sequence: int) -> int:
         """Return where the first entry, or hole, at or behind a sequence is; ``_tail`` where there is none."""
@@ -480,9 +486,7 @@ class Ledger:
 
     def _pack_queue(self, room: int) -> None:
         """Leave out of the queue what has no ticket any more; make it longer where little of it is."""
-        size = room
-        if 2 * self.queued >= room:
-            size = max(2 * room, _FEW)
+        size = max(2 * room, _FEW) if 2 * self.queued >= room else room
         old, front, rear = self._queue, self._front, self._rear
         self._queue = new_buffer(8 * size)
         self._front = self._rear = 0

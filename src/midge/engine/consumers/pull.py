@@ -28,8 +28,9 @@ __all__ = ["DELETED", "Arrival", "Pull"]
 
 DELETED = b"409 Consumer Deleted"
 
+SECOND = 1_000_000_000
+
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,18}")
-LOOK = 1_000_000_000  # nanoseconds between looks at a full queue
 _LAST = 10_000 * 365 * 86_400 * 10**9  # no wait is longer
 
 
@@ -62,7 +63,7 @@ class Pull:
         self._inbox: list[Arrival] = []
         self._chosen: Request | None = None
         self._due = 0  # a time before which no request ends and no heartbeat is due; 0 where there is none
-        self._looked = 0  # when all were looked at the last time, or might have been
+        self._looked = 0  # when those that wait were looked through
         self._short = False  # there may be requests that do not wait
 
     def receive(self, arrival: Arrival) -> None:
@@ -74,7 +75,8 @@ class Pull:
 
     @property
     def waiting(self) -> int:
-        return len(self.requests)
+        wall = self.consumer.engine.wall
+        return sum(self._is_heard(request) for request in self.requests if not 0 < request.expires < wall)
 
     def work(self, wall: int) -> None:
         if self._inbox:
@@ -148,7 +150,7 @@ class Pull:
 
     def handle_timeout(self, wall: int) -> None:
         if 0 < self._due <= wall:
-            self._look_through(wall, at_end=False)
+            self._look_through(wall, at_end=True)
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         self.requests.most = config.max_waiting
@@ -179,24 +181,21 @@ class Pull:
             status = self._nothing_for(request)
             if status:
                 self.asked = arrival.wall
-        if not status and self.requests.is_full:
-            if arrival.wall > self._looked + LOOK:
-                self._look_through(arrival.wall, at_end=False)
-            if self.requests.is_full:
-                if request.heartbeat:
-                    return  # who hears nothing asks again later
-                status = b"409 Exceeded MaxWaiting"
+        if not status and self._is_full(arrival.wall):
+            if request.heartbeat:
+                return  # who hears nothing asks again later
+            status = b"409 Exceeded MaxWaiting"
         if status:
             self._tell(request, status)
             return
         self.requests.add(request)
+        self._looked = arrival.wall
         self.asked = arrival.wall
         self._short = self._short or request.no_wait
         for due in (request.expires, request.beat):
             if due and (due < self._due or not self._due or len(self.requests) == 1):
                 self._due = due
         consumer.delivery.wanted = True
-        self._looked = arrival.wall
 
     def _read(self, request: Request, arrival: Arrival) -> bytes:
         """Fill a request with what its body says; return the status that it is refused with, empty for none."""
@@ -211,7 +210,8 @@ class Pull:
         try:
             says = decode(ConsumerNextRequest, body, strict=False)
         except ApiError as error:
-            return b"400 Bad Request - " + error.description.removeprefix("invalid JSON: ").encode("utf-8", "surrogateescape")
+            text = error.description.removeprefix("invalid JSON: ").replace("field ConsumerNextRequest.", "field .")  # it has no name there
+            return b"400 Bad Request - " + text.encode("utf-8", "surrogateescape")
         if says.idle_heartbeat > 0:
             if 2 * says.idle_heartbeat > says.expires:
                 return b"400 Bad Request - heartbeat value too large"
@@ -234,6 +234,12 @@ class Pull:
         if self.groups is not None:
             return self.groups.refusal(request.claim, request.received)
         return b"" if request.claim is None else refusal(request.claim, "", ())
+
+    def _is_full(self, wall: int) -> bool:
+        """True if no more may wait. Whether there are some that nobody listens for is looked at once a second at most, as there."""
+        if self.requests.is_full and wall - self._looked > SECOND:
+            self._look_through(wall, at_end=False)
+        return self.requests.is_full
 
     def _nothing_for(self, request: Request) -> bytes:
         """Return the status of a request that does not wait and would get nothing, empty where it may."""
