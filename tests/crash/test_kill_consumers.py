@@ -93,8 +93,8 @@ def server(path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
         try:
             assert process.stdout is not None
             client = Client(int(process.stdout.readline()))
-            yield process, client
-            client.socket.close()
+            with client.socket:
+                yield process, client
         finally:
             process.send_signal(signal.SIGKILL)
 

@@ -197,6 +197,7 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
 
 
 def group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
+    """Return empty figures for each of those who share one role."""
     return [Figures(f"{role} {number}", share, plan.size) for number, share in enumerate(shares, 1)]
 
 
@@ -322,6 +323,7 @@ def total_of(group: list[Figures]) -> Figures:
 
 
 def progress_bars(hidden: bool) -> Progress:
+    """Return progress bars for a terminal; nothing is shown where there is none, or it is not wanted."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal)

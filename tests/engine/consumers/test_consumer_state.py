@@ -38,7 +38,6 @@ class Kept(Consuming):
         self.path = path
 
     def consume(self, name: str = "C", **config: Any) -> Consumer:
-        """Make a consumer that stays while nobody uses it."""
         return super().consume(name, **{"durable_name": name} | config)
 
     def write(self) -> None:

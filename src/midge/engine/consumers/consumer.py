@@ -111,7 +111,8 @@ class Consumer:
             self.replay = Replay(self.stream.store.last)
             self.delivery.paced = True
         self.delivery.recount()
-        self.stream.account.acks.deliveries[b"%b.%b" % (self.stream.raw_name, self.raw_name)] = self.delivery
+        if self.config.ack_policy != "none":
+            self.stream.account.acks.deliveries[b"%b.%b" % (self.stream.raw_name, self.raw_name)] = self.delivery
         self._ack_due = wall if self.ledger.pending else 0
         self.wake()
 
@@ -276,7 +277,9 @@ class Consumer:
             config=config,
             delivered=SequenceInfo(consumer_seq=ledger.delivered, stream_seq=ledger.last, last_active=_moment(delivery.sent)),
             ack_floor=SequenceInfo(
-                consumer_seq=ledger.floor, stream_seq=min(ledger.stream_floor, ledger.last), last_active=_moment(delivery.acked)
+                consumer_seq=ledger.floor - ledger.given_up,
+                stream_seq=min(ledger.stream_floor - ledger.stream_given_up, ledger.last),
+                last_active=_moment(delivery.acked),
             ),
             num_ack_pending=ledger.pending,
             num_redelivered=0 if config.max_deliver == 1 else ledger.redelivered,

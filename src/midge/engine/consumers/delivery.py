@@ -162,7 +162,7 @@ class Delivery:
     def ack(self, sequence: int, delivery: int) -> int:
         """A message was acknowledged. Return its delivery sequence, 0 where nothing was expected of it."""
         ledger = self.ledger
-        if sequence >= ledger.next or self.policy == _BY_NONE:
+        if not 0 < sequence < ledger.next or self.policy == _BY_NONE:
             return 0
         was_full = 0 < self.max_pending <= ledger.pending
         self.acked = self.heard

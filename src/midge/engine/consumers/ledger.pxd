@@ -8,6 +8,7 @@ cdef int64_t _PAUSE, _PACE, _ALL, _LONGEST
 @cython.final
 cdef class Ledger:
     cdef public int64_t next, last, delivered, floor, stream_floor, ack_wait, max_deliver
+    cdef readonly int64_t given_up, stream_given_up
     cdef readonly Py_ssize_t pending, redelivered, queued
     cdef public tuple backoff
     cdef readonly dict exceeded
@@ -28,7 +29,7 @@ cdef class Ledger:
     cpdef int64_t first_queued(self) except -1
     @cython.locals(at=Py_ssize_t, count=int64_t, delivery=int64_t)
     cpdef int64_t give_up(self, int64_t sequence) except -1
-    @cython.locals(at=Py_ssize_t, delivery=int64_t)
+    @cython.locals(at=Py_ssize_t, delivery=int64_t, is_next=bint, floor=int64_t, stream_floor=int64_t)
     cpdef int64_t ack(self, int64_t sequence) except -1
     @cython.locals(at=Py_ssize_t, before=Py_ssize_t)
     cpdef Py_ssize_t ack_all(self, int64_t sequence, int64_t delivery) except -2
@@ -57,6 +58,9 @@ cdef class Ledger:
     @cython.locals(count=int64_t, sequence=int64_t, delivery=int64_t)
     cdef bint _is_over(self, Py_ssize_t at, list given_up) except -1
     cpdef exceed(self, int64_t sequence, int64_t count)
+    @cython.locals(floor=int64_t, stream_floor=int64_t)
+    cdef _let_be(self, Py_ssize_t at, int64_t sequence, int64_t delivery, int64_t count)
+    cdef _catch_up(self, bint is_next, int64_t floor, int64_t stream_floor)
     cdef _forgive(self, int64_t sequence)
     @cython.locals(at=Py_ssize_t)
     cdef _move_floor(self, int64_t delivery, int64_t sequence)

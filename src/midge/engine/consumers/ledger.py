@@ -46,6 +46,7 @@ class Ledger:
         delivered: the last delivery sequence.
         floor, stream_floor: everything up to these delivery and stream sequences is acknowledged.
         pending: how many entries there are.
+        given_up, stream_given_up: by how much the floors are beyond what was acknowledged, as messages before them were given up.
         redelivered: how many messages were delivered more than once and are not acknowledged.
         queued: how many wait to be delivered again.
         ack_wait: after which an entry expires; 0 for never.
@@ -56,7 +57,8 @@ class Ledger:
 
     __slots__ = (
         "_at", "_capacity", "_entries", "_front", "_head", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait", "backoff",
-        "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
+        "delivered", "exceeded", "floor", "given_up", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
+        "stream_given_up",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -73,7 +75,7 @@ class Ledger:
         """Begin anew at a sequence of the stream: nothing was delivered."""
         self.next = next
         self.last = self.stream_floor = next - 1
-        self.delivered = self.floor = 0
+        self.delivered = self.floor = self.given_up = self.stream_given_up = 0
         self.pending = self.redelivered = self.queued = 0
         self._head = self._tail = 0
         self._front = self._rear = 0  # of the queue, absolute: tickets are places in it, from 1
@@ -146,9 +148,7 @@ class Ledger:
             return 0
         count = get64(self._entries, at + _COUNT) + 1
         delivery = get64(self._entries, at + _DELIVERY)
-        self._remove(at)
-        self.exceed(sequence, count)
-        self._move_floor(delivery, sequence)
+        self._let_be(at, sequence, delivery, count)
         return count
 
     # Acknowledgements
@@ -162,7 +162,11 @@ class Ledger:
             return 0
         delivery = get64(self._entries, at + _DELIVERY)
         self._remove(at)
+        is_next = delivery == self.floor - self.given_up + 1
+        floor, stream_floor = self.floor, self.stream_floor
         self._move_floor(delivery, sequence)
+        if self.given_up:
+            self._catch_up(is_next, floor, stream_floor)
         return delivery
 
     def ack_all(self, sequence: int, delivery: int) -> int:
@@ -170,6 +174,7 @@ class Ledger:
         if delivery <= self.floor or sequence <= self.stream_floor:
             return -1
         self.floor, self.stream_floor = delivery, sequence
+        self.given_up = self.stream_given_up = 0
         before = self.pending
         while self._head < self._tail:
             at = self._head
@@ -339,10 +344,25 @@ class Ledger:
         sequence, delivery = get64(self._entries, at), get64(self._entries, at + _DELIVERY)
         if count == self.max_deliver:
             given_up.append(sequence)
+        self._let_be(at, sequence, delivery, count)
+        return True
+
+    def _let_be(self, at: int, sequence: int, delivery: int, count: int) -> None:
+        """Expect an entry no more that was not acknowledged: the floors pass it, and what is shown of them does not."""
+        floor, stream_floor = self.floor, self.stream_floor
         self._remove(at)
         self.exceed(sequence, count)
         self._move_floor(delivery, sequence)
-        return True
+        self.given_up += self.floor - floor
+        self.stream_given_up += self.stream_floor - stream_floor
+
+    def _catch_up(self, is_next: bool, floor: int, stream_floor: int) -> None:
+        """Something was acknowledged: show the floors as they are where all was, or what was shown was right before it."""
+        if is_next or self.pending == 0:
+            self.given_up = self.stream_given_up = 0
+        else:
+            self.given_up += self.floor - floor
+            self.stream_given_up += self.stream_floor - stream_floor
 
     def _forgive(self, sequence: int) -> None:
         if self.exceeded.pop(sequence, 0):

@@ -29,6 +29,7 @@ __all__ = ["DELETED", "Arrival", "Pull"]
 DELETED = b"409 Consumer Deleted"
 
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,18}")
+LOOK = 1_000_000_000  # nanoseconds between looks at a full queue
 _LAST = 10_000 * 365 * 86_400 * 10**9  # no wait is longer
 
 
@@ -50,7 +51,7 @@ class Pull:
         asked: when the last request came, or got a message; 0 for never.
     """
 
-    __slots__ = ("_chosen", "_due", "_inbox", "_short", "asked", "consumer", "groups", "requests")
+    __slots__ = ("_chosen", "_due", "_inbox", "_looked", "_short", "asked", "consumer", "groups", "requests")
 
     def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
         self.consumer = consumer
@@ -61,6 +62,7 @@ class Pull:
         self._inbox: list[Arrival] = []
         self._chosen: Request | None = None
         self._due = 0  # a time before which no request ends and no heartbeat is due; 0 where there is none
+        self._looked = 0  # when all were looked at the last time, or might have been
         self._short = False  # there may be requests that do not wait
 
     def receive(self, arrival: Arrival) -> None:
@@ -178,7 +180,8 @@ class Pull:
             if status:
                 self.asked = arrival.wall
         if not status and self.requests.is_full:
-            self._look_through(arrival.wall, at_end=False)
+            if arrival.wall > self._looked + LOOK:
+                self._look_through(arrival.wall, at_end=False)
             if self.requests.is_full:
                 if request.heartbeat:
                     return  # who hears nothing asks again later
@@ -193,6 +196,7 @@ class Pull:
             if due and (due < self._due or not self._due or len(self.requests) == 1):
                 self._due = due
         consumer.delivery.wanted = True
+        self._looked = arrival.wall
 
     def _read(self, request: Request, arrival: Arrival) -> bytes:
         """Fill a request with what its body says; return the status that it is refused with, empty for none."""
@@ -246,7 +250,7 @@ class Pull:
             at_end: the stream's end was reached: who does not wait for more gets no more.
         """
         kept: list[Request] = []
-        self._due, self._short, wanted = 0, False, 0
+        self._due, self._short, self._looked, wanted = 0, False, wall, 0
         for request in self.requests:
             if 0 < request.expires < wall:
                 self._tell_short(request, b"408 Request Timeout")
