@@ -266,3 +266,18 @@ def test_the_engine_is_told_who_listens_also_after_a_reload() -> None:
             assert not told[-1]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("inbox", ["$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.MSG.NEXT.S.C", "$JS.FC.S.C.x", "$JS.API.DIRECT.GET.S"])
+def test_messages_that_are_asked_for_to_the_servers_own_subjects_are_no_requests(inbox: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        client.create(storage="memory", allow_direct=True, subjects=["one", "s.>"])
+        client.api("CONSUMER.CREATE.S.C", stream_name="S", config={"name": "C", "ack_policy": "none"})
+        for subject in ("one", "s.a"):
+            client.ask(subject)
+        asked = b'{"batch":1000,"no_wait":true}'
+        client.raw.sync(b"PUB $JS.API.CONSUMER.MSG.NEXT.S.C %b %d\r\n%b\r\n" % (inbox.encode(), len(asked), asked))
+        until(server, lambda: server._jetstream.engine.accounts["$G"].streams["S"].consumers["C"].target.waiting == 0)  # type: ignore[union-attr]
+        assert client.api("CONSUMER.INFO.S.C")["delivered"]["consumer_seq"] == 0  # type: ignore[index]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -435,6 +435,8 @@ class Hub:
         try:
             if isinstance(sink, Inlet):
                 inlet = sink
+                if producer is None and not inlet.hears(publication):
+                    return False
                 self._work -= inlet.work + ((publication.payload_end - publication.payload_start) >> _WORK_SHIFT)
                 self.producer = producer
                 return inlet.receive(publication, int((self.now + self.epoch) * 1e9))

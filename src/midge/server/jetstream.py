@@ -235,7 +235,8 @@ class JetStream:
         return self._hub.carry(route, publication)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
-        ear = _Ear(account, subject, Inlet(receive, _work_of(subject)))
+        pattern = subject.decode("utf-8", "surrogateescape") if subject.startswith(b"$JS.") else ""
+        ear = _Ear(account, subject, Inlet(receive, _work_of(subject), pattern))
         self._ears[ear] = None
         self._listen(ear)
         return ear

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["answer"]
 
 _DONE = (b"", b"+ACK", b"+OK")
-_LONGEST = 1 << 62  # nanoseconds
+_LONGEST = 1 << 61  # nanoseconds: 73 years
 
 
 def answer(consumer: Consumer, sequence: int, delivery: int, deliveries: int, publication: Publication, wall: int) -> None:
@@ -67,7 +67,7 @@ def nak(consumer: Consumer, sequence: int, delivery: int, deliveries: int, argum
         ledger.nak(sequence)
         consumer.wake()
     else:
-        ledger.postpone(sequence, wall - ledger.ack_wait + delay)
+        ledger.postpone(sequence, wall - min(ledger.ack_wait, _LONGEST) + delay)
         consumer.expect(wall + max(delay, 10_000_000))
 
 
@@ -86,6 +86,6 @@ def _delay(argument: bytes) -> int | None:
             delay = found if isinstance(found, int) and not isinstance(found, bool) else None
         else:
             delay = round(parse_duration(argument.decode("utf-8", "surrogateescape")) * 1e9)
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return None
     return None if delay is None else min(max(delay, -_LONGEST), _LONGEST)

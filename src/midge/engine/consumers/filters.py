@@ -7,7 +7,6 @@ from midge.engine.crossings import Crossings
 from midge.engine.errors import ApiError, invalid_config
 from midge.engine.names import is_literal, is_subject
 from midge.model.consumer import ConsumerConfig
-from midge.transform import collide
 
 __all__ = ["check_filters", "filters_of", "is_shared"]
 
@@ -37,19 +36,27 @@ def check_filters(config: ConsumerConfig) -> None:
 
 
 def is_shared(name: str, filters: list[str], terms: ConsumerTerms) -> bool:
-    """True if another consumer than the named one takes messages of these subjects from the queue."""
+    """True if another consumer than the named one takes messages of these subjects from the queue.
+
+    Raises:
+        ApiError: finding that out was given up.
+    """
     literal = {subject for subject in filters if is_literal(subject)}
-    wild = [subject for subject in filters if subject not in literal]
+    every: Crossings | None = None
+    wild: Crossings | None = None
     for other, each in terms.consumers.items():
         if other == name or is_feeding(each) or not filters:
             continue
         theirs = [each.filter_subject] if each.filter_subject else each.filter_subjects
-        if not theirs or any(subject in literal or _crosses(subject, filters, wild) for subject in theirs):
+        if not theirs:
             return True
+        for subject in theirs:
+            if subject in literal:
+                return True
+            if is_literal(subject):
+                mine = wild = wild or Crossings([each for each in filters if each not in literal])
+            else:
+                mine = every = every or Crossings(filters)
+            if mine.find(subject) is not None:
+                return True
     return False
-
-
-def _crosses(subject: str, filters: list[str], wild: list[str]) -> bool:
-    """True if a subject collides with a filter that is not the same; a literal one is compared with those only that have wildcards."""
-    against = filters if "*" in subject or ">" in subject else wild
-    return any(collide(mine, subject) for mine in against)

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 cdef Py_ssize_t _STRIDE, _DELIVERY, _TIME, _COUNT, _TICKET, _FEW, _KEPT, _SCAN
-cdef int64_t _PAUSE, _PACE, _ALL
+cdef int64_t _PAUSE, _PACE, _ALL, _LONGEST
 
 
 @cython.final
@@ -39,7 +39,7 @@ cdef class Ledger:
     cpdef bint progress(self, int64_t sequence, int64_t wall) except -1
     @cython.locals(at=Py_ssize_t, left=Py_ssize_t, given_up=list)
     cpdef tuple expire(self, int64_t wall, int64_t first)
-    @cython.locals(backoff=tuple)
+    @cython.locals(backoff=tuple, wait=int64_t)
     cpdef int64_t wait_of(self, int64_t count) except -1
     @cython.locals(at=Py_ssize_t, shift=int64_t, time=int64_t, given_up=list)
     cpdef list expire_all(self, int64_t wall)

@@ -35,6 +35,7 @@ _PAUSE = 1_000_000  # nanoseconds: what expires within it expires at once, as wi
 _PACE = 100  # nanoseconds of pause for each entry: looking through them takes a small part of the time
 _SCAN = 65_536  # entries that one call of ``expire`` looks at
 _ALL = 0x3FFF_FFFF_FFFF_FFFF
+_LONGEST = 1 << 61  # nanoseconds that are waited for an acknowledgement: 73 years
 
 
 class Ledger:
@@ -234,9 +235,11 @@ class Ledger:
         return max(self._nearest, wall) + _PAUSE + _PACE * self.pending, given_up
 
     def wait_of(self, count: int) -> int:
-        """Return after what time an entry expires that was delivered again so often."""
-        backoff = self.backoff
-        return backoff[min(count, len(backoff) - 1)] if backoff else self.ack_wait
+        """Return after what time an entry expires that was delivered again so often; no longer than can be added to any time."""
+        backoff, wait = self.backoff, self.ack_wait
+        if backoff:
+            wait = backoff[count] if count < len(backoff) else backoff[-1]
+        return wait if wait < _LONGEST else _LONGEST
 
     def expire_all(self, wall: int) -> list[int]:
         """Queue everything that may be delivered again now, whatever its time; return what may not."""

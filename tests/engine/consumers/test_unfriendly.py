@@ -1,0 +1,47 @@
+"""engine.consumers: clients that ask for too much, say nonsense, or do not keep up, and what the others notice of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from consuming import Consuming, numbers
+from worlds import SECOND
+
+FOR_EVER = (1 << 63) - 1
+
+
+@pytest.mark.parametrize("config", [{}, {"backoff": [FOR_EVER]}])
+def test_who_waits_for_ever_for_an_ack_does(config: dict[str, object]) -> None:
+    world = Consuming()
+    world.consume(ack_wait=FOR_EVER, **config)
+    world.store("s.a", "s.b")
+    first, _ = world.pull(20, expires=1000 * SECOND)
+    world.reply(first, b"-NAK 1s")
+    world.wait(500)
+    assert numbers(world.news()) == [(2, 1, 3, 0)]
+
+
+@pytest.mark.parametrize("argument", [b"-1h", b"1e400h", b"9" * 400 + b"h", b'{"delay":%d}' % -(1 << 63), b'{"delay":1%b}' % (b"0" * 99)])
+@pytest.mark.parametrize("wait", [10 * SECOND, FOR_EVER])
+def test_a_message_may_be_refused_for_any_time(argument: bytes, wait: int) -> None:
+    world = Consuming()
+    consumer = world.consume(ack_wait=wait)
+    world.store("s.a")
+    (message,) = world.pull()
+    world.reply(message, b"-NAK " + argument)
+    world.pull(expires=1000 * SECOND)
+    world.wait(5)
+    assert world.outside.failures == []
+    assert consumer.ledger.pending == 1
+
+
+def test_whether_a_queue_is_shared_is_found_without_comparing_each_filter_with_each() -> None:
+    world = Consuming(retention="workqueue")
+    for name, answer in (("A", None), ("B", None), ("C", 10100)):
+        filters = [f"s.{name}.{number}.*" for number in range(1_500)] + ["s.A.7.>"] * (name == "C")
+        config = {"name": name, "durable_name": name, "ack_policy": "explicit", "filter_subjects": filters}
+        begun = time.perf_counter()
+        found = world.api(f"CONSUMER.CREATE.S.{name}", stream_name="S", config=config)
+        assert found.get("error", {}).get("err_code") == answer
+        assert time.perf_counter() - begun < 5  # it was 14
