@@ -40,53 +40,20 @@
     ├── MissingExtraError (ImportError)             an optional dependency is not installed
     └── MissingPackageError (ImportError)           a dependency is not installed, although midge asks for it
 
-Each class holds data; the text is built in ``__str__``. Each is also the built-in exception that fits, so that
-``except TimeoutError`` does what it says.
+Each class holds data; the text is built in ``__str__``. Each is also the built-in that fits: ``except TimeoutError`` does what it says.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "AuthorizationError",
-    "CertificateError",
-    "ConnectAuthorizationError",
-    "ConnectError",
-    "ConnectionClosedError",
-    "ConnectionDrainingError",
-    "CredentialsError",
-    "DisconnectedError",
-    "InvalidHeaderError",
-    "InvalidOperationError",
-    "InvalidSubjectError",
-    "JetStreamError",
-    "LocalProtocolError",
-    "MalformedMessageError",
-    "MaxPayloadError",
-    "MidgeError",
-    "MidgeTimeoutError",
-    "MissingExtraError",
-    "MissingPackageError",
-    "NkeyError",
-    "NoRespondersError",
-    "OutboundFullError",
-    "PermissionsViolationError",
-    "ProtocolError",
-    "ReconnectBufferFullError",
-    "RemoteProtocolError",
-    "ServerDisconnectError",
-    "ServerError",
-    "ServerStartError",
-    "SlowConsumerError",
-    "StoreDamagedError",
-    "StoreError",
-    "StoreLockedError",
-    "StoreVersionError",
-    "SubscriptionClosedError",
-    "TLSError",
-    "TLSNotOfferedError",
-    "TooManySubscriptionsError",
-    "UpgradeError",
-]
+    "AuthorizationError", "CertificateError", "ConnectAuthorizationError", "ConnectError", "ConnectionClosedError",
+    "ConnectionDrainingError", "CredentialsError", "DisconnectedError", "InvalidHeaderError", "InvalidOperationError",
+    "InvalidSubjectError", "JetStreamError", "LocalProtocolError", "MalformedMessageError", "MaxPayloadError", "MidgeError",
+    "MidgeTimeoutError", "MissingExtraError", "MissingPackageError", "NkeyError", "NoRespondersError", "OutboundFullError",
+    "PermissionsViolationError", "ProtocolError", "ReconnectBufferFullError", "RemoteProtocolError", "ServerDisconnectError", "ServerError",
+    "ServerStartError", "SlowConsumerError", "StoreDamagedError", "StoreError", "StoreLockedError", "StoreVersionError",
+    "SubscriptionClosedError", "TLSError", "TLSNotOfferedError", "TooManySubscriptionsError", "UpgradeError",
+]  # fmt: skip
 
 
 class MidgeError(Exception):
@@ -114,6 +81,25 @@ def _restore(kind: type[MidgeError], args: tuple[object, ...], held: dict[str, o
     error.args = args
     vars(error).update(held)
     return error
+
+
+class _Reason:
+    """What is common to errors that their reason tells."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class _Subject:
+    """What is common to errors about a subject."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self.subject = subject
 
 
 class ProtocolError(MidgeError):
@@ -177,24 +163,16 @@ class NkeyError(LocalProtocolError):
         return f"{self.what}: {self.reason}"
 
 
-class RemoteProtocolError(ProtocolError, ConnectionError):
+class RemoteProtocolError(_Reason, ProtocolError, ConnectionError):
     """The peer broke the protocol. ``answer`` is the text of the -ERR that a server owes it, if any."""
 
     def __init__(self, reason: str, answer: str | None = None) -> None:
-        super().__init__()
-        self.reason = reason
+        super().__init__(reason)
         self.answer = answer
 
-    def __str__(self) -> str:
-        return self.reason
 
-
-class MalformedMessageError(ProtocolError, ValueError):
+class MalformedMessageError(_Subject, ProtocolError, ValueError):
     """A message has a malformed header block. It was delivered, with what made sense in it; this is only reported."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__()
-        self.subject = subject
 
     def __str__(self) -> str:
         return f"a message on {self.subject!r} has malformed headers"
@@ -277,7 +255,7 @@ class ConnectError(MidgeError, ConnectionError):
 
     def __str__(self) -> str:
         tried = "; ".join(f"{url}: {str(error) or error.__class__.__name__}" for url, error in self.attempts)
-        return f"could not connect: {tried}" if tried else "could not connect: no server given"
+        return f"could not connect: {tried or 'no server given'}"
 
 
 class ConnectAuthorizationError(ConnectError, AuthorizationError):
@@ -288,12 +266,8 @@ class ConnectAuthorizationError(ConnectError, AuthorizationError):
         self.attempts = attempts
 
 
-class TLSError(MidgeError, ConnectionError):
+class TLSError(_Reason, MidgeError, ConnectionError):
     """TLS could not be agreed on, or was broken; what OpenSSL says is the ``__cause__``."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
 
     def __str__(self) -> str:
         return f"TLS: {self.reason}"
@@ -307,8 +281,7 @@ class CertificateError(TLSError):
         self.host = host
 
     def __str__(self) -> str:
-        whose = f"the certificate of {self.host}" if self.host else "the peer's certificate"
-        return f"TLS: {whose} is not accepted: {self.reason}"
+        return f"TLS: the certificate of {self.host or 'the peer'} is not accepted: {self.reason}"
 
 
 class TLSNotOfferedError(TLSError):
@@ -349,20 +322,15 @@ class UpgradeError(MidgeError, ConnectionError):
         self.reason = reason
 
     def __str__(self) -> str:
-        if self.status is None:
-            return f"no WebSocket: {self.reason}"
-        return f"no WebSocket: the answer was HTTP {self.status} {self.reason}".rstrip()
+        answer = "" if self.status is None else f"the answer was HTTP {self.status} "
+        return f"no WebSocket: {answer}{self.reason}".rstrip()
 
 
-class ConnectionClosedError(MidgeError, ConnectionError):
+class ConnectionClosedError(_Reason, MidgeError, ConnectionError):
     """The connection is closed; where an error closed it, that error is the ``__cause__``."""
 
     def __init__(self, reason: str = "the connection is closed") -> None:
-        super().__init__()
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
+        super().__init__(reason)
 
 
 class ConnectionDrainingError(ConnectionClosedError):
@@ -372,7 +340,7 @@ class ConnectionDrainingError(ConnectionClosedError):
         super().__init__(reason)
 
 
-class DisconnectedError(MidgeError, ConnectionError):
+class DisconnectedError(_Reason, MidgeError, ConnectionError):
     """The link to the server is lost, and the client connects again by itself; why is the ``__cause__``, where it is known.
 
     What was asked for may have been done or not. It may be asked for again: that waits for the new link.
@@ -383,20 +351,12 @@ class DisconnectedError(MidgeError, ConnectionError):
     """
 
     def __init__(self, reason: str = "not connected: the link was lost, and the client is connecting again", lost: int = 0) -> None:
-        super().__init__()
-        self.reason = reason
+        super().__init__(reason)
         self.lost = lost
 
-    def __str__(self) -> str:
-        return self.reason
 
-
-class SubscriptionClosedError(MidgeError, LookupError):
+class SubscriptionClosedError(_Subject, MidgeError, LookupError):
     """The subscription has ended and nothing is left in it."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__()
-        self.subject = subject
 
     def __str__(self) -> str:
         return f"the subscription to {self.subject!r} has ended"
@@ -421,12 +381,8 @@ class MidgeTimeoutError(MidgeError, TimeoutError):
         return f"{self.what}: {self.unmet} within {self.timeout} s"
 
 
-class NoRespondersError(MidgeError, LookupError):
+class NoRespondersError(_Subject, MidgeError, LookupError):
     """Nobody listens on the subject of a request (status 503, ADR-4)."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__()
-        self.subject = subject
 
     def __str__(self) -> str:
         return f"no responders on {self.subject!r}"
@@ -467,19 +423,12 @@ class ReconnectBufferFullError(OutboundFullError):
         self.dropped = dropped
 
     def __str__(self) -> str:
-        text = f"not connected, {self.pending} bytes wait to be sent and reconnect_buffer is {self.limit}"
-        return f"{text}: the {self.dropped} oldest publishes were dropped" if self.dropped else text
+        dropped = f": the {self.dropped} oldest publishes were dropped" if self.dropped else ""
+        return f"not connected, {self.pending} bytes wait to be sent and reconnect_buffer is {self.limit}{dropped}"
 
 
-class ServerStartError(MidgeError, OSError):
+class ServerStartError(_Reason, MidgeError, OSError):
     """The embedded server could not start, mostly because the port is taken."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class StoreError(MidgeError, OSError):

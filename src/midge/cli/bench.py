@@ -150,13 +150,13 @@ def print_figures(plan: Plan, groups: list[list[Figures]], more: dict[str, Any],
     """Print what was measured, as a table, or as JSON with more that was asked for."""
     if not midge.compiled:
         click.echo(f"midge: {NOT_COMPILED}", err=True)
-    totals = [_total(group) for group in groups]
+    totals = [total_of(group) for group in groups]
     if as_json:
         head = {"kind": plan.kind, "subject": plan.subject, "msgs": plan.msgs, "size": plan.size, "clients": plan.clients} | more
         body = {"results": [one.as_json() for group in groups for one in group], "totals": [total.as_json() for total in totals]}
         click.echo(json.dumps(head | body))
     else:
-        _show(Console(), plan, groups, totals)
+        show(Console(), plan, groups, totals)
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -197,7 +197,7 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
 
 
 def group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
-    """Return figures for each client of a role, none done yet."""
+    """Return empty figures for each of those who share one role."""
     return [Figures(f"{role} {number}", share, plan.size) for number, share in enumerate(shares, 1)]
 
 
@@ -309,7 +309,7 @@ def shares(plan: Plan) -> list[int]:
     return [each + (number < more) for number in range(plan.clients)]
 
 
-def _total(group: list[Figures]) -> Figures:
+def total_of(group: list[Figures]) -> Figures:
     """Return what a role's clients did together."""
     return Figures(
         f"all {len(group)} {group[0].client.split()[0]}s" if len(group) > 1 else group[0].client.split()[0],
@@ -323,13 +323,13 @@ def _total(group: list[Figures]) -> Figures:
 
 
 def progress_bars(hidden: bool) -> Progress:
-    """Return what shows bars on a terminal, unless they are to be hidden."""
+    """Return progress bars for a terminal; nothing is shown where there is none, or it is not wanted."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal)
 
 
-def _show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
+def show(console: Console, plan: Plan, groups: list[list[Figures]], totals: list[Figures]) -> None:
     title = f'{plan.kind}: {counted(plan.msgs, "message")} of {counted(plan.size, "byte")} on "{escape(plan.subject)}"'
     table = Table()
     table.add_column("client")
