@@ -15,6 +15,7 @@ from worlds import SECOND, START, World
 import midge.engine.snapshots.restore as restore_module
 from midge.engine.snapshots.archive import Entry
 from midge.model.account import AccountLimits
+from midge.model.consumer import ConsumerConfig
 
 Message = tuple[int, int, bytes, bytes, bytes]
 
@@ -76,8 +77,14 @@ def test_a_snapshot_is_what_nats_server_makes() -> None:
     ours = entries(taken(world)[0])
     assert [each for each in ours if each.sequence] == [each for each in theirs if each.sequence]
     assert ours[-1] == theirs[-1]
-    said = json.loads(theirs[0].payload) | {"consumer_count": 0, "bytes": world.state()["bytes"]}
+    said = json.loads(theirs[0].payload) | {"bytes": world.state()["bytes"]}
     assert json.loads(ours[0].payload) == said
+    assert ours[1].name == theirs[1].name == b"consumers/C"
+    kept, meant = (json.loads(each[1].payload) for each in (ours, theirs))
+    for each in (kept, meant):  # what has expired meanwhile counts from now on
+        for message in each["state"]["pending"].values():
+            message.pop("Timestamp")
+    assert kept == meant
 
 
 @pytest.mark.parametrize("name", [NEW, OLD])
@@ -93,7 +100,10 @@ def test_what_nats_server_has_made(name: str) -> None:
         assert subject == b"s.%d" % (number % 7)
         assert payload == b"payload %d" % number * (number % 5 + 1)
         assert header == (b"NATS/1.0\r\nA: %d\r\n\r\n" % number if number % 3 == 0 else b"")
-    assert [each for each in world.outside.failures if "restoring consumer C of stream S" in each]
+    info = world.api("CONSUMER.INFO.S.C")
+    assert (info["delivered"], info["ack_floor"]) == ({"consumer_seq": 10, "stream_seq": 15}, {"consumer_seq": 5, "stream_seq": 10})
+    assert (info["num_ack_pending"], info["num_pending"]) == (5, 283)
+    assert {*info["config"]} <= {*ConsumerConfig.__struct_fields__}
 
 
 def test_streams_without_messages() -> None:
@@ -206,13 +216,14 @@ def test_requests_that_are_refused() -> None:
 
 def test_no_more_at_once_than_may_be() -> None:
     world = filled(World(), 10)
+    ears = len(world.outside.ears)
     for _ in range(16):
         assert "error" not in world.api("STREAM.SNAPSHOT.S", deliver_subject="x")
     assert world.api("STREAM.SNAPSHOT.S", deliver_subject="x")["error"]["err_code"] == 10064
     assert world.api("STREAM.RESTORE.T", config={"name": "T", "subjects": ["t"], "storage": "memory"})["error"]["err_code"] == 10062
     world.wait(10)
     assert not world.account.transfers
-    assert len(world.outside.ears) == 2
+    assert len(world.outside.ears) == ears
 
 
 def test_a_name_that_is_being_restored_is_taken() -> None:

@@ -139,6 +139,82 @@ def test_each_restores_what_the_other_has_made(source: int, storage: str, player
     assert [each for each in entries(again) if each.sequence] == [each for each in entries(data) if each.sequence]
 
 
+CONSUMERS: dict[str, dict[str, Any]] = {
+    "explicit": {"durable_name": "explicit", "ack_policy": "explicit"},
+    "all": {"durable_name": "all", "ack_policy": "all", "filter_subject": "s.3"},
+    "none": {"ack_policy": "none", "inactive_threshold": 3600 * 10**9},
+    "last": {"durable_name": "last", "ack_policy": "explicit", "deliver_policy": "last_per_subject", "filter_subject": "s.>"},
+    "unused": {"durable_name": "unused", "ack_policy": "explicit", "deliver_subject": "box.of.push", "deliver_policy": "by_start_sequence"}
+    | {"opt_start_seq": 400},
+}
+
+
+def fetched(player: Player, name: str, count: int) -> list[bytes]:
+    """Have a consumer deliver messages; return where they are acknowledged."""
+    body = json.dumps({"batch": count}).encode()
+    player.socket.sendall(b"PUB $JS.API.CONSUMER.MSG.NEXT.S.%b R.box %d\r\n%b\r\n" % (name.encode(), len(body), body))
+    found: list[bytes] = []
+    while len(found) < count:
+        words = player._line().split()
+        if words[:1] in ([b"MSG"], [b"HMSG"]):
+            player._take(int(words[-1]) + 2)
+            found.append(words[3])
+    return found
+
+
+def consumed(player: Player) -> None:
+    """Make consumers, and have each get as far as it may."""
+    for name, config in CONSUMERS.items():
+        assert "error" not in asked(player, api(f"CONSUMER.CREATE.S.{name}", {"stream_name": "S", "config": config | {"name": name}}))
+    for name, acknowledged in (("explicit", (0, 1, 2, 4, 7)), ("all", (1,)), ("none", ()), ("last", (0, 2))):
+        replies = fetched(player, name, 9)
+        for place in acknowledged:
+            player.ask(Step(replies[place].decode(), b"+ACK"))
+        if name == "explicit":  # which is delivered again, and is pending then
+            player.ask(Step(replies[5].decode(), b"-NAK"))
+            fetched(player, name, 1)
+
+
+def places(player: Player) -> dict[str, Any]:
+    found = {}
+    for name in CONSUMERS:
+        info = asked(player, api(f"CONSUMER.INFO.S.{name}"))
+        assert "error" not in info, info
+        for part in ("delivered", "ack_floor"):
+            info[part].pop("last_active", None)
+        info["config"]["metadata"].pop("_nats.ver")
+        found[name] = {each: value for each, value in info.items() if each not in ("ts", "created")}
+    return found
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+@pytest.mark.parametrize("source", [0, 1], ids=["of nats-server", "of midge"])
+def test_consumers_go_from_one_to_the_other_and_back(source: int, storage: str, players: Pair) -> None:
+    origin, other = players[source], players[1 - source]
+    filled(origin, 500, storage=storage)
+    consumed(origin)
+    before, (data, answer) = places(origin), taken(origin)
+    assert answer["state"]["consumer_count"] == len(CONSUMERS)
+    assert "error" not in restored(other, data, storage=storage)
+    assert places(other) == before
+    back, _ = taken(other)
+    for there, here in zip(entries(data), entries(back), strict=True):
+        if there.name.startswith(b"consumers/"):
+            continue
+        assert there.sequence == here.sequence
+    states = []
+    for archived in (data, back):
+        kept = {each.name: json.loads(each.payload) for each in entries(archived) if each.name.startswith(b"consumers/")}
+        for consumer in kept.values():
+            for message in consumer["state"].get("pending", {}).values():
+                message["Timestamp"] //= 10**6  # which is how exactly we keep them
+        states.append(kept)
+    assert states[0] == states[1]
+    asked(origin, api("STREAM.DELETE.S"))
+    assert "error" not in restored(origin, back, storage=storage)
+    assert places(origin) == before
+
+
 @pytest.mark.parametrize("name", [NEW, OLD])
 def test_both_make_the_same_of_an_archive(name: str, players: Pair) -> None:
     data = (DATA / name).read_bytes()

@@ -17,7 +17,7 @@ from midge.engine.account import Account
 from midge.engine.api import dispatch
 from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.consumers import roster
-from midge.engine.consumers.opening import open_consumers
+from midge.engine.consumers.opening import admit, open_consumers
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -25,9 +25,11 @@ from midge.engine.stream import Stream
 from midge.engine.timers import Timers
 from midge.model.account import AccountLimits
 from midge.model.base import decode, encode
+from midge.model.consumer import ConsumerConfig
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
 from midge.store.memory import MemoryStore
+from midge.store.state import ConsumerRow
 
 if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
@@ -264,25 +266,30 @@ class Engine:
             return store
         return MemoryStore(self.outside.call_soon)
 
-    def commit_draft(self, stream: Stream, wall: int) -> None:
-        """Let a stream that was filled, and is settled, be one of its account's.
+    def commit_draft(self, stream: Stream, consumers: list[ConsumerRow], wall: int) -> None:
+        """Let a stream that was filled, and is settled, be one of its account's, with consumers that have no ids yet.
 
         Raises:
             OSError: that could not be made durable; nothing has changed.
         """
         account, config = stream.account, stream.config
         if self.directory is not None and config.storage == "file":
-            self.directory.state.put_draft(account.name, config.name, encode(config), stream.created)
+            consumers = [row._replace(id=self.directory.keeper.next_id()) for row in consumers]
+            rows = [row for row in consumers if not decode(ConsumerConfig, row.config).mem_storage]
+            self.directory.state.put_draft(account.name, config.name, encode(config), stream.created, rows)
         account.streams[config.name] = stream
         stream.intake.full = self._full[config.storage]
         try:
             stream.start(wall)
             stream.trim()
+            admit(stream, consumers, wall)
         except BaseException:
             del account.streams[config.name]
             if self.directory is not None and config.storage == "file":
                 self.directory.state.remove_stream(account.name, config.name)
             raise
+        if stream.retention is not None:
+            stream.retention.recheck()
 
     def discard_draft(self, stream: Stream) -> None:
         """Leave nothing of a stream that is being filled."""

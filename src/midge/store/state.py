@@ -183,12 +183,15 @@ class State:
             values = (account, name, config, created)
             base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
 
-    def put_draft(self, account: str, name: str, config: bytes, created: int) -> None:
-        """Note the stream that a draft has become, whose store stays from then on."""
+    def put_draft(self, account: str, name: str, config: bytes, created: int, consumers: Collection[ConsumerRow] = ()) -> None:
+        """Note the stream that a draft has become, whose store stays from then on, and its consumers."""
         values = (account, name, config, created)
         with self._changing() as base:
             base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
             base.execute("DELETE FROM gone WHERE id IN (SELECT id FROM stores WHERE account = ? AND stream = ?)", (account, name))
+            for row in consumers:
+                base.execute("INSERT INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?)", (*row[:-1], mark_of(*row[:-1])))
+                base.execute("INSERT INTO progress VALUES (?, ?, ?)", (row.id, row.state, progress_mark(row.id, row.state)))
 
     def remove_stream(self, account: str, name: str) -> None:
         """Forget a stream's configuration and its consumers, and at the same moment its store.

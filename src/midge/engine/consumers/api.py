@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
 
-__all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "reset", "unpin"]
+__all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "reset", "terms_of", "unpin"]
 
 InfoT = TypeVar("InfoT", bound=ConsumerInfo)
 NAMES: Final = 1_024  # of a page
@@ -66,7 +66,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
     decision = decided(
         config,
         wanted.action,
-        _terms(engine, stream),
+        terms_of(engine, stream, _Configs(stream.consumers)),
         choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
         pedantic=wanted.pedantic,
     )
@@ -198,13 +198,13 @@ class _Configs(Mapping[str, ConsumerConfig]):
         return len(self._consumers)
 
 
-def _terms(engine: Engine, stream: Stream) -> ConsumerTerms:
-    """Return what a configuration has to agree with."""
+def terms_of(engine: Engine, stream: Stream, consumers: Mapping[str, ConsumerConfig]) -> ConsumerTerms:
+    """Return what a configuration has to agree with: the stream, and its other consumers by name."""
     account = stream.account
     assert account.limits is not None
     return ConsumerTerms(
         stream=stream.config,
-        consumers=_Configs(stream.consumers),
+        consumers=consumers,
         account=account.limits,
         max_ack_pending=engine.settings.max_ack_pending,
         max_request_batch=engine.settings.max_request_batch,

@@ -17,11 +17,18 @@ from midge.store.state import ConsumerRow
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["open_consumers"]
+__all__ = ["admit", "open_consumers"]
 
 
 def open_consumers(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
     """Have the consumers again that are kept. One that cannot be opened does not keep others from it; but then no message goes."""
+    admit(stream, rows, wall)
+    if stream.retention is not None:
+        stream.retention.opened()
+
+
+def admit(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
+    """Let a stream have consumers as they were kept."""
     for row in rows:
         try:
             consumer = Consumer(stream, decode(ConsumerConfig, row.config), row.created, row.name)
@@ -37,8 +44,6 @@ def open_consumers(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
         consumer.state = state_of(consumer, row.id)
         enter(consumer)
         consumer.open(wall)
-    if stream.retention is not None:
-        stream.retention.opened()
 
 
 def _agree(ledger: Ledger, store: Store) -> None:

@@ -16,7 +16,7 @@ MAGIC: Final = b"NATSARC1"
 STATE: Final = b"state.json"
 CONSUMER: Final = b"consumers/"
 MAX_NAME: Final = 1 << 16  # of a subject; nats-server takes longer ones, and nobody could have published to them
-MAX_OTHER: Final = 16 << 20  # bytes of an entry that is no message: a consumer with all that it waits for
+MAX_OTHER: Final = 64 << 20  # bytes of an entry that is no message: a consumer with all that it waits for
 _LAST = (1 << 63) - 1
 
 

@@ -1,106 +1,104 @@
 """The consumers in an archive: the one place where snapshots meet the engine's consumers.
 
-``consumers_of`` gives what a snapshot keeps of each, ``restore_consumers`` takes that back, in the JSON of nats-server's archive:
-
-    {"config": ConsumerConfig,
-     "state": {"delivered": {"consumer_seq", "stream_seq"}, "ack_floor": {the same},
-               "pending": {stream sequence: {"sequence", "ts"}}, "redelivered": {stream sequence: count}}}
+``consumers_of`` says who is in a snapshot, ``kept_of`` what it keeps of each; ``row_of`` makes of that what a store directory has of a
+consumer, and whoever has the row opens it as after a start. What of a consumer outlives an archive is the same as in nats-server's: its
+configuration, the floors, what is pending since when, and what was delivered more than once. The queue of what is to be delivered again is
+not there: that is delivered when it expires.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from midge.engine.snapshots.varints import Numbers
-from midge.model.base import Int64, Model, Uint64, always, decode
+from midge.engine.consumers.api import terms_of
+from midge.engine.consumers.config import decided
+from midge.engine.consumers.dump import dump
+from midge.engine.consumers.ledger import Ledger
+from midge.engine.snapshots.kept import KeptConsumer, KeptState, PendingMessage
+from midge.model.base import encode
 from midge.model.consumer import ConsumerConfig, SequenceInfo
 from midge.quote import quote
+from midge.store.state import ConsumerRow
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.consumer import Consumer
     from midge.engine.stream import Stream
 
-__all__ = ["KeptConsumer", "KeptState", "PendingMessage", "consumers_of", "read_consumer", "read_files", "restore_consumers"]
+__all__ = ["consumers_of", "kept_of", "row_of"]
 
-_STATE_MAGIC = 22
-_Sequence = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
-
-
-class PendingMessage(Model):
-    """A message that was delivered and not acknowledged: the consumer's own sequence, and when, in nanoseconds."""
-
-    sequence: Uint64 = always(0)
-    ts: Int64 = always(0)
+_MAX: Final = 1 << 62  # of a sequence, a time, a count
 
 
-class KeptState(Model):
-    """How far a consumer has come; ``pending`` and ``redelivered`` by the stream's sequences."""
-
-    delivered: SequenceInfo = msgspec.field(default_factory=SequenceInfo)
-    ack_floor: SequenceInfo = msgspec.field(default_factory=SequenceInfo)
-    pending: dict[_Sequence, PendingMessage] = {}
-    redelivered: dict[_Sequence, Uint64] = {}
+def consumers_of(stream: Stream) -> list[Consumer]:
+    """Return the consumers that a snapshot of a stream has: all that it shows."""
+    return [consumer for consumer in stream.consumers.values() if not consumer.config.direct]
 
 
-class KeptConsumer(Model):
-    """A consumer as an archive has it."""
+def kept_of(consumer: Consumer, last: int) -> KeptConsumer:
+    """Return what a snapshot keeps of a consumer whose last message is this one."""
+    ledger = consumer.ledger
+    pending, redelivered = {}, {}
+    for sequence in ledger.sequences():
+        entry = ledger.entry(sequence)
+        if entry is not None and sequence <= last:
+            delivery, time, count, _ = entry
+            pending[str(sequence)] = PendingMessage(sequence=delivery, time=time)
+            if count:
+                redelivered[str(sequence)] = count
+    redelivered |= {str(sequence): count for sequence, count in ledger.exceeded.items() if sequence <= last}
+    state = KeptState(
+        delivered=SequenceInfo(consumer_seq=ledger.delivered, stream_seq=min(ledger.last, last)),
+        ack_floor=SequenceInfo(consumer_seq=ledger.floor, stream_seq=min(ledger.stream_floor, last)),
+        pending=pending,
+        redelivered=redelivered,
+    )
+    return KeptConsumer(config=msgspec.structs.replace(consumer.config, name=consumer.name), state=state)
 
-    config: ConsumerConfig = msgspec.field(default_factory=ConsumerConfig)
-    state: KeptState = msgspec.field(default_factory=KeptState)
 
+def row_of(stream: Stream, name: str, kept: KeptConsumer, others: Mapping[str, ConsumerConfig]) -> tuple[ConsumerRow, ConsumerConfig, int]:
+    """Return a consumer as a store directory has it, its configuration, and how many messages are pending.
 
-def read_consumer(name: str, text: bytes) -> KeptConsumer:
-    """Read what an archive has of a consumer.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        kept = decode(KeptConsumer, text)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"failed to decode consumer {quote(name.encode('utf-8', 'surrogateescape'))} state: {error}") from error
-    if not kept.config.name:
-        kept.config.name = name
-    return kept
-
-
-def read_files(name: str, config: bytes, state: bytes) -> KeptConsumer:
-    """Read what an archive from before 2.15 has of a consumer: its configuration in JSON, and its state as nats-server's store keeps it.
-
-    Where messages wait for an acknowledgement, all behind the last one that is sure are to be delivered again.
+    Args:
+        stream: whose it will be; it may be a draft yet.
+        name: under which the archive has it.
+        others: the configurations of those that were there before it.
 
     Raises:
-        ValueError: it is none.
+        ValueError, ApiError: it may not be, or nothing can be as its state says.
     """
-    kept = KeptConsumer(config=_config(name, config))
-    if len(state) < 2 or state[0] != _STATE_MAGIC or state[1] not in (1, 2):
-        raise ValueError(f"error restoring consumer [{quote(name.encode('utf-8', 'surrogateescape'))}]: its state is damaged")
-    numbers = Numbers(state, 2)
-    kept.state.ack_floor.consumer_seq, kept.state.ack_floor.stream_seq = numbers.unsigned(), numbers.unsigned()
-    kept.state.delivered.consumer_seq, kept.state.delivered.stream_seq = numbers.unsigned(), numbers.unsigned()
-    if numbers.unsigned():
-        kept.state.delivered = kept.state.ack_floor
-    return kept
+    assert kept.config is not None and kept.state is not None
+    config = msgspec.structs.replace(kept.config, name=kept.config.durable_name or name)
+    decision = decided(config, "create", terms_of(stream.engine, stream, others), choose=lambda: name)
+    if decision.name != name or not decision.is_new:
+        quoted = quote(name.encode("utf-8", "surrogateescape"))
+        raise ValueError(f"failed to add consumer {quoted}: its name is another one, or there twice")
+    ledger = _ledger(kept.state)
+    row = ConsumerRow(0, stream.account.name, stream.name, name, encode(decision.config), stream.engine.wall, dump(ledger))
+    return row, decision.config, ledger.pending
 
 
-def _config(name: str, text: bytes) -> ConsumerConfig:
-    try:
-        config = decode(ConsumerConfig, text)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"error restoring consumer [{quote(name.encode('utf-8', 'surrogateescape'))}]: {error}") from error
-    config.name = config.name or name
-    return config
+def _ledger(state: KeptState) -> Ledger:
+    """Return what a consumer has delivered.
 
-
-def consumers_of(stream: Stream) -> Iterator[KeptConsumer]:
-    """Return what a snapshot keeps of a stream's consumers. (The engine has none so far.)"""
-    yield from ()
-
-
-def restore_consumers(stream: Stream, kept: list[KeptConsumer]) -> None:
-    """Make consumers as they were. (The engine has none so far: that they are not there is said, and the messages are.)"""
-    for each in kept:
-        error = NotImplementedError("consumers are not supported yet: it has to be created anew")
-        stream.engine.outside.failed(f"restoring consumer {each.config.name} of stream {stream.name}", error)
+    Raises:
+        ValueError: it cannot have.
+    """
+    delivered, floor = state.delivered, state.ack_floor
+    numbers = (delivered.consumer_seq, delivered.stream_seq, floor.consumer_seq, floor.stream_seq, *state.redelivered.values())
+    if max(numbers) >= _MAX or floor.consumer_seq > delivered.consumer_seq or floor.stream_seq > delivered.stream_seq:
+        raise ValueError("the state of a consumer cannot be")
+    ledger = Ledger()
+    ledger.start(delivered.stream_seq + 1)
+    ledger.delivered, ledger.floor, ledger.stream_floor = delivered.consumer_seq, floor.consumer_seq, floor.stream_seq
+    counts = {int(sequence): count for sequence, count in state.redelivered.items()}
+    for sequence, message in sorted((int(sequence), message) for sequence, message in state.pending.items()):
+        if floor.stream_seq < sequence <= delivered.stream_seq:  # others are acknowledged, or come anyway
+            place = min(max(message.sequence, 1), delivered.consumer_seq or 1)
+            ledger.put(sequence, place, min(max(message.time, 0), _MAX), counts.pop(sequence, 0))
+    for sequence, count in counts.items():  # they were delivered as often as they may be
+        if 0 < sequence <= delivered.stream_seq:
+            ledger.exceed(sequence, count)
+    return ledger

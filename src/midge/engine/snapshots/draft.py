@@ -1,7 +1,8 @@
 """Draft: a stream in the making, which is filled from an archive and nobody sees before it is whole.
 
 Its store is marked from the first moment on as one to be removed: a process that ends in the middle leaves nothing, and where the draft
-is given up nothing is left either. ``commit`` takes the mark away and makes the stream's configuration durable in one step.
+is given up nothing is left either. ``commit`` takes the mark away and makes the stream's configuration and its consumers durable in one
+step.
 
 What the store counts is counted for the account and the server from the beginning, and its limits hold.
 """
@@ -15,9 +16,13 @@ from midge.engine import checks
 from midge.engine.errors import ApiError
 from midge.engine.headers import nats_values
 from midge.engine.renaming import is_publishable
+from midge.engine.snapshots.consumers import row_of
+from midge.engine.snapshots.kept import KeptConsumer
 from midge.engine.stream import Stream
 from midge.engine.ttl import parse_ttl
+from midge.model.consumer import ConsumerConfig
 from midge.model.stream import StreamConfig
+from midge.store.state import ConsumerRow
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Draft"]
 
 MAX_SEQUENCE = 1 << 62  # as for streams that are created
+MAX_PENDING = 1_000_000  # messages that may be pending for all consumers together
 _SECOND = 1_000_000_000
 
 
@@ -45,12 +51,15 @@ class Draft:
         OSError: there is no place for its files.
     """
 
-    __slots__ = ("_account", "_committed", "_engine", "stream", "unwritten")
+    __slots__ = ("_account", "_committed", "_configs", "_engine", "_pending", "_rows", "stream", "unwritten")
 
     def __init__(self, account: Account, config: StreamConfig, wall: int) -> None:
         self._account = account
         self._engine = account.engine
         self._committed = False
+        self._configs: dict[str, ConsumerConfig] = {}
+        self._rows: list[ConsumerRow] = []
+        self._pending = 0
         self.unwritten = 0
         self.stream = Stream(account, config, wall, self._engine.open_draft(account, config))
 
@@ -89,6 +98,21 @@ class Draft:
         self.skip(sequence - 1, 0)
         store.append(Publication.compose(subject, b"", header, payload), max(time, 0))
         self.unwritten += len(subject) + len(header) + len(payload)
+
+    def add_consumer(self, name: str, kept: KeptConsumer) -> None:
+        """Let the stream have a consumer when it is committed. One that feeds another stream is made by that one.
+
+        Raises:
+            ValueError, ApiError: it cannot be.
+        """
+        if kept.config is not None and kept.config.direct:
+            return
+        row, config, pending = row_of(self.stream, name, kept, self._configs)
+        self._pending += pending
+        if self._pending > MAX_PENDING:
+            raise ValueError(f"more than {MAX_PENDING} messages are pending for consumers")
+        self._configs[name] = config
+        self._rows.append(row)
 
     def skip(self, sequence: int, time: int) -> None:
         """No message has a sequence that is not used yet, up to this one.
@@ -132,7 +156,7 @@ class Draft:
             OSError: that could not be made durable; it is a draft yet.
         """
         stream = self.stream
-        self._engine.commit_draft(stream, wall)
+        self._engine.commit_draft(stream, self._rows, wall)
         self._committed = True
         return stream
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import msgspec
 
 from midge.engine.snapshots.archive import CONSUMER, END, MAGIC, STATE, ArchiveReader, Entry
-from midge.engine.snapshots.consumers import read_consumer, restore_consumers
 from midge.engine.snapshots.draft import Draft
+from midge.engine.snapshots.kept import read_consumer
 from midge.model.base import ZERO_TIME, decode, time_of
 from midge.model.stream import StreamState
 from midge.quote import quote
@@ -91,7 +91,7 @@ class ArchiveLoading:
             if not entry.name.startswith(CONSUMER):
                 raise ValueError(f"expected consumer, found {quote(entry.name[:255])}")
             name = entry.name[len(CONSUMER) :].decode("utf-8", "surrogateescape")
-            restore_consumers(self._draft.stream, [read_consumer(name, entry.payload)])
+            self._draft.add_consumer(name, read_consumer(name, entry.payload))
         elif entry.sequence:
             self._draft.put(entry.sequence, entry.time, entry.name, entry.header, entry.payload)
         elif (entry.time, entry.header, entry.payload) == (END.time, END.header, END.payload):

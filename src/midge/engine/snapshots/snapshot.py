@@ -17,7 +17,7 @@ import msgspec
 from midge.engine.advisories import snapshot_complete, snapshot_create
 from midge.engine.jobs import Job, run_of
 from midge.engine.snapshots.archive import CONSUMER, END, MAGIC, STATE, entry
-from midge.engine.snapshots.consumers import consumers_of
+from midge.engine.snapshots.consumers import consumers_of, kept_of
 from midge.engine.stream_info import state_of
 from midge.model.base import encode
 from midge.model.requests import StreamSnapshotRequest
@@ -178,10 +178,10 @@ class Snapshot:
 
     def _first_entries(self, wanted: StreamSnapshotRequest) -> Iterator[bytes]:
         """Return what comes before the messages."""
-        now, consumers = self.stream.engine.wall, [] if wanted.no_consumers else list(consumers_of(self.stream))
+        now, consumers = self.stream.engine.wall, [] if wanted.no_consumers else consumers_of(self.stream)
         yield entry(STATE, now, 0, b"", encode(msgspec.structs.replace(self.state, consumer_count=len(consumers))))
         for each in consumers:
-            yield entry(CONSUMER + each.config.name.encode("utf-8", "surrogateescape"), now, 0, b"", encode(each))
+            yield entry(CONSUMER + each.raw_name, now, 0, b"", encode(kept_of(each, self._last)))
 
     def _read(self) -> Job:
         """Add some entries to what is sent; after the last one, the end."""

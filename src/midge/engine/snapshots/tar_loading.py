@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from midge.engine.snapshots.block_index import BlockIndex, BlockState, read_index
-from midge.engine.snapshots.consumers import read_files, restore_consumers
 from midge.engine.snapshots.draft import Draft
+from midge.engine.snapshots.kept import read_files
 from midge.engine.snapshots.message_block import BlockReader, Record
 from midge.engine.snapshots.tar import TarPart, TarReader
 from midge.model.base import time_of
@@ -122,7 +122,7 @@ class TarLoading:
             self._consumers.setdefault(consumer[1], {})[consumer[2]] = data
             if "meta.inf" in self._consumers[consumer[1]] and "o.dat" in self._consumers[consumer[1]]:
                 files = self._consumers.pop(consumer[1])
-                restore_consumers(self._draft.stream, [read_files(consumer[1], files["meta.inf"], files["o.dat"])])
+                self._draft.add_consumer(consumer[1], read_files(consumer[1], files["meta.inf"], files["o.dat"]))
         elif part.name == "meta.inf":
             self._take_meta(data)
         else:
