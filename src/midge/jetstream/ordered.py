@@ -73,6 +73,7 @@ class OrderedConsumer:
         self._serial = 0
         self._consuming: Consuming | None = None
         self._expected = 0  # the next delivery's number
+        self._floor = -1  # "new" is what is behind this sequence, also for another consumer than the first
         self._is_stopped = False
         self._lock = asyncio.Lock()
         self.resets = 0
@@ -117,6 +118,16 @@ class OrderedConsumer:
             return message
         raise StopAsyncIteration
 
+    @property
+    def at_hand(self) -> int:
+        """How many messages are here that nobody has taken."""
+        return 0 if self._consuming is None else self._consuming.pending
+
+    @property
+    def delivered(self) -> int:
+        """How many messages of the server's present consumer were taken."""
+        return max(self._expected - 1, 0)
+
     async def next(self, timeout: float | None = None) -> StreamMessage:
         """Return the next message.
 
@@ -158,6 +169,8 @@ class OrderedConsumer:
                         raise
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LAST_DELAY)
+            if self.last_info is None and self._config.deliver_policy == "new":
+                self._floor = info.delivered.stream_seq
             self.last_info = info
             self._expected = 1
             consumer = Consumer(self._requests, info)
@@ -202,6 +215,7 @@ class OrderedConsumer:
             "inactive_threshold": self._config.inactive_threshold or INACTIVE,
             "deliver_policy": self._config.deliver_policy or "all",
         }
-        if self.last_seq:
-            given |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self.last_seq + 1, "opt_start_time": None}
+        if self.last_seq or self._floor >= 0:
+            first = max(self.last_seq, self._floor) + 1
+            given |= {"deliver_policy": "by_start_sequence", "opt_start_seq": first, "opt_start_time": None}
         return ConsumerConfig(**given)
