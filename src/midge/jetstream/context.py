@@ -18,6 +18,7 @@ from midge.jetstream.fast_ingest import FastIngest
 from midge.jetstream.infos import AccountInfo, StreamInfo, StreamState
 from midge.jetstream.key_value.manager import KeyValueManager
 from midge.jetstream.names import check_name
+from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
@@ -34,7 +35,7 @@ DEFAULT_TIMEOUT = 5.0
 DEFAULT_MAX_PENDING = 4_000
 
 
-class JetStream(KeyValueManager):
+class JetStream(KeyValueManager, ObjectStoreManager):
     """The streams of one account, in one domain; made by ``Client.jetstream``.
 
     Attributes:
