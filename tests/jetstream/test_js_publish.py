@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ async def test_a_message_lives_as_long_as_it_is_told(url: str) -> None:
     async with world(url, allow_msg_ttl=True, allow_rollup_hdrs=True) as here:
         await here.js.publish(here.subject(), ttl=timedelta(hours=1))
         await here.js.publish(here.subject(), ttl="never")
-        assert [message.headers["Nats-TTL"] for message in await here.stream.get_batch(batch=5)] == ["1h", "never"] or True
+        assert [message.headers["Nats-TTL"] for message in await here.stream.get_batch(batch=5)] == ["1h0m0s", "never"]
         await here.js.publish(here.subject(), rollup="sub")
         assert (await here.stream.info()).state.messages == 1
 
@@ -168,14 +169,21 @@ async def test_where_there_is_no_jetstream_it_is_said_so() -> None:
             await nc.jetstream().account_info()
 
 
-async def test_a_schedule_is_stored_and_published(url: str) -> None:
+async def test_a_schedule_is_stored_and_what_it_sends_reaches_who_waits(url: str) -> None:
     async with world(url, allow_msg_schedules=True, allow_msg_ttl=True) as here:
-        schedule = Schedule.every(1, here.subject("out"))
-        await here.js.publish(here.subject("plan"), b"tick", schedule=schedule)
-        stored = await here.stream.get(1)
-        assert stored.headers["Nats-Schedule"] == "@every 1s" and stored.headers["Nats-Schedule-Target"] == here.subject("out")
-        sub = await here.nc.subscribe(here.subject("out"))
         consumer = await here.consumer(filter_subject=here.subject("out"))
-        message = await consumer.next(5)
+        fetching = asyncio.create_task(consumer.next(5))
+        schedule = Schedule.at(datetime.now(UTC) + timedelta(milliseconds=100), here.subject("out"), ttl=60)
+        await here.js.publish(here.subject("plan"), b"tick", schedule=schedule)
+        message = await fetching
         assert message.data == b"tick" and message.headers["Nats-Scheduler"] == here.subject("plan")
-        sub.unsubscribe()
+        assert message.headers["Nats-TTL"] == "1m0s"
+        await here.js.publish(here.subject("plan"), b"tick", schedule=Schedule.every(60, here.subject("out")))
+        await here.js.publish(here.subject("plan"), b"tick", schedule=Schedule.cron("@daily", here.subject("out"), time_zone="Europe/Berlin"))
+        assert (await here.stream.get_last(here.subject("plan"))).headers["Nats-Schedule-Time-Zone"] == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("make", [lambda: Schedule.at(datetime(2030, 1, 1), "a"), lambda: Schedule.every(0.5, "a")])
+def test_a_schedule_that_makes_no_sense_is_refused(make: Callable[[], Schedule]) -> None:
+    with pytest.raises(ValueError, match=r"time zone|a second"):
+        make()
