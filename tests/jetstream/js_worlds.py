@@ -43,7 +43,7 @@ class World:
 
     def subscriptions(self) -> int:
         """How many the client has, but for that of its requests."""
-        return len(self.nc._connection.interest.by_sid)
+        return len(self.nc._connection.interest.feeds)
 
 
 @asynccontextmanager

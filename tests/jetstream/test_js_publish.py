@@ -179,7 +179,9 @@ async def test_a_schedule_is_stored_and_what_it_sends_reaches_who_waits(url: str
         assert message.data == b"tick" and message.headers["Nats-Scheduler"] == here.subject("plan")
         assert message.headers["Nats-TTL"] == "1m0s"
         await here.js.publish(here.subject("plan"), b"tick", schedule=Schedule.every(60, here.subject("out")))
-        await here.js.publish(here.subject("plan"), b"tick", schedule=Schedule.cron("@daily", here.subject("out"), time_zone="Europe/Berlin"))
+        await here.js.publish(
+            here.subject("plan"), b"tick", schedule=Schedule.cron("@daily", here.subject("out"), time_zone="Europe/Berlin")
+        )
         assert (await here.stream.get_last(here.subject("plan"))).headers["Nats-Schedule-Time-Zone"] == "Europe/Berlin"
 
 
