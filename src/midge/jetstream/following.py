@@ -83,6 +83,12 @@ class Following:
             await asyncio.wait([self._waiting])
             self._waiting = None
 
+    def __del__(self) -> None:
+        """The watch was left; it may be gone in another thread, where the garbage collector happened to run."""
+        waiting = getattr(self, "_waiting", None)
+        if waiting is not None and not waiting.get_loop().is_closed():
+            waiting.get_loop().call_soon_threadsafe(waiting.cancel)
+
     def _note_caught_up(self) -> None:
         self.is_caught_up = self._is_mark_due = True
 
