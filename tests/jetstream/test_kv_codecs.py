@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bucket_worlds import bucket, first_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midge.jetstream.caught_up import CAUGHT_UP
@@ -73,6 +73,7 @@ def test_a_codec_without_filters_writes_keys_and_all() -> None:
             encode_filter(codec, "a.*")
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(exclude_characters=".", exclude_categories=["Cs"])), st.binary())
 def test_base64_gives_back_what_it_got(token: str, value: bytes) -> None:
     codec = Base64Codec()

@@ -117,7 +117,9 @@ async def _all(watcher: KeyWatcher) -> list[Any]:
     return [entry async for entry in watcher]
 
 
-async def test_who_watches_a_bucket_that_is_deleted_is_told(url: str) -> None:
+async def test_who_watches_a_bucket_that_is_deleted_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server says nothing of that: it is silent, and then the consumer is not found."""
+    monkeypatch.setattr("midge.jetstream.ordered.HEARTBEAT", 0.5)
     async with context(url) as (js, name):
         kv = await js.create_key_value(name, storage="memory")
         async with kv.watch() as watcher:
