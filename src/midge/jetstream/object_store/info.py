@@ -92,6 +92,7 @@ def read_info(bucket: str, subject: str, data: bytes, time: datetime) -> ObjectI
     """
     try:
         body: dict[str, Any] = msgspec.json.decode(data, type=dict)
+        body.pop("mtime", None)  # of whoever stored it, if anything: nats-py writes ""
         headers = body.get("headers")
         if headers is not None:
             body["headers"] = {name: [value] if isinstance(value, str) else list(value) for name, value in headers.items()}
