@@ -174,5 +174,6 @@ class Schedules:
         next, goes_on = found
         message = source or stored
         admit_scheduled(self._stream, target, sent(subject, message.header, values, next, goes_on), message.payload, wall)
+        self._stream.changed()  # nobody else says so: consumers wait for it
         if goes_on and self._known.get(subject) == (when, stored.sequence):  # else it was due for itself, and is over
             self._put(subject, next, stored.sequence)

@@ -6,12 +6,13 @@ import weakref
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+from midge.client.options import check_timeout
 from midge.errors import MidgeTimeoutError
 from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.consumer_setup import ConsumerKeywords
 from midge.jetstream.consuming import ConsumeOptions, Consuming
 from midge.jetstream.entity import from_json, json_time, merged, to_json
-from midge.jetstream.fetching import fetch
+from midge.jetstream.fetching import MANY, fetch
 from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import asyncio
 
 __all__ = ["Consumer", "PullOptions"]
+
+BATCH = 100
 
 
 class PullOptions(TypedDict, total=False):
@@ -131,7 +134,7 @@ class Consumer:
 
     async def fetch(
         self,
-        batch: int = 100,
+        batch: int | None = None,
         *,
         timeout: float | None = None,
         max_bytes: int | None = None,
@@ -142,10 +145,9 @@ class Consumer:
         """Return up to so many messages: as soon as there are as many, or when the time is over; an empty list where none came.
 
         Args:
-            batch: how many.
+            batch: how many; 100 unless ``max_bytes`` is given.
             timeout: seconds; None for what the context says, or 30.
-            max_bytes: not more than so many bytes, as the server counts them: of subject, reply subject, headers and payload. Then
-                ``batch`` bounds nothing unless it is given.
+            max_bytes: not more than so many bytes, as the server counts them: of subject, reply subject, headers and payload.
             no_wait: return what there is now.
             heartbeat: seconds within which the server has to let itself be heard; 5 where the time allows it.
             options: see PullOptions.
@@ -155,6 +157,9 @@ class Consumer:
             JetStreamError: the request was refused.
             ConnectionClosedError: the connection is closed. Cancelling loses nothing, either: the next call gets what has come.
         """
+        if batch is None:
+            batch = BATCH if max_bytes is None else MANY
+        check_timeout(timeout)
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise TypeError(f"batch is a number of messages, not {batch!r}")
         if batch < 1 or (max_bytes is not None and max_bytes < 1):

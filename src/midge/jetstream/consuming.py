@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from midge.errors import ConnectionClosedError, JetStreamError, MidgeError
@@ -25,7 +25,7 @@ from midge.jetstream.statuses import Kind, Status
 if TYPE_CHECKING:
     from midge.jetstream.consumer import Consumer
 
-__all__ = ["ConsumeOptions", "Consuming"]
+__all__ = ["ConsumeOptions", "Consuming", "ConsumingLoop", "leave_from_anywhere"]
 
 log = logging.getLogger("midge.jetstream")
 
@@ -33,6 +33,7 @@ MESSAGES = 500
 EXPIRES = 30.0
 MANY = 1_000_000
 FIRST_DELAY, LAST_DELAY = 0.5, 10.0  # seconds before a request that was refused is made again
+SOON = 0.1  # seconds within which a request that has brought nothing was no use
 TURN_MSGS = 256  # messages that are taken without a wait before everybody else has a turn of the event loop
 
 Callback = Callable[[StreamMessage], Awaitable[Any]] | Callable[[StreamMessage], Any]
@@ -90,7 +91,10 @@ class Consuming:
         max_messages = options.get("max_messages", MESSAGES if max_bytes is None else MANY)
         _check(max_messages, max_bytes, expires)
         self._max_messages, self._max_bytes, self._expires = max_messages, max_bytes, expires
-        self._threshold = options.get("threshold", (max_messages if max_bytes is None else max_bytes) // 2)
+        bound = max_messages if max_bytes is None else max_bytes
+        self._threshold = options.get("threshold", bound // 2)
+        if not 0 <= self._threshold < bound:
+            raise ValueError(f"threshold={self._threshold}: expected 0 to {bound - 1}")
         self._heartbeat = min(options.get("heartbeat", max(min(expires / 2, 30.0), 0.5)), expires / 2)
         names = ("group", "min_pending", "min_ack_pending", "priority")
         self._more: dict[str, Any] = {name: options.get(name) for name in names} | {"idle_heartbeat": round(self._heartbeat * 1e9)}
@@ -98,8 +102,9 @@ class Consuming:
         pull.counts_bytes = max_bytes is not None
         pull.on_status = self._hear
         pull.on_link = self._relink
+        self._received, self._asked_at = 0, 0.0  # when more was asked for last, and how many had come then
         self._error: MidgeError | None = None  # what ends it, when what is at hand has been taken
-        self._has_begun = self._is_stopping = False
+        self._has_begun = self._is_stopping = self._has_ended = False
         self._delay = 0.0
         self._run = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -125,7 +130,7 @@ class Consuming:
         return len(self._pull.held)
 
     async def __aenter__(self) -> Consuming:
-        self._begin()
+        self.begin()
         if self._handling is not None:
             self._handling.start()
         return self
@@ -136,11 +141,11 @@ class Consuming:
         else:
             await self.stop()
 
-    def __aiter__(self) -> Consuming:
+    def __aiter__(self) -> ConsumingLoop:
         if self._handling is not None:
             raise RuntimeError("a callback takes these messages")
-        self._begin()
-        return self
+        self.begin()
+        return ConsumingLoop(self)
 
     async def __anext__(self) -> StreamMessage:
         """Return the next message.
@@ -156,27 +161,27 @@ class Consuming:
         if not pull.held or self._run >= TURN_MSGS:
             await self._wait()
         message = pull.take()
-        left = pull.outstanding + len(pull.held) if self._max_bytes is None else pull.outstanding_bytes
-        if left <= self._threshold:
+        if self._left() <= self._threshold:
             self._refill()
         return message
 
     def start(self) -> Consuming:
         """Let the callback have messages from now on, until ``drain`` or ``stop``; for those who have no block for it."""
-        self._begin()
+        self.begin()
         if self._handling is not None:
             self._handling.start()
         return self
 
     async def stop(self) -> None:
         """Take nothing more, now. A callback that runs is cancelled; what was not worked on is delivered again after ``ack_wait``."""
-        self._finish()
-        self._pull.held.clear()
+        self.leave()
         if self._handling is not None:
             await self._handling.stop()
 
     async def drain(self) -> None:
         """Ask for nothing more, and return when all that is at hand has been worked on. For a loop: it ends then."""
+        self._ask_no_more()
+        await self._pull.drain()
         self._finish()
         if self._handling is not None:
             await self._handling.drain()
@@ -191,7 +196,30 @@ class Consuming:
             raise RuntimeError("there is no callback to wait for")
         await self._handling.wait()
 
-    # For the callbacks
+    # For the callbacks and loops
+
+    def begin(self) -> None:
+        """Ask for messages, where that was not done yet. Raises ConnectionClosedError where the connection is closed."""
+        if not self._has_begun:
+            self._pull.begin()
+            self._has_begun = True
+            self._refill()
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
+
+    def leave(self) -> None:
+        """Take nothing more, and forget what is at hand."""
+        self._finish()
+        self._pull.forget()
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing more will come."""
+        return self._has_ended
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that this runs in, where it has begun."""
+        return self._pull.loop
 
     async def take(self) -> StreamMessage | None:
         """Return the next message, None where it is over. Raises what ``__anext__`` raises."""
@@ -202,22 +230,25 @@ class Consuming:
 
     # Inside
 
-    def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            self._refill()
-            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
-
     def _finish(self) -> None:
-        """Ask for nothing more; who waits is told."""
+        """Nothing more comes; who waits is told."""
+        self._ask_no_more()
+        self._has_ended = True
+        self._pull.close()
+        self._pull.wake_all()
+
+    def _ask_no_more(self) -> None:
         self._is_stopping = True
         for timer in (self._timer, self._again):
             if timer is not None:
                 timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
-        self._pull.close()
-        self._pull.wake_all()
+
+    def _left(self) -> int:
+        """Return how many messages, or bytes, are on their way or at hand."""
+        pull = self._pull
+        return pull.outstanding + len(pull.held) if self._max_bytes is None else pull.outstanding_bytes + pull.held_bytes
 
     def _fail(self, error: MidgeError) -> None:
         self._error = self.last_error = error
@@ -228,12 +259,12 @@ class Consuming:
         pull = self._pull
         if self._is_stopping or self._again is not None or not self._consumer.is_connected:
             return  # there is a time for it, or a link to come
+        self._received, self._asked_at = pull.received, self._now()
         try:
             if self._max_bytes is None:
-                pull.ask(self._max_messages - pull.outstanding - len(pull.held), self._expires, **self._more)
+                pull.ask(self._max_messages - self._left(), self._expires, **self._more)
             else:
-                room = self._max_bytes - pull.outstanding_bytes
-                pull.ask(self._max_messages, self._expires, max_bytes=room, **self._more)
+                pull.ask(self._max_messages, self._expires, max_bytes=self._max_bytes - self._left(), **self._more)
         except MidgeError as error:
             self._fail(error)
 
@@ -245,7 +276,7 @@ class Consuming:
         while not pull.held:
             if self._error is not None:
                 raise self._error
-            if self._is_stopping:
+            if self._has_ended:
                 raise StopAsyncIteration
             try:
                 await pull.wait(Watcher("", 1), None)
@@ -269,10 +300,13 @@ class Consuming:
             self._pull.give_up()
             self._later()
         else:
-            self._delay = 0.0
-            pull = self._pull
-            left = pull.outstanding + len(pull.held) if self._max_bytes is None else pull.outstanding_bytes
-            if left <= self._threshold:
+            if self._left() > self._threshold:
+                return
+            if self._pull.received == self._received and self._now() < self._asked_at + SOON:
+                self.last_error = JetStreamError(int(status.text.partition(" ")[0]), 0, status.text.partition(" ")[2])
+                self._later()  # it has brought nothing, and would do so again: a message that is larger than max_bytes, for example
+            else:
+                self._delay = 0.0
                 self._refill()
 
     def _later(self) -> None:
@@ -304,7 +338,7 @@ class Consuming:
 
     def _relink(self) -> None:
         """There is a link again: ask anew."""
-        if self._has_begun:
+        if self._has_begun and not self._is_stopping:
             if self._again is not None:
                 self._again.cancel()
                 self._again = None
@@ -324,6 +358,38 @@ class Consuming:
                 pull.give_up()
                 self._refill()
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class ConsumingLoop:
+    """One loop over the messages of a Consuming, which ends with it."""
+
+    __slots__ = ("_consuming",)
+
+    def __init__(self, consuming: Consuming) -> None:
+        self._consuming = consuming
+
+    def __aiter__(self) -> ConsumingLoop:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, StreamMessage]:
+        return self._consuming.__anext__()
+
+    def __del__(self) -> None:
+        """The loop was left. It may be gone in another thread, where the garbage collector happened to run."""
+        leave_from_anywhere(self._consuming)
+
+
+def leave_from_anywhere(consuming: Consuming, then: Callable[[], None] | None = None) -> None:
+    """Let a Consuming take nothing more, and do something then; called in any thread."""
+    loop = consuming.loop
+    if loop is None or loop.is_closed() or consuming.is_over:
+        return
+    loop.call_soon_threadsafe(consuming.leave)
+    if then is not None:
+        loop.call_soon_threadsafe(then)
 
 
 def _check(max_messages: int, max_bytes: int | None, expires: float) -> None:

@@ -16,7 +16,9 @@ from midge.jetstream.entity import from_json
 from midge.jetstream.errors import NoStreamError, StreamNotFoundError
 from midge.jetstream.fast_ingest import FastIngest
 from midge.jetstream.infos import AccountInfo, StreamInfo, StreamState
+from midge.jetstream.key_value.manager import KeyValueManager
 from midge.jetstream.names import check_name
+from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
@@ -33,7 +35,7 @@ DEFAULT_TIMEOUT = 5.0
 DEFAULT_MAX_PENDING = 4_000
 
 
-class JetStream:
+class JetStream(KeyValueManager, ObjectStoreManager):
     """The streams of one account, in one domain; made by ``Client.jetstream``.
 
     Attributes:

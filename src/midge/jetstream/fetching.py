@@ -34,7 +34,6 @@ async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, n
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     found: list[StreamMessage] = []
-    pull.counts_bytes = max_bytes is not None
     watcher: Watcher | None = None
     try:
         while True:
@@ -46,6 +45,10 @@ async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, n
             if watcher is None:
                 if left <= 0 and not no_wait:
                     return found
+                if not pull.is_connected:
+                    if not await _has_link(pull, batch - len(found), deadline):
+                        return found
+                    continue
                 watcher = _ask(pull, batch - len(found), max_bytes, max(left, 0.0), no_wait, more)
             watcher.wanted = batch - len(found)
             if not await _has_heard(pull, watcher, deadline):
@@ -63,8 +66,15 @@ async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, n
             elif loop.time() >= deadline + GUARD and not pull.held:
                 return found
     except BaseException:
-        pull.held.extendleft(reversed(found))
+        pull.put_back(found)
         raise
+
+
+async def _has_link(pull: Pull, wanted: int, deadline: float) -> bool:
+    """Wait for a link: a request that waits for one itself may be over when it gets there. False where none comes in time."""
+    pull.begin()
+    await pull.wait(Watcher("", wanted), deadline)
+    return pull.is_connected or len(pull.held) > 0
 
 
 def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bool, more: dict[str, Any]) -> Watcher:

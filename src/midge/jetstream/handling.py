@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from midge.errors import MidgeError
+from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.message import StreamMessage
 from midge.message import Headers
 
@@ -19,6 +19,7 @@ __all__ = ["Handling"]
 
 log = logging.getLogger("midge.jetstream")
 
+MSG_ID = "Nats-Msg-Id"
 BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds after which a message is delivered again that could not be handled
 
 
@@ -46,6 +47,7 @@ class Handling:
         self._in_hand: set[StreamMessage] = set()
         self._progress: asyncio.TimerHandle | None = None
         self._error: MidgeError | None = None
+        self._knowing = asyncio.Lock()
         self.errors = 0
 
     def start(self) -> None:
@@ -80,6 +82,7 @@ class Handling:
     async def _work(self) -> None:
         """Handle one message after the other."""
         try:
+            await self._know()
             while (message := await self._consuming.take()) is not None:
                 await self._handle(message)
         except MidgeError as error:
@@ -87,6 +90,23 @@ class Handling:
                 self._error = error
                 consumer = self._consuming.consumer
                 log.error("consuming %s of stream %s has ended: %s", consumer.name, consumer.stream_name, error)
+
+    async def _know(self) -> None:
+        """See to it that it is known how the consumer is configured: when to say that a message is being worked on, and which is the last.
+
+        Raises:
+            ConsumerNotFoundError, StreamNotFoundError: it is not there.
+        """
+        consumer = self._consuming.consumer
+        async with self._knowing:
+            if consumer.last_info.created is not None:
+                return
+            try:
+                await consumer.info()
+            except (JetStreamError, MidgeTimeoutError) as error:
+                if isinstance(error, LookupError):
+                    raise
+                log.warning("consumer %s of stream %s does not say how it is configured: %s", consumer.name, consumer.stream_name, error)
 
     async def _handle(self, message: StreamMessage) -> None:
         self._begin_progress(message)
@@ -128,7 +148,8 @@ class Handling:
         """Publish it as a dead letter and, when that is stored, let it not be delivered again."""
         assert self._dead_letter is not None
         metadata = message.metadata
-        headers = Headers(message.headers)
+        own = [pair for pair in message.headers.multi_items() if pair[0] == MSG_ID or not pair[0].startswith("Nats-")]
+        headers = Headers(own)  # what a stream is asked for is not asked of this one
         headers["Midge-Dead-Letter-Subject"] = message.subject
         headers["Midge-Dead-Letter-Stream"] = metadata.stream
         headers["Midge-Dead-Letter-Consumer"] = metadata.consumer

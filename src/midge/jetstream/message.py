@@ -177,7 +177,7 @@ class StreamMessage(Message):
     def _check(self) -> None:
         if self.is_acknowledged:
             raise AlreadyAcknowledgedError(self._subject)
-        if self._publisher is None or not self._reply.startswith("$JS.ACK."):
+        if self._publisher is None or not self._reply:
             raise LocalProtocolError(f"the message on {self._subject!r} was not delivered by a consumer, or is a copy")
 
 

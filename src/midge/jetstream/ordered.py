@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypedDict
 
-from midge.errors import ConnectionClosedError, JetStreamError, MidgeError, MidgeTimeoutError, NoRespondersError
+from midge.errors import ConnectionClosedError, DisconnectedError, JetStreamError, MidgeError, MidgeTimeoutError, NoRespondersError
 from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.consumer_setup import create_consumer
-from midge.jetstream.consuming import Consuming
+from midge.jetstream.consuming import Consuming, leave_from_anywhere
 from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, StreamNotFoundError
 from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import StreamMessage
@@ -73,6 +74,7 @@ class OrderedConsumer:
         self._serial = 0
         self._consuming: Consuming | None = None
         self._expected = 0  # the next delivery's number
+        self._floor = -1  # "new" is what is behind this sequence, also for another consumer than the first
         self._is_stopped = False
         self._lock = asyncio.Lock()
         self.resets = 0
@@ -117,6 +119,16 @@ class OrderedConsumer:
             return message
         raise StopAsyncIteration
 
+    @property
+    def at_hand(self) -> int:
+        """How many messages are here that nobody has taken."""
+        return 0 if self._consuming is None else self._consuming.pending
+
+    @property
+    def delivered(self) -> int:
+        """How many messages of the server's present consumer were taken."""
+        return max(self._expected - 1, 0)
+
     async def next(self, timeout: float | None = None) -> StreamMessage:
         """Return the next message.
 
@@ -150,7 +162,12 @@ class OrderedConsumer:
                 try:
                     info = await create_consumer(self._requests, self._stream, self._next_config())
                     break
-                except (JetStreamNotEnabledError, NoRespondersError, MidgeTimeoutError):  # a leader may be elected, or a server started
+                except (
+                    JetStreamNotEnabledError,
+                    NoRespondersError,
+                    MidgeTimeoutError,
+                    DisconnectedError,
+                ):  # a leader may be elected, or a server started
                     if not self.last_info:
                         raise
                 except JetStreamError as error:
@@ -158,11 +175,14 @@ class OrderedConsumer:
                         raise
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LAST_DELAY)
+            if self.last_info is None and self._config.deliver_policy == "new":
+                self._floor = info.delivered.stream_seq
             self.last_info = info
             self._expected = 1
-            consumer = Consumer(self._requests, info)
-            self._consuming = aiter(consumer.consume(heartbeat=HEARTBEAT, **self._bounds))
-            return self._consuming
+            consuming = Consumer(self._requests, info).consume(heartbeat=HEARTBEAT, **self._bounds)
+            consuming.begin()
+            self._consuming = consuming
+            return consuming
 
     async def stop(self) -> None:
         """Take nothing more, and let go of the server's consumer."""
@@ -170,7 +190,13 @@ class OrderedConsumer:
         consuming, self._consuming = self._consuming, None
         if consuming is not None:
             await consuming.stop()
-            self._delete(consuming.consumer.name)
+            _delete(self._requests, self._stream, consuming.consumer.name)
+
+    def __del__(self) -> None:
+        """The loop was left. It may be gone in another thread, where the garbage collector happened to run."""
+        consuming = getattr(self, "_consuming", None)
+        if consuming is not None:
+            leave_from_anywhere(consuming, partial(_delete, self._requests, self._stream, consuming.consumer.name))
 
     # Inside
 
@@ -181,13 +207,7 @@ class OrderedConsumer:
         self._consuming = None
         self.resets += 1
         await consuming.stop()
-        self._delete(consuming.consumer.name)
-
-    def _delete(self, name: str) -> None:
-        """Let the server forget a consumer; nobody waits for that, and it would by itself."""
-        client = self._requests.client
-        if not client.is_closed and client.is_connected:
-            client.publish(f"{self._requests.prefix}.CONSUMER.DELETE.{self._stream}.{name}")
+        _delete(self._requests, self._stream, consuming.consumer.name)
 
     def _next_config(self) -> ConsumerConfig:
         """Return the configuration of the next consumer, which begins behind what was taken."""
@@ -202,6 +222,14 @@ class OrderedConsumer:
             "inactive_threshold": self._config.inactive_threshold or INACTIVE,
             "deliver_policy": self._config.deliver_policy or "all",
         }
-        if self.last_seq:
-            given |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self.last_seq + 1, "opt_start_time": None}
+        if self.last_seq or self._floor >= 0:
+            first = max(self.last_seq, self._floor) + 1
+            given |= {"deliver_policy": "by_start_sequence", "opt_start_seq": first, "opt_start_time": None}
         return ConsumerConfig(**given)
+
+
+def _delete(requests: Requests, stream: str, name: str) -> None:
+    """Let the server forget a consumer; nobody waits for that, and it would by itself."""
+    client = requests.client
+    if client.is_connected:
+        client.publish(f"{requests.prefix}.CONSUMER.DELETE.{stream}.{name}")

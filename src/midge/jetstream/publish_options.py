@@ -63,7 +63,8 @@ def headers_with(headers: HeadersLike | None, options: PublishOptions) -> Header
     result = Headers(headers)
     for name, value in asked.items():
         if name == "schedule":
-            assert isinstance(value, Schedule)
+            if not isinstance(value, Schedule):
+                raise TypeError(f"schedule is a Schedule, such as Schedule.every(60, 'orders.check'), not {value!r}")
             for line, text in value.headers().items():
                 result[line] = text
         elif name in _NAMES:

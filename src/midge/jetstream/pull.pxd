@@ -8,6 +8,7 @@ cdef class Pull:
     cdef object _client, _subscription, _end_error
     cdef str _inbox
     cdef readonly str subject
+    cdef public long long held_bytes, received
     cdef long long _counter, _first
     cdef list _watchers
     cdef readonly object held

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from midge.client.subscription import Subscription
-from midge.errors import MidgeError
+from midge.errors import ConnectionClosedError, MidgeError
 from midge.jetstream.statuses import Kind, Status, read_status
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Pull:
     Attributes:
         subject: where requests go.
         held: the messages that wait to be taken.
+        held_bytes: their bytes as the server counts them, where ``counts_bytes``.
+        received: how many messages came in all.
         outstanding, outstanding_bytes: what the requests under way may still bring; bytes are 0 where nobody counts them.
         has_heard: something came since this was last set to False.
         is_grouped: the requests are of a priority group whose client may be pinned: messages say who is.
@@ -91,8 +93,8 @@ class Pull:
     """
 
     __slots__ = (
-        "__weakref__", "_client", "_counter", "_end_error", "_first", "_inbox", "_subscription", "_watchers", "counts_bytes",
-        "has_heard", "held", "is_grouped", "on_link", "on_status", "outstanding", "outstanding_bytes", "pin", "subject",
+        "__weakref__", "_client", "_counter", "_end_error", "_first", "_inbox", "_subscription", "_watchers", "counts_bytes", "has_heard",
+        "held", "held_bytes", "is_grouped", "on_link", "on_status", "outstanding", "outstanding_bytes", "pin", "received", "subject",
     )  # fmt: skip
 
     def __init__(self, client: Client, subject: str) -> None:
@@ -105,7 +107,7 @@ class Pull:
         self._watchers: list[Watcher] = []
         self._end_error: Callable[[], MidgeError] | None = None
         self.held: deque[StreamMessage] = deque()
-        self.outstanding = self.outstanding_bytes = 0
+        self.outstanding = self.outstanding_bytes = self.held_bytes = self.received = 0
         self.counts_bytes = self.has_heard = self.is_grouped = False
         self.pin = ""
         self.on_status: Callable[[Status], None] | None = None
@@ -120,9 +122,9 @@ class Pull:
 
         Raises:
             ConnectionClosedError: the connection is closed.
+            RuntimeError: called in another thread or event loop than the client's.
         """
-        if self._subscription is None or self._subscription.is_closed:
-            self._subscribe()
+        self.begin()
         body: dict[str, Any] = {"batch": batch} | {name: value for name, value in more.items() if value is not None}
         if expires > 0:
             body["expires"] = round(expires * 1e9)
@@ -134,6 +136,12 @@ class Pull:
         self.outstanding += batch
         self.outstanding_bytes += body.get("max_bytes", 0)
         return token
+
+    def begin(self) -> None:
+        """Be there for what comes, and for the next link. Raises what ``ask`` raises."""
+        self._client._connection.home.check()
+        if self._subscription is None or self._subscription.is_closed:
+            self._subscribe()
 
     def give_up(self) -> None:
         """Count nothing of what was asked for by now any more; what comes of it is held all the same."""
@@ -148,7 +156,21 @@ class Pull:
 
     def take(self) -> StreamMessage:
         """Return the oldest message that is held."""
-        return self.held.popleft()
+        message: StreamMessage = self.held.popleft()
+        if self.counts_bytes:
+            self.held_bytes -= _size(message)
+        return message
+
+    def put_back(self, messages: list[StreamMessage]) -> None:
+        """Hold messages that were taken again, before all others."""
+        self.held.extendleft(reversed(messages))
+        if self.counts_bytes:
+            self.held_bytes += sum(map(_size, messages))
+
+    def forget(self) -> None:
+        """Hold nothing any more."""
+        self.held.clear()
+        self.held_bytes = 0
 
     async def wait(self, watcher: Watcher, deadline: float | None) -> None:
         """Return when enough is held, the watcher's request has ended, or the deadline of the loop's clock has come.
@@ -177,9 +199,30 @@ class Pull:
             raise self._end_error()
 
     @property
+    def is_connected(self) -> bool:
+        """True while there is a link to a server."""
+        return self._client.is_connected
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The client's event loop."""
+        loop: asyncio.AbstractEventLoop | None = self._client._connection.loop
+        return loop
+
+    @property
     def is_closed(self) -> bool:
         """True if nothing more will come."""
         return self._end_error is not None
+
+    async def drain(self) -> None:
+        """Ask for nothing more, and return when what the server had sent by then is held."""
+        subscription = self._subscription
+        if subscription is not None and not subscription.is_closed:
+            try:
+                await subscription.drain()
+            except ConnectionClosedError:
+                pass  # so nothing more comes
+        self.close()
 
     def close(self) -> None:
         """Ask for nothing more; what is held can still be taken. Called from any thread where the handle is forgotten."""
@@ -198,10 +241,13 @@ class Pull:
             self._hear(read_status(message), message._subject)
             return
         self.held.append(stream_message(message))
+        self.received += 1
         if self.outstanding > 0:
             self.outstanding -= 1
         if self.counts_bytes:
-            self.outstanding_bytes -= message.size + len(message._subject) + len(message._reply)
+            size = _size(message)
+            self.held_bytes += size
+            self.outstanding_bytes = max(self.outstanding_bytes - size, 0)
         if self.is_grouped:
             self.pin = message.headers.get(PIN) or self.pin
         if self._watchers:
@@ -253,6 +299,11 @@ class Pull:
         for watcher in self._watchers:
             if held >= watcher.wanted:
                 watcher.wake()
+
+
+def _size(message: Message) -> int:
+    """Return a message's bytes as the server counts them against ``max_bytes``."""
+    return message.size + len(message.subject) + len(message.reply)
 
 
 class PullSubscription(Subscription):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from midge.jetstream.consuming import ConsumeOptions, Consuming
+from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, PullSubscription
 from midge.message import Message
 
@@ -30,10 +32,19 @@ class Push(Pull):
         super().__init__(client, deliver_subject)
         self._client_of = client
         self._deliver_group = deliver_group
+        self._stalled: deque[tuple[int, str]] = deque()  # what is to be answered, once so many messages were taken
 
-    def listen(self) -> None:
+    def begin(self) -> None:
         """Subscribe: the server delivers from now on."""
         self.use(PullSubscription(self._client_of, self.subject, self, self._deliver_group))
+
+    def take(self) -> StreamMessage:
+        """Return the oldest message that is held; what waits for it to be taken is answered."""
+        message = super().take()
+        stalled = self._stalled
+        while stalled and stalled[0][0] <= self.received - len(self.held):
+            self._client_of.publish(stalled.popleft()[1])
+        return message
 
     def receive(self, message: Message) -> None:
         """A message came, or a status. Called inside the read."""
@@ -42,8 +53,12 @@ class Push(Pull):
             return
         self.has_heard = True
         stalled = message.reply or message.headers.get(STALLED)  # a request of flow control, or a heartbeat that repeats one
-        if stalled:
+        if not stalled:
+            return
+        if not self.held:
             self._client_of.publish(stalled)
+        elif not self._stalled or self._stalled[-1][1] != stalled:  # the server waits until what came before was taken
+            self._stalled.append((self.received, stalled))
 
 
 class PushConsuming(Consuming):
@@ -54,10 +69,10 @@ class PushConsuming(Consuming):
         self._push = push
         self._heartbeat = consumer.config.idle_heartbeat or 0.0
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         if not self._has_begun:
+            self._push.begin()
             self._has_begun = True
-            self._push.listen()
             if self._heartbeat:
                 self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
 

@@ -1,0 +1,1 @@
+"""Object stores over streams (ADR-20)."""
