@@ -63,8 +63,8 @@ class Delivery:
         ledger: what was delivered.
         target: who gets the messages: ``choose(size)`` returns the route of a message of so many bytes, None where nobody wants it;
             ``served(size)`` is told that it was delivered, ``lost()`` that nobody was there.
-        granted: so many more messages, of ``room`` bytes at most, may go by the route that was chosen last without asking; the target says so
-            when it is ``served``, and is told with ``followed(messages, size)`` before anything else is asked of it.
+        granted: so many more messages, of ``room`` bytes at most, may go by the route that was chosen last without asking; the target
+            says so when it is ``served``, and is told with ``followed(messages, size)`` before anything else is asked of it.
         wanted: the target may want something; it says so.
         filters: subjects that match; empty for all.
         head: what reply subjects begin with, up to the count of deliveries.
