@@ -157,7 +157,7 @@ class JetStream:
             self._arm()
         except Exception as error:  # the safety net: core messages are sent after this
             self.failed("at the end of a turn", error)
-        return more or bool(self._calls) or bool(self.engine.answering)
+        return more or bool(self._calls) or self.engine.has_more
 
     @staticmethod
     def open(turns: Turns, options: ServerOptions) -> JetStream:

@@ -83,6 +83,11 @@ class Pull:
 
     def choose(self, size: int) -> Any:
         requests, wall = self.requests, self.consumer.delivery.wall
+        if self.groups is None and len(requests):  # most of them
+            request = requests.first
+            if request.size == 0 and not 0 < request.expires <= wall:
+                self._chosen = request
+                return request.route
         passed = 0
         while len(requests):
             request = requests.first
