@@ -135,7 +135,7 @@ def filtering(client: Client, server: Server, tag: str, count: int) -> float:
 
 def making(client: Client, server: Server, tag: str, count: int) -> float:
     """As many consumers made as there are to be, each with a filter, one after the other's answer but many under way."""
-    stream(client, tag)
+    stream(client, tag, max_consumers=2 * count)
 
     def requests() -> Iterator[bytes]:
         for number in range(count):
@@ -150,7 +150,7 @@ def making(client: Client, server: Server, tag: str, count: int) -> float:
 
 def _many(client: Client, server: Server, tag: str, many: int) -> Taker:
     """Consumers with a filter each, all delivering to one place."""
-    stream(client, tag)
+    stream(client, tag, max_consumers=2 * many)  # without it no more than 1,000
     taker = Taker(server)
     taker.listen(f"deliver.{tag}")
 

@@ -213,6 +213,11 @@ class Engine:
         more = self.asking or self.answering or self.dirty or self.ready or self.acknowledged
         return bool(more) or len(self.jobs) > 0 or len(self.feeding) > 0
 
+    @property
+    def has_more(self) -> bool:
+        """True if something has come up since the last step that could be done now."""
+        return bool(self.answering) or bool(self.dirty) or bool(self.ready)
+
     def _let_work(self, consumer: Consumer) -> None:
         try:
             consumer.work()

@@ -93,6 +93,7 @@ class JetStream:
     def __init__(self, turns: Turns, directory: Any, limits: dict[str, AccountLimits], settings: Settings) -> None:
         self._turns = turns
         self._hub = turns.hub
+        self.deliver: Callable[[Any, Publication], int] = self._hub.carry  # see engine.outside; each message is, so nothing is between
         self._directory = directory
         self._ears: dict[_Ear, None] = {}
         self._eyes: dict[_Eye, None] = {}
@@ -156,7 +157,7 @@ class JetStream:
             self._arm()
         except Exception as error:  # the safety net: core messages are sent after this
             self.failed("at the end of a turn", error)
-        return more or bool(self._calls) or bool(self.engine.answering)
+        return more or bool(self._calls) or self.engine.has_more
 
     @staticmethod
     def open(turns: Turns, options: ServerOptions) -> JetStream:
@@ -230,9 +231,6 @@ class JetStream:
 
     def route(self, account: str, subject: bytes) -> Route:
         return Route(account, subject)
-
-    def deliver(self, route: Any, publication: Publication) -> int:
-        return self._hub.carry(route, publication)
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
         pattern = subject.decode("utf-8", "surrogateescape") if subject.startswith(b"$JS.") else ""

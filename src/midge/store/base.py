@@ -13,10 +13,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from midge.store.sight import Sight
 from midge.wire.publication import Publication
+
+if TYPE_CHECKING:
+    from midge.store.sight import Sight
 
 __all__ = ["ELSEWHERE", "Elsewhere", "Store", "Stored", "Total"]
 

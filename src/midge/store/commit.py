@@ -16,7 +16,9 @@ from midge.store.files import Files
 from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
 from midge.store.segment import Segment
 
-__all__ = ["Part", "Round", "Workers", "erase_record"]
+__all__ = ["Part", "Round", "Workers", "erase_record", "outcome"]
+
+_LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced
 
 
 class Part(NamedTuple):
@@ -84,6 +86,16 @@ class Round:
         for segment in {segment for segment, _, _ in self.erasures}:
             segment.files.fdatasync(segment.opened())
 
+    @property
+    def is_light(self) -> bool:
+        """True if it only copies a little to the system's memory: that takes less time than to let a worker do it."""
+        size = 0
+        for segment, offset, _, start, stop in self.parts:
+            size += stop - start
+            if segment.fd < 0 or offset + stop - start > segment.space:
+                return False
+        return 0 < size <= _LIGHT and not self.erasures
+
     def segments(self) -> list[Segment]:
         """Return all whose files it uses."""
         return [*self.unsynced, *(part.segment for part in self.parts), *(segment for segment, _, _ in self.erasures)]
@@ -97,6 +109,14 @@ class Round:
             for segment in written:
                 segment.files.fdatasync(segment.opened())
             written.clear()
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """Run a call, and return what it returned or raised: nothing is lost, who waits for the call gets it."""
+    try:
+        return call()
+    except BaseException as error:
+        return error
 
 
 def erase_record(files: Files, fd: int, place: int, seed: int, sequence: int) -> None:
@@ -175,9 +195,5 @@ class Workers:
             self._run(*item)
 
     def _run(self, call: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        try:
-            result = call()
-        except BaseException as error:  # nothing is lost: the thread that waits for the call gets it
-            result = error
-        self._results.put((done, result))
+        self._results.put((done, outcome(call)))
         self._wake()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.checkpoint import checkpoint_name
-from midge.store.commit import Part, Round
+from midge.store.commit import Part, Round, outcome
 from midge.store.erasures import Erasures
 from midge.store.home import Home
 from midge.store.index import LAST_SEQUENCE, MAX_SIZE
@@ -205,7 +205,9 @@ class FileStore(IndexedStore):
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
-        if parts or unsynced or self._round.erasures:
+        if not sync and self._round.is_light:
+            self.finished(outcome(self._round.run))
+        elif parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
         else:
             self.finished(None)

@@ -7,7 +7,6 @@ from midge.store.tail cimport Block
 
 
 cdef class Reader(Sight):
-    cdef public Index index
     cdef object _files, _handles, _path, _submit, _report, _window_of, _window_base, _peeked
     cdef Shelf _shelf
     cdef Record _record

@@ -48,9 +48,6 @@ class Reader(Sight):
         submit: runs a call in a worker.
         report: told of what is damaged.
         handles: opens segments.
-
-    Attributes:
-        index: of the messages; set anew when the store has another one.
     """
 
     def __init__(
@@ -62,8 +59,7 @@ class Reader(Sight):
         report: Callable[[Damage], None],
         handles: Handles,
     ) -> None:
-        super().__init__()
-        self.index = Index()
+        super().__init__(Index())
         self._files = files
         self._path = path
         self._shelf = shelf
@@ -112,7 +108,9 @@ class Reader(Sight):
         if block is not None:
             if record.decode(block.buf, place - block.base, block.fill, segment.head.seed) != GOOD:
                 return False
-        elif segment is not self._window_of or not self._is_in_window(place, segment.head.seed):
+        elif segment is self._window_of and self._is_in_window(place, segment.head.seed):
+            self._peeked = sequence  # who looks at the messages one after the other reads them so, too
+        else:
             return False
         if record.sequence != sequence or record.kind != MESSAGE:
             return False

@@ -15,7 +15,6 @@ cdef class Shelf:
 
 
 cdef class Shelves(Sight):
-    cdef Index _index
     cdef list _shelves
 
     @cython.locals(body=Py_ssize_t, is_headed=bint, size=Py_ssize_t, sequence=int64_t, shelf=Shelf, place=Py_ssize_t, at=Py_ssize_t)

@@ -56,11 +56,10 @@ class Shelves(Sight):
         index: an empty one.
     """
 
-    __slots__ = ("_index", "_shelves")
+    __slots__ = ("_shelves",)
 
     def __init__(self, index: Index) -> None:
-        super().__init__()
-        self._index = index
+        super().__init__(index)
         self._shelves: list[Shelf] = []
 
     def append(self, publication: Publication, time: int) -> int:
@@ -74,10 +73,10 @@ class Shelves(Sight):
         size = weight(publication.subject_end - publication.subject_start, 0, body)
         if size > _MAX_WEIGHT:
             raise ValueError(f"a message of {size} bytes cannot be kept: the most is {MAX_WEIGHT}")
-        sequence = self._index.last + 1
+        sequence = self.index.last + 1
         shelf = self._room_for(sequence, body + 4 if is_headed else body)
         place = shelf.fill
-        self._index.add_publication(sequence, place, size, _HEADED if is_headed else 0, time, publication)
+        self.index.add_publication(sequence, place, size, _HEADED if is_headed else 0, time, publication)
         if is_headed:
             put32(shelf.buf, place, publication.header_size)
         at = place + 4 if is_headed else place
@@ -88,7 +87,7 @@ class Shelves(Sight):
 
     def get(self, sequence: int) -> Stored | None:
         """Return a message, None where there is none."""
-        entry = self._index.entry(sequence)
+        entry = self.index.entry(sequence)
         if entry is None:
             return None
         place, size, flags, time, subject = entry
@@ -101,7 +100,7 @@ class Shelves(Sight):
         return Stored(sequence, time, subject, b"", cut(shelf.buf, place, place + body))
 
     def look(self, sequence: int) -> bool:
-        entry = self._index.entry(sequence)
+        entry = self.index.entry(sequence)
         if entry is None:
             return False
         place, size, flags, time, subject = entry
@@ -115,8 +114,8 @@ class Shelves(Sight):
 
     def remove(self, sequence: int) -> bool:
         """Let go of a message. False where there is none."""
-        size = self._index.size_of(sequence)
-        if not self._index.remove(sequence):
+        size = self.index.size_of(sequence)
+        if not self.index.remove(sequence):
             return False
         number = self._at(sequence)
         shelf = self._shelves[number]
@@ -126,7 +125,7 @@ class Shelves(Sight):
 
     def erase(self, sequence: int) -> bool:
         """Overwrite a message and let go of it. False where there is none."""
-        entry = self._index.entry(sequence)
+        entry = self.index.entry(sequence)
         if entry is None:
             return False
         place, size, flags, _, subject = entry
@@ -138,7 +137,7 @@ class Shelves(Sight):
     def drop(self, below: int) -> int:
         """Let go of all messages before a sequence, as ``Index.drop``."""
         shelves = self._shelves
-        if below > self._index.last:
+        if below > self.index.last:
             shelves.clear()
         while len(shelves) > 1:
             shelf = shelves[1]
@@ -147,8 +146,8 @@ class Shelves(Sight):
             del shelves[0]
         if shelves:
             shelf = shelves[0]
-            shelf.alive -= self._index.alive(shelf.first, below - 1)[1]
-        dropped = self._index.drop(below)
+            shelf.alive -= self.index.alive(shelf.first, below - 1)[1]
+        dropped = self.index.drop(below)
         if shelves:
             self._tidy(0)
         return dropped
@@ -196,17 +195,17 @@ class Shelves(Sight):
     def _copied(self, shelf: Shelf, below: int) -> Shelf:
         """Return a shelf with what is left of another, whose sequences are below this one."""
         smaller = Shelf(shelf.first, shelf.alive)
-        sequence = self._index.after(shelf.first)
+        sequence = self.index.after(shelf.first)
         while 0 < sequence < below:
-            entry = self._index.entry(sequence)
+            entry = self.index.entry(sequence)
             assert entry is not None
             place, size, flags, _, subject = entry
             length = size - _OVERHEAD - len(subject) + (4 if flags & _HEADED else 0)
             copy(smaller.buf, smaller.fill, shelf.buf, place, length)
-            self._index.move(sequence, smaller.fill)
+            self.index.move(sequence, smaller.fill)
             smaller.fill += length
             smaller.size += size
-            sequence = self._index.after(sequence + 1)
+            sequence = self.index.after(sequence + 1)
         smaller.alive = smaller.size
         return smaller
 

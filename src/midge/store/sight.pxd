@@ -1,4 +1,8 @@
+from midge.store.index cimport Index
+
+
 cdef class Sight:
+    cdef public Index index
     cdef readonly long long sequence, time
     cdef readonly bytes subject
     cdef readonly bytearray buf

@@ -14,8 +14,10 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.store.index import Index
     from cython.cimports.midge.wire.octets import cut
 else:
+    from midge.store.index import Index
     from midge.wire.octets import cut
 
 __all__ = ["Sight"]
@@ -25,14 +27,16 @@ class Sight:
     """A look at the messages of a store.
 
     Attributes:
+        index: of the messages; set anew when the store has another one.
         sequence, time, subject: of the message.
         buf: holds header and payload, the one right behind the other.
         header_start, payload_start, payload_end: where in it; a message without a header has none between the first two.
     """
 
-    __slots__ = ("buf", "header_start", "payload_end", "payload_start", "sequence", "subject", "time")
+    __slots__ = ("buf", "header_start", "index", "payload_end", "payload_start", "sequence", "subject", "time")
 
-    def __init__(self) -> None:
+    def __init__(self, index: Index) -> None:
+        self.index = index
         self.buf = bytearray()
         self.subject = b""
         self.sequence = self.time = self.header_start = self.payload_start = self.payload_end = 0

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 from midge.engine.consumers.delivery cimport Delivery
 from midge.wire.publication cimport Publication
 
+cdef bytes _ACK, _OK
 cdef Py_ssize_t _PREFIX, _DOTS, _DOTS_LONG
 cdef int _DOT
 
@@ -17,6 +18,7 @@ cdef class Acks:
     cpdef bint receive(self, Publication publication, object wall) except -1
 
 
+cdef bint _is_plain(bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept
 cdef Py_ssize_t _behind(bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept
 @cython.locals(count=Py_ssize_t, at=Py_ssize_t)
 cdef Py_ssize_t _count(bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept

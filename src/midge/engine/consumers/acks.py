@@ -29,6 +29,7 @@ __all__ = ["Acks", "hash_of"]
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+_ACK, _OK = b"+ACK", b"+OK"
 _PREFIX = 8  # bytes of ``$JS.ACK.``
 _DOTS = 6  # behind the prefix, in the short form
 _DOTS_LONG = 8  # at least, in the long one
@@ -72,7 +73,7 @@ class Acks:
         sequence = _number(buf, after_count, after_sequence - 1)
         place = _number(buf, after_sequence, _behind(buf, after_sequence, end) - 1)
         body = publication.payload_start + (publication.header_size if publication.header_size > 0 else 0)
-        if body == publication.payload_end and publication.reply_end == 0 and not delivery.sampled:
+        if publication.reply_end == 0 and not delivery.sampled and _is_plain(buf, body, publication.payload_end):
             delivery.ack(sequence, place)
         else:
             delivery.consumer.heard(sequence, place, _number(buf, names + 1, after_count - 1), publication, wall)
@@ -82,6 +83,11 @@ class Acks:
 def hash_of(name: str) -> str:
     """Return the eight letters that stand for an account in subjects (nats-server's getHash)."""
     return "".join(_DIGITS[byte % len(_DIGITS)] for byte in sha256(name.encode("utf-8", "surrogateescape")).digest()[:8])
+
+
+def _is_plain(buf: bytearray, start: int, end: int) -> bool:
+    """True if a body says that a message is done with, and no more."""
+    return start == end or same(buf, start, end, _ACK) or same(buf, start, end, _OK)
 
 
 def _behind(buf: bytearray, start: int, end: int) -> int:

@@ -344,7 +344,8 @@ class Consumer:
         elif outcome == LOADING:
             self._load()
         elif outcome == FULL:
-            self._delay = min(max(2 * self._delay, FIRST_DELAY), LAST_DELAY)
+            is_stuck = self.ledger.delivered <= sent + 1  # else it reads, and needs only a moment
+            self._delay = min(2 * self._delay, LAST_DELAY) if is_stuck and self._delay else FIRST_DELAY
             self._not_before = wall + self._delay
         if outcome != FULL:
             self._delay = 0

@@ -20,9 +20,13 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.engine.consumers.ledger import Ledger
+    from cython.cimports.midge.store.sight import Sight
+    from cython.cimports.midge.wire.octets import new_buffer, put, put_blank, put_crlf, put_number, put_slice
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.engine.consumers.ledger import Ledger
+    from midge.store.sight import Sight
+    from midge.wire.octets import new_buffer, put, put_blank, put_crlf, put_number, put_slice
     from midge.wire.publication import Publication
 
 __all__ = ["BUSY", "DONE", "FULL", "IDLE", "LOADING", "NONE", "STALLED", "Delivery"]
@@ -42,6 +46,8 @@ _NONE, _CROWDED = NONE, 2
 
 # How messages are acknowledged
 _BY_NONE, _EXPLICIT, _ALL = 0, 1, 2
+_DOT = 46
+_NUMBERS = 160  # bytes of all numbers, dots and blanks of a message's first line
 _POLICIES = {"none": _BY_NONE, "explicit": _EXPLICIT, "all": _ALL, "flow_control": _ALL}
 
 
@@ -57,6 +63,8 @@ class Delivery:
         ledger: what was delivered.
         target: who gets the messages: ``choose(size)`` returns the route of a message of so many bytes, None where nobody wants it;
             ``served(size)`` is told that it was delivered, ``lost()`` that nobody was there.
+        granted: so many more messages, of ``room`` bytes at most, may go by the route that was chosen last without asking; the target
+            says so when it is ``served``, and is told with ``followed(messages, size)`` before anything else is asked of it.
         wanted: the target may want something; it says so.
         filters: subjects that match; empty for all.
         head: what reply subjects begin with, up to the count of deliveries.
@@ -78,9 +86,9 @@ class Delivery:
     """
 
     __slots__ = (
-        "_counted", "_holes", "_left", "acked", "changed", "consumer", "decorated", "filters", "head", "headers_only", "heard", "ledger",
-        "loaded", "max_pending", "missing", "outside", "paced", "policy", "resume", "retains", "sampled", "sent", "skips", "stalled",
-        "store", "target", "wall", "wanted",
+        "_committed", "_counted", "_followed", "_followed_size", "_holes", "_left", "_message", "_sight", "acked", "changed", "consumer",
+        "decorated", "filters", "granted", "head", "headers_only", "heard", "ledger", "loaded", "max_pending", "missing", "outside",
+        "paced", "policy", "resume", "retains", "room", "sampled", "sent", "skips", "stalled", "store", "target", "wall", "wanted",
     )  # fmt: skip
 
     def __init__(self, consumer: Any, store: Any, outside: Any) -> None:
@@ -97,8 +105,12 @@ class Delivery:
         self.policy = _EXPLICIT
         self.wanted = self.headers_only = self.decorated = self.retains = self.changed = self.stalled = False
         self.paced = self.sampled = False
+        self.granted = self.room = 0
         self._left = self._counted = 0
         self._holes = -1
+        self._sight: Sight = store.sight
+        self._committed = self._followed = self._followed_size = 0
+        self._message: Publication | None = None
 
     def set_policy(self, name: str) -> None:
         """Say how messages are acknowledged."""
@@ -111,7 +123,17 @@ class Delivery:
         if not self.wanted:
             return _IDLE
         self.count()
-        ledger = self.ledger
+        self._committed = self.store.committed
+        self._message = Publication()
+        try:
+            return self._run(messages, size)
+        finally:
+            self._message = None
+            self.granted = 0
+            self._tell_target()
+
+    def _run(self, messages: int, size: int) -> int:
+        ledger, carry, route = self.ledger, self.outside.deliver, None
         while messages > 0 and size > 0:
             messages -= 1
             if not self.wanted:
@@ -139,23 +161,42 @@ class Delivery:
                 continue
             taken = publication.payload_end - publication.payload_start + publication.subject_end + publication.reply_end
             taken -= publication.subject_start + publication.reply_start
-            route = self.target.choose(taken)
-            if route is None:
-                return _IDLE
+            is_granted = self.granted > 0 and taken <= self.room
+            if not is_granted:
+                self.granted = 0
+                self._tell_target()
+                route = self.target.choose(taken)
+                if route is None:
+                    return _IDLE
             if self.decorated:
                 publication = self.target.decorated(publication)
-            outcome: int = self.outside.deliver(route, publication)
+            outcome: int = carry(route, publication)
             if outcome == _NONE:
+                self.granted = 0
+                self._tell_target()
                 self.target.lost()
                 continue
             self._delivered(sequence, again)
             if self.paced:
                 self.consumer.left(sequence)
-            self.target.served(taken)
+            if is_granted:
+                self.granted -= 1
+                self.room -= taken
+                self._followed += 1
+                self._followed_size += taken
+            else:
+                self.target.served(taken)
             size -= taken
             if outcome == _CROWDED:
                 return _FULL
         return _BUSY
+
+    def _tell_target(self) -> None:
+        """Let the target know what went by the route that was chosen last without asking."""
+        if self._followed:
+            followed, size = self._followed, self._followed_size
+            self._followed = self._followed_size = 0
+            self.target.followed(followed, size)
 
     # Acknowledgements
 
@@ -232,13 +273,15 @@ class Delivery:
         skips = self.skips
         if skips:
             return skips[-1]
-        ledger, store = self.ledger, self.store
-        sequence: int = store.next(self.filters, ledger.next)
-        committed: int = store.committed
-        if 0 < sequence <= committed:
+        ledger = self.ledger
+        sequence = self._sight.index.next(self.filters, ledger.next)
+        if 0 < sequence <= self._committed:
             return sequence
-        if ledger.next <= committed:
-            ledger.next = committed + 1
+        self._committed = self.store.committed  # there may be more by now
+        if 0 < sequence <= self._committed:
+            return sequence
+        if ledger.next <= self._committed:
+            ledger.next = self._committed + 1
         return 0
 
     def _composed(self, sequence: int, again: bool) -> Publication | None:
@@ -246,6 +289,8 @@ class Delivery:
         ledger = self.ledger
         count = ledger.count_of(sequence) + 2 if again else 1
         left = self._left if again else max(self._left - 1, 0)
+        if self.loaded is None and not self.headers_only and self._sight.look(sequence):
+            return self._seen(count, left)
         if self.loaded is not None and sequence in self.loaded:
             message = self.loaded[sequence]
         elif self.headers_only:
@@ -265,6 +310,31 @@ class Delivery:
             header = b"%bNats-Msg-Size: %d\r\n\r\n" % (header[:-2] if header else b"NATS/1.0\r\n", len(payload))
             payload = b""
         return Publication.compose(subject, reply, header, payload)
+
+    def _seen(self, count: int, left: int) -> Publication:
+        """Return the message that is seen as it is delivered; valid until the next one."""
+        sight, ledger, publication = self._sight, self.ledger, self._message
+        assert publication is not None
+        header, size = sight.payload_start - sight.header_start, sight.payload_end - sight.header_start
+        room = len(sight.subject) + len(self.head) + size + _NUMBERS
+        buf = publication.buf
+        if len(buf) < room:
+            buf = publication.buf = new_buffer(room + room // 4)
+        at = publication.subject_end = put(buf, 0, sight.subject)
+        at = publication.reply_start = publication.tail_start = put_blank(buf, at)
+        at = _put_dot(buf, put_number(buf, put(buf, at, self.head), count))
+        at = _put_dot(buf, put_number(buf, at, sight.sequence))
+        at = _put_dot(buf, put_number(buf, at, ledger.delivered + 1))
+        at = publication.reply_end = put_number(buf, _put_dot(buf, put_number(buf, at, sight.time)), left)
+        at = put_blank(buf, at)
+        publication.header_size = -1
+        if header:
+            publication.header_size = header
+            at = put_blank(buf, put_number(buf, at, header))
+        at = publication.payload_start = put_crlf(buf, put_number(buf, at, size))
+        at = publication.payload_end = put_slice(buf, at, sight.buf, sight.header_start, sight.payload_end)
+        publication.end = put_crlf(buf, at)
+        return publication
 
     def _delivered(self, sequence: int, again: bool) -> None:
         ledger = self.ledger
@@ -311,3 +381,8 @@ class Delivery:
         if count == self.ledger.max_deliver:
             self.consumer.exceeded(sequence, count)
         self.touch()
+
+
+def _put_dot(buf: bytearray, at: int) -> int:
+    buf[at] = _DOT
+    return at + 1

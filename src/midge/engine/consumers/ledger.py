@@ -57,9 +57,9 @@ class Ledger:
     """
 
     __slots__ = (
-        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait", "backoff",
-        "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor", "told_floor",
-        "told_stream_floor",
+        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait",
+        "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
+        "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:

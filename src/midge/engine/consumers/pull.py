@@ -31,6 +31,7 @@ DELETED = b"409 Consumer Deleted"
 SECOND = 1_000_000_000
 
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,18}")
+_ANY = 1 << 40  # bytes: as many as there are
 _LAST = 10_000 * 365 * 86_400 * 10**9  # no wait is longer
 
 
@@ -86,6 +87,11 @@ class Pull:
 
     def choose(self, size: int) -> Any:
         requests, wall = self.requests, self.consumer.delivery.wall
+        if self.groups is None and len(requests):  # most of them
+            request = requests.first
+            if request.size == 0 and not 0 < request.expires <= wall:
+                self._chosen = request
+                return request.route
         passed = 0
         while len(requests):
             request = requests.first
@@ -126,8 +132,18 @@ class Pull:
             self.consumer.delivery.wanted = len(self.requests) > 0
             if request.size > 0:
                 self._tell_short(request, b"409 Batch Completed")
-        elif request.heartbeat:
+            return
+        if request.heartbeat:
             request.beat = wall + request.heartbeat
+        if self.groups is None and request.size == 0 and len(self.requests) == 1:
+            delivery = self.consumer.delivery
+            delivery.granted, delivery.room = request.left - 1, _ANY  # the last one ends it
+
+    def followed(self, messages: int, size: int) -> None:
+        request = self._chosen
+        assert request is not None
+        request.left -= messages
+        request.done += messages
 
     def lost(self) -> None:
         self.requests.drop()

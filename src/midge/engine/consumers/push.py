@@ -28,6 +28,7 @@ _HEARTBEAT = b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Las
 _QUESTION = b"NATS/1.0 100 FlowControl Request\r\n\r\n"
 _DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DICE = 4  # digits of a question
+_ANY = 1 << 40  # messages or bytes: as many as there are
 _RETRY = 1_000_000_000  # nanoseconds until it is tried again where somebody listens whom nothing reaches
 
 
@@ -99,13 +100,22 @@ class Push:
         """A message has left: ask the receiver to say how far it has come, where that is due."""
         if self._bucket is not None:
             self._bucket.took(size, self._delivery.wall)
-        window = self._window
+        delivery, window = self._delivery, self._window
         if window is None:
+            if self._bucket is None:
+                delivery.granted = delivery.room = _ANY
             return
         if window.add(size) or (not window.question and self._is_waiting_for_answer()):
             self._ask(window)
         if window.is_full:
-            self._delivery.wanted = False
+            delivery.wanted = False
+        elif self._bucket is None and self._consumer.config.ack_policy != "flow_control":
+            delivery.granted, delivery.room = _ANY, window.room()
+
+    def followed(self, messages: int, size: int) -> None:
+        """More has left, within the window."""
+        if self._window is not None:
+            self._window.sent += size
 
     def lost(self) -> None:
         """Nothing reaches those who listen: try again later, unless they are gone by then."""

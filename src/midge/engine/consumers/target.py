@@ -31,6 +31,10 @@ class Target(Protocol):
         """A message went to the route that was chosen last."""
         ...
 
+    def followed(self, messages: int, size: int) -> None:
+        """So many more messages, of so many bytes, went there, as it has let them by ``delivery.granted`` and ``room``."""
+        ...
+
     def lost(self) -> None:
         """Nobody was there at the route that was chosen last. Next: ``choose`` again, unless ``wanted`` is False."""
         ...

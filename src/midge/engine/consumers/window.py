@@ -47,6 +47,10 @@ class Window:
             self._taken += size
         return False
 
+    def room(self) -> int:
+        """Return how many bytes may be sent, and counted in ``sent``, without ``add``: nobody would have to be asked."""
+        return max((self.size // 2 if not self.question else self.size - 1) - self.sent, 0)
+
     def ask(self, question: bytes) -> None:
         """The receiver was asked with this reply subject."""
         self.question = question
