@@ -47,10 +47,10 @@ async def test_a_loop_gets_everything(url: str) -> None:
 
 async def test_a_loop_that_is_left_leaves_nothing(url: str) -> None:
     async with filled(url, 10) as (here, consumer):
-        assert await take(consumer.consume(), 3) == [1, 2, 3]
+        assert await take(consumer.consume(max_messages=1), 3) == [1, 2, 3]
         gc.collect()
         await until(lambda: leaves_nothing(here))
-        consuming = consumer.consume(group=None)  # type: ignore[typeddict-item]
+        consuming = consumer.consume()
         async for _ in consuming:
             break
         await until(lambda: leaves_nothing(here) and not consuming.pending)
@@ -81,9 +81,10 @@ async def test_stopping_ends_the_loop_and_leaves_nothing(url: str) -> None:
     async with filled(url, 5) as (here, consumer):
         consuming = consumer.consume()
         task = asyncio.create_task(take(consuming, 100))
-        await until(lambda: here.nc.stats.in_msgs > 5)
+        await until(lambda: here.subscriptions() > 1)
         await consuming.stop()
         assert len(await asyncio.wait_for(task, 2)) <= 5
+        assert [message async for message in consuming] == []  # what was stopped does not begin again
         assert leaves_nothing(here)
 
 
@@ -384,13 +385,14 @@ async def test_a_handler_hears_that_its_consumer_is_gone(url: str, caplog: pytes
 async def test_killing_the_server_loses_nothing_and_nobody_restarts_anything(tmp_path: Path) -> None:
     node = Node(f'jetstream {{ store_dir: "{tmp_path}", sync_interval: always }}')
     with started(node):
-        async with world(node.url, storage="file", options={"max_reconnects": -1}) as here:
+        async with world(node.url, storage="file", options={"max_reconnects": None}) as here:
             seen: set[int] = set()
             consumer = await here.consumer(ack_wait=1)
             async with consumer.consume(lambda message: seen.add(int(message.data)), expires=2, heartbeat=0.5):
                 for turn in range(3):
                     await here.fill(50, data=lambda number, turn=turn: b"%d" % (50 * turn + number))  # type: ignore[misc]
                     node.kill()
+                    await until(lambda: not here.nc.is_connected)
                     node.start()
                     await until(lambda: here.nc.is_connected, 10)
                 await until(lambda: len(seen) == 150, 15)
@@ -401,19 +403,19 @@ async def test_killing_the_server_loses_nothing_and_nobody_restarts_anything(tmp
 async def test_consuming_may_begin_between_two_links(tmp_path: Path) -> None:
     node = Node(f'jetstream {{ store_dir: "{tmp_path}", sync_interval: always }}')
     with started(node):
-        async with world(node.url, storage="file", options={"max_reconnects": -1}) as here:
+        async with world(node.url, storage="file", options={"max_reconnects": None}) as here:
             await here.fill(3)
             consumer = await here.consumer()
             node.kill()
             await until(lambda: not here.nc.is_connected)
             task = asyncio.create_task(take(consumer.consume(), 3))
-            fetching = asyncio.create_task((await_consumer := here.stream.consumer("C")).fetch(3, timeout=5))
+            fetching = asyncio.create_task((other := here.stream.consumer("C")).fetch(3, timeout=1))
             await asyncio.sleep(0)
             node.start()
             fetched = await asyncio.wait_for(fetching, 10)
             for message in fetched:
                 message.nak()
-            assert await_consumer.pending == 0
+            assert other.pending == 0
             assert sorted(set(await asyncio.wait_for(task, 10))) == [1, 2, 3]
 
 
@@ -427,9 +429,9 @@ async def test_a_heartbeat_that_is_missing_is_followed_by_another_request() -> N
         task = asyncio.create_task(take(consuming, 1))
         await until(lambda: len(asked) == 2)
         assert consuming.missed_heartbeats == 1
-        await other.publish(asked[1].reply, b"1", reply="$JS.ACK.S.C.1.1.1.1.0")
+        await other.publish(asked[1].reply, b"1", reply="ack.1")
         assert await task == [1]
         fetching = asyncio.create_task(consumer.fetch(1, timeout=10, heartbeat=0.05))
         await until(lambda: len(asked) == 4)
-        await other.publish(asked[2].reply, b"2", reply="$JS.ACK.S.C.1.2.2.1.0")  # of the one that was given up
+        await other.publish(asked[2].reply, b"2", reply="ack.2")  # of the one that was given up
         assert [message.data for message in await fetching] == [b"2"]

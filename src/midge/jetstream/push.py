@@ -70,7 +70,7 @@ class PushConsuming(Consuming):
         self._heartbeat = consumer.config.idle_heartbeat or 0.0
 
     def begin(self) -> None:
-        if not self._has_begun:
+        if not self._has_begun and not self._is_stopping:
             self._push.begin()
             self._has_begun = True
             if self._heartbeat:
