@@ -119,9 +119,7 @@ async def test_one_client_is_pinned_until_it_is_not(url: str) -> None:
         await first.unpin("jobs")
         await here.fill(1, data=lambda _: b"3")
         assert [message.data for message in await other] == [b"3"]
-        assert (
-            await first.fetch(1, group="jobs", timeout=0.3) == []
-        )  # 423 is no end
+        assert await first.fetch(1, group="jobs", timeout=0.3) == []  # 423 is no end
         assert not first._pull.pin
 
 

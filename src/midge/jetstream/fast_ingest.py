@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from midge.client.encoder import Payload
-from midge.errors import MidgeTimeoutError
+from midge.errors import MidgeError, MidgeTimeoutError
 from midge.jetstream.errors import NoStreamError, error_of
+from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
 from midge.message import HeadersLike, Message
 
@@ -97,7 +98,8 @@ class FastIngest:
         """
         self._check()
         if self._subscription is None:
-            self._subscription = self._client.subscribe(f"{self._inbox}.>", callback=self._receive, pending_msgs=-1, pending_bytes=-1)
+            self._client._connection.home.check()
+            self._subscription = HeardSubscription(self._client, f"{self._inbox}.>", self)
         self._subject = subject
         await self._send(subject, data, headers, APPEND if self.sent else START)
         if self.sent == 1:
@@ -167,13 +169,24 @@ class FastIngest:
         if self._error is not None:
             raise self._error
 
-    def _receive(self, message: Message) -> None:
+    # For its subscription
+
+    def receive(self, message: Message) -> None:
         """The server says something."""
         try:
             self._take(message)
         except Exception as error:
             self._error = error
         self._is_heard = True
+        self._wake()
+
+    def end(self, error: Callable[[], MidgeError]) -> None:
+        """The subscription has ended: with the connection, unless that was wanted."""
+        if not self._has_ended or self._waiter is not None:
+            self._error = self._error or error()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

@@ -7,8 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from midge.jetstream.consuming import ConsumeOptions, Consuming
+from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.message import StreamMessage
-from midge.jetstream.pull import Pull, PullSubscription
+from midge.jetstream.pull import Pull
 from midge.message import Message
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Push(Pull):
 
     def begin(self) -> None:
         """Subscribe: the server delivers from now on."""
-        self.use(PullSubscription(self._client_of, self.subject, self, self._deliver_group))
+        self.use(HeardSubscription(self._client_of, self.subject, self, self._deliver_group))
 
     def take(self) -> StreamMessage:
         """Return the oldest message that is held; what waits for it to be taken is answered."""
