@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from midge.client.encoder import Payload
-from midge.errors import MidgeError, MidgeTimeoutError
+from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.errors import NoStreamError, error_of
 from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
@@ -91,7 +91,7 @@ class FastIngest:
         """Send a message, and return its number in the batch, from 1, once the stream is not too far behind.
 
         Raises:
-            JetStreamError: the stream refused one of those before.
+            JetStreamError: the stream refused one of those before, or a message went missing.
             NoStreamError: no stream takes the subject.
             MidgeTimeoutError: the stream says nothing any more.
             ValueError: the batch has ended.
@@ -112,7 +112,7 @@ class FastIngest:
         """End the batch, and return what the stream says of it: it has ``count`` messages, the last one with ``seq``.
 
         Raises:
-            JetStreamError: the stream refused one of them.
+            JetStreamError: the stream refused one of them, or one went missing.
             MidgeTimeoutError: no answer came in time.
             ValueError: there is no message, or the batch has ended.
         """
@@ -176,7 +176,7 @@ class FastIngest:
         try:
             self._take(message)
         except Exception as error:
-            self._error = error
+            self._error = self._error or error  # what comes of the first one says less
         self._is_heard = True
         self._wake()
 
@@ -200,7 +200,10 @@ class FastIngest:
             self.acknowledged = max(self.acknowledged, int(said["seq"]))
             self._every = max(int(said["msgs"]), 1)
         elif kind == "gap":
-            self.gaps.append((int(said["last_seq"]) + 1, int(said["seq"]) - 1))
+            first, last = int(said["last_seq"]), int(said["seq"]) - 1  # the one that was expected, and before the one that came
+            self.gaps.append((first, last))
+            if self._gap == "fail":
+                raise JetStreamError(400, 0, f"messages {first} to {last} of the batch went missing on the way: it has ended before them")
         elif kind == "err":
             raise error_of(said["error"])
         else:
