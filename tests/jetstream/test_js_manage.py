@@ -95,11 +95,6 @@ async def test_a_stream_is_updated_or_made(url: str) -> None:
         await stream.delete()
 
 
-def updates(here: Any, words: str) -> int:
-    """How often the API was asked for something since the last time."""
-    return sum(words in subject for subject in here)
-
-
 STREAMS: list[dict[str, Any]] = [
     {},
     {
