@@ -21,6 +21,7 @@ from midge.engine.times import read_time
 from midge.model.base import ZERO_TIME, Model
 from midge.model.requests import (
     ConsumerCreateRequest,
+    ConsumerNextRequest,
     ConsumerPauseRequest,
     ConsumerResetRequest,
     ConsumerUnpinRequest,
@@ -44,6 +45,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 _GO_NAMES: dict[type[Model], str] = {
     ConsumerCreateRequest: "CreateConsumerRequest",
+    ConsumerNextRequest: "",  # one without a name
     ConsumerPauseRequest: "JSApiConsumerPauseRequest",
     ConsumerResetRequest: "JSApiConsumerResetRequest",
     ConsumerUnpinRequest: "JSApiConsumerUnpinRequest",

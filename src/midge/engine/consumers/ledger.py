@@ -29,8 +29,8 @@ __all__ = ["Ledger"]
 
 _STRIDE = 40  # bytes of an entry: five numbers of eight bytes
 _DELIVERY, _TIME, _COUNT, _TICKET = 8, 16, 24, 32  # where they are, behind the sequence
-_FEW = 16  # entries of the first array
-_KEPT = 1024  # entries of an array that is kept when it is empty
+_FEW = 8  # entries of the first array
+_KEPT = 16  # entries of an array that is kept when it is empty: what nobody uses takes no memory
 _PAUSE = 1_000_000  # nanoseconds: what expires within it expires at once, as with nats-server
 _PACE = 100  # nanoseconds of pause for each entry: looking through them takes a small part of the time
 _SCAN = 65_536  # entries that one call of ``expire`` looks at
