@@ -281,7 +281,9 @@ class Consumer:
             created=time_text(self.created),
             config=config,
             delivered=SequenceInfo(consumer_seq=ledger.delivered, stream_seq=ledger.last, last_active=_moment(delivery.sent)),
-            ack_floor=SequenceInfo(consumer_seq=ledger.told_floor, stream_seq=ledger.told_stream_floor, last_active=_moment(delivery.acked)),
+            ack_floor=SequenceInfo(
+                consumer_seq=ledger.told_floor, stream_seq=ledger.told_stream_floor, last_active=_moment(delivery.acked)
+            ),
             num_ack_pending=ledger.pending,
             num_redelivered=0 if config.max_deliver == 1 else ledger.redelivered,
             num_waiting=self.target.waiting,

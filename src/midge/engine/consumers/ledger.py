@@ -35,6 +35,7 @@ _PAUSE = 1_000_000  # nanoseconds: what expires within it expires at once, as wi
 _PACE = 100  # nanoseconds of pause for each entry: looking through them takes a small part of the time
 _SCAN = 65_536  # entries that one call of ``expire`` looks at
 _ALL = 0x3FFF_FFFF_FFFF_FFFF
+_NOTHING = bytearray()  # nothing is ever put into it: most consumers have nothing pending most of the time
 
 
 class Ledger:
@@ -56,14 +57,13 @@ class Ledger:
     """
 
     __slots__ = (
-        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait", "backoff",
-        "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor", "told_floor",
-        "told_stream_floor",
+        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait",
+        "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
+        "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._entries = bytearray()
-        self._queue = bytearray()
+        self._entries = self._queue = _NOTHING
         self.exceeded: dict[int, int] = {}
         self.ack_wait = 0
         self.backoff: tuple[int, ...] = ()
@@ -461,10 +461,10 @@ class Ledger:
     def _let_go(self) -> None:
         """Nothing is pending: keep no large arrays."""
         if self._capacity > _KEPT * _STRIDE:
-            self._entries = bytearray()
+            self._entries = _NOTHING
             self._capacity = 0
         if len(self._queue) > 8 * _KEPT:
-            self._queue = bytearray()
+            self._queue = _NOTHING
         self._front = self._rear = 0
 
     def _enqueue(self, at: int) -> None:

@@ -13,7 +13,7 @@ from midge.engine.consumers.groups import Claim
 
 __all__ = ["Request", "Waiting"]
 
-_NOBODY: deque[Any] = deque()  # nothing is ever put into it: most consumers have no request most of the time, and this takes a third of them
+_NOBODY: deque[Any] = deque()  # never filled: most consumers have no request most of the time
 
 
 class Request:
