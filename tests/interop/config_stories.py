@@ -200,7 +200,7 @@ VALUES = [
     each("ack waits without acks", {"ack_policy": "none", "ack_wait": SECOND}, {"ack_policy": "none", "ack_wait": -1}),
     each("max deliver", *({"max_deliver": n} for n in (0, 1, -1, -5, 1 << 40))),
     each(
-        "backoff",
+        "backoff, configured",
         {"backoff": [SECOND, 2 * SECOND]},
         {"backoff": [SECOND], "max_deliver": 1},
         {"backoff": [SECOND, SECOND], "max_deliver": 1},
@@ -238,7 +238,7 @@ VALUES = [
         "what push has", {"rate_limit_bps": 5}, {"idle_heartbeat": SECOND}, {"flow_control": True}, {"deliver_group": "g"}, {"direct": True}
     ),
     pushes("rates", {"rate_limit_bps": 5}, {"rate_limit_bps": 0}),
-    pushes("heartbeats", *({"idle_heartbeat": n} for n in (0, 1, 99 * MILLI, 100 * MILLI, -1))),
+    pushes("heartbeats, configured", *({"idle_heartbeat": n} for n in (0, 1, 99 * MILLI, 100 * MILLI, -1))),
     pushes("flow control", {"flow_control": True}, {"flow_control": True, "idle_heartbeat": SECOND}),
     pushes("deliver groups", {"deliver_group": "g"}, {"deliver_group": "a b"}, {"deliver_group": "a.b"}, {"deliver_group": "*"}),
     story(
@@ -344,13 +344,13 @@ GROUPS = [
         {"priority_groups": ["a", "a"], "priority_policy": "overflow"},
     ),
     each(
-        "pinned",
+        "pinned, configured",
         {"priority_groups": ["a"], "priority_policy": "pinned_client"},
         {"priority_groups": ["a"], "priority_policy": "pinned_client", "priority_timeout": 5 * SECOND},
         {"priority_groups": ["a"], "priority_policy": "pinned_client", "priority_timeout": -1},
     ),
     each(
-        "prioritized",
+        "prioritized, configured",
         {"priority_groups": ["a"], "priority_policy": "prioritized"},
         {"priority_groups": ["a"], "priority_policy": "prioritized", "priority_timeout": SECOND},
     ),

@@ -1,7 +1,8 @@
 """Stories about consumers with nats-server and with ours: the same messages on every channel but for times, ids and names.
 
-All that are chosen are played at once, each in an account of its own; those that then differ are played again, a few at once,
-because they measure time and the machine may have been busy. Every answer of ours is valid by its JSON schema.
+All that are chosen are played at once, each in an account of its own; those that then differ are played again, fewer and fewer at once,
+because they measure time and the machine may have been busy. Every answer of ours is valid by its JSON schema. Where nats-server's
+behaviour is a fault that ours does not have, the story is in ``KNOWN``, and its test says so.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import ack_stories
 import bucket_stories
@@ -35,10 +37,13 @@ STORIES: list[Story] = [
     *bucket_stories.STORIES,
 ]
 CASES = [(tale, storage) for tale in STORIES for storage in tale.storages]
-NAMES = [f"{tale.name}, {storage}" for tale, storage in CASES]
 USERS = [f"u{number}" for number in range(28)]
-FEW = (8, 2)  # at once, where they are played again
-MANY = 100  # that are played again: of more the machine is not the reason
+FEW = (8, 3, 1)  # at once, where they are played again
+MANY = 60  # that are played again: of more the machine is not the reason
+KNOWN = {
+    "the last per subject, removed while it is read": "nats-server stands still where one of those messages is gone, until something comes",
+    "many keys": "nats-server counts what a filter does not match: it takes a star inside of a token for one that stands for something",
+}
 
 Told = dict[tuple[str, str], Transcript]
 
@@ -67,7 +72,7 @@ def told(request: pytest.FixtureRequest) -> Iterator[tuple[Told, Told]]:
         addresses = real, (server.host, server.port)
         theirs, ours = asyncio.run(play_both(addresses, USERS, cases))
         for few in FEW:
-            again = [(tale, storage) for tale, storage in cases if differences(theirs[tale.name, storage], ours[tale.name, storage])]
+            again = [each for each in cases if each[0].name not in KNOWN and differences(*(told[name_of(each)] for told in (theirs, ours)))]
             if again:
                 second = asyncio.run(play_both(addresses, USERS[:few], again[:MANY]))
                 theirs, ours = theirs | second[0], ours | second[1]
@@ -91,10 +96,21 @@ def differences(real: Transcript, ours: Transcript) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_both_servers_say_the_same(case: tuple[Story, str], told: tuple[Told, Told]) -> None:
+def name_of(case: tuple[Story, str]) -> tuple[str, str]:
     tale, storage = case
-    expected, got = (each[tale.name, storage] for each in told)
+    return tale.name, storage
+
+
+def marked(case: tuple[Story, str]) -> Any:
+    """A case as a parameter: one of which it is known that it differs has to."""
+    reason = KNOWN.get(case[0].name)
+    return pytest.param(case, marks=pytest.mark.xfail(reason=reason, strict=True) if reason else (), id=", ".join(name_of(case)))
+
+
+@pytest.mark.timeout(300)  # the first of them waits for all, and the machine may be busy
+@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+def test_both_servers_say_the_same(case: tuple[Story, str], told: tuple[Told, Told]) -> None:
+    expected, got = (each[name_of(case)] for each in told)
     if found := differences(expected, got):
         pytest.fail("\n".join(found), pytrace=False)
     wrong = [fault for body in got.bodies for fault in faults(body)]

@@ -34,6 +34,7 @@ class _Handler(NamedTuple):
     rest: dict[str, Any] = {}  # what an error has beside it
     is_open: bool = False  # more tokens may follow
     cost: int = 8  # see ``Engine.step``
+    is_read_first: bool = False  # it looks itself for the level that is wanted, when it has read the body
 
 
 def _needs_cluster(engine: Engine, request: ApiRequest) -> None:
@@ -55,8 +56,8 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
     ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
     ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),
     ("STREAM", "PEER", "REMOVE"): _Handler(4, "stream_remove_peer_response", _needs_cluster),
-    ("CONSUMER", "CREATE"): _Handler(3, "consumer_create_response", consumer_api.create, is_open=True),
-    ("CONSUMER", "DURABLE", "CREATE"): _Handler(5, "consumer_create_response", consumer_api.create),
+    ("CONSUMER", "CREATE"): _Handler(3, "consumer_create_response", consumer_api.create, is_open=True, is_read_first=True),
+    ("CONSUMER", "DURABLE", "CREATE"): _Handler(5, "consumer_create_response", consumer_api.create, is_read_first=True),
     ("CONSUMER", "INFO"): _Handler(4, "consumer_info_response", consumer_api.info),
     ("CONSUMER", "NAMES"): _Handler(3, "consumer_names_response", consumer_api.names, {**_PAGE, "consumers": []}),
     ("CONSUMER", "LIST"): _Handler(3, "consumer_list_response", consumer_api.list_consumers, {**_PAGE, "consumers": []}),
@@ -77,7 +78,8 @@ def dispatch(engine: Engine, request: ApiRequest) -> int:
         return 1
     request.kind = _V1 + handler.kind
     try:
-        request.check_level(engine.api_level)
+        if not handler.is_read_first:
+            request.check_level(engine.api_level)
         if request.account.limits is None:
             raise ApiError(10039)
         handler.call(engine, request)

@@ -45,7 +45,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 _GO_NAMES: dict[type[Model], str] = {
     ConsumerCreateRequest: "CreateConsumerRequest",
-    ConsumerNextRequest: "",  # decoded into what has no name
+    ConsumerNextRequest: "",  # one without a name
     ConsumerPauseRequest: "JSApiConsumerPauseRequest",
     ConsumerResetRequest: "JSApiConsumerResetRequest",
     ConsumerUnpinRequest: "JSApiConsumerUnpinRequest",

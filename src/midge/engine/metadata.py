@@ -20,6 +20,7 @@ __all__ = ["API_LEVEL", "decorated", "is_supported", "keep_level", "needed_level
 ConfigT = TypeVar("ConfigT", StreamConfig, ConsumerConfig)
 API_LEVEL: Final = 5
 _NEEDED, _VERSION, _LEVEL = "_nats.req.level", "_nats.ver", "_nats.level"
+_ALONE: Final = [{_NEEDED: str(level)} for level in range(API_LEVEL + 1)]  # most have no other: they share it
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
@@ -36,7 +37,9 @@ def needed_level(config: StreamConfig | ConsumerConfig) -> int:
 
 def set_level(config: ConfigT) -> ConfigT:
     """Return a configuration from a client with the metadata to keep."""
-    return msgspec.structs.replace(config, metadata=_sorted(_kept(config) | {_NEEDED: str(needed_level(config))}))
+    level, kept = needed_level(config), _kept(config)
+    kept.pop(_NEEDED, None)
+    return msgspec.structs.replace(config, metadata=_sorted(kept | {_NEEDED: str(level)}) if kept else _ALONE[level])
 
 
 def keep_level(config: ConfigT, old: ConfigT) -> ConfigT:

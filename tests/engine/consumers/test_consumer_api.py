@@ -222,3 +222,11 @@ def test_limits_of_a_stream_may_not_be_narrower_than_its_consumers() -> None:
     assert (error["err_code"], error["description"]) == (10069, "change to limits violates consumers: C")
     assert "error" not in world.api("STREAM.UPDATE.S", **config, consumer_limits={"max_ack_pending": 50})
     assert make(world, "D", ack_policy="explicit", max_ack_pending=51)["error"]["err_code"] == 10121
+
+
+def test_a_body_is_read_before_the_level_is_looked_at() -> None:
+    world = Consuming()
+    for subject in ("CONSUMER.CREATE.S.C", "CONSUMER.DURABLE.CREATE.S.C"):
+        for body, code in ((b"{", 10025), (b'{"stream_name":"S"}', 10185)):
+            ((_, answer),) = world.ask(f"$JS.API.{subject}", body, Nats_Required_Api_Level="99")
+            assert json.loads(answer)["error"]["err_code"] == code

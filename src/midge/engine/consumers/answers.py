@@ -72,7 +72,7 @@ def nak(consumer: Consumer, sequence: int, delivery: int, deliveries: int, argum
 
 
 def _is_answered(consumer: Consumer, sequence: int) -> bool:
-    """True if nats-server confirms that a message is done with: not one that was never delivered, though there 0 counts as if it was."""
+    """True if nats-server confirms that a message is done with: not of one that was never delivered. It takes 0 for one."""
     if sequence == 0:
         return consumer.config.ack_policy == "explicit" and consumer.stream.config.retention == "limits"
     return 0 < sequence < consumer.ledger.next

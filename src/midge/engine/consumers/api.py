@@ -57,6 +57,7 @@ _IDENTITY: Final = b"Nats-Stream-Identity"
 def create(engine: Engine, request: ApiRequest) -> None:
     """``CONSUMER.CREATE.<stream>[.<consumer>[.<filter>]]``, ``CONSUMER.DURABLE.CREATE.<stream>.<consumer>``; what is there is updated."""
     wanted = request.read(ConsumerCreateRequest)
+    request.check_level(engine.api_level)
     config = requested(wanted, request.tokens)
     stream = request.account.streams.get(wanted.stream_name)
     if stream is None:

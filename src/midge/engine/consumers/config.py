@@ -7,6 +7,7 @@ given. With ``pedantic``, what would be set right is refused instead.
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 from typing import Final, NamedTuple
 
 import msgspec
@@ -118,7 +119,16 @@ def decided(config: ConsumerConfig, action: str, terms: ConsumerTerms, *, choose
         config.inactive_threshold = INACTIVE
     while not name or (name != config.durable_name and name != config.name and name in terms.consumers):
         name = choose()
-    return Decision(config, name, is_new=True)
+    return Decision(_compact(config), name, is_new=True)
+
+
+def _compact(config: ConsumerConfig) -> ConsumerConfig:
+    """Let a configuration that is kept share what many have: each name of a policy, and its own name, once."""
+    config.deliver_policy, config.ack_policy = intern(config.deliver_policy), intern(config.ack_policy)
+    config.replay_policy = intern(config.replay_policy)
+    if config.name == config.durable_name:
+        config.name = config.durable_name
+    return config
 
 
 def _prepared(config: ConsumerConfig, terms: ConsumerTerms, choose: Callable[[], str]) -> ConsumerConfig:

@@ -32,15 +32,8 @@ def dump(ledger: Ledger) -> bytes:
     """Return a ledger as bytes."""
     out = bytearray()
     _put(out, _VERSION)
-    for number in (
-        ledger.next,
-        ledger.last,
-        ledger.delivered,
-        ledger.told_floor,
-        ledger.told_stream_floor,
-        ledger.pending,
-        len(ledger.exceeded),
-    ):
+    floors = ledger.told_floor, ledger.told_stream_floor
+    for number in (ledger.next, ledger.last, ledger.delivered, *floors, ledger.pending, len(ledger.exceeded)):
         _put(out, number)
     sequence = delivery = time = 0
     for each in ledger.sequences():

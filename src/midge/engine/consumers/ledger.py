@@ -29,13 +29,14 @@ __all__ = ["Ledger"]
 
 _STRIDE = 40  # bytes of an entry: five numbers of eight bytes
 _DELIVERY, _TIME, _COUNT, _TICKET = 8, 16, 24, 32  # where they are, behind the sequence
-_FEW = 16  # entries of the first array
-_KEPT = 1024  # entries of an array that is kept when it is empty
+_FEW = 8  # entries of the first array
+_KEPT = 16  # entries of an array that is kept when it is empty: what nobody uses takes no memory
 _PAUSE = 1_000_000  # nanoseconds: what expires within it expires at once, as with nats-server
 _PACE = 100  # nanoseconds of pause for each entry: looking through them takes a small part of the time
 _SCAN = 65_536  # entries that one call of ``expire`` looks at
 _ALL = 0x3FFF_FFFF_FFFF_FFFF
 _LONGEST = 1 << 61  # nanoseconds that are waited for an acknowledgement: 73 years
+_NOTHING = bytearray()  # nothing is ever put into it: most consumers have nothing pending most of the time
 
 
 class Ledger:
@@ -63,8 +64,7 @@ class Ledger:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._entries = bytearray()
-        self._queue = bytearray()
+        self._entries = self._queue = _NOTHING
         self.exceeded: dict[int, int] = {}
         self.ack_wait = 0
         self.backoff: tuple[int, ...] = ()
@@ -464,10 +464,10 @@ class Ledger:
     def _let_go(self) -> None:
         """Nothing is pending: keep no large arrays."""
         if self._capacity > _KEPT * _STRIDE:
-            self._entries = bytearray()
+            self._entries = _NOTHING
             self._capacity = 0
         if len(self._queue) > 8 * _KEPT:
-            self._queue = bytearray()
+            self._queue = _NOTHING
         self._front = self._rear = 0
 
     def _enqueue(self, at: int) -> None:

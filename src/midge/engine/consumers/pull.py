@@ -226,15 +226,15 @@ class Pull:
         try:
             says = decode(ConsumerNextRequest, body, strict=False)
         except ApiError as error:
-            text = error.description.removeprefix("invalid JSON: ").replace("field ConsumerNextRequest.", "field .")  # it has no name there
-            return b"400 Bad Request - " + text.encode("utf-8", "surrogateescape")
+            return b"400 Bad Request - " + error.description.removeprefix("invalid JSON: ").encode("utf-8", "surrogateescape")
         if says.idle_heartbeat > 0:
             if 2 * says.idle_heartbeat > says.expires:
                 return b"400 Bad Request - heartbeat value too large"
             request.heartbeat = says.idle_heartbeat
             request.beat = arrival.wall + says.idle_heartbeat
         request.left, request.size, request.no_wait = says.batch, says.max_bytes, says.no_wait
-        request.expires = min(arrival.wall + says.expires, _LAST) if says.expires else 0
+        if says.expires:
+            request.expires = min(arrival.wall + says.expires, _LAST) if says.expires > 0 else 1  # which is over
         request.claim = Claim(says.group, says.min_pending, says.min_ack_pending, says.id, says.priority)
         return b""
 

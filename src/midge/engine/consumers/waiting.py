@@ -13,6 +13,8 @@ from midge.engine.consumers.groups import Claim
 
 __all__ = ["Request", "Waiting"]
 
+_NOBODY: deque[Any] = deque()  # never filled: most consumers have no request most of the time
+
 
 class Request:
     """One pull request. Times are wall nanoseconds, 0 for none.
@@ -53,7 +55,7 @@ class Waiting:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.queue: deque[Request] = deque()
+        self.queue: deque[Request] = _NOBODY
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -72,6 +74,8 @@ class Waiting:
 
     def add(self, request: Request) -> None:
         """Let a request wait behind the others."""
+        if not self.queue:
+            self.queue = deque()
         self.queue.append(request)
 
     def pass_over(self) -> None:
@@ -80,7 +84,10 @@ class Waiting:
 
     def drop(self) -> Request:
         """Take out the first."""
-        return self.queue.popleft()
+        request = self.queue.popleft()
+        if not self.queue:
+            self.queue = _NOBODY
+        return request
 
     def serve(self) -> Request:
         """The first gets a message: take it out where that was its last, else its turn comes again behind the others. Return it."""
@@ -89,11 +96,11 @@ class Waiting:
         request.done += 1
         request.left -= 1
         if request.left <= 0:
-            queue.popleft()
+            self.drop()
         elif len(queue) > 1:
             queue.rotate(-1)
         return request
 
     def keep(self, requests: list[Request]) -> None:
         """Let only these wait, in this order."""
-        self.queue = deque(requests)
+        self.queue = deque(requests) if requests else _NOBODY
