@@ -23,7 +23,7 @@ from servers import OURS, THEIRS, Server, ServerError, add_server_options, conte
 from streamclient import INBOX, Client
 from workers import LoadError
 
-SYNCING = "nats-server-syncing"
+SYNCING, LAZY = "nats-server-syncing", "midge-not-syncing"
 WINDOW = 4_000
 SIZES = {128: 200_000, 1024: 120_000, 16384: 12_000}
 STREAMS = 10
@@ -140,8 +140,8 @@ def runs(scale: float) -> list[Run]:
 def consumptions(scale: float, go: Path | None) -> list[Consumption]:
     """The loads of consumers; those of nats.go where its program was built."""
 
-    def load(name: str, count: int, function: Load, least: int = 1_000) -> Consumption:
-        return Consumption(name, (THEIRS, OURS), max(least, int(count * scale)), function)
+    def load(name: str, count: int, function: Load, least: int = 1_000, rivals: tuple[str, str] = (THEIRS, OURS)) -> Consumption:
+        return Consumption(name, rivals, max(least, int(count * scale)), function)
 
     found = [
         load("fetch 500 and ack, file", 300_000, consuming.fetched("file")),
@@ -153,6 +153,8 @@ def consumptions(scale: float, go: Path | None) -> list[Consumption]:
         load("work queue, 8 clients", 1_000_000, consuming.queue, 8 * consuming.BATCH),
         load("publish, one consumer keeps up", 200_000, consuming.kept_up),
         load("kv put and get", 6_000, consuming.put_and_get),
+        load("kv put and get, both synced", 6_000, consuming.put_and_get, rivals=(SYNCING, OURS)),
+        load("kv put and get, neither synced", 6_000, consuming.put_and_get, rivals=(THEIRS, LAZY)),
         load("kv watch", 100_000, consuming.watch),
     ]
     counts = {"fetch": 300_000, "pushed": 500_000, "queue": 1_000_000, "kv": 10_000, "watch": 100_000}
@@ -164,9 +166,10 @@ def streaming(commands: dict[str, list[str]], directory: Path) -> Iterator[dict[
     """The servers, each with a directory for its streams."""
     with contextlib.ExitStack() as stack:
         servers = {}
-        for name, command in {**commands, SYNCING: commands[THEIRS]}.items():
+        syncs = {SYNCING: ", sync_interval: always", LAZY: ", sync_interval: 2m"}  # which is what nats-server does by itself
+        for name, command in {**commands, SYNCING: commands[THEIRS], LAZY: commands[OURS]}.items():
             config = directory / f"{name}.conf"
-            sync = ", sync_interval: always" if name == SYNCING else ""
+            sync = syncs.get(name, "")
             config.write_text(f"jetstream {{ store_dir: '{directory / name}'{sync} }}\n")
             servers[name] = stack.enter_context(Server(name, [*command, "-c", str(config)]))
         yield servers
@@ -194,9 +197,10 @@ def compare(run: Run | Consumption, rounds: int, servers: dict[str, Server], tag
     return {
         "load": run.name,
         "rival": run.rivals[0],
+        "ours": run.rivals[-1],
         "rate": {name: median(values) for name, values in rates.items()},
         "cpu_ns": {name: median(values) for name, values in cpu.items()},
-        "ratio": against(rates)[run.rivals[0]],
+        "ratio": against(rates, run.rivals[-1])[run.rivals[0]],
         "rounds": rates,
     }
 
@@ -204,10 +208,10 @@ def compare(run: Run | Consumption, rounds: int, servers: dict[str, Server], tag
 def show(results: list[dict[str, object]]) -> None:
     rows = []
     for item in results:
-        rate, cpu, rival = item["rate"], item["cpu_ns"], str(item["rival"])
+        rate, cpu, rival, ours = item["rate"], item["cpu_ns"], str(item["rival"]), str(item["ours"])
         assert isinstance(rate, dict) and isinstance(cpu, dict) and isinstance(item["ratio"], dict)
-        costs = f"{cpu[rival]:.0f}", f"{cpu[OURS]:.0f}"
-        rows.append([str(item["load"]), rival, rate_text(rate[rival]), rate_text(rate[OURS]), ratio_text(item["ratio"]), *costs])
+        costs = f"{cpu[rival]:.0f}", f"{cpu[ours]:.0f}"
+        rows.append([str(item["load"]), rival, rate_text(rate[rival]), rate_text(rate[ours]), ratio_text(item["ratio"]), *costs])
     print_table(["load", "rival", "rival msgs/s", "midge msgs/s", "midge/rival (min-max)", "rival cpu ns", "midge cpu ns"], rows)
 
 
