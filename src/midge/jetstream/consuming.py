@@ -147,8 +147,8 @@ class Consuming:
         self.begin()
         return ConsumingLoop(self)
 
-    async def __anext__(self) -> StreamMessage:
-        """Return the next message.
+    async def __anext__(self, loop: ConsumingLoop | None = None) -> StreamMessage:
+        """Return the next message. The loop that it is for lives as long as this does.
 
         Raises:
             StopAsyncIteration: it was stopped, or drained and nothing is left.
@@ -200,7 +200,7 @@ class Consuming:
 
     def begin(self) -> None:
         """Ask for messages, where that was not done yet. Raises ConnectionClosedError where the connection is closed."""
-        if not self._has_begun:
+        if not self._has_begun and not self._is_stopping:
             self._pull.begin()
             self._has_begun = True
             self._refill()
@@ -375,7 +375,7 @@ class ConsumingLoop:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, StreamMessage]:
-        return self._consuming.__anext__()
+        return self._consuming.__anext__(self)
 
     def __del__(self) -> None:
         """The loop was left. It may be gone in another thread, where the garbage collector happened to run."""

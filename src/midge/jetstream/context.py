@@ -22,7 +22,7 @@ from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
-from midge.jetstream.setup import StreamKeywords, differences, stream_config, stream_request
+from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
 from midge.message import HeadersLike
 
@@ -228,7 +228,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         except StreamNotFoundError:
             return await self.create_stream(wanted, timeout=timeout)
         if differences(info.config, wanted):
-            await stream.update(wanted, timeout=timeout)
+            await stream.update(beside(info.config, wanted), timeout=timeout)
         return stream
 
     def stream(self, name: str) -> Stream:

@@ -23,6 +23,7 @@ Convert = Callable[[Any], Any]
 
 Seconds = Annotated[float, "seconds"]  # nanoseconds in JSON
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXCLUSIVE = {"filter_subject": "filter_subjects", "filter_subjects": "filter_subject"}  # there is the one or the other
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -67,14 +68,18 @@ def to_json(entity: Entity) -> dict[str, Any]:
 
 
 def merged(entity: EntityT, changes: EntityT) -> EntityT:
-    """Return an entity with what is set in another."""
+    """Return an entity with what is set in another; within what is an entity itself, too."""
     values = {name: getattr(entity, name) for name in entity.__struct_fields__}
     for name in changes.__struct_fields__:
         value = getattr(changes, name)
         if name == "unknown":
             values[name] = entity.unknown | value
+        elif isinstance(value, Entity) and isinstance(values[name], type(value)):
+            values[name] = merged(values[name], value)
         elif value is not None:
             values[name] = value
+            if name in _EXCLUSIVE and getattr(changes, _EXCLUSIVE[name]) is None:
+                values[_EXCLUSIVE[name]] = None
     return type(entity)(**values)
 
 

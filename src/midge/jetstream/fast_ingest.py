@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from midge.client.encoder import Payload
-from midge.errors import MidgeTimeoutError
+from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.errors import NoStreamError, error_of
+from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
 from midge.message import HeadersLike, Message
 
@@ -90,14 +91,15 @@ class FastIngest:
         """Send a message, and return its number in the batch, from 1, once the stream is not too far behind.
 
         Raises:
-            JetStreamError: the stream refused one of those before.
+            JetStreamError: the stream refused one of those before, or a message went missing.
             NoStreamError: no stream takes the subject.
             MidgeTimeoutError: the stream says nothing any more.
             ValueError: the batch has ended.
         """
         self._check()
         if self._subscription is None:
-            self._subscription = self._client.subscribe(f"{self._inbox}.>", callback=self._receive, pending_msgs=-1, pending_bytes=-1)
+            self._client._connection.home.check()
+            self._subscription = HeardSubscription(self._client, f"{self._inbox}.>", self)
         self._subject = subject
         await self._send(subject, data, headers, APPEND if self.sent else START)
         if self.sent == 1:
@@ -110,7 +112,7 @@ class FastIngest:
         """End the batch, and return what the stream says of it: it has ``count`` messages, the last one with ``seq``.
 
         Raises:
-            JetStreamError: the stream refused one of them.
+            JetStreamError: the stream refused one of them, or one went missing.
             MidgeTimeoutError: no answer came in time.
             ValueError: there is no message, or the batch has ended.
         """
@@ -167,13 +169,24 @@ class FastIngest:
         if self._error is not None:
             raise self._error
 
-    def _receive(self, message: Message) -> None:
+    # For its subscription
+
+    def receive(self, message: Message) -> None:
         """The server says something."""
         try:
             self._take(message)
         except Exception as error:
-            self._error = error
+            self._error = self._error or error  # what comes of the first one says less
         self._is_heard = True
+        self._wake()
+
+    def end(self, error: Callable[[], MidgeError]) -> None:
+        """The subscription has ended: with the connection, unless that was wanted."""
+        if not self._has_ended or self._waiter is not None:
+            self._error = self._error or error()
+        self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -187,7 +200,10 @@ class FastIngest:
             self.acknowledged = max(self.acknowledged, int(said["seq"]))
             self._every = max(int(said["msgs"]), 1)
         elif kind == "gap":
-            self.gaps.append((int(said["last_seq"]) + 1, int(said["seq"]) - 1))
+            first, last = int(said["last_seq"]), int(said["seq"]) - 1  # the one that was expected, and before the one that came
+            self.gaps.append((first, last))
+            if self._gap == "fail":
+                raise JetStreamError(400, 0, f"messages {first} to {last} of the batch went missing on the way: it has ended before them")
         elif kind == "err":
             raise error_of(said["error"])
         else:

@@ -19,6 +19,7 @@ import msgspec
 
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, MidgeError
+from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.statuses import Kind, Status, read_status
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ else:
     from midge.jetstream.message import StreamMessage, stream_message
     from midge.message import Message
 
-__all__ = ["Pull", "PullSubscription", "Watcher"]
+__all__ = ["Pull", "Watcher"]
 
 PIN = "Nats-Pin-Id"
 
@@ -276,7 +277,7 @@ class Pull:
     def _subscribe(self) -> None:
         self._inbox = self._client.new_inbox()
         self.give_up()
-        self.use(PullSubscription(self._client, self._inbox + ".*", self))
+        self.use(HeardSubscription(self._client, self._inbox + ".*", self))
 
     def _hear(self, status: Status, subject: str) -> None:
         if status.kind is Kind.HEARTBEAT:
@@ -304,18 +305,3 @@ class Pull:
 def _size(message: Message) -> int:
     """Return a message's bytes as the server counts them against ``max_bytes``."""
     return message.size + len(message.subject) + len(message.reply)
-
-
-class PullSubscription(Subscription):
-    """The subscription of a Pull, which is told when it ends."""
-
-    __slots__ = ("_pull",)
-
-    def __init__(self, client: Client, subject: str, pull: Pull, queue: str | None = None) -> None:
-        self._pull = pull
-        super().__init__(client._connection, subject, queue, pull.receive, -1, -1, "drop_new", 1)
-
-    def end(self, error: Callable[[], MidgeError] | None = None) -> None:
-        super().end(error)
-        if self._end_error is not None:
-            self._pull.end(self._end_error)

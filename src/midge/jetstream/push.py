@@ -7,8 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from midge.jetstream.consuming import ConsumeOptions, Consuming
+from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.message import StreamMessage
-from midge.jetstream.pull import Pull, PullSubscription
+from midge.jetstream.pull import Pull
 from midge.message import Message
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Push(Pull):
 
     def begin(self) -> None:
         """Subscribe: the server delivers from now on."""
-        self.use(PullSubscription(self._client_of, self.subject, self, self._deliver_group))
+        self.use(HeardSubscription(self._client_of, self.subject, self, self._deliver_group))
 
     def take(self) -> StreamMessage:
         """Return the oldest message that is held; what waits for it to be taken is answered."""
@@ -70,7 +71,7 @@ class PushConsuming(Consuming):
         self._heartbeat = consumer.config.idle_heartbeat or 0.0
 
     def begin(self) -> None:
-        if not self._has_begun:
+        if not self._has_begun and not self._is_stopping:
             self._push.begin()
             self._has_begun = True
             if self._heartbeat:

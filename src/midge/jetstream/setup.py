@@ -10,7 +10,7 @@ from midge.jetstream.configs import ConsumerLimits, Placement, Republish, Stream
 from midge.jetstream.entity import Entity, merged, to_json
 from midge.jetstream.names import check_name
 
-__all__ = ["StreamKeywords", "configured", "differences", "stream_config", "stream_request"]
+__all__ = ["StreamKeywords", "configured", "beside", "differences", "stream_config", "stream_request"]
 
 Duration = float | timedelta
 EntityT = TypeVar("EntityT", bound=Entity)
@@ -59,9 +59,15 @@ class StreamKeywords(TypedDict, total=False):
     metadata: dict[str, str]
 
 
+# Where 0, or an empty text, asks for what the server has as its default
+_DEFAULTED = (
+    "duplicate_window", "num_replicas", "storage", "retention", "discard", "compression", "persist_mode", "ack_wait", "max_ack_pending",
+    "max_waiting", "deliver_policy", "ack_policy", "replay_policy",
+)  # fmt: skip
+_DEFAULTS = {"compression": "none", "persist_mode": "default"}  # which a server need not mention
 # What 0 stands for in a configuration: the server says -1
 _UNLIMITED = ("max_consumers", "max_msgs", "max_bytes", "max_msgs_per_subject", "max_msg_size", "max_deliver")
-_SETS = ("subjects", "filter_subjects", "priority_groups")  # their order means nothing
+_SETS = ("subjects", "filter_subjects", "priority_groups", "tags")  # their order means nothing
 
 
 def configured(kind: type[EntityT], config: EntityT | None, keywords: Mapping[str, Any]) -> EntityT:
@@ -99,7 +105,16 @@ def stream_request(config: StreamConfig) -> dict[str, Any]:
 
 def differences(current: Entity, wanted: Entity) -> list[str]:
     """Return the fields that are set in what is wanted, and are otherwise at present."""
-    return _differing(to_json(current), to_json(wanted))
+    asked = to_json(wanted)
+    if asked.get("backoff"):
+        asked.pop("ack_wait", None)  # the server takes the first of the backoff for it
+    return _differing(to_json(current), asked)
+
+
+def beside(current: EntityT, wanted: EntityT) -> EntityT:
+    """Return what is wanted, with the metadata beside it that others have set."""
+    theirs, ours = getattr(current, "metadata", None), getattr(wanted, "metadata", None)
+    return wanted if not theirs or not ours else merged(wanted, type(wanted)(**{"metadata": theirs | ours}))
 
 
 def _differing(current: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -107,6 +122,10 @@ def _differing(current: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def _is_same(name: str, current: Any, wanted: Any) -> bool:
+    if name in _DEFAULTED and not wanted:
+        return True
+    if name in _DEFAULTS:
+        return bool((current or _DEFAULTS[name]) == wanted)
     if name in _UNLIMITED:
         return (current or -1) == (wanted or -1)
     if isinstance(wanted, dict):

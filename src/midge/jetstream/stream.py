@@ -9,16 +9,17 @@ from typing import Any, Unpack
 import msgspec
 
 from midge.client.client import Client
+from midge.errors import NoRespondersError
 from midge.jetstream.configs import ConsumerConfig, StreamConfig
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.consumer_setup import ConsumerKeywords, consumer_config, create_consumer
 from midge.jetstream.entity import from_json, json_time, merged
-from midge.jetstream.errors import ConsumerNotFoundError, MessageNotFoundError
+from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, MessageNotFoundError, StreamNotFoundError
 from midge.jetstream.infos import ConsumerInfo, StreamInfo
 from midge.jetstream.names import check_name
 from midge.jetstream.ordered import OrderedConsumer, OrderedOptions
 from midge.jetstream.requests import Requests, info_of
-from midge.jetstream.setup import StreamKeywords, configured, differences, stream_request
+from midge.jetstream.setup import StreamKeywords, beside, configured, differences, stream_request
 from midge.jetstream.stored_message import StoredMessage
 from midge.message import Message
 
@@ -267,7 +268,7 @@ class Stream:
         if config is None and "ack_policy" not in keywords:
             wanted.ack_policy = None
         if differences(info.config, wanted):
-            await consumer.update(wanted, timeout=timeout)
+            await consumer.update(beside(info.config, wanted), timeout=timeout)
         return consumer
 
     def consumer(self, name: str) -> Consumer:
@@ -305,9 +306,11 @@ class Stream:
 
     async def _get(self, asked: dict[str, Any], direct: bool | None, timeout: float | None) -> StoredMessage:
         if direct if direct is not None else self.config.allow_direct:
-            return StoredMessage.from_direct(
-                await self._requests.send(f"DIRECT.GET.{self.name}", msgspec.json.encode(asked), timeout=timeout)
-            )  # fmt: skip
+            try:
+                message = await self._requests.send(f"DIRECT.GET.{self.name}", msgspec.json.encode(asked), timeout=timeout)
+            except JetStreamNotEnabledError:
+                raise self._not_direct() from None
+            return StoredMessage.from_direct(message)
         answer = await self._requests.ask(f"STREAM.MSG.GET.{self.name}", asked, timeout=timeout)
         return StoredMessage.from_api(self.name, answer["message"])
 
@@ -316,10 +319,13 @@ class Stream:
         found: list[StoredMessage] = []
         subject = f"{self._requests.prefix}.DIRECT.GET.{self.name}"
         replies = self._client.request_many(subject, msgspec.json.encode(asked), timeout=timeout, sentinel=_is_status)
-        async with replies:
-            async for message in replies:
-                found.append(StoredMessage.from_direct(message))
-            last = replies.last
+        try:
+            async with replies:
+                async for message in replies:
+                    found.append(StoredMessage.from_direct(message))
+                last = replies.last
+        except NoRespondersError:
+            raise self._not_direct() from None
         if last is None:
             raise self._client._connection.exchange.timed_out(f"direct get from stream {self.name!r}", timeout)
         if last.status == _END:
@@ -328,6 +334,9 @@ class Stream:
             raise AssertionError(StoredMessage.from_direct(last))
         except MessageNotFoundError:
             return found
+
+    def _not_direct(self) -> StreamNotFoundError:
+        return StreamNotFoundError(503, 10059, f"nobody answers direct gets from {self.name!r}: there is no stream, or no allow_direct")
 
 
 def _is_status(message: Message) -> bool:

@@ -1,0 +1,306 @@
+"""Publishing without a wait: the window, what an acknowledgement that does not come turns into, and batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from js_worlds import until, world
+from nodes import Node, started
+from servers import find_nats_server
+
+import midge
+from midge.client.client import Client
+from midge.jetstream.errors import NoStreamError, TooManyPendingError, WrongLastError
+from midge.jetstream.pub_ack import PubAck
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[tuple[Client, list[midge.Message]]]:
+    """A client, and what it publishes to "orders", which nobody answers yet."""
+    async with midge.Server(port=0, listen=False) as server, midge.connect(server) as nc, midge.connect(server) as other:
+        came: list[midge.Message] = []
+        await other.subscribe("orders", callback=came.append)
+        yield nc, came
+
+
+def acknowledge(message: midge.Message, seq: int = 1) -> None:
+    message.respond(b'{"stream":"S","seq":%d}' % seq)
+
+
+async def test_acknowledgements_come_to_who_awaits_them(url: str) -> None:
+    async with world(url) as here:
+        acks = [await here.js.publish_async(here.subject(), b"%d" % number) for number in range(1000)]
+        assert [(await ack).seq for ack in acks] == list(range(1, 1001))
+        assert (await acks[0]) is not None and acks[0].result() == await acks[0] and acks[0].exception() is None
+        assert here.js.publish_async_pending == 0
+        await here.js.publish_async_done(1)
+
+
+async def test_a_refusal_comes_to_who_awaits_it(url: str) -> None:
+    async with world(url) as here:
+        ack = await here.js.publish_async(here.subject(), expected_last_seq=7)
+        nobody = await here.js.publish_async("nobody.here")
+        with pytest.raises(WrongLastError):
+            await ack
+        assert isinstance(ack.exception(), WrongLastError)
+        with pytest.raises(NoStreamError):
+            await nobody
+
+
+async def test_a_full_window_holds_back_and_then_lets_go() -> None:
+    async with silent() as (nc, came):
+        js = nc.jetstream(max_pending=3)
+        for _ in range(3):
+            await js.publish_async("orders")
+        more = [asyncio.create_task(js.publish_async("orders")) for _ in range(3)]
+        await until(lambda: len(came) == 3)
+        assert not any(task.done() for task in more) and js.publish_async_pending == 3
+        more[0].cancel()
+        for message in came:
+            acknowledge(message)
+        await asyncio.wait(more[1:])
+        await until(lambda: len(came) == 5)
+        for message in came[3:]:
+            acknowledge(message)
+        await js.publish_async_done(2)
+        assert not nc._connection.interest.requests
+
+
+async def test_a_window_that_stays_full_is_an_error_and_nothing_is_sent() -> None:
+    async with silent() as (nc, came):
+        js = nc.jetstream(max_pending=1, timeout=0.2)
+        first = await js.publish_async("orders")
+        with pytest.raises(TooManyPendingError, match="1 publishes wait") as caught:
+            await js.publish_async("orders")
+        assert isinstance(caught.value, BufferError) and len(came) == 1
+        with pytest.raises(midge.MidgeTimeoutError):
+            await first
+
+
+async def test_an_acknowledgement_that_does_not_come_in_time_is_given_up() -> None:
+    async with silent() as (nc, came):
+        js = nc.jetstream(timeout=0.1)
+        ack = await js.publish_async("orders")
+        assert not ack.is_done
+        with pytest.raises(asyncio.InvalidStateError):
+            ack.result()
+        with pytest.raises(midge.MidgeTimeoutError, match="the acknowledgement of a publish on 'orders'"):
+            await asyncio.wait_for(ack, 1)  # type: ignore[arg-type]
+        acknowledge(came[0])  # too late, and no harm
+        await nc.flush()
+        with pytest.raises(midge.MidgeTimeoutError):
+            await ack
+        assert js.publish_async_pending == 0 and not nc._connection.interest.requests
+
+
+async def test_the_wait_for_all_has_an_end() -> None:
+    async with silent() as (nc, came):
+        js = nc.jetstream(timeout=None)
+        await js.publish_async("orders")
+        with pytest.raises(midge.MidgeTimeoutError, match="1 acknowledgements"):
+            await js.publish_async_done(0.05)
+        acknowledge(came[0])
+        await js.publish_async_done(1)
+
+
+async def test_a_lost_link_fails_what_was_sent_through_it() -> None:
+    """In nats-py they wait for ever, or for the timeout."""
+    async with silent() as (nc, came):
+        js = nc.jetstream()
+        acks = [await js.publish_async("orders") for _ in range(3)]
+        await until(lambda: len(came) == 3)
+        await nc.reconnect()
+        for ack in acks:
+            with pytest.raises(midge.DisconnectedError):
+                await asyncio.wait_for(ack, 1)  # type: ignore[arg-type]
+        again = await js.publish_async("orders")
+        await until(lambda: len(came) == 4)
+        acknowledge(came[3], 4)
+        assert (await again).seq == 4
+
+
+async def test_closing_fails_what_is_on_its_way() -> None:
+    async with silent() as (nc, _):
+        js = nc.jetstream()
+        ack = await js.publish_async("orders")
+        waiting = asyncio.create_task(js.publish_async_done())
+        await nc.close()
+        with pytest.raises(midge.ConnectionClosedError):
+            await asyncio.wait_for(ack, 1)  # type: ignore[arg-type]
+        await asyncio.wait_for(waiting, 1)
+        with pytest.raises(midge.ConnectionClosedError):
+            await js.publish_async("orders")
+        assert js.publish_async_pending == 0
+
+
+async def test_a_wait_that_is_cancelled_leaves_the_acknowledgement_to_others() -> None:
+    async with silent() as (nc, came):
+        ack = await nc.jetstream().publish_async("orders")
+        waits = [asyncio.ensure_future(ack) for _ in range(2)]
+        await until(lambda: came)
+        waits[0].cancel()
+        acknowledge(came[0], 5)
+        assert (await waits[1]).seq == 5 and (await ack).seq == 5
+
+
+@pytest.mark.skipif(find_nats_server() is None, reason="there is no nats-server")
+async def test_a_server_that_is_killed_has_what_it_acknowledged(tmp_path: Path) -> None:
+    node = Node(f'jetstream {{ store_dir: "{tmp_path}", sync_interval: always }}')
+    with started(node):
+        async with world(node.url, storage="file", options={"max_reconnects": None}) as here:
+            acked: list[PubAck] = []
+            for _ in range(2):
+                await here.fill(20)
+                acks = [await here.js.publish_async(here.subject(), b"1") for _ in range(200)]
+                await asyncio.sleep(0.001)
+                node.kill()
+                await until(lambda: all(ack.is_done for ack in acks))  # noqa: B023
+                acked += [ack.result() for ack in acks if ack.exception() is None]
+                assert all(isinstance(ack.exception(), midge.DisconnectedError | None) for ack in acks)
+                node.start()
+                await until(lambda: here.nc.is_connected, 10)
+            state = (await here.stream.info()).state
+            assert state.messages >= len(acked) + 40 and len({ack.seq for ack in acked}) == len(acked)
+
+
+# Atomic batches
+
+
+async def test_a_batch_is_stored_as_a_whole(url: str) -> None:
+    async with world(url, allow_atomic=True) as here:
+        async with here.js.atomic_batch() as batch:
+            for number in range(250):
+                await batch.add(here.subject(), b"%d" % number)
+            assert (await here.stream.info()).state.messages == 0
+        assert batch.ack is not None and (batch.ack.count, batch.ack.batch, batch.ack.seq) == (250, batch.id, 250)
+        async with here.js.atomic_batch() as batch:
+            await batch.add(here.subject(), headers={"X": "1"})
+        assert batch.ack is not None and batch.ack.seq == 251
+        async with here.js.atomic_batch() as batch:
+            pass
+        assert batch.ack is None
+
+
+async def test_a_batch_whose_block_raises_is_not_stored(url: str) -> None:
+    async with world(url, allow_atomic=True) as here:
+        with pytest.raises(ZeroDivisionError):
+            async with here.js.atomic_batch() as batch:
+                await batch.add(here.subject())
+                await batch.add(here.subject())
+                raise ZeroDivisionError
+        with pytest.raises(ValueError, match="has ended"):
+            await batch.add(here.subject())
+        assert (await here.stream.info()).state.messages == 0
+
+
+async def test_a_batch_that_is_refused_stores_nothing(url: str) -> None:
+    async with world(url, allow_atomic=True) as here, world(url) as plain:
+        batch = here.js.atomic_batch()
+        with pytest.raises(ValueError, match="without messages"):
+            await batch.commit()
+        await batch.add(here.subject())
+        await batch.add(here.subject(), expected_last_subject_seq=5)
+        with pytest.raises(midge.JetStreamError):
+            await batch.commit()
+        assert (await here.stream.info()).state.messages == 0
+        other = plain.js.atomic_batch()
+        await other.add(plain.subject())
+        with pytest.raises(midge.JetStreamError) as caught:
+            await other.add(plain.subject())
+            await other.commit()
+        assert caught.value.err_code == 10174
+        nobody = here.js.atomic_batch()
+        await nobody.add("nobody.here")
+        with pytest.raises(NoStreamError):
+            await nobody.commit()
+
+
+# Fast ingest
+
+
+async def test_many_messages_are_stored_as_they_come(url: str) -> None:
+    async with world(url, allow_batched=True) as here:
+        async with here.js.fast_ingest(flow=50) as ingest:
+            for number in range(1, 1001):
+                assert await ingest.add(here.subject(), b"%d" % number) == number
+        assert ingest.ack is not None and ingest.ack.count == 1000 and ingest.gaps == []
+        state = (await here.stream.info()).state
+        assert state.messages == 1000 and (await here.stream.get(1000)).data == b"1000"
+        assert here.subscriptions() <= 1
+
+
+async def test_a_gap_ends_a_batch_or_is_noted(url: str) -> None:
+    async with world(url, allow_batched=True) as here:
+        ingest = here.js.fast_ingest(gap="ok")
+        await ingest.add(here.subject())
+        ingest.sent += 2  # lost on the way
+        await ingest.add(here.subject())
+        await ingest.commit()
+        assert ingest.gaps == [(2, 3)]
+        strict = here.js.fast_ingest()
+        await strict.add(here.subject())
+        strict.sent += 1
+        await strict.add(here.subject())
+        with pytest.raises(midge.JetStreamError, match="messages 2 to 2 of the batch went missing"):
+            await strict.commit()
+        assert strict.gaps == [(2, 2)] and (await here.stream.info()).state.messages == 3
+
+
+async def test_an_ingest_that_is_refused_says_so(url: str) -> None:
+    async with world(url) as plain:
+        with pytest.raises(midge.JetStreamError):
+            async with plain.js.fast_ingest() as ingest:
+                await ingest.add(plain.subject())
+        with pytest.raises(NoStreamError):
+            await plain.js.fast_ingest().add("nobody.here")
+        for wrong in ({"flow": 0}, {"max_outstanding": 0}, {"gap": "maybe"}):
+            with pytest.raises(ValueError):
+                plain.js.fast_ingest(**wrong)  # type: ignore[arg-type]
+
+
+async def test_closing_ends_the_wait_of_an_ingest() -> None:
+    async with silent() as (nc, came):
+        task = asyncio.create_task(nc.jetstream(timeout=None).fast_ingest().add("orders"))
+        await until(lambda: came)
+        await nc.close()
+        with pytest.raises(midge.ConnectionClosedError):
+            await asyncio.wait_for(task, 2)
+
+
+async def test_an_ingest_that_hears_nothing_says_so() -> None:
+    async with silent() as (nc, _):
+        with pytest.raises(midge.MidgeTimeoutError, match="in a fast batch"):
+            await nc.jetstream(timeout=0.05).fast_ingest().add("orders")
+
+
+# Counters
+
+
+async def test_a_counter_counts(url: str) -> None:
+    async with world(url, allow_msg_counter=True) as here:
+        counter = here.js.counter(here.name)
+        assert await counter.value(here.subject()) == 0
+        assert await counter.add(here.subject(), 10**30) == 10**30
+        assert await counter.add(here.subject(), -1) == 10**30 - 1
+        assert await counter.add(here.subject("b")) == 1
+        entry = await counter.get(here.subject())
+        assert (entry.value, entry.incremented_by, entry.sources) == (10**30 - 1, -1, {})
+        assert [entry.value for entry in await counter.get_many([here.subject("*")])] == [10**30 - 1, 1]
+        for wrong in (1.5, True, "1"):
+            with pytest.raises(TypeError):
+                await counter.add(here.subject(), wrong)  # type: ignore[arg-type]
+
+
+async def test_what_counts_nothing_is_no_counter(url: str) -> None:
+    async with world(url) as here:
+        counter = here.js.counter(here.name)
+        with pytest.raises((ValueError, midge.JetStreamError)):
+            await counter.add(here.subject())
+        await here.js.publish(here.subject(), json.dumps([1]).encode())
+        with pytest.raises(ValueError, match="is no counter's"):
+            await counter.get(here.subject())
