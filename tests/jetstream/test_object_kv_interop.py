@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bucket_worlds import context
+from nodes import nats_node
+from servers import find_nats_server
 
 from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.context import JetStream
@@ -102,3 +105,18 @@ async def test_an_object_store_is_shared(url: str, maker: str) -> None:
         for each in ("from us é/x", "from them"):
             assert (await ours.info(each, show_deleted=True)).deleted
             assert (await other.get_info(each, show_deleted=True)).deleted
+
+
+@pytest.mark.skipif(find_nats_server() is None, reason="there is no nats-server")
+async def test_everything_goes_by_inboxes_of_ones_own(tmp_path: Path) -> None:
+    """Where nobody may subscribe to _INBOX.>."""
+    users = '{ user: a, password: b, permissions: { subscribe: { deny: "_INBOX.>" } } }'
+    with nats_node(f'jetstream {{ store_dir: "{tmp_path}" }}\nauthorization {{ users: [ {users} ] }}') as where:
+        async with context(where, user="a", password="b", inbox_prefix="mine") as (js, name):
+            kv = await js.create_key_value(name)
+            await kv.create("a", b"1")
+            assert [key async for key in kv.keys()] == ["a"] and len(await kv.history("a")) == 1
+            store = await js.create_object_store(name)
+            await store.put("o", DATA)
+            assert await store.get_bytes("o") == DATA and [info.name async for info in store.list()] == ["o"]
+            assert js.client.last_error is None
