@@ -7,7 +7,7 @@ from store.disks import FailingFiles, LoneHome, MemoryFiles, PowerCut, Recording
 
 from midge.errors import StoreVersionError
 from midge.store.log import FileStore
-from midge.store.record import HEAD, length
+from midge.store.record import ERASED, HEAD, length
 from midge.store.segment import HEAD_SIZE
 
 FIRST = "/s/0000000001.seg"
@@ -87,6 +87,43 @@ def test_what_is_erased_is_overwritten_before_that_is_told() -> None:
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("size", [0, 10, 6000])
+def test_an_erasure_of_which_a_part_was_written_is_made_again(size: int) -> None:
+    """Half of it is there, which is no record any more, or one with a part of the message; in the end all is overwritten."""
+
+    class Stubborn(MemoryFiles):
+        tries = 0
+
+        def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+            if len(data) > 18 and data[18] == ERASED and offset > HEAD_SIZE and self.tries < 2:
+                self.tries += 1
+                super().pwrite(fd, data[: len(data) // 2], offset)
+                raise OSError(errno.ENOSPC, "no space")
+            super().pwrite(fd, data, offset)
+
+    disk = Stubborn()
+    home, store = opened(disk)
+    for letter in (b"x", b"y", b"z"):
+        store.append(message(b"a", letter * size), 1)
+    home.turn(store)
+    told: list[Exception | None] = []
+    store.erase(2)
+    store.settle(told.append)
+    for tries in range(2):
+        home.turn(store)
+        assert told == [] and disk.tries == tries + 1
+        store.repair(lambda repaired: None)
+    home.turn(store)
+    assert told == [None] and b"y" not in disk.contents[1]
+    store.close()
+    for forget in (False, True):
+        if forget:
+            disk.forget_checkpoints()
+        home, store = opened(disk)
+        assert content(store).keys() == {1, 3} and home.damages == []
+        store.close()
+
+
 def test_an_erasure_that_was_interrupted_is_finished(chance: float) -> None:
     """Once the removal is on disk, the next start overwrites what is kept of the message."""
     import random
