@@ -92,7 +92,9 @@ def server(path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
     with subprocess.Popen([sys.executable, "-c", SERVER, str(path)], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            client = Client(int(process.stdout.readline()))
+            port = process.stdout.readline()
+            assert port, f"the server ended by itself: {process.wait()}"
+            client = Client(int(port))
             with client.socket:
                 yield process, client
         finally:

@@ -168,7 +168,7 @@ def test_every_torn_end_of_a_batch_leaves_none_of_it(tmp_path: Path) -> None:
         shutil.copytree(tmp_path / "a", tmp_path / "b")
         (copy,) = (tmp_path / "b").glob("streams/*/*.seg")
         copy.write_bytes(data[:length])
-        (copy.parent / "index").unlink(missing_ok=True)  # written when the store was closed, as it is not when a process is killed
+        copy.with_suffix(".idx").unlink(missing_ok=True)  # written when the store was closed, as it is not when a process is killed
         world = opened(tmp_path / "b", Files())
         assert world.state()["messages"] in (0, 1)
         closed(world)

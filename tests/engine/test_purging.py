@@ -1,12 +1,14 @@
 """Purges in slices: what others may do meanwhile, and what they see."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from worlds import World
 
 from midge.engine.purging import SLICE
+from midge.store.base import Stored
 from midge.store.directory import StoreDirectory
 
 MANY = 3_000
@@ -115,3 +117,27 @@ def test_a_stream_that_goes_meanwhile() -> None:
     world.turn()
     assert b'"err_code":10059' in answers(world)[0]
     assert world.engine.jobs.active == 0
+
+
+def test_a_crash_in_the_middle_leaves_it_partly_done(tmp_path: Path) -> None:
+    """Nobody was told that it was done; what is gone is the beginning of what was to go, and asking again does the rest."""
+    world = World(StoreDirectory(str(tmp_path / "a"), wake=lambda: None, workers=0))
+    world.create(storage="file")
+    for number in range(MANY):
+        world.publish(f"s.{number % 2}")
+    world.turn()
+    ask(world, filter="s.0")
+    for _ in range(3):
+        world.engine.step(world.wall)
+        assert world.directory is not None
+        world.directory.begin()
+        world.directory.finish()
+    assert not answers(world)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")  # as a kill leaves it
+    again = World(StoreDirectory(str(tmp_path / "b"), wake=lambda: None, workers=0))
+    store = again.account.streams["S"].store
+    purged = [sequence for sequence in range(1, MANY + 1) if not isinstance(store.read(sequence), Stored)]
+    assert 0 < len(purged) < MANY // 2 and purged == list(range(1, 2 * len(purged), 2))
+    found = again.api("STREAM.PURGE.S", filter="s.0")
+    assert found["success"] and found["purged"] == MANY // 2 - len(purged)
+    assert store.messages == MANY // 2

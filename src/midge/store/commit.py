@@ -16,7 +16,7 @@ from midge.store.files import Files
 from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
 from midge.store.segment import Segment
 
-__all__ = ["Part", "Round", "Workers", "erase_record", "outcome"]
+__all__ = ["Erasure", "Part", "Round", "Workers", "erase_record", "outcome"]
 
 _LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced
 
@@ -31,6 +31,33 @@ class Part(NamedTuple):
     stop: int
 
 
+class Erasure:
+    """A message that is to be overwritten where it stands: its segment, the place in it, its sequence.
+
+    Attributes:
+        found: the bytes of subject, header and payload, and its time, since somebody has looked; None where it is not there. A write that
+            failed may have left anything, and is made again as a whole.
+    """
+
+    __slots__ = ("_found", "_has_looked", "place", "segment", "sequence")
+
+    def __init__(self, segment: Segment, place: int, sequence: int) -> None:
+        self.segment = segment
+        self.place = place
+        self.sequence = sequence
+        self._has_looked = False
+        self._found: tuple[int, int] | None = None
+
+    def run(self) -> None:
+        """Put a record of zeros there. In a worker, which syncs."""
+        files, fd, seed = self.segment.files, self.segment.opened(), self.segment.head.seed
+        if not self._has_looked:
+            self._found = _measure(files, fd, self.place, seed, self.sequence)
+            self._has_looked = True
+        if self._found is not None:
+            _blank(files, fd, self.place, seed, self.sequence, *self._found)
+
+
 class Round:
     """What one sync serves.
 
@@ -38,7 +65,7 @@ class Round:
         directory: of the segments.
         parts: what is written, in the order of the log.
         unsynced: segments that were written by earlier rounds and not synced.
-        erasures: (segment, place, sequence) of records that are overwritten, after what is written has been synced.
+        erasures: what is overwritten, after what is written has been synced.
         sync: wait for the disk.
         last: the last sequence when the round was begun.
         floor: all messages below it are dropped, which the round says where none before has.
@@ -49,7 +76,7 @@ class Round:
     """
 
     def __init__(
-        self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[tuple[Segment, int, int]], sync: bool, last: int,
+        self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[Erasure], sync: bool, last: int,
         floor: int, waiting: list[Callable[[Exception | None], None]],
     ) -> None:  # fmt: skip
         self.directory = directory
@@ -81,9 +108,9 @@ class Round:
                 written.append(segment)
         self._sync(written)
         self.is_logged = True
-        for segment, place, sequence in self.erasures:
-            erase_record(segment.files, segment.opened(), place, segment.head.seed, sequence)
-        for segment in {segment for segment, _, _ in self.erasures}:
+        for erasure in self.erasures:
+            erasure.run()
+        for segment in {erasure.segment for erasure in self.erasures}:
             segment.files.fdatasync(segment.opened())
 
     @property
@@ -98,7 +125,7 @@ class Round:
 
     def segments(self) -> list[Segment]:
         """Return all whose files it uses."""
-        return [*self.unsynced, *(part.segment for part in self.parts), *(segment for segment, _, _ in self.erasures)]
+        return [*self.unsynced, *(part.segment for part in self.parts), *(erasure.segment for erasure in self.erasures)]
 
     def writes(self, buf: bytearray) -> bool:
         """True if it writes from this buffer."""
@@ -121,12 +148,24 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 def erase_record(files: Files, fd: int, place: int, seed: int, sequence: int) -> None:
     """Put a record of zeros where a message is; nothing where it is not there any more. The caller syncs."""
+    found = _measure(files, fd, place, seed, sequence)
+    if found is not None:
+        _blank(files, fd, place, seed, sequence, *found)
+
+
+def _measure(files: Files, fd: int, place: int, seed: int, sequence: int) -> tuple[int, int] | None:
+    """Return the size and the time of a message; None where it is not there."""
     record = Record()
     data = files.pread(fd, HEAD, place)
-    if record.decode(data, 0, len(data), seed) in (GOOD, SHORT) and record.sequence == sequence and record.kind != ERASED:
-        buf = bytearray(length(record.size()))
-        encode(buf, 0, seed, ERASED, 0, sequence, record.time, b"", b"", bytes(record.size()))
-        files.pwrite(fd, buf, place)
+    if record.decode(data, 0, len(data), seed) in (GOOD, SHORT) and record.sequence == sequence:
+        return record.size(), record.time
+    return None
+
+
+def _blank(files: Files, fd: int, place: int, seed: int, sequence: int, size: int, time: int) -> None:
+    buf = bytearray(length(size))
+    encode(buf, 0, seed, ERASED, 0, sequence, time, b"", b"", bytes(size))
+    files.pwrite(fd, buf, place)
 
 
 class Workers:

@@ -94,12 +94,12 @@ class StoreDirectory:
         self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
+        self._unsynced = [self.path]  # directories whose new names are synced before a stream is made
         self._make_path(self.path)
         self._lock = self._locked()
         try:
             self.files.make_directory(f"{self.path}/streams")
             self.state = State(f"{self.path}/state.db")
-            self.files.sync_directory(self.path)
             self._tidy()
         except BaseException:
             os.close(self._lock)
@@ -289,15 +289,14 @@ class StoreDirectory:
         return f"{self.path}/streams/{id:08d}"
 
     def _make_path(self, path: str) -> None:
-        """Make a directory, and those above it, each on disk under its name."""
+        """Make a directory, and those above it."""
         above = os.path.dirname(path)
         if not os.path.isdir(path):
             if not os.path.isdir(above):
                 self._make_path(above)
             with suppress(FileExistsError):
                 os.mkdir(path, 0o700)
-            with suppress(PermissionError):  # a directory that may be written and not be read
-                self.files.sync_directory(above)
+            self._unsynced.append(above)
 
     def let_go_of_lock(self) -> None:
         """In a process that was forked off: the lock is to end with the process that has it, and not with this one."""
@@ -317,8 +316,7 @@ class StoreDirectory:
                 raise
             raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
         with suppress(OSError):  # a full disk: who is refused is told no process then
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, b"%d\n" % self._pid, 0)
+            os.pwrite(fd, b"%-19d\n" % self._pid, 0)  # as long for each, so that nothing has to be cut off
         return fd
 
     def _refuse_in_a_child(self) -> None:
@@ -361,6 +359,10 @@ class StoreDirectory:
     def _make(self, path: str, names: dict[str, object]) -> None:
         """Make the directory of a store, and wait until it is on disk."""
         files = self.files
+        for directory in self._unsynced:
+            with suppress(PermissionError):  # one that may be written and not be read
+                files.sync_directory(directory)
+        self._unsynced.clear()
         files.make_directory(path)
         if files.exists(f"{path}/store.json.new"):
             files.unlink(f"{path}/store.json.new")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from midge.store.segment import Segment
+from midge.store.commit import Erasure
 from midge.store.shelf import Shelf
 
 __all__ = ["Erasures", "Told"]
@@ -20,8 +20,8 @@ class Erasures:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._waiting: list[tuple[int, int, int]] = []  # number of a segment, place in it, sequence
-        self._overdue: list[tuple[int, int, int]] = []  # given to a round, or left by one that could not
+        self._waiting: list[Erasure] = []
+        self._overdue: list[Erasure] = []  # given to a round, or left by one that could not
         self._kept = 0
         self._patient: list[Told] = []
 
@@ -34,16 +34,21 @@ class Erasures:
         return bool(self._overdue)
 
     def add(self, sequence: int, place: int) -> None:
-        """Have one more, while the sequence's segment is the one that holds it."""
-        self._waiting.append((self._shelf.segment_of(sequence).head.number, place, sequence))
+        """Have one more: a message, and where in its segment it is."""
+        self._waiting.append(Erasure(self._shelf.segment_of(sequence), place, sequence))
 
-    def take(self) -> list[tuple[Segment, int, int]]:
+    def take(self) -> list[Erasure]:
         """Return all for a round that begins; those whose segment has gone are done."""
         self._kept = len(self._overdue)  # the others are undone, should the round fail
         self._overdue += self._waiting
         self._waiting = []
-        located = [(self._shelf.numbered(number), place, sequence) for number, place, sequence in self._overdue]
-        return [(segment, place, sequence) for segment, place, sequence in located if segment is not None]
+        found = []
+        for erasure in self._overdue:
+            segment = self._shelf.numbered(erasure.segment.head.number)  # another one, where all was read again
+            if segment is not None:
+                erasure.segment = segment
+                found.append(erasure)
+        return found
 
     def undo(self) -> None:
         """The round was not logged: what it was the first to be given was not removed."""
@@ -57,9 +62,9 @@ class Erasures:
         """The round was logged, and could not overwrite: who waits for it waits for the next one."""
         self._patient += waiting
 
-    def done(self, erased: list[tuple[Segment, int, int]], waiting: list[Told]) -> list[Told]:
+    def done(self, erased: list[Erasure], waiting: list[Told]) -> list[Told]:
         """A round has done all; return who is told, those who have waited longest first."""
-        for segment, place, _ in erased:
-            self._shelf.blank(segment, place)
+        for erasure in erased:
+            self._shelf.blank(erasure.segment, erasure.place)
         told, self._overdue, self._patient = self._patient + waiting, [], []
         return told

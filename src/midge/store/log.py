@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from midge.store.base import Elsewhere, Stored
-from midge.store.checkpoint import checkpoint_name
 from midge.store.commit import Part, Round, outcome
 from midge.store.erasures import Erasures
 from midge.store.home import Home
@@ -456,24 +455,8 @@ class FileStore(IndexedStore):
     def _trim(self, floor: int) -> None:
         """Remove the segments at the head that hold nothing from ``floor`` on, which is on disk."""
         victims = self._shelf.trim(floor, self._durable[0])  # that one says what is the last sequence
-        self._upkeep.dropped(victims)
         self._unsynced = [segment for segment in self._unsynced if segment not in victims]
-
-        def work() -> None:
-            for segment in victims:
-                if segment.space:  # a segment may go before anything was written to it
-                    self._files.unlink(segment.path)
-                if segment.noted:
-                    self._files.unlink(f"{self._path}/{checkpoint_name(segment.head.number)}")
-            self._files.sync_directory(self._path)
-
-        self._home.submit(work, self._trimmed)
-
-    def _trimmed(self, result: object) -> None:
-        """What could not be removed is removed when the store is opened the next time: everything in it was dropped."""
-        self._shelf.let_go()
-        if isinstance(result, BaseException) and not isinstance(result, OSError):
-            raise result
+        self._upkeep.remove(victims)
 
     def _forget(self, sequence: int) -> bool:
         """Remove a message from the index, and count it for its segment. False where there is none."""

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -287,7 +287,26 @@ class State:
             self._base, self._is_full = base, False
 
 
+def _make(path: str) -> None:
+    """Make the file as a whole, under another name first, so that nothing but that has to be waited for."""
+    new = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    with closing(sqlite3.connect(new, isolation_level=None)) as base:
+        base.execute("PRAGMA synchronous=OFF")
+        base.execute("PRAGMA journal_mode=WAL")
+        base.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_VERSION}; COMMIT")
+    fd = os.open(new, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(new, path)
+
+
 def _connected(path: str) -> sqlite3.Connection:
+    if not os.path.exists(path):
+        _make(path)
     base = sqlite3.connect(path, isolation_level=None)
     try:
         base.execute("PRAGMA journal_mode=WAL")

@@ -9,10 +9,10 @@ messages, a worker writes them; what is told in it has to be as safe as the stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
-from midge.store.checkpoint import CheckpointFile
+from midge.store.checkpoint import CheckpointFile, checkpoint_name
 from midge.store.compaction import Compaction
 from midge.store.home import Home
 from midge.store.index import Index
@@ -119,11 +119,28 @@ class Upkeep:
         if self._compaction is not None:
             self._compaction.cancel()
 
-    def dropped(self, segments: Iterable[Segment]) -> None:
-        """Segments are gone."""
+    def remove(self, segments: list[Segment]) -> None:
+        """Remove the files of segments that have gone from the shelf."""
         for segment in segments:
             self.waste.dropped(segment.head.number)
             self._empty.discard(segment.head.number)
+        files = self._home.files
+
+        def work() -> None:
+            for segment in segments:
+                if segment.space:  # a segment may go before anything was written to it
+                    files.unlink(segment.path)
+                if segment.noted:
+                    files.unlink(f"{self._path}/{checkpoint_name(segment.head.number)}")
+            files.sync_directory(self._path)
+
+        self._home.submit(work, self._removed)
+
+    def _removed(self, result: object) -> None:
+        """What could not be removed is removed when the store is opened the next time: everything in it was dropped."""
+        self._shelf.let_go()
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            raise result
 
     def note(self, index: Index, floor: int) -> None:
         """Write the checkpoints that are missing. Nothing is under way, and everything is on disk; this waits for it."""
