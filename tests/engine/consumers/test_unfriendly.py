@@ -45,3 +45,35 @@ def test_whether_a_queue_is_shared_is_found_without_comparing_each_filter_with_e
         found = world.api(f"CONSUMER.CREATE.S.{name}", stream_name="S", config=config)
         assert found.get("error", {}).get("err_code") == answer
         assert time.perf_counter() - begun < 5  # it was 14
+
+
+def test_who_does_not_keep_up_holds_up_nobody_else() -> None:
+    world = Consuming()
+    world.consume(max_ack_pending=-1)
+    world.store(*["s.a"] * 300)
+    world.outside.crowded.add(b"I.slow.1")
+    world.pull(1000, to="I.slow.1", expires=1000 * SECOND)
+    found = world.news() + world.pull(200, to="I.fast.1", expires=1000 * SECOND)
+    assert len([each for each in found if each.to == b"I.fast.1"]) == 200
+    world.wait(2)
+    assert 20 < len([each for each in world.outside.delivered if each.to == b"I.slow.1"]) < 40
+    world.outside.crowded.clear()
+    world.wait(0.2)
+    assert len([each for each in world.outside.delivered if each.reply]) == 300
+    looks = 0
+    while (due := world.engine.next_deadline()) is not None and due < world.wall + SECOND:
+        world.wall, looks = max(due, world.wall), looks + 1
+        world.engine.handle_timeout(world.wall)
+        world.turn()
+        assert looks < 10
+
+
+def test_a_receiver_is_full_for_all_that_it_asked_for() -> None:
+    world = Consuming()
+    world.consume(max_ack_pending=-1)
+    world.outside.crowded |= {b"I.slow.%d" % number for number in range(100)}
+    for number in range(100):
+        world.pull(to=f"I.slow.{number}", expires=1000 * SECOND)
+    world.store(*["s.a"] * 300)
+    assert len(world.news()) < 5
+    assert len(world.pull(100, to="I.2", expires=1000 * SECOND)) == 100

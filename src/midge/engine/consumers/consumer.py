@@ -340,6 +340,8 @@ class Consumer:
                 self.wake()
         elif outcome == LOADING:
             self._load()
+        elif outcome == FULL and self.target.crowded(wall):
+            self.wake()
         elif outcome == FULL:
             self._delay = min(max(2 * self._delay, FIRST_DELAY), LAST_DELAY)
             self._not_before = wall + self._delay

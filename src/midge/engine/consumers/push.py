@@ -107,6 +107,10 @@ class Push:
         if window.is_full:
             self._delivery.wanted = False
 
+    def crowded(self, wall: int) -> bool:
+        """There is nobody else."""
+        return False
+
     def lost(self) -> None:
         """Nothing reaches those who listen: try again later, unless they are gone by then."""
         self.hold(self._delivery.wall + _RETRY)

@@ -31,6 +31,10 @@ class Target(Protocol):
         """A message went to the route that was chosen last."""
         ...
 
+    def crowded(self, wall: int) -> bool:
+        """So much waits for who got the last message that it should rest. True where the target sees to that, and others may have more."""
+        ...
+
     def lost(self) -> None:
         """Nobody was there at the route that was chosen last. Next: ``choose`` again, unless ``wanted`` is False."""
         ...
