@@ -281,3 +281,13 @@ def test_messages_that_are_asked_for_to_the_servers_own_subjects_are_no_requests
         until(server, lambda: server._jetstream.engine.accounts["$G"].streams["S"].consumers["C"].target.waiting == 0)  # type: ignore[union-attr]
         assert client.api("CONSUMER.INFO.S.C")["delivered"]["consumer_seq"] == 0  # type: ignore[index]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_the_log_of_many_failures_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    with Server(port=0, jetstream=True) as server:
+        jetstream = server._jetstream
+        assert jetstream is not None
+        for number in range(5_000):
+            jetstream.failed(f"reading messages of stream {number}", OSError("no"))
+        assert len(caplog.messages) == 101
+        assert caplog.messages[-1] == "JetStream failed in more than 100 other ways: no more of them are logged for now"
