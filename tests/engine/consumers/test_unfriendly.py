@@ -8,6 +8,10 @@ import pytest
 from consuming import Consuming, numbers
 from worlds import SECOND
 
+from midge.engine import retention
+from midge.engine.consumers import roster
+from midge.engine.consumers.consumer import Consumer
+
 FOR_EVER = (1 << 63) - 1
 
 
@@ -77,3 +81,29 @@ def test_a_receiver_is_full_for_all_that_it_asked_for() -> None:
     world.store(*["s.a"] * 300)
     assert len(world.news()) < 5
     assert len(world.pull(100, to="I.2", expires=1000 * SECOND)) == 100
+
+
+def test_what_nobody_needs_is_looked_for_in_slices_however_many_consumers_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Consuming(retention="interest")
+    consumers = [world.consume(f"C{number}") for number in range(100)]
+    world.store(*["s.a"] * 1_000)
+    for consumer in consumers[:-1]:
+        consumer.ledger.start(1_001)
+    asked = 0
+
+    def needs(consumer: Consumer, sequence: int) -> bool:
+        nonlocal asked
+        asked += 1
+        return needs_it(consumer, sequence)
+
+    needs_it = retention.needs
+    monkeypatch.setattr(retention, "needs", needs)
+    consumers[0].ledger.start(1)
+    roster.remove(consumers[0], b"409 Consumer Deleted")
+    assert asked < 20_000  # it was 99,000
+    world.turn()
+    assert asked == 99_000
+    assert world.state()["messages"] == 1_000
+    roster.remove(consumers[-1], b"409 Consumer Deleted")
+    world.turn()
+    assert world.state()["messages"] == 0

@@ -1,7 +1,7 @@
 """Rests: receivers that do not keep up, and for how long each is passed over, so that the others do not wait for it.
 
-A receiver is known by its reply subjects: where they have three tokens or more the requests of one client differ in the last one. The rest is short at first and
-grows while the receiver is found to be full each time. Times are wall nanoseconds.
+A receiver is known by its reply subjects: where they have three tokens or more, the requests of one client differ in the last one. The
+rest is short at first and grows while the receiver is found to be full each time. Times are wall nanoseconds.
 """
 
 from __future__ import annotations
