@@ -48,6 +48,7 @@ _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_LOOKUP = 32  # what a direct get costs at least,
 WORK_REQUEST = 256  # and what becomes of any other request
 _LOOKUPS = b"$JS.API.DIRECT.GET."
+SKEW = 1.0  # seconds by which the clock may seem to be elsewhere: it is read twice, and not in the same moment
 REPEAT = 60.0  # seconds in which the same failure is logged once,
 FAILURES = 100  # and no more of them than so many
 
@@ -150,7 +151,10 @@ class JetStream:
         for call in calls:
             self._try("a deferred call", call)
         try:
-            more = self.engine.step(time_ns())
+            wall = time_ns()
+            if abs(wall / 1e9 - self._hub.epoch - self._turns.time()) > SKEW:
+                self._turns.set_clock()  # or what is received and what is due would have different times
+            more = self.engine.step(wall)
             if self._damages is not None:
                 self._directory.begin()
                 if len(self._damages.found) > self._damages.seen:

@@ -85,7 +85,7 @@ class Pull:
         if self._inbox:
             inbox, self._inbox = self._inbox, []
             for arrival in inbox:
-                self._take(arrival)
+                self._take(arrival._replace(wall=wall))  # what comes in is told another time where the clock was set meanwhile
 
     def choose(self, size: int) -> Any:
         requests, wall, rests = self.requests, self.consumer.delivery.wall, self._rests
