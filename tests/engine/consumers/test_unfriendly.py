@@ -107,3 +107,15 @@ def test_what_nobody_needs_is_looked_for_in_slices_however_many_consumers_there_
     roster.remove(consumers[-1], b"409 Consumer Deleted")
     world.turn()
     assert world.state()["messages"] == 0
+
+
+@pytest.mark.parametrize("sequence", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_consumer_may_begin_anywhere(sequence: int) -> None:
+    world = Consuming()
+    config = {"name": "C", "ack_policy": "explicit", "deliver_policy": "by_start_sequence", "opt_start_seq": sequence}
+    assert "error" not in world.api("CONSUMER.CREATE.S.C", stream_name="S", config=config)
+    world.consume("D", deliver_policy="all")
+    assert world.api("CONSUMER.RESET.S.D", seq=sequence)["reset_seq"] == sequence
+    world.store("s.a")
+    assert world.pull(name="C", expires=SECOND) == world.pull(name="D", expires=SECOND) == []
+    assert world.outside.failures == []

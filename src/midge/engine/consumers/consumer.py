@@ -15,7 +15,7 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pace import Replay
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
-from midge.engine.consumers.start import start_of
+from midge.engine.consumers.start import LAST_START, start_of
 from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
@@ -131,7 +131,7 @@ class Consumer:
 
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
-        self.ledger.start(max(sequence, 1))
+        self.ledger.start(min(max(sequence, 1), LAST_START))
         self.delivery.skips = self.delivery.loaded = None
         self.delivery.sent = self.delivery.acked = 0
         self.delivery.recount()
