@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,3 +282,29 @@ def test_messages_that_are_asked_for_to_the_servers_own_subjects_are_no_requests
         until(server, lambda: server._jetstream.engine.accounts["$G"].streams["S"].consumers["C"].target.waiting == 0)  # type: ignore[union-attr]
         assert client.api("CONSUMER.INFO.S.C")["delivered"]["consumer_seq"] == 0  # type: ignore[index]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_the_log_of_many_failures_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    with Server(port=0, jetstream=True) as server:
+        jetstream = server._jetstream
+        assert jetstream is not None
+        for number in range(5_000):
+            jetstream.failed(f"reading messages of stream {number}", OSError("no"))
+        assert len(caplog.messages) == 101
+        assert caplog.messages[-1] == "JetStream failed in more than 100 other ways: no more of them are logged for now"
+
+
+@pytest.mark.parametrize("step", [-3_600, 3_600])
+def test_requests_wait_as_long_as_they_say_when_the_clock_was_set(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        client.create(storage="memory")
+        client.api("CONSUMER.CREATE.S.C", stream_name="S", config={"name": "C", "durable_name": "C", "ack_policy": "explicit"})
+        now, wall = time.time, time.time_ns
+        monkeypatch.setattr("midge.server.jetstream.time_ns", lambda: wall() + step * 1_000_000_000)
+        monkeypatch.setattr("midge.server.turns.wall_clock", lambda: now() + step)
+        for _ in range(2):
+            begun = time.monotonic()
+            answer = client.ask("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":1,"expires":300000000}')
+            assert answer.startswith(b"NATS/1.0 408")
+            assert 0.25 < time.monotonic() - begun < 10

@@ -1,6 +1,7 @@
 """store.index by itself: what no store shows (places, flags, dumps), and what it costs. The verbs of stores are in test_store.py."""
 
 import random
+import time
 import tracemalloc
 import zlib
 
@@ -182,3 +183,25 @@ def test_memory(count: int, subjects: int, most: int) -> None:
         assert tracemalloc.get_traced_memory()[0] < 10_000
     finally:
         tracemalloc.stop()
+
+
+def test_many_who_ask_in_turn_for_different_patterns_are_answered_from_what_is_kept() -> None:
+    index = Index()
+    for n in range(1, 20_001):
+        add(index, n, b"s.%d.x.%d" % (n, n % 100))
+    patterns = [(b"s.*.x.%d" % n,) for n in range(100)]
+    took = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        assert [index.pending(pattern, 1) for pattern in patterns] == [200] * 100
+        took.append(time.perf_counter() - begun)
+    assert took[1] < took[0] / 4
+    add(index, 20_001, b"s.new.x.7")
+    assert [index.pending(pattern, 1) for pattern in patterns] == [201 if n == 7 else 200 for n in range(100)]
+
+
+def test_selections_of_any_number_are_right() -> None:
+    index = filled(500, subjects=400)
+    filters = [(b"s.%d" % n, b"s.%d.*" % n, b"*.%d" % (n + 1)) for n in range(399)]
+    for _ in range(2):
+        assert all(index.pending(each, 1) == sum(m % 400 in (n, n + 1) for m in range(1, 501)) for n, each in enumerate(filters))

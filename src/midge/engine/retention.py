@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Retention"]
 
 SLICE = 1_000  # messages that are looked at, or removed, in one slice
+_MANY = 16  # consumers: where more are asked about each message, a slice is of fewer
 AGAIN = 1_000_000_000  # nanoseconds after which a store that fails is tried again
 
 
@@ -120,7 +121,7 @@ class Retention:
         done, self._done = self._done, []
         if len(done) <= SLICE:
             if not self._stream.intake.closed:
-                self._let_go(sorted({sequence for sequence in done if self._is_unneeded(sequence)}))
+                self._let_go(sorted(sequence for sequence in set(done) if self._is_unneeded(sequence)))
         else:
             self._stream.engine.jobs.start(self._stream.store, self._in_slices(sorted(set(done))))
 
@@ -191,13 +192,14 @@ class Retention:
     def _walk(self, first: int, last: int, filters: tuple[bytes, ...], is_over: Callable[[int], bool]) -> Job:
         """Let go of those of the messages in a range that are over."""
         stream, store, gone, count = self._stream, self._stream.store, [], 0
+        size = max(SLICE * _MANY // max(self.interest.count, _MANY), 1)
         sequence = store.next(filters, max(first, store.first))
         while 0 < sequence <= last:
             if is_over(sequence):
                 gone.append(sequence)
             count += 1
             sequence += 1
-            if count % SLICE == 0:
+            if count % size == 0:
                 self._let_go(gone)
                 gone.clear()
                 yield None

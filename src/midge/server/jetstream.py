@@ -48,7 +48,9 @@ _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_LOOKUP = 32  # what a direct get costs at least,
 WORK_REQUEST = 256  # and what becomes of any other request
 _LOOKUPS = b"$JS.API.DIRECT.GET."
-REPEAT = 60.0  # seconds in which the same failure is logged once
+SKEW = 1.0  # seconds by which the clock may seem to be elsewhere: it is read twice, and not in the same moment
+REPEAT = 60.0  # seconds in which the same failure is logged once,
+FAILURES = 100  # and no more of them than so many
 
 
 class _Ear:
@@ -100,6 +102,7 @@ class JetStream:
         self._calls: list[Callable[[], None]] = []
         self._due: int | None = None
         self._told: dict[str, float] = {}
+        self._silent = -REPEAT  # when it was last said that there are too many
         self._damages = None if directory is None else DamageLog(directory.quarantine)
         before = perf_counter_ns()
         self.engine = Engine(settings, directory, self, nuid=Nuid().next, choose=self._hub.chance.below, wall=time_ns())
@@ -149,7 +152,10 @@ class JetStream:
         for call in calls:
             self._try("a deferred call", call)
         try:
-            more = self.engine.step(time_ns())
+            wall = time_ns()
+            if abs(wall / 1e9 - self._hub.epoch - self._turns.time()) > SKEW:
+                self._turns.set_clock()  # or what is received and what is due would have different times
+            more = self.engine.step(wall)
             if self._damages is not None:
                 self._directory.begin()
                 if len(self._damages.found) > self._damages.seen:
@@ -277,11 +283,16 @@ class JetStream:
     def failed(self, what: str, error: Exception) -> None:
         text = f"{what}: {error}"
         now = self._turns.time()
-        if self._told.get(text, -REPEAT) + REPEAT <= now:
-            if len(self._told) > 100:
-                self._told.clear()
+        if self._told.get(text, -REPEAT) + REPEAT > now:
+            return
+        if len(self._told) >= FAILURES:
+            self._told = {each: when for each, when in self._told.items() if when + REPEAT > now}
+        if len(self._told) < FAILURES:
             self._told[text] = now
             log.error("JetStream failed %s", text, exc_info=None if isinstance(error, OSError) else error)
+        elif self._silent + REPEAT <= now:
+            self._silent = now
+            log.error("JetStream failed in more than %d other ways: no more of them are logged for now", FAILURES)
 
     # Inside
 

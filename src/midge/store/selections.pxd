@@ -1,7 +1,7 @@
 cimport cython
 from midge.store.subjects cimport Subjects
 
-cdef Py_ssize_t _KEPT, _MANY
+cdef Py_ssize_t _KEPT, _MANY, _COMPARED, _ROOM
 
 
 @cython.final
@@ -31,6 +31,9 @@ cdef class Selections:
     cdef opened(self, Py_ssize_t number)
     @cython.locals(selection=Selection)
     cdef closed(self, Py_ssize_t number)
+    cdef Selection _renewed(self, Py_ssize_t at)
+    @cython.locals(kept=list, selection=Selection, at=Py_ssize_t, compared=Py_ssize_t, room=Py_ssize_t)
+    cdef _limit(self)
     @cython.locals(subjects=Subjects, selection=Selection, number=Py_ssize_t, literal=bytes)
     cdef Selection _select(self, tuple filters)
     @cython.locals(pattern=bytes)

@@ -18,7 +18,9 @@ else:
 
 __all__ = ["Selection", "Selections"]
 
-_KEPT = 16
+_KEPT = 256  # selections at most,
+_COMPARED = 1_024  # of which no more patterns than so many are compared with each new subject,
+_ROOM = 16 << 20  # and whose bits take no more bytes
 _MANY = 64  # patterns that a new subject is compared with, or the selection is made anew when it is asked for again
 
 
@@ -96,16 +98,17 @@ class Selections:
             selection = kept[-1]
             if selection.filters == filters:
                 return selection
+        for at in range(len(kept) - 1, -1, -1):  # who asks again does so with the same tuple, mostly
+            selection = kept[at]
+            if selection.filters is filters:
+                return self._renewed(at)
         for at in range(len(kept)):
             selection = kept[at]
             if selection.filters == filters:
-                del kept[at]
-                kept.append(selection)
-                return selection
-        if len(kept) == _KEPT:
-            del kept[0]
+                return self._renewed(at)
         selection = self._select(filters)
         kept.append(selection)
+        self._limit()
         return selection
 
     def opened(self, number: int) -> None:
@@ -127,6 +130,24 @@ class Selections:
             selection.discard(number)
 
     # Private
+
+    def _renewed(self, at: int) -> Selection:
+        """Return a selection, which is the one asked for last from now on."""
+        selection: Selection = self._kept.pop(at)
+        self._kept.append(selection)
+        return selection
+
+    def _limit(self) -> None:
+        """Let go of the selections that were not asked for the longest time, where there are too many; never of the last one."""
+        kept = self._kept
+        compared = room = 0
+        for at in range(len(kept) - 1, -1, -1):
+            selection = kept[at]
+            compared += len(selection.patterns) if len(selection.patterns) <= _MANY else 0  # more are not compared
+            room += len(selection.bits)
+            if at < len(kept) - 1 and (len(kept) - at > _KEPT or compared > _COMPARED or room > _ROOM):
+                del kept[: at + 1]
+                return
 
     def _select(self, filters: tuple[bytes, ...]) -> Selection:
         subjects = self._subjects

@@ -16,7 +16,7 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pace import Replay
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
-from midge.engine.consumers.start import start_of
+from midge.engine.consumers.start import LAST_START, start_of
 from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
@@ -132,7 +132,7 @@ class Consumer:
 
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
-        self.ledger.start(max(sequence, 1))
+        self.ledger.start(min(max(sequence, 1), LAST_START))
         self.delivery.restart()
         if self.stream.config.retention == "interest":
             self.retention.recheck()  # what it had not acknowledged it may need no more
@@ -343,6 +343,8 @@ class Consumer:
                 self.wake()
         elif outcome == LOADING:
             self._load()
+        elif outcome == FULL and self.target.crowded(wall):
+            self.wake()
         elif outcome == FULL:
             is_stuck = self.ledger.delivered <= sent + 1  # else it reads, and needs only a moment
             self._delay = min(2 * self._delay, LAST_DELAY) if is_stuck and self._delay else FIRST_DELAY

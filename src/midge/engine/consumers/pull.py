@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from midge.durations import show_duration
 from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
 from midge.engine.consumers.ranked import Ranked
+from midge.engine.consumers.rests import Rests
 from midge.engine.consumers.waiting import Request, Waiting
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError
@@ -53,7 +54,7 @@ class Pull:
         asked: when the last request came, or got a message; 0 for never.
     """
 
-    __slots__ = ("_chosen", "_due", "_inbox", "_looked", "_short", "asked", "consumer", "groups", "requests")
+    __slots__ = ("_chosen", "_due", "_inbox", "_looked", "_reply", "_rests", "_short", "asked", "consumer", "groups", "requests")
 
     def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
         self.consumer = consumer
@@ -63,6 +64,8 @@ class Pull:
         self.asked = 0
         self._inbox: list[Arrival] = []
         self._chosen: Request | None = None
+        self._reply = b""  # where the last message went
+        self._rests: Rests | None = None  # those who do not keep up, once there was one
         self._due = 0  # a time before which no request ends and no heartbeat is due; 0 where there is none
         self._looked = 0  # when those that wait were looked through
         self._short = False  # there may be requests that do not wait
@@ -80,17 +83,20 @@ class Pull:
         return sum(self._is_heard(request) for request in self.requests if not 0 < request.expires < wall)
 
     def work(self, wall: int) -> None:
+        if self._rests is not None:
+            self._rests.due = 0
         if self._inbox:
             inbox, self._inbox = self._inbox, []
             for arrival in inbox:
-                self._take(arrival)
+                self._take(arrival._replace(wall=wall))  # what comes in is told another time where the clock was set meanwhile
 
     def choose(self, size: int) -> Any:
-        requests, wall = self.requests, self.consumer.delivery.wall
-        if self.groups is None and len(requests):  # most of them
+        requests, wall, rests = self.requests, self.consumer.delivery.wall, self._rests
+        if self.groups is None and rests is None and len(requests):  # most of them
             request = requests.first
             if request.size == 0 and not 0 < request.expires <= wall:
                 self._chosen = request
+                self._reply = request.reply
                 return request.route
         passed = 0
         while len(requests):
@@ -98,7 +104,10 @@ class Pull:
             if 0 < request.expires <= wall:
                 self._end_short(request, b"408 Request Timeout")
                 continue
-            verdict = Verdict.SERVE if self.groups is None else self._verdict(self.groups, request)
+            if rests is not None and rests.is_resting(request.reply, wall):
+                verdict = Verdict.PASS
+            else:
+                verdict = Verdict.SERVE if self.groups is None else self._verdict(self.groups, request)
             if verdict is Verdict.PASS:
                 requests.pass_over()
                 passed += 1
@@ -114,6 +123,7 @@ class Pull:
             if verdict is Verdict.PIN:
                 self.consumer.pin(request)
             self._chosen = request
+            self._reply = request.reply
             return request.route
         self.consumer.delivery.wanted = False
         return None
@@ -145,6 +155,12 @@ class Pull:
         request.left -= messages
         request.done += messages
 
+    def crowded(self, wall: int) -> bool:
+        if self._rests is None:
+            self._rests = Rests()
+        self._rests.add(self._reply, wall)
+        return True
+
     def lost(self) -> None:
         self.requests.drop()
         self.consumer.delivery.wanted = len(self.requests) > 0
@@ -162,7 +178,10 @@ class Pull:
             self._look_through(wall, at_end=True)
 
     def next_deadline(self) -> int:
-        return self._due if len(self.requests) else 0
+        if not len(self.requests):
+            return 0
+        rest = 0 if self._rests is None else self._rests.due
+        return min(self._due, rest) if self._due and rest else self._due or rest
 
     def handle_timeout(self, wall: int) -> None:
         if 0 < self._due <= wall:

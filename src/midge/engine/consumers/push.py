@@ -117,6 +117,10 @@ class Push:
         if self._window is not None:
             self._window.sent += size
 
+    def crowded(self, wall: int) -> bool:
+        """There is nobody else."""
+        return False
+
     def lost(self) -> None:
         """Nothing reaches those who listen: try again later, unless they are gone by then."""
         self.hold(self._delivery.wall + _RETRY)

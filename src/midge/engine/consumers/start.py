@@ -8,7 +8,9 @@ from midge.model.base import time_of
 from midge.model.consumer import ConsumerConfig
 from midge.store.base import Store
 
-__all__ = ["Start", "start_of"]
+__all__ = ["LAST_START", "Start", "start_of"]
+
+LAST_START = 1 << 62  # where a consumer begins that is asked to begin behind it: no stream gets there
 
 
 class Start(NamedTuple):
@@ -40,7 +42,7 @@ def start_of(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...], *
 
 def _wanted(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...]) -> int:
     if config.opt_start_seq:
-        return config.opt_start_seq
+        return min(config.opt_start_seq, LAST_START)
     match config.deliver_policy:
         case "all" | "last_per_subject":
             return store.first

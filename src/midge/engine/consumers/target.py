@@ -35,6 +35,10 @@ class Target(Protocol):
         """So many more messages, of so many bytes, went there, as it has let them by ``delivery.granted`` and ``room``."""
         ...
 
+    def crowded(self, wall: int) -> bool:
+        """So much waits for who got the last message that it should rest. True where the target sees to that, and others may have more."""
+        ...
+
     def lost(self) -> None:
         """Nobody was there at the route that was chosen last. Next: ``choose`` again, unless ``wanted`` is False."""
         ...
