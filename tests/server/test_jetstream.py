@@ -75,6 +75,7 @@ def test_the_log_says_where_streams_are(tmp_path: Path, caplog: pytest.LogCaptur
     assert f'  Store Directory: "{tmp_path}"' in caplog.messages
     assert "  API Level:       5" in caplog.messages and "  Max Memory:      " in caplog.text
     assert re.search(r"Took [0-9.]+(µ|m)?s to start JetStream", caplog.text)
+    assert caplog.messages[-4:] == ["Initiating Shutdown...", "Initiating JetStream Shutdown...", "JetStream Shutdown", "Server Exiting.."]
 
 
 def test_the_log_says_what_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -93,7 +94,7 @@ def test_the_log_says_what_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureF
         Client(server).api("STREAM.MSG.GET.S", seq=1)
         assert [message.startswith(line) for message in caplog.messages] == [True]
     caplog.clear()
-    segment.with_name("index").unlink()
+    segment.with_suffix(".idx").unlink()
     with caplog.at_level("ERROR", "midge.server"), Server(port=0, store_dir=tmp_path):
         line = line.replace("a message is not what was written", "this is no record")
         assert [message.startswith(line) for message in caplog.messages] == [True]
