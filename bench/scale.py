@@ -100,15 +100,16 @@ def apart(*job: object) -> Any:
 
 
 def work(kind: str, path: str, *numbers: int) -> None:
-    row = {"growing": growing, "many": many}[kind](path, *numbers) if kind != "opening" else opening(path)
-    print(json.dumps(row), flush=True)
-    if kind != "opening":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "opening":
+        print(json.dumps(opening(path)))
+        return
+    print(json.dumps(growing(path, *numbers) if kind == "growing" else many(path, *numbers)), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def measured(what: str, kind: str, *numbers: int, parent: str | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=parent) as path:
-        row = {"what": what} | apart(kind, path, *numbers)
+        row: dict[str, Any] = {"what": what, **apart(kind, path, *numbers)}
         row["after a kill"], row["after a stop"] = apart("opening", path), apart("opening", path)
     return row
 
