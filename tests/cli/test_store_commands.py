@@ -13,8 +13,11 @@ import pytest
 from processes import COMMAND, environment
 
 from midge.cli import main
+from midge.engine.consumers.dump import dump
+from midge.engine.consumers.ledger import Ledger
 from midge.store.directory import StoreDirectory
 from midge.store.segment import HEAD_SIZE
+from midge.store.state import ConsumerRow
 from midge.wire.publication import Publication
 
 SECOND = 1_700_000_000_000_000_007
@@ -61,6 +64,28 @@ def rows(capsys: Captured, *args: str, code: int = 0) -> list[Any]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+def test_consumers(path: Path, capsys: Captured) -> None:
+    ledger = Ledger()
+    for sequence in (1, 2, 3):
+        ledger.deliver(sequence, SECOND)
+    ledger.ack(1)
+    directory = opened(path)
+    row = ConsumerRow(1, "A", "ORDERS", "packing", b'{"name": "packing"}', SECOND, dump(ledger))
+    directory.keeper.put(row, 1, lambda error: None)
+    directory.close()
+    (found,) = rows(capsys, "store", "consumers", str(path), "ORDERS", "--json")
+    assert found == {
+        "account": "A", "stream": "ORDERS", "consumer": "packing", "created": "2023-11-14T22:13:20.000000007Z",
+        "delivered_consumer_seq": 3, "delivered": 3, "ack_floor_consumer_seq": 1, "ack_floor": 1, "pending": 2, "redelivered": 0,
+        "config": {"name": "packing"},
+    }  # fmt: skip
+    assert [each["consumers"] for each in rows(capsys, "store", "list", str(path), "--json")] == [0, 1, 0]
+    assert main(["check", str(path)]) == 0
+    assert "A ORDERS: 3 messages (1 to 3), 159 bytes, 1 segment, 1 consumer" in capsys.readouterr().out
+    assert main(["store", "consumers", str(path)]) == 0
+    assert "packing" in capsys.readouterr().out
+
+
 def test_check(path: Path, capsys: Captured) -> None:
     assert main(["check", str(path)]) == 0
     out, err = capsys.readouterr()
@@ -74,7 +99,7 @@ def test_check(path: Path, capsys: Captured) -> None:
     assert (found["path"], found["good"], found["damages"]) == (str(path), True, [])
     assert found["streams"][1] == {
         "account": "A", "stream": "ORDERS", "directory": str(path / "streams/00000001"), "messages": 3, "bytes": 159,
-        "first_seq": 1, "last_seq": 3, "segments": 1, "damages": [],
+        "first_seq": 1, "last_seq": 3, "segments": 1, "consumers": 0, "damages": [],
     }  # fmt: skip
 
 
@@ -113,7 +138,7 @@ def test_what_is_wrong_with_the_directory(path: Path, capsys: Captured) -> None:
 def test_list(path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     found = rows(capsys, "store", "list", str(path), "--account", "A", "--json")
     assert found[1] == {
-        "account": "A", "stream": "ORDERS", "messages": 3, "bytes": 159, "first_seq": 1, "last_seq": 3, "subjects": 3,
+        "account": "A", "stream": "ORDERS", "messages": 3, "bytes": 159, "first_seq": 1, "last_seq": 3, "subjects": 3, "consumers": 0,
         "first_time": "2023-11-14T22:13:20.000000007Z", "last_time": "2023-11-14T22:13:20.000000009Z",
     }  # fmt: skip
     monkeypatch.setenv("COLUMNS", "100")

@@ -76,6 +76,7 @@ def test_the_log_says_where_streams_are(tmp_path: Path, caplog: pytest.LogCaptur
     assert f'  Store Directory: "{tmp_path}"' in caplog.messages
     assert "  API Level:       5" in caplog.messages and "  Max Memory:      " in caplog.text
     assert re.search(r"Took [0-9.]+(µ|m)?s to start JetStream", caplog.text)
+    assert caplog.messages[-4:] == ["Initiating Shutdown...", "Initiating JetStream Shutdown...", "JetStream Shutdown", "Server Exiting.."]
 
 
 def test_the_log_says_what_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

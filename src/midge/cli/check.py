@@ -90,7 +90,9 @@ def _line(finding: Finding) -> str:
     place = finding.place
     name = printable(f"{place.account} {place.stream}") if place.stream else place.path
     range = f" ({finding.first:,} to {finding.last:,})" if finding.messages else ""
-    return f"{name}: {counted(finding.messages, 'message')}{range}, {counted(finding.size, 'byte')}, {counted(finding.segments, 'segment')}"
+    consumers = f", {counted(finding.consumers, 'consumer')}" if finding.consumers else ""
+    size = f"{counted(finding.size, 'byte')}, {counted(finding.segments, 'segment')}"
+    return f"{name}: {counted(finding.messages, 'message')}{range}, {size}{consumers}"
 
 
 def _entry(finding: Finding) -> dict[str, object]:
@@ -104,6 +106,7 @@ def _entry(finding: Finding) -> dict[str, object]:
         "first_seq": finding.first,
         "last_seq": finding.last,
         "segments": finding.segments,
+        "consumers": finding.consumers,
         "damages": [_row(damage) for damage in finding.damages],
     }
 

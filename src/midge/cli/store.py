@@ -1,5 +1,5 @@
-"""``midge store``: what is in a store that no server is using: its streams, what they take on the disk, whether they are whole, and their
-messages as JSON lines. Nothing is changed.
+"""``midge store``: what is in a store that no server is using: its streams and their consumers, what they take on the disk, whether they
+are whole, and their messages as JSON lines. Nothing is changed.
 
 ``list`` and ``usage`` believe the index of a clean stop, so they are quick; ``verify`` and ``export`` read every record.
 """
@@ -23,16 +23,20 @@ from rich.table import Table
 
 from midge.cli.check import DAMAGED, check, directory_argument, json_option
 from midge.cli.output import describe, printable
+from midge.engine.consumers.dump import load
+from midge.engine.consumers.ledger import Ledger
 from midge.message import Headers, Message
 from midge.store.base import Stored
 from midge.store.check import find_damages
+from midge.store.state import ConsumerRow
 from midge.store.view import LogView, Place, ReadFiles, StoreView, UnindexedFiles
 
 __all__ = ["command"]
 
 T = TypeVar("T")
 # Columns for people; JSON has more.
-_ENTRY = "account stream messages bytes first_seq last_seq subjects".split()
+_ENTRY = "account stream messages bytes first_seq last_seq subjects consumers".split()
+_CONSUMER = "account stream consumer delivered ack_floor pending redelivered".split()
 _USAGE = "account stream disk bytes segments quarantine".split()
 
 
@@ -52,7 +56,20 @@ def _account_option(command: Callable[..., T]) -> Callable[..., T]:
 def list_streams(path: Path, account: str | None, as_json: bool) -> None:
     """List the streams below DIR and what they hold."""
     with closing(StoreView(str(path))) as view:
-        _print([_entry(place) for place in _chosen(view, account, None)], _ENTRY, as_json=as_json)
+        _print([_entry(view, place) for place in _chosen(view, account, None)], _ENTRY, as_json=as_json)
+
+
+@command.command("consumers", short_help="List the consumers.")
+@directory_argument
+@click.argument("stream", required=False)
+@_account_option
+@json_option
+def list_consumers(path: Path, stream: str | None, account: str | None, as_json: bool) -> None:
+    """List the consumers of one STREAM, or of all, and how far each has come, in sequences of the stream."""
+    with closing(StoreView(str(path))) as view:
+        places = _chosen(view, account, stream)
+        rows = [row for place in places for row in view.consumers.get((place.account, place.stream), ())]
+        _print(list(map(_consumer, rows)), _CONSUMER, as_json=as_json)
 
 
 @command.command("usage", short_help="Tell what streams take on the disk.")
@@ -115,7 +132,7 @@ def _chosen(view: StoreView, account: str | None, stream: str | None) -> list[Pl
     return places
 
 
-def _entry(place: Place) -> dict[str, Any]:
+def _entry(view: StoreView, place: Place) -> dict[str, Any]:
     """Return what a stream holds."""
     with closing(LogView(ReadFiles(), place.path)) as log:
         index = log.index
@@ -129,7 +146,35 @@ def _entry(place: Place) -> dict[str, Any]:
             "first_time": _time(index.first_time),
             "last_time": _time(index.last_time),
             "subjects": index.subjects,
+            "consumers": len(view.consumers.get((place.account, place.stream), ())),
         }
+
+
+def _consumer(row: ConsumerRow) -> dict[str, Any]:
+    """Return how far a consumer has come.
+
+    Raises:
+        click.ClickException: what is kept of it cannot be read.
+    """
+    ledger = Ledger()
+    try:
+        load(ledger, row.state)
+        config = json.loads(row.config)
+    except ValueError as error:
+        raise click.ClickException(f"consumer {row.name} of stream {row.stream} of account {row.account}: {error}") from error
+    return {
+        "account": row.account,
+        "stream": row.stream,
+        "consumer": row.name,
+        "created": _time(row.created),
+        "delivered_consumer_seq": ledger.delivered,
+        "delivered": ledger.last,
+        "ack_floor_consumer_seq": ledger.floor,
+        "ack_floor": ledger.stream_floor,
+        "pending": ledger.pending,
+        "redelivered": ledger.redelivered,
+        "config": config,
+    }
 
 
 def _used(view: StoreView, place: Place) -> dict[str, Any]:

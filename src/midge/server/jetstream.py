@@ -217,11 +217,13 @@ class JetStream:
 
     def close(self) -> None:
         """Let go of the streams; what is written is safe when it returns."""
+        log.info("Initiating JetStream Shutdown...")
         self._turns.jetstream = None
         self._turns.reactor.cancel(self._on_timer)
         self.engine.close()
         if self._directory is not None:
             self._directory.close()
+        log.info("JetStream Shutdown")
 
     # What the engine asks: see engine.outside
 

@@ -25,6 +25,7 @@ class Finding(NamedTuple):
         messages, size: how many there are, and what they count for in limits.
         first, last: sequences; see ``Store``.
         segments: files.
+        consumers: how many there are.
         damages: what is wrong.
     """
 
@@ -34,6 +35,7 @@ class Finding(NamedTuple):
     first: int
     last: int
     segments: int
+    consumers: int
     damages: list[Damage]
 
 
@@ -44,14 +46,22 @@ def find_damages(view: StoreView) -> list[Damage]:
     for (account, name), row in view.configs.items():
         if (account, name) not in places:
             damages.append(Damage(f"{view.path}/streams", 0, 0, -1, f"the files of stream {name} of account {account} are missing", ""))
-        try:
-            is_readable = isinstance(json.loads(row.config), dict)
-        except ValueError:
-            is_readable = False
-        if not is_readable:
-            why = f"the configuration of stream {name} of account {account} cannot be read"
-            damages.append(Damage(f"{view.path}/state.db", 0, 0, -1, why, ""))
+        stream = f"stream {name} of account {account}"
+        kept = [
+            (stream, row.config),
+            *((f"consumer {each.name} of {stream}", each.config) for each in view.consumers.get((account, name), ())),
+        ]
+        for whose, config in kept:
+            if not _is_readable(config):
+                damages.append(Damage(f"{view.path}/state.db", 0, 0, -1, f"the configuration of {whose} cannot be read", ""))
     return damages
+
+
+def _is_readable(config: bytes) -> bool:
+    try:
+        return isinstance(json.loads(config), dict)
+    except ValueError:
+        return False
 
 
 def check_stream(view: StoreView, place: Place, progress: Callable[[int], None] = lambda size: None) -> Finding:
@@ -63,16 +73,17 @@ def check_stream(view: StoreView, place: Place, progress: Callable[[int], None] 
         progress: told of the bytes that were read.
     """
     files = UnindexedFiles(progress)
+    consumers = len(view.consumers.get((place.account, place.stream), ()))
     try:
         log = LogView(files, place.path)
     except OSError as error:  # a file that cannot be read, or one of a later version: others may be good
-        return Finding(place, 0, 0, 0, 0, 0, [Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")])
+        return Finding(place, 0, 0, 0, 0, 0, consumers, [Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")])
     try:
         for name in log.unfit(ReadFiles(), place.path):
             log.damages.append(Damage(name, 0, 0, -1, "what was known of a segment does not fit the log", ""))
         index = log.index
         if index.messages and (place.account, place.stream) not in view.configs:  # an empty one may be left of making or deleting it
             log.damages.append(Damage(place.path, 0, 0, -1, "there is no configuration: no server has this stream", ""))
-        return Finding(place, index.messages, index.size, index.first, index.last, log.segments, log.damages)
+        return Finding(place, index.messages, index.size, index.first, index.last, log.segments, consumers, log.damages)
     finally:
         log.close()

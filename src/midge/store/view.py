@@ -23,7 +23,7 @@ from midge.store.reader import Reader
 from midge.store.recovery import Damage, Recovery
 from midge.store.segment import number_of
 from midge.store.shelf import Shelf
-from midge.store.state import State, StreamRow
+from midge.store.state import ConsumerRow, State, StreamRow
 
 __all__ = ["LogView", "Place", "ReadFiles", "StoreView", "UnindexedFiles"]
 
@@ -159,6 +159,7 @@ class StoreView:
     Attributes:
         streams: where all streams are, by account and name.
         configs: the configurations of streams, as the engine wrote them.
+        consumers: of each of those, by name.
         damages: what is wrong with what is not a stream's.
 
     Raises:
@@ -175,7 +176,9 @@ class StoreView:
             raise FileNotFoundError(f"there is no store at {path}")
         self._lock = self._locked()
         try:
-            rows, self.configs = self._state()
+            self.configs: dict[tuple[str, str], StreamRow] = {}
+            self.consumers: dict[tuple[str, str], list[ConsumerRow]] = {}
+            rows = self._state()
             self.streams = self._places(rows)
         except BaseException:
             self.close()
@@ -215,12 +218,12 @@ class StoreView:
             raise
         return fd
 
-    def _state(self) -> tuple[dict[int, tuple[str, str]], dict[tuple[str, str], StreamRow]]:
-        """Read ``state`` in a copy, as SQLite finishes in the file itself what a process that was killed has left."""
+    def _state(self) -> dict[int, tuple[str, str]]:
+        """Read ``state``, and return who has a store: in a copy, as SQLite finishes in the file what a process that was killed has left."""
         path = f"{self.path}/state.db"
         if not os.path.exists(path):
             self.damages.append(Damage(path, 0, 0, -1, "it is missing: streams are known by their own files only", ""))
-            return {}, {}
+            return {}
         with tempfile.TemporaryDirectory(prefix="midge-") as directory:
             for suffix in ("", "-wal"):
                 if os.path.exists(path + suffix):
@@ -231,12 +234,15 @@ class StoreView:
                 raise StoreVersionError(path, error.version, error.known) from error
             except StoreDamagedError as error:
                 self.damages.append(Damage(path, 0, 0, -1, error.reason, ""))
-                return {}, {}
+                return {}
             try:
-                return state.stores(), {(row.account, row.name): row for row in state.streams()}
+                stores = state.stores()
+                self.configs = {(row.account, row.name): row for row in state.streams()}
+                self.consumers = {key: state.consumers(*key) for key in self.configs}
+                return stores
             except StoreDamagedError as error:
                 self.damages.append(Damage(path, 0, 0, -1, error.reason, ""))
-                return {}, {}
+                return {}
             finally:
                 state.close()
 
