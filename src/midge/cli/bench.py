@@ -197,6 +197,7 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
 
 
 def group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
+    """Return the figures of those who play a role, each with its share of the messages."""
     return [Figures(f"{role} {number}", share, plan.size) for number, share in enumerate(shares, 1)]
 
 
