@@ -42,7 +42,7 @@ def test_a_public_class_or_function_has_a_docstring_and_a_home(name: str) -> Non
     for public in getattr(module := load(name), "__all__", []):
         value = getattr(module, public)
         if callable(value) and getattr(value, "__module__", "").partition(".")[0] == "midge":
-            assert value.__module__ == name, public
+            assert value.__module__ == name or (hasattr(module, "__path__") and value.__module__.startswith(name + ".")), public
             assert value.__doc__, public
 
 
@@ -83,6 +83,15 @@ def load_or_none(name: str) -> ModuleType | None:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         return None
+
+
+def test_the_names_of_jetstream_are_sorted_and_wrong_ones_are_errors() -> None:
+    import midge.jetstream
+
+    assert midge.jetstream.__all__ == sorted(midge.jetstream.__all__) and set(midge.jetstream.__all__) <= set(dir(midge.jetstream))
+    assert set(load("midge.jetstream.errors").__all__) - {"error_of"} <= set(midge.jetstream.__all__)
+    with pytest.raises(AttributeError, match="module 'midge.jetstream' has no attribute 'nothing'"):
+        getattr(midge.jetstream, "nothing")  # noqa: B009
 
 
 def test_every_error_is_re_exported() -> None:

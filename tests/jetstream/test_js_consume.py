@@ -40,9 +40,10 @@ def leaves_nothing(here: World) -> bool:
 async def test_a_loop_gets_everything(url: str) -> None:
     async with filled(url, 2000) as (_, consumer):
         assert await take(consumer.consume(max_messages=100), 2000) == list(range(1, 2001))
-        await asyncio.sleep(0)
-        info = await consumer.info()
-        assert (info.num_redelivered, info.ack_floor.stream_seq) == (0, 2000)
+        async with asyncio.timeout(5):
+            while (info := await consumer.info()).ack_floor.stream_seq < 2000:  # nats-server sees to acknowledgements beside requests
+                pass
+        assert info.num_redelivered == 0
 
 
 async def test_a_loop_that_is_left_leaves_nothing(url: str) -> None:
@@ -224,9 +225,10 @@ async def test_what_a_callback_returns_from_is_acknowledged(url: str) -> None:
         async with consumer.consume(lambda message: seen.append(int(message.data))):
             await until(lambda: len(seen) == 10)
         assert seen == list(range(1, 11)) and leaves_nothing(here)
-        await here.nc.flush()
-        info = await consumer.info()
-        assert (info.num_ack_pending, info.ack_floor.stream_seq) == (0, 10)
+        async with asyncio.timeout(5):
+            while (info := await consumer.info()).ack_floor.stream_seq < 10:
+                pass
+        assert info.num_ack_pending == 0
 
 
 async def test_a_callback_may_acknowledge_in_its_own_way(url: str) -> None:

@@ -161,7 +161,8 @@ class Consuming:
         if not pull.held or self._run >= TURN_MSGS:
             await self._wait()
         message = pull.take()
-        if self._left() <= self._threshold:
+        left = pull.outstanding + len(pull.held) if self._max_bytes is None else pull.outstanding_bytes + pull.held_bytes
+        if left <= self._threshold:
             self._refill()
         return message
 
