@@ -1,10 +1,11 @@
 """Consumers of one stream beside a small model: they are pulled from and answered in every way while time passes, messages are removed,
 configurations change, and the engine is stopped and killed.
 
-What the model asks: a message comes in its turn, as often as it says, and not before its time; all that is due comes; what was confirmed never
-comes again; what is counted is right; floors only rise, and stay below what is pending; after a crash there is at most what was there before,
-and nothing of it is lost. In the end everything is taken: all came at least once, and a work queue is empty. The model does not know in which
-order messages come again, nor what the engine may decide as it likes: such things are a range for it. ``MIDGE_LONG=1`` walks much farther.
+What the model asks: a message comes in its turn, as often as it says, and not before its time; all that is due comes; what was confirmed
+never comes again; what is counted is right; floors only rise, and stay below what is pending; after a crash there is at most what was there
+before, and nothing of it is lost. In the end everything is taken: all came at least once, and a work queue is empty. In which order
+messages come again the model does not know, and what the engine may decide as it likes is a range for it. Where a consumer acknowledges all up to a
+message, none is deleted or purged: what that acknowledges is not the model's business. ``MIDGE_LONG=1`` walks much farther.
 """
 
 import json
@@ -146,14 +147,18 @@ class ConsumerModel(RuleBasedStateMachine):
             self.messages[self.last] = subject
         self.settle()
 
-    @precondition(lambda self: self.messages)
+    @precondition(lambda self: self.messages and self.may_remove)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         sequence = data.draw(st.sampled_from(sorted(self.messages)))
         assert self.world.api("STREAM.MSG.DELETE.S", seq=sequence)["success"]
         self.remove({sequence})
 
-    @precondition(lambda self: self.messages)
+    @property
+    def may_remove(self) -> bool:
+        return all(plain.policy != "all" for plain in self.plain.values())
+
+    @precondition(lambda self: self.messages and self.may_remove)
     @rule(subject=st.sampled_from(["", "s.a", "s.*"]), data=st.data())
     def purge(self, subject: str, data: st.DataObject) -> None:
         below = data.draw(st.integers(1, self.last + 1))
@@ -603,6 +608,7 @@ def test_consumers_and_the_model(retention: str, storage: str) -> None:
             max_examples=1_500 if LONG else 6,
             stateful_step_count=80 if LONG else 25,
             deadline=None,
+            derandomize=not LONG,
             suppress_health_check=list(HealthCheck),
         ),
     )
