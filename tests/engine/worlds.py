@@ -137,7 +137,7 @@ class World:
                 self.directory.begin()
                 self.directory.finish()
                 engine = self.engine
-                more = more or any((engine.asking, engine.answering, engine.dirty, len(engine.jobs), len(engine.feeding)))
+                more = more or any((engine.asking, engine.answering, engine.dirty, engine.ready, len(engine.jobs), len(engine.feeding)))
 
     def wait(self, seconds: float) -> None:
         """Turn the clock on, and let happen what is due on the way."""
