@@ -4,8 +4,8 @@ configurations change, and the engine is stopped and killed.
 What the model asks: a message comes in its turn, as often as it says, and not before its time; all that is due comes; what was confirmed
 never comes again; what is counted is right; floors only rise, and stay below what is pending; after a crash there is at most what was there
 before, and nothing of it is lost. In the end everything is taken: all came at least once, and a work queue is empty. In which order
-messages come again the model does not know, and what the engine may decide as it likes is a range for it. Where a consumer acknowledges all up to a
-message, none is deleted or purged: what that acknowledges is not the model's business. ``MIDGE_LONG=1`` walks much farther.
+messages come again the model does not know, and what the engine may decide as it likes is a range for it. Where a consumer acknowledges all
+up to a message, none is deleted or purged: what that acknowledges is not the model's business. ``MIDGE_LONG=1`` walks much farther.
 """
 
 import json
@@ -599,7 +599,7 @@ def consumer_of(message: Delivered) -> str:
     return message.reply.split(b".")[3].decode()
 
 
-@pytest.mark.parametrize(("retention", "storage"), [("limits", "file"), ("limits", "memory"), ("workqueue", "file"), ("interest", "file")])
+@pytest.mark.parametrize(("retention", "storage"), [("limits", "memory"), ("workqueue", "file")])
 def test_consumers_and_the_model(retention: str, storage: str) -> None:
     model = type("Model", (ConsumerModel,), {"retention": retention, "storage": storage})
     run_state_machine_as_test(
