@@ -311,6 +311,8 @@ class Engine:
         account = stream.account
         if self.directory is not None and stream.config.storage == "file":
             self.directory.state.remove_stream(account.name, stream.name)
+            if stream.origins is not None:
+                stream.origins.forget()
         roster.remove_all(stream)
         stream.stop()
         del account.streams[stream.name]

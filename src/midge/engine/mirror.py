@@ -43,6 +43,9 @@ class Mirror:
         self._direct: list[object] = []
         self._feed.open()
 
+    def forget(self) -> None:
+        """The stream is deleted; nothing is noted of it."""
+
     def close(self) -> None:
         """It is a stream of its own now, or none any more."""
         self._feed.close()

@@ -174,6 +174,10 @@ class Positions:
         self._stream.engine.timers.cancel(self._timer)
         self.note()
 
+    def leave(self) -> None:
+        """Nothing is to be noted any more: the stream is deleted, and what was noted of it."""
+        self._state = None
+
     def _note_soon(self, _: int) -> None:
         self._timer = None
         self.note()

@@ -70,6 +70,10 @@ class Sources:
             source.close()
         self._positions.close()
 
+    def forget(self) -> None:
+        """The stream is deleted, and how far it has read with it."""
+        self._positions.leave()
+
     def removed(self) -> None:
         """Messages were removed."""
         self._positions.removed()
@@ -78,7 +82,7 @@ class Sources:
         """What the store had not committed is gone."""
         for source in self._sources.values():
             source.close()
-        self._positions.forget()
+        self._positions.leave()
         self._learn()
 
     def describe(self, wall: int) -> tuple[StreamSourceInfo | None, list[StreamSourceInfo]]:

@@ -13,6 +13,7 @@ import msgspec
 
 from midge.errors import LocalProtocolError, MidgeTimeoutError, NoRespondersError
 from midge.jetstream.errors import AlreadyAcknowledgedError, NotAcknowledgedError
+from midge.message import HeadersLike
 
 if TYPE_CHECKING:
     import cython
@@ -67,6 +68,10 @@ class StreamMessage(Message):
     """
 
     __slots__ = ("is_acknowledged",)
+
+    def __init__(self, subject: str, data: bytes = b"", reply: str = "", headers: HeadersLike | None = None) -> None:
+        super().__init__(subject, data, reply, headers)
+        self.is_acknowledged = False
 
     @property
     def metadata(self) -> Metadata:

@@ -62,7 +62,7 @@ class Pull:
         self.requests = Ranked(config.max_waiting) if config.priority_policy == "prioritized" else Waiting(config.max_waiting)
         self._group(config)
         self.asked = 0
-        self._inbox: list[Arrival] = []
+        self._inbox: list[Arrival] | None = None  # what came in since the last turn
         self._chosen: Request | None = None
         self._reply = b""  # where the last message went
         self._rests: Rests | None = None  # those who do not keep up, once there was one
@@ -72,6 +72,8 @@ class Pull:
 
     def receive(self, arrival: Arrival) -> None:
         """Take a request, to be seen to at the end of the turn."""
+        if self._inbox is None:
+            self._inbox = []
         self._inbox.append(arrival)
         self.consumer.wake()
 
@@ -86,7 +88,7 @@ class Pull:
         if self._rests is not None:
             self._rests.due = 0
         if self._inbox:
-            inbox, self._inbox = self._inbox, []
+            inbox, self._inbox = self._inbox, None
             for arrival in inbox:
                 self._take(arrival._replace(wall=wall))  # what comes in is told another time where the clock was set meanwhile
 
@@ -192,7 +194,7 @@ class Pull:
         self._group(config)
 
     def stop(self, status: bytes) -> None:
-        self._inbox.clear()
+        self._inbox = None
         for request in self.requests:
             if status == DELETED:
                 self._tell(request, status)

@@ -51,7 +51,7 @@ def kept_of(consumer: Consumer, last: int) -> KeptConsumer:
     redelivered |= {str(sequence): count for sequence, count in ledger.exceeded.items() if sequence <= last}
     state = KeptState(
         delivered=SequenceInfo(consumer_seq=ledger.delivered, stream_seq=min(ledger.last, last)),
-        ack_floor=SequenceInfo(consumer_seq=ledger.floor, stream_seq=min(ledger.stream_floor, last)),
+        ack_floor=SequenceInfo(consumer_seq=ledger.told_floor, stream_seq=min(ledger.told_stream_floor, last)),
         pending=pending,
         redelivered=redelivered,
     )
@@ -93,6 +93,7 @@ def _ledger(state: KeptState) -> Ledger:
     ledger = Ledger()
     ledger.start(delivered.stream_seq + 1)
     ledger.delivered, ledger.floor, ledger.stream_floor = delivered.consumer_seq, floor.consumer_seq, floor.stream_seq
+    ledger.told_floor, ledger.told_stream_floor = ledger.floor, ledger.stream_floor
     counts = {int(sequence): count for sequence, count in state.redelivered.items()}
     for sequence, message in sorted((int(sequence), message) for sequence, message in state.pending.items()):
         if floor.stream_seq < sequence <= delivered.stream_seq:  # others are acknowledged, or come anyway
