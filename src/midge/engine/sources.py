@@ -82,7 +82,7 @@ class Sources:
         """What the store had not committed is gone."""
         for source in self._sources.values():
             source.close()
-        self._positions.leave()
+        self._positions.forget()
         self._learn()
 
     def describe(self, wall: int) -> tuple[StreamSourceInfo | None, list[StreamSourceInfo]]:
