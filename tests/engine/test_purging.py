@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from disks_of_engines import closed
 from worlds import World
 
 from midge.engine.purging import SLICE
@@ -107,6 +108,7 @@ def test_a_purge_that_is_undone_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     world.turn()
     assert b'"error"' in answers(world)[0]
     assert world.api("STREAM.PURGE.S", filter="s.0")["success"]
+    closed(world)
 
 
 def test_a_stream_that_goes_meanwhile() -> None:
@@ -141,3 +143,5 @@ def test_a_crash_in_the_middle_leaves_it_partly_done(tmp_path: Path) -> None:
     found = again.api("STREAM.PURGE.S", filter="s.0")
     assert found["success"] and found["purged"] == MANY // 2 - len(purged)
     assert store.messages == MANY // 2
+    closed(world)
+    closed(again)
