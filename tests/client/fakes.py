@@ -151,6 +151,7 @@ class FakeServer:
         self._scripts = scripts
         self._tasks: list[asyncio.Task[None]] = []
         self._writers: list[asyncio.StreamWriter] = []
+        self._has_ended = False
 
     async def __aenter__(self) -> FakeServer:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -162,6 +163,7 @@ class FakeServer:
         self._server.close()
         if kind is None:
             await asyncio.gather(*self._tasks)
+        self._has_ended = True
         for task in self._tasks:
             task.cancel()
         for writer in self._writers:
@@ -180,6 +182,9 @@ class FakeServer:
                 await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._has_ended:  # this client came just before, and wait_closed() waits for it
+            writer.transport.abort()
+            return
         script = self._scripts[min(len(self._writers), len(self._scripts) - 1)]
         self._writers.append(writer)
         self._tasks.append(asyncio.ensure_future(self._play(script, Peer(reader, writer))))

@@ -188,6 +188,8 @@ def test_a_message_get_by_the_short_way_answers_as_the_long_one(tmp_path: Path, 
     for subject in (b"s.a", b"s.<&>", b"s.b", b"s.*", b"s.c", b">"):
         short = world.ask("$JS.API.STREAM.MSG.GET.S", b'{"last_by_subj": "%b"}' % subject)
         assert short == world.ask("$JS.API.STREAM.MSG.GET.S", b'{ "last_by_subj" : "%b" }' % subject)
+    world.engine.close()
+    world.directory.close()
 
 
 def test_many_answers_leave_in_one_piece() -> None:
