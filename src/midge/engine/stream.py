@@ -135,11 +135,15 @@ class Stream:
         self.changed()
         self._follow()
 
+    def stop_consumers(self) -> None:
+        """Deliver nothing more; who waits is told that the server shuts down, as nats-server does."""
+        for consumer in self.consumers.values():
+            consumer.stop(SHUTDOWN)
+
     def stop(self) -> None:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
-        for consumer in self.consumers.values():
-            consumer.stop(SHUTDOWN)
+        self.stop_consumers()
         if self.retention is not None:
             self.retention.close()
         if self.origins is not None:
