@@ -19,7 +19,7 @@ from midge.engine.consumers.hunger import Hunger
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
-from midge.engine.headers import nats_values
+from midge.engine.headers import is_delete_marker, nats_values
 from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
 from midge.engine.mirror import Mirror
@@ -427,13 +427,13 @@ class Stream:
                 if stored.time > wall - self.dedupe.window:
                     self.dedupe.add(id, stored.sequence, stored.time)
             if self.config.allow_msg_ttl:
+                if is_delete_marker(stored.header):
+                    self.expiry.mark(stored.sequence)
                 self._remember_ttl(stored.sequence, stored.time, values)
         if len(self.dedupe):
             self._forget(wall)
 
     def _remember_ttl(self, sequence: int, time: int, values: dict[bytes, bytes]) -> None:
-        if b"Nats-Marker-Reason" in values:
-            self.expiry.mark(sequence)
         try:
             if b"Nats-TTL" in values:
                 self.expiry.add(sequence, time, parse_ttl(values[b"Nats-TTL"]))
