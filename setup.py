@@ -82,6 +82,7 @@ MODULES = [
     "midge.server.session",
     "midge.server.admission",
     "midge.server.publishing",
+    "midge.server.sending",
     "midge.server.hub",
 ]
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}

@@ -1,14 +1,11 @@
 """The API: whom it answers, in which order, how many at a time, and what it tells those who watch. Texts: tests/interop/test_streams.py."""
 
 import json
-from pathlib import Path
 
-import jsonschema
+from schemas import checked
 from worlds import ACCOUNT, World
 
 from midge.model.account import AccountLimits
-
-SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 
 
 def test_one_account_cannot_hold_up_another() -> None:
@@ -62,8 +59,7 @@ def test_advisories_are_made_for_those_who_listen_only() -> None:
     assert [subject for subject, _ in told] == [subjects[1], subjects[0], subjects[2], subjects[0], subjects[3], subjects[0]]
     assert [body["action"] for _, body in told if "action" in body] == ["create", "modify", "delete"]
     for _, body in told:
-        path = SCHEMAS / (body["type"].removeprefix("io.nats.jetstream.").replace(".", "/") + ".json")
-        jsonschema.validate(body, json.loads(path.read_text()))
+        checked(body)
     audit = told[1][1]
     assert audit["client"]["user"] == "me" and audit["subject"] == "$JS.API.STREAM.CREATE.T"
     assert json.loads(audit["response"])["did_create"] and json.loads(audit["request"])["name"] == "T"

@@ -9,17 +9,14 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jsonschema
+import schemas
 
 PATIENCE = 5.0
 TRIES = 5_000
 PAUSE = 0.02  # seconds between two questions for what a server does by itself
 QUIET = 0.15  # seconds in which nothing comes where nothing should: nats-server answers the API from other threads
-SCHEMAS = Path(__file__).parents[1] / "data" / "schemas" / "jetstream"
 _TIME = re.compile(rb'(?<=["\s])(?!0001-01-01T00:00:00Z)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
 _LEVELLED = (
     (re.compile(rb'("_nats\.(?:ver|level)":)"[^"]*"'), rb'\1"?"'),
@@ -194,21 +191,9 @@ def levelled(answer: bytes) -> bytes:
     return json.dumps(json.loads(answer), sort_keys=True).encode() if answer.startswith(b'{"type":') else answer
 
 
-@cache
-def validator(kind: str) -> Any:
-    """The validator of a ``type``; None where there is no schema."""
-    _, _, name = kind.partition("io.nats.jetstream.")
-    path = SCHEMAS / (name.replace(".", "/") + ".json")
-    return jsonschema.Draft7Validator(json.loads(path.read_text())) if path.exists() else None
-
-
 def faults(answer: bytes) -> list[str]:
     """Return what a JSON answer with a ``type`` does that its schema does not allow."""
-    if not answer.startswith(b"{"):
-        return []
-    body = json.loads(answer)
-    found = validator(body["type"]) if "type" in body else validator("io.nats.jetstream.api.v1.pub_ack_response") if "seq" in body else None
-    return [] if found is None else [f"{'/'.join(map(str, error.path))}: {error.message}" for error in found.iter_errors(body)]
+    return schemas.faults(json.loads(answer)) if answer.startswith(b"{") else []
 
 
 def api(subject: str, body: Any = None, until: str = "one", **headers: str) -> Step:

@@ -11,9 +11,10 @@ from hubs import Client, connect_line, new_client, new_hub
 
 from midge.errors import InvalidSubjectError
 from midge.server.access import Permissions, User
-from midge.server.hub import FLUSH_AT, WORK, Hub
+from midge.server.hub import Hub
 from midge.server.peer import Peer, Sink
 from midge.server.results import Result
+from midge.server.sending import FLUSH_AT, WORK
 from midge.server.session import Session
 from midge.server.sublist import Subscription
 from midge.wire.publication import Publication

@@ -8,6 +8,7 @@ from midge.server.mapping cimport Mappings
 from midge.server.peer cimport Peer
 from midge.server.results cimport Result
 from midge.server.route cimport Route
+from midge.server.sending cimport Sending
 from midge.server.service_imports cimport Relay, Services
 from midge.server.session cimport Session
 from midge.server.stream_imports cimport Shadow
@@ -16,11 +17,11 @@ from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
-cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SEND, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _HASH
+cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _HASH
 
 
 @cython.final
-cdef class Hub:
+cdef class Hub(Sending):
     cdef readonly object options, authenticator, info
     cdef readonly str server_id, server_name
     cdef readonly Admission admission
@@ -29,24 +30,13 @@ cdef class Hub:
     cdef readonly dict accounts
     cdef readonly dict sessions
     cdef readonly list on_connected, on_subscribed, on_closed
-    cdef readonly list urgent, dirty
     cdef public long long slow_consumers, stale_connections, stalls
     cdef readonly Services services
     cdef public Py_ssize_t imported
     cdef public object trace
     cdef readonly object tracer
-    cdef readonly Py_ssize_t flush_at, stall_at, press_at
-    cdef readonly bint pressed
-    cdef readonly Py_ssize_t piled
     cdef public double now, epoch
-    cdef list _sending
-    cdef object _emitted
-    cdef Py_ssize_t _emitted_size
-    cdef object _answers
-    cdef Py_ssize_t _answered
     cdef public Peer producer
-    cdef Py_ssize_t _work
-    cdef Py_ssize_t _max_pending
     cdef object _all_accounts
 
     cpdef bint receive(self, Session session, bytearray chunk, Py_ssize_t stop, double now) except -1
@@ -60,9 +50,6 @@ cdef class Hub:
     cpdef int carry(self, Route route, Publication publication) except -1
     cdef bint _reach(self, Sublist sublist, Peer producer, Result result, Publication publication) except -1
     cpdef bint can_spend(self, Py_ssize_t work) except -1
-    @cython.locals(publication=Publication)
-    cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
-    cpdef answer(self, Account account, list answers)
     @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)
     cdef _publish(self, Session session, Publication publication, int op)
     @cython.locals(found=Publication)
@@ -79,12 +66,7 @@ cdef class Hub:
     cdef bint _deliver_one(self, Peer producer, list groups, Publication publication) except -1
     @cython.locals(account=Account, sublist=Sublist, result=Result)
     cdef _say_no_responders(self, Session session, Publication publication)
-    cpdef bint has_more(self) except -1
-    @cython.locals(peer=Peer)
-    cpdef flush_urgent(self)
-    @cython.locals(account=Account, publication=Publication, peer=Peer)
+    @cython.locals(account=Account, publication=Publication)
     cpdef bint flush_some(self, Py_ssize_t count) except -1
     @cython.locals(account=Account, answers=list, at=Py_ssize_t)
     cdef _route_answers(self)
-    @cython.locals(out=Outbox)
-    cpdef send_early(self, Peer peer)

@@ -2,12 +2,11 @@
 
 The hub owns the accounts and the sessions of one server. ``receive`` is the message path: it parses a chunk and routes each publish that
 it finds; nothing is allocated per message. ``route`` is the one way in, for clients and for the server itself: it looks up
-who is subscribed and appends the message to their outboxes. What the server itself has to say is queued by ``emit`` and routed when the
-hub is flushed, so a sink may emit while it is delivered to, and nothing recurses.
+who is subscribed and appends the message to their outboxes. What waits to be sent, and what the server itself has to say, is kept in
+``Sending``, the other half of a hub; ``flush_some`` routes and sends a piece of it.
 
 A turn is bounded. ``receive`` stops after a budget of work, or when its client is to be held back, and leaves the rest of the chunk to
-``proceed``. Who has something to send stands on one of two lists, each once: ``urgent``, those who are answered (PONG, INFO, +OK, -ERR),
-and ``dirty``, those who got a message. ``flush_urgent`` and ``flush_some`` send; an outbox of 64 KiB is sent at once.
+``proceed``.
 
 Backpressure is nats-server's: a publisher that overfills another client's outbox (three quarters of max_pending) is marked
 ``stalled_by`` that client, and is not heard for a moment, unless it is ``hurried``: that was long enough for one read. A client that
@@ -17,7 +16,6 @@ exceeds max_pending all the same is a slow consumer.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,6 +29,7 @@ from midge.server.auth import Authenticator
 from midge.server.info import Info
 from midge.server.message_trace import MessageTrace
 from midge.server.options import ServerOptions
+from midge.server.sending import WORK
 from midge.server.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ if cython.compiled:
     from cython.cimports.midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.server.route import Route
+    from cython.cimports.midge.server.sending import Sending
     from cython.cimports.midge.server.service_imports import Relay, Services
     from cython.cimports.midge.server.session import Session
     from cython.cimports.midge.server.stream_imports import Shadow
@@ -69,6 +69,7 @@ else:
     from midge.server.publishing import is_only_traced, note_mapping, refuse, refuse_reserved, say_no_responders
     from midge.server.results import Result
     from midge.server.route import Route
+    from midge.server.sending import Sending
     from midge.server.service_imports import Relay, Services
     from midge.server.session import Session
     from midge.server.stream_imports import Shadow
@@ -79,15 +80,11 @@ else:
     from midge.wire.octets import HPUB, NEED_DATA, PUB, cut, same
     from midge.wire.publication import Publication
 
-__all__ = ["FLUSH_AT", "WORK", "Hub"]
+__all__ = ["Hub"]
 
-FLUSH_AT = 65536
-WORK = 16384  # what one call of ``receive`` or ``proceed`` may do, in deliveries; about half a millisecond, or one where memory is cold
-PRESS_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
 _WORK = WORK
 _WORK_CONTROL = 64  # what else costs as much as how many deliveries: an operation that is no publish,
 _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of tokens,
-_WORK_SEND = 256  # sending a long outbox,
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at
@@ -96,7 +93,7 @@ _HASH = 8  # characters of the server's id that mark the reply subjects of reque
 log = logging.getLogger("midge.server")
 
 
-class Hub:
+class Hub(Sending):
     """Routing for one server.
 
     Args:
@@ -117,21 +114,19 @@ class Hub:
         imported: how many accounts the message under way has come through.
         trace: what becomes of the message under way, begun by the ``tracer``; None for nearly all.
         producer: who has sent what an Inlet is being given; None for the server itself.
-        piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
-        pressed: the last message made somebody's outbox longer than ``press_at``.
         on_connected: called with a session whose first CONNECT was accepted.
         on_subscribed: called with a session and its new subscription.
         on_closed: called with a session that ends, and the reason. It may still be about to be sent something.
     """
 
     __slots__ = (
-        "_all_accounts", "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "account", "accounts",
-        "admission", "authenticator", "chance", "dirty", "epoch", "flush_at", "imported", "info", "now", "on_closed", "on_connected",
-        "on_subscribed", "options", "piled", "press_at", "pressed", "producer", "server_id", "server_name", "services", "sessions",
-        "slow_consumers", "stale_connections", "stall_at", "stalls", "trace", "tracer", "urgent",
+        "_all_accounts", "account", "accounts", "admission", "authenticator", "chance", "epoch", "imported", "info", "now", "on_closed",
+        "on_connected", "on_subscribed", "options", "producer", "server_id", "server_name", "services", "sessions", "slow_consumers",
+        "stale_connections", "stalls", "trace", "tracer",
     )  # fmt: skip
 
     def __init__(self, options: ServerOptions, server_id: str, seed: int) -> None:
+        Sending.__init__(self, options.max_pending)
         self.options = options
         self.authenticator = Authenticator(options)
         self.admission = Admission(self)
@@ -148,19 +143,8 @@ class Hub:
         self.on_connected: list[Callable[[Session], None]] = []
         self.on_subscribed: list[Callable[[Session, Subscription], None]] = []
         self.on_closed: list[Callable[[Session, str], None]] = []
-        self.urgent: list[Peer] = []
-        self.dirty: list[Peer] = []
-        self._sending: list[Peer] = []  # what flush_some has taken off ``dirty``, the first last
-        self._emitted: deque[tuple[Account, Publication]] = deque()
-        self._answers: deque[tuple[Account, list[Publication]]] = deque()
-        self._answered = 0  # how many of the first list have been routed
         self.producer: Peer | None = None
-        self._emitted_size = self._work = self.piled = self.imported = self.slow_consumers = self.stale_connections = self.stalls = 0
-        self._max_pending = options.max_pending
-        self.stall_at = options.max_pending // 4 * 3
-        self.flush_at = min(FLUSH_AT, self.stall_at)
-        self.press_at = min(PRESS_AT, self.stall_at)
-        self.pressed = False
+        self.imported = self.slow_consumers = self.stale_connections = self.stalls = 0
 
     def set_options(self, options: ServerOptions) -> None:
         """Go on with these options. What they mean for the sessions that there are is seen to in ``reload``."""
@@ -172,8 +156,7 @@ class Hub:
         """Make the accounts anew, as the options have them now. Next: let every session ``reconsider``, or close it."""
         self._all_accounts.renew(self.options)
         self._take_accounts()
-        self._emitted = deque((self.accounts.get(account.name, account), message) for account, message in self._emitted)
-        self._answers = deque((self.accounts.get(account.name, account), answers) for account, answers in self._answers)
+        self.readdress(self.accounts)
 
     def _take_accounts(self) -> None:
         self.accounts = self._all_accounts.by_name
@@ -304,26 +287,6 @@ class Hub:
         self._work -= work
         return True
 
-    def emit(self, account: Account, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
-        """Queue a message of the server's own, to be routed when the hub is flushed. Next: flush.
-
-        False, and nothing is queued, where as much waits already as may wait for a client: whoever emits must wait or give up.
-        """
-        if self._emitted_size > self._max_pending:
-            return False
-        publication = Publication.compose(subject, reply, header, payload)
-        self._emitted_size += publication.end
-        self._emitted.append((account, publication))
-        return True
-
-    def answer(self, account: Account, answers: list[Publication]) -> None:
-        """Queue messages of the server's own whose subjects are published to once, to be routed when the hub is flushed. Next: flush.
-
-        They are many and small, so they wait in lists, and ``flush_some`` takes as many at a time as there is work for. What bounds them is
-        what they answer.
-        """
-        self._answers.append((account, answers))
-
     def _publish(self, session: Session, publication: Publication, op: int) -> None:
         session.in_msgs += 1
         session.in_bytes += publication.payload_end - publication.payload_start
@@ -419,10 +382,7 @@ class Hub:
             target.log_delivery(sub, publication)
         if out.before + out.fill - out.start > self.flush_at:
             self.send_early(target)
-            if out.before + out.fill - out.start > self.press_at:
-                self.pressed = True
-            if producer is not None and not producer.hurried and out.before + out.fill - out.start > self.stall_at:
-                producer.stalled_by = target
+            self.press(target, producer)
         return True
 
     def _deliver_to_sink(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:
@@ -488,24 +448,12 @@ class Hub:
         result = sublist.match_uncached(publication.reply())
         self._work -= _WORK_CONTROL + _WORK_SEARCH * sublist.searched + say_no_responders(session, publication, result)
 
-    # Sending
-
-    def has_more(self) -> bool:
-        """True while a message waits to be routed or anybody has something to send."""
-        return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted) or bool(self._answers)
+    # The end of a turn
 
     def flush(self) -> None:
         """Route what was emitted and let everybody send. Who must not take too long uses ``flush_some``."""
         while self.flush_some(1 << 30):
             pass
-
-    def flush_urgent(self) -> None:
-        """Let everybody send who is answered. Each is off the list first: nobody's failure keeps it there."""
-        while self.urgent:
-            peer = self.urgent.pop()
-            peer.urgent = False
-            if peer.transport is not None:
-                peer.transport.flush()
 
     def flush_some(self, count: int) -> bool:
         """Do some of what ``flush`` does: route so many messages at most, then send for as many. True while there is more.
@@ -522,19 +470,7 @@ class Hub:
                 break
         while self._answers and self._work >= 0:
             self._route_answers()
-        while count > 0:
-            if not self._sending:
-                if not self.dirty:
-                    self.piled = 0
-                    break
-                self._sending = self.dirty
-                self._sending.reverse()
-                self.dirty = []
-            peer = self._sending.pop()
-            peer.dirty = False
-            count -= 1
-            if peer.transport is not None:
-                peer.transport.flush()
+        self.flush_dirty(count)
         return self.has_more()
 
     def _route_answers(self) -> None:
@@ -548,12 +484,3 @@ class Hub:
         if at == len(answers):
             self._answered = 0
             self._answers.popleft()
-
-    def send_early(self, peer: Peer) -> None:
-        """Send a long outbox now; give its owner up where that does not help."""
-        if not peer.blocked and peer.transport is not None:
-            self._work -= _WORK_SEND
-            peer.transport.flush()
-        out = peer.outbox
-        if peer.closing is None and out.waiting() > self._max_pending:
-            peer.overflow()

@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jsonschema
 import pytest
+from schemas import checked
 
 from midge.engine.consumers import advisories
 from midge.model.consumer import ConsumerConfig
 
-SCHEMAS = Path(__file__).parents[2] / "data" / "schemas" / "jetstream"
 START = 1_800_000_000_000_000_000
 UNFIT = ("consumer_group_pinned", "consumer_group_unpinned", "nak", "terminated")  # schemas that do not fit what nats-server sends
 LATER = "2027-01-15T08:00:01Z"
@@ -71,7 +69,7 @@ def test_an_advisory(tell: Callable[[Any], None], name: str, expected: dict[str,
     assert ears.told == [(b"$JS.EVENT.ADVISORY.CONSUMER.%b.S.C" % name.encode(), expected)]
     kind = expected["type"].rpartition(".")[2]
     if kind not in UNFIT:
-        jsonschema.validate(ears.told[0][1], json.loads((SCHEMAS / "advisory" / "v1" / f"{kind}.json").read_text()))
+        checked(ears.told[0][1])
 
 
 @pytest.mark.parametrize("tell", [tell for tell, _, _ in CASES])

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from consuming import Consuming
+from schemas import checked
 from worlds import ACCOUNT, SECOND, World
 
 from midge.model.account import AccountLimits
 
-SCHEMAS = Path(__file__).parents[2] / "data" / "schemas" / "jetstream"
 EVENT = "$JS.EVENT.ADVISORY.CONSUMER."
 
 
-def checked(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer or advisory that is what its schema says."""
-    path = SCHEMAS / (body["type"].removeprefix("io.nats.jetstream.").replace(".", "/") + ".json")
-    jsonschema.validate(body, json.loads(path.read_text()))
-    return body
-
-
 def make(world: World, name: str, stream: str = "S", action: str = "", **config: Any) -> dict[str, Any]:
+    return checked(made(world, name, stream, action, **config))
+
+
+def made(world: World, name: str, stream: str = "S", action: str = "", **config: Any) -> dict[str, Any]:
+    """What ``make`` answers, and nobody looks at its schema: for those who make a thousand."""
     request = {"stream_name": stream, "config": config} | ({"action": action} if action else {})
-    return checked(world.api(f"CONSUMER.CREATE.{stream}.{name}" if name else f"CONSUMER.CREATE.{stream}", **request))
+    return world.api(f"CONSUMER.CREATE.{stream}.{name}" if name else f"CONSUMER.CREATE.{stream}", **request)
 
 
 def told(world: World, *subjects: str) -> list[tuple[str, dict[str, Any]]]:
@@ -39,7 +35,7 @@ def test_names_and_lists_come_in_pages_by_name() -> None:
     world = World(max_consumers=0)
     world.create()
     for number in range(1_030):
-        make(world, f"C{number:04d}")
+        assert made(world, f"C{number:04d}")["name"] == f"C{number:04d}"
     make(world, "D", deliver_subject="d", direct=True)
     every = [f"C{number:04d}" for number in range(1_030)]
     pages = [checked(world.api("CONSUMER.NAMES.S", offset=offset)) for offset in (0, 1_024, 5_000, -7)]
