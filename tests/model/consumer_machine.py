@@ -1,7 +1,6 @@
 """A stream with consumers beside their model: what both do with a delivery, an acknowledgement, time that passes, a stop and a crash."""
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any, ClassVar
 
 from disks_of_engines import closed, opened
 from hypothesis.stateful import RuleBasedStateMachine, invariant
-from plain_consumer import FUZZ, Entry, Plain, consumer_of, numbers
+from plain_consumer import DISK, FUZZ, Entry, Plain, consumer_of, numbers
 from worlds import SECOND, Delivered, World
 
 from midge.model.consumer import ConsumerInfo
-
-DISK = "/dev/shm" if os.path.isdir("/dev/shm") else None  # syncing is not what is tested
 
 
 class ConsumerMachine(RuleBasedStateMachine):
@@ -76,7 +73,8 @@ class ConsumerMachine(RuleBasedStateMachine):
         for message in news:
             assert message.to == b"I.%d" % self.number
             self.check(name, message)
-        assert min(least, batch) <= len(news) <= min(most, batch), (least, most, batch, len(news))
+        plain = self.plain[name]
+        assert min(least, batch) <= len(news) <= min(most, batch), (least, most, batch, news, name, plain, self.fresh(plain))
         self.world.outside.deaf.add(b"I.%d" % self.number)  # where too much waits for acknowledgements, the request would wait, too
         self.settle()
         return news
@@ -129,10 +127,10 @@ class ConsumerMachine(RuleBasedStateMachine):
             return
         assert [count, sequence] == [1, *fresh[:1]], ("it is not its turn", name, plain, fresh)
         assert len(fresh) - 1 <= left <= len(fresh) - 1 + self.gone(plain)
-        if plain.skips:
+        if sequence in plain.skips:
             plain.skips = [each for each in plain.skips if each > sequence]
         else:
-            plain.next = sequence + 1
+            plain.skips, plain.next = [], sequence + 1
         if plain.policy == "none":
             plain.done.add(sequence)
         else:

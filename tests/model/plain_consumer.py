@@ -1,9 +1,14 @@
 """The model of consumers: what each of a stream has delivered, what it waits for, and what it may deliver next."""
 
+import os
 from dataclasses import dataclass, field
 
 from worlds import SECOND, Delivered
 
+SUBJECTS = ["s.a", "s.b", "s.a.b", "s.c.d"]
+FILTERS = [(), ("s.a",), ("s.*",), ("s.a", "s.c.>"), ("s.x",)]
+APART = {"A": (), "B": ("s.b",), "C": ("s.a", "s.a.b"), "D": ("s.c.>",)}  # of a work queue: each message is for one; A is for all
+DISK = "/dev/shm" if os.path.isdir("/dev/shm") else None  # syncing is not what is tested
 FUZZ = SECOND // 100  # the engine looks at what is due a little later
 
 

@@ -18,13 +18,10 @@ from consumer_machine import ConsumerMachine
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
-from plain_consumer import Plain, consumer_of, matches
+from plain_consumer import APART, FILTERS, SUBJECTS, Plain, consumer_of, matches
 from worlds import SECOND
 
 LONG = bool(os.environ.get("MIDGE_LONG"))
-SUBJECTS = ["s.a", "s.b", "s.a.b", "s.c.d"]
-FILTERS = [(), ("s.a",), ("s.*",), ("s.a", "s.c.>"), ("s.x",)]
-APART = {"A": (), "B": ("s.b",), "C": ("s.a", "s.a.b"), "D": ("s.c.>",)}  # of a work queue: each message is for one; A is for all
 NAMES = sorted(APART)
 BACKOFF = (2 * SECOND, 5 * SECOND, 3 * SECOND)
 UPDATES: list[dict[str, Any]] = [
@@ -164,6 +161,8 @@ class ConsumerModel(ConsumerMachine):
     def reply_and_fetch(self, data: st.DataObject, batch: int) -> None:
         message = data.draw(st.sampled_from(self.replies[-12:]))
         name = consumer_of(message)
+        if self.plain[name].policy == "none":
+            return  # nobody listens to it
         self.note(message)
         body = b'+NXT {"batch": %d, "no_wait": true}' % batch
         self.take(name, batch, lambda to: self.world.publish(message.reply.decode(), body, to))

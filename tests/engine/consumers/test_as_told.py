@@ -91,11 +91,12 @@ def test_a_purge_of_what_a_consumer_looks_for() -> None:
     assert told(other) == ((1, 2), (0, 0), 1, 0, 1) and not acked(other)
 
 
-def test_a_purge_of_some_of_what_a_consumer_looks_for() -> None:
+@pytest.mark.parametrize("purge", ["s.a", "s.*"])
+def test_a_purge_of_some_of_what_a_consumer_looks_for(purge: str) -> None:
     world = Consuming()
-    world.store("s.a", "s.c", "s.a", "s.c", "s.a")
-    consumer = world.consume(filter_subjects=["s.a", "s.c"])
-    world.api("STREAM.PURGE.S", filter="s.a")
+    world.store("s.a", "s.c.d", "s.a", "s.c.d", "s.a")
+    consumer = world.consume(filter_subjects=["s.a", "s.c.>"])
+    world.api("STREAM.PURGE.S", filter=purge)
     assert told(consumer) == ((0, 1), (0, 1), 0, 0, 2)
     assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [2, 4]
 

@@ -26,7 +26,7 @@ def purged(stream: Stream, filter: bytes, wall: int) -> None:
         if is_whole or (consumer.filters and all(_is_within(each, filter) for each in consumer.filters)):
             behind = behind or store.next((filter,), store.first) or store.last + 1
             _go_on(consumer, behind, wall, is_wider=False)
-        elif not consumer.filters or any(_is_within(filter, each) for each in consumer.filters):
+        elif not consumer.filters or any(_is_within(filter, each) or _is_within(each, filter) for each in consumer.filters):
             _go_on(consumer, store.first, wall, is_wider=True)
 
 
