@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from operator import neg
 from typing import TYPE_CHECKING, Any
 
 from midge.engine.interest import Interest
@@ -236,15 +237,21 @@ class Retention:
 def needs(consumer: Any, sequence: int) -> bool:
     """True if a consumer still needs a message of a subject that it is for.
 
-    So it is with one that was delivered as often as it may be and not acknowledged: as with nats-server, it stays.
+    So it is with one that was delivered as often as it may be and not acknowledged: as with nats-server, it stays. What is passed over on
+    the way to the last message of a subject is not needed (there it stays until the server is started again).
     """
-    ledger = consumer.ledger
-    if sequence > ledger.stream_floor and (consumer.config.ack_policy != "explicit" or sequence >= ledger.next or ledger.has(sequence)):
-        return True
-    return sequence in ledger.exceeded
+    ledger, delivery = consumer.ledger, consumer.delivery
+    if sequence >= ledger.next:
+        return delivery.skips is None or sequence > ledger.resume or is_among(delivery.skips, sequence)
+    return (sequence > ledger.stream_floor and ledger.has(sequence)) or sequence in ledger.exceeded
+
+
+def is_among(skips: list[int], sequence: int) -> bool:
+    """True if a sequence is one of these, the last first."""
+    place = bisect_left(skips, -sequence, key=neg)
+    return place < len(skips) and skips[place] == sequence
 
 
 def reached(consumer: Any) -> int:
     """Return the last sequence that a consumer may have acknowledged."""
-    ledger = consumer.ledger
-    return int(ledger.next - 1 if consumer.config.ack_policy == "explicit" else ledger.stream_floor)
+    return int(consumer.ledger.next - 1)

@@ -91,6 +91,16 @@ def test_a_purge_of_what_a_consumer_looks_for() -> None:
     assert told(other) == ((1, 2), (0, 0), 1, 0, 1) and not acked(other)
 
 
+@pytest.mark.parametrize("purge", ["s.a", "s.*"])
+def test_a_purge_of_some_of_what_a_consumer_looks_for(purge: str) -> None:
+    world = Consuming()
+    world.store("s.a", "s.c.d", "s.a", "s.c.d", "s.a")
+    consumer = world.consume(filter_subjects=["s.a", "s.c.>"])
+    world.api("STREAM.PURGE.S", filter=purge)
+    assert told(consumer) == ((0, 1), (0, 1), 0, 0, 2)
+    assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [2, 4]
+
+
 def test_a_rollup_is_a_purge() -> None:
     world = Consuming(allow_rollup_hdrs=True)
     world.store("s.a", "s.b")
@@ -118,6 +128,35 @@ def test_what_is_removed_is_acknowledged() -> None:
     world.pull(2)
     world.api("STREAM.MSG.DELETE.S", seq=1)
     assert told(consumer) == ((2, 2), (1, 1), 1, 0, 0) and acked(consumer)
+
+
+def test_what_is_removed_acknowledges_nothing_else() -> None:
+    world = Consuming(retention="interest")
+    consumer = world.consume(ack_policy="all")
+    world.store(*["s.a"] * 4)
+    first, *_, last = world.pull(4)
+    world.api("STREAM.MSG.DELETE.S", seq=3)
+    assert told(consumer) == ((4, 4), (0, 0), 3, 0, 0) and acked(consumer)
+    assert [stored.sequence for stored in world.stream.store.scan()] == [1, 2, 4]
+    world.reply(first)
+    assert told(consumer) == ((4, 4), (1, 1), 2, 0, 0)
+    world.wait(11)
+    assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [2, 4]
+    world.reply(last)
+    assert told(consumer)[1] == (4, 4)
+
+
+def test_a_purge_of_some_acknowledges_nothing_else() -> None:
+    world = Consuming()
+    world.store("s.a", "s.b", "s.a")
+    consumer = world.consume(ack_policy="all")
+    first, *_ = world.pull(3)
+    world.api("STREAM.PURGE.S", filter="s.b")
+    assert told(consumer) == ((3, 3), (0, 0), 2, 0, 0)
+    world.reply(first)
+    assert told(consumer)[1:3] == ((1, 1), 1)
+    world.wait(11)
+    assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [3]
 
 
 def test_what_was_given_up_and_is_gone_is_forgotten() -> None:

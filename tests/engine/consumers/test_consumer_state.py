@@ -293,3 +293,22 @@ def test_less_than_was_delivered(tmp_path: Path) -> None:
     world.store("s.x")
     assert [each[1] for each in numbers(world.pull(5, expires=SECOND))] == [1]
     world.close()
+
+
+def test_the_last_messages_of_subjects_go_on_after_a_start(worlds: Callable[..., Kept], tmp_path: Path) -> None:
+    world = worlds()
+    world.store("s.a", "s.b", "s.c", "s.x", "s.a", "s.b", "s.b", "s.c")
+    world.consume(deliver_policy="last_per_subject", filter_subjects=["s.a", "s.b", "s.c"])
+    world.reply(world.pull(1)[0])
+    world.store("s.b", "s.d", "s.c")
+    assert info(world).num_pending == 4
+    world.write()
+    after = world.crashed(tmp_path / "b")
+    world.close()
+    for each in (after, worlds()):
+        assert info(each).num_pending == 4
+        assert [number[1:] for number in numbers(each.pull(9, no_wait=True))[:-1]] == [(7, 2, 3), (8, 3, 2), (9, 4, 1), (11, 5, 0)]
+        each.close()
+    world = worlds()
+    world.store("s.a")
+    assert [number[1] for number in numbers(world.pull(1))] == [12]

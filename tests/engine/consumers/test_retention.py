@@ -92,6 +92,32 @@ def test_all_up_to_one() -> None:
     assert kept(world) == [4]
 
 
+@pytest.mark.parametrize("policy", ["none", "explicit", "all"])
+def test_what_is_passed_over_stays_for_nobody(policy: str) -> None:
+    world = Consuming(retention="interest")
+    world.consume("A")
+    world.store("s.a", "s.b", "s.b", "s.b", "s.c", "s.c")
+    world.consume("B", ack_policy=policy, deliver_policy="last_per_subject")
+    for message in world.pull(6, "A"):
+        world.reply(message)
+    assert kept(world) == [1, 4, 6]
+    for message in world.pull(6, "B"):
+        world.reply(message)
+    assert kept(world) == []
+
+
+@pytest.mark.parametrize("policy", ["none", "explicit", "all"])
+def test_what_was_passed_over_stays_for_nobody(policy: str) -> None:
+    world = Consuming(retention="interest")
+    world.consume("A")
+    world.store("s.a", "s.b", "s.b", "s.c")
+    world.consume("B", ack_policy=policy, deliver_policy="last_per_subject")
+    world.pull(6, "B")
+    for message in world.pull(6, "A"):
+        world.reply(message)
+    assert kept(world) == ([] if policy == "none" else [1, 3, 4])
+
+
 def test_who_acknowledges_nothing_is_done_at_once() -> None:
     world = Consuming(retention="interest")
     world.consume(ack_policy="none")

@@ -101,8 +101,8 @@ class Consumer:
         start = start_of(self.stream.store, self.config, self.filters, keeps_one=config.max_msgs_per_subject == 1)
         self.ledger.start(start.next)
         if start.skips:
-            self.delivery.skips = start.skips[::-1]
-            self.delivery.resume = start.resume
+            self.ledger.resume = start.resume
+            self.delivery.skip(start.skips)
         self.open(wall)
 
     def open(self, wall: int) -> None:
@@ -238,13 +238,17 @@ class Consumer:
         advisories.max_deliveries(self, sequence, deliveries)
 
     def removed(self, sequence: int) -> None:
-        """A message that was delivered is not in the stream any more: it is done with."""
-        entry = self.ledger.entry(sequence)
+        """A message that was delivered is not in the stream any more: it is done with, and no other is, however they are acknowledged."""
+        ledger, delivery = self.ledger, self.delivery
+        entry = ledger.entry(sequence)
         if entry is not None:
-            delivery, _, count, _ = entry
-            self.delivery.ack(sequence, delivery)
-            self.delivery.acked = self.engine.wall
-            advisories.terminated(self, sequence, delivery, count + 1, DELETED)
+            was_full = 0 < delivery.max_pending <= ledger.pending
+            ledger.ack(sequence)
+            delivery.acked = self.engine.wall
+            delivery.touch()
+            if was_full:
+                self.wake()
+            advisories.terminated(self, sequence, entry[0], entry[2] + 1, DELETED)
 
     def sweep(self) -> None:
         """Let go of what was delivered and is not in the stream any more."""

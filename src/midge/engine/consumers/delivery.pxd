@@ -17,7 +17,7 @@ cdef class Delivery:
     cdef public list skips
     cdef public dict loaded
     cdef public Py_ssize_t granted, room
-    cdef public int64_t resume, missing, wall, heard, acked, sent
+    cdef public int64_t missing, wall, heard, acked, sent
     cdef public Py_ssize_t max_pending
     cdef public int policy
     cdef public bint wanted, headers_only, decorated, retains, changed, stalled, paced, sampled
@@ -38,6 +38,9 @@ cdef class Delivery:
     cpdef int64_t count(self) except -1
     @cython.locals(start=int64_t)
     cpdef recount(self)
+    cpdef skip(self, list sequences)
+    @cython.locals(ledger=Ledger)
+    cpdef go_on(self)
     cpdef restart(self)
     @cython.locals(skips=list, ledger=Ledger, sequence=int64_t)
     cdef int64_t _next(self) except -1

@@ -68,7 +68,7 @@ class Delivery:
         wanted: the target may want something; it says so.
         filters: subjects that match; empty for all.
         head: what reply subjects begin with, up to the count of deliveries.
-        skips: the sequences to deliver first, the first last, and ``resume`` where to go on behind them.
+        skips: the sequences to deliver first, the first last; ``ledger.resume`` says where to go on behind them.
         max_pending: how many messages may wait to be acknowledged; 0 for any number.
         policy: how messages are acknowledged: 0 not at all, 1 each, 2 all up to one.
         headers_only: payloads are not delivered.
@@ -88,7 +88,7 @@ class Delivery:
     __slots__ = (
         "_committed", "_counted", "_followed", "_followed_size", "_holes", "_left", "_message", "_sight", "acked", "changed", "consumer",
         "decorated", "filters", "granted", "head", "headers_only", "heard", "ledger", "loaded", "max_pending", "missing", "outside",
-        "paced", "policy", "resume", "retains", "room", "sampled", "sent", "skips", "stalled", "store", "target", "wall", "wanted",
+        "paced", "policy", "retains", "room", "sampled", "sent", "skips", "stalled", "store", "target", "wall", "wanted",
     )  # fmt: skip
 
     def __init__(self, consumer: Any, store: Any, outside: Any) -> None:
@@ -101,7 +101,7 @@ class Delivery:
         self.head = b""
         self.skips: list[int] | None = None
         self.loaded: dict[int, Any] | None = None
-        self.resume = self.max_pending = self.missing = self.wall = self.heard = self.acked = self.sent = 0
+        self.max_pending = self.missing = self.wall = self.heard = self.acked = self.sent = 0
         self.policy = _EXPLICIT
         self.wanted = self.headers_only = self.decorated = self.retains = self.changed = self.stalled = False
         self.paced = self.sampled = False
@@ -253,9 +253,23 @@ class Delivery:
         self._left = 0
         if self.skips is not None:
             self._left = len(self.skips)
-            start = self.resume + 1
+            start = self.ledger.resume + 1
         if start <= store.last:
             self._left += store.pending(self.filters, start)
+
+    def skip(self, sequences: list[int]) -> None:
+        """Deliver these first, in their order; then go on behind ``ledger.resume``."""
+        self.skips = sequences[::-1]
+        if not sequences:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """What was to be delivered first is: go on behind all that was there then."""
+        ledger = self.ledger
+        self.skips = None
+        if ledger.next <= ledger.resume:
+            ledger.next = ledger.resume + 1
+        ledger.resume = 0
 
     def restart(self) -> None:
         """The ledger begins anew. Where the last messages of subjects are delivered first, those that are left still are, as there."""
@@ -361,9 +375,7 @@ class Delivery:
         if skips is not None:
             skips.pop()
             if not skips:
-                self.skips = None
-                if self.ledger.next <= self.resume:
-                    self.ledger.next = self.resume + 1
+                self.go_on()
 
     def _gone(self, sequence: int, again: bool) -> None:
         """A message that was to be delivered is not there any more."""

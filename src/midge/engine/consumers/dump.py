@@ -1,6 +1,6 @@
 """Dump: a ledger as bytes, and back: what outlives the process of a consumer's progress.
 
-    version (1), next, last, delivered, floor, stream floor, entries, exceeded;
+    version (1; 2 with resume behind it), next, last, delivered, floor, stream floor, entries, exceeded;
     of each entry: sequence and delivery sequence, both as the distance from those before, milliseconds of its time (the distance, zigzag),
     redeliveries; of each message that was delivered as often as it may be: sequence, redeliveries
 
@@ -25,13 +25,16 @@ else:
 __all__ = ["dump", "load"]
 
 _VERSION = 1
+_RESUMING = 2  # the version of a ledger that has ``resume``
 _UNIT = 1_000_000  # nanoseconds in a millisecond
 
 
 def dump(ledger: Ledger) -> bytes:
     """Return a ledger as bytes."""
     out = bytearray()
-    _put(out, _VERSION)
+    _put(out, _RESUMING if ledger.resume else _VERSION)
+    if ledger.resume:
+        _put(out, ledger.resume)
     floors = ledger.told_floor, ledger.told_stream_floor
     for number in (ledger.next, ledger.last, ledger.delivered, *floors, ledger.pending, len(ledger.exceeded)):
         _put(out, number)
@@ -58,9 +61,11 @@ def load(ledger: Ledger, data: bytes) -> None:
         ValueError: the bytes are no ledger, or of a later version.
     """
     numbers = _numbers(data)
-    if len(numbers) < 8 or numbers[0] != _VERSION or len(numbers) != 8 + 4 * numbers[6] + 2 * numbers[7]:
+    resume = numbers.pop(1) if len(numbers) > 1 and numbers[0] == _RESUMING else 0
+    if len(numbers) < 8 or numbers[0] not in (_VERSION, _RESUMING) or len(numbers) != 8 + 4 * numbers[6] + 2 * numbers[7]:
         raise ValueError("this is not how far a consumer has come")
     ledger.start(numbers[1])
+    ledger.resume = resume
     ledger.last, ledger.delivered, ledger.floor, ledger.stream_floor = numbers[2:6]
     ledger.told_floor, ledger.told_stream_floor = numbers[4:6]
     at = 8

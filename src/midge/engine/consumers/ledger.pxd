@@ -7,7 +7,7 @@ cdef int64_t _PAUSE, _PACE, _ALL, _LONGEST
 
 @cython.final
 cdef class Ledger:
-    cdef public int64_t next, last, delivered, floor, stream_floor, told_floor, told_stream_floor, ack_wait, max_deliver
+    cdef public int64_t next, last, delivered, floor, stream_floor, told_floor, told_stream_floor, ack_wait, max_deliver, resume
     cdef readonly Py_ssize_t pending, redelivered, queued
     cdef public tuple backoff
     cdef readonly dict exceeded

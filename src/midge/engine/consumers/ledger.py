@@ -54,13 +54,14 @@ class Ledger:
         ack_wait: after which an entry expires; 0 for never.
         backoff: the same for the first, the second ... delivery, the last for all others; empty for ``ack_wait``.
         max_deliver: how often a message is delivered, -1 or 0 for any number.
+        resume: the sequence behind which it goes on where the last messages of subjects are delivered first; 0 where they are not, or were.
         exceeded: messages that were delivered as often as that and not acknowledged: redeliveries by sequence.
     """
 
     __slots__ = (
         "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait",
-        "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "stream_floor",
-        "told_floor", "told_stream_floor",
+        "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "resume",
+        "stream_floor", "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class Ledger:
         self.backoff: tuple[int, ...] = ()
         self.max_deliver = -1
         self._capacity = 0
+        self.resume = 0
         self.start(1)
 
     def start(self, next: int) -> None:

@@ -8,6 +8,7 @@ from midge.engine.consumers.consumer import Consumer
 from midge.engine.consumers.dump import load
 from midge.engine.consumers.ledger import Ledger
 from midge.engine.consumers.roster import enter
+from midge.engine.consumers.start import left
 from midge.engine.consumers.state import state_of
 from midge.model.base import decode
 from midge.model.consumer import ConsumerConfig
@@ -41,6 +42,8 @@ def admit(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
             what = f"opening consumer {row.name} of stream {stream.name} of account {stream.account.name}"
             stream.engine.outside.failed(what, error)
             continue
+        if consumer.ledger.resume:
+            consumer.delivery.skip(left(stream.store, consumer.filters, consumer.ledger))
         consumer.state = state_of(consumer, row.id)
         enter(consumer)
         consumer.open(wall)
@@ -54,6 +57,7 @@ def _agree(ledger: Ledger, store: Store) -> None:
         ledger.next = store.last + 1
         ledger.last = min(ledger.last, store.last)
         ledger.stream_floor = min(ledger.stream_floor, store.last)
+    ledger.resume = min(ledger.resume, store.last)
     for sequence in [*ledger.sequences(), *ledger.exceeded]:
         if not store.time_of(sequence):
             ledger.ack(sequence)

@@ -23,10 +23,10 @@ def purged(stream: Stream, filter: bytes, wall: int) -> None:
     is_whole = filter in (b"", b">")
     behind = store.first if is_whole else 0
     for consumer in stream.consumers.values():
-        if is_whole or any(_is_within(each, filter) for each in consumer.filters):
+        if is_whole or (consumer.filters and all(_is_within(each, filter) for each in consumer.filters)):
             behind = behind or store.next((filter,), store.first) or store.last + 1
             _go_on(consumer, behind, wall, is_wider=False)
-        elif not consumer.filters or any(_is_within(filter, each) for each in consumer.filters):
+        elif not consumer.filters or any(_is_within(filter, each) or _is_within(each, filter) for each in consumer.filters):
             _go_on(consumer, store.first, wall, is_wider=True)
 
 
@@ -43,9 +43,11 @@ def _go_on(consumer: Consumer, first: int, wall: int, *, is_wider: bool) -> None
     if is_wider and floor < first:
         for sequence in ledger.sequences() if ledger.pending else ():
             entry = None if store.time_of(sequence) else ledger.entry(sequence)
-            if entry is not None:
+            if entry is not None and consumer.config.ack_policy == "explicit":
                 ledger.floor = max(ledger.floor, entry[0])
                 ledger.drop(sequence)
+            elif entry is not None:
+                ledger.ack(sequence)  # what was delivered before it is still to be acknowledged, which a floor behind it would not let be
     if not ledger.pending:
         for sequence in list(ledger.exceeded):
             ledger.forgive(sequence)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from midge.engine.consumers.ledger import Ledger
 from midge.model.base import time_of
 from midge.model.consumer import ConsumerConfig
 from midge.store.base import Store
 
-__all__ = ["LAST_START", "Start", "start_of"]
+__all__ = ["LAST_START", "Start", "left", "start_of"]
 
 LAST_START = 1 << 62  # where a consumer begins that is asked to begin behind it: no stream gets there
 
@@ -38,6 +39,11 @@ def start_of(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...], *
         skips = store.lasts(filters)
         return Start(_clamped(store, config, skips[0] if skips else store.last), skips or None, store.last)
     return Start(_clamped(store, config, _wanted(store, config, filters)))
+
+
+def left(store: Store, filters: tuple[bytes, ...], ledger: Ledger) -> list[int]:
+    """Return what a consumer has still to deliver of the last messages of subjects, as they were when it began, in order."""
+    return [sequence for sequence in store.lasts(filters, ledger.resume) if sequence >= ledger.next]
 
 
 def _wanted(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...]) -> int:
