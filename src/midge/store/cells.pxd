@@ -117,7 +117,7 @@ cdef inline void clear_bit(bytearray bits, Py_ssize_t at) noexcept:
 
 
 cdef inline long long hash_of(bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept:
-    return MIDGE_HASH(PyByteArray_AS_STRING(buf) + start, end - start) >> 8 & 0xFFFFFFFF
+    return <uint32_t> (MIDGE_HASH(PyByteArray_AS_STRING(buf) + start, end - start) >> 8)
 
 
 cdef inline bint same_as(bytearray one, Py_ssize_t at, bytearray other, Py_ssize_t start, Py_ssize_t size) noexcept:

@@ -15,7 +15,7 @@ cdef class Subjects:
 
     @cython.locals(number=Py_ssize_t)
     cdef Py_ssize_t find(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -2
-    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, name=Py_ssize_t, size=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, name=Py_ssize_t, size=Py_ssize_t, number=Py_ssize_t, guesses=bytearray)
     cdef find_all(self, bytearray buf, Py_ssize_t lengths, Py_ssize_t count, bytearray numbers)
     @cython.locals(number=Py_ssize_t)
     cdef Py_ssize_t intern(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -2

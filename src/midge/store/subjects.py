@@ -71,7 +71,7 @@ class Subjects:
             buf, lengths: where in it the lengths of the names stand, 4 bytes each, behind which the names are.
             count: of the names.
         """
-        at = lengths + 4 * count
+        at, guesses = lengths + 4 * count, bytearray(4 * _SOME)
         for start in range(0, count, _SOME):
             stop = min(start + _SOME, count)
             end = at
@@ -81,9 +81,11 @@ class Subjects:
                 self._expect_slot(get32(numbers, 4 * name))
                 end += size
             for name in range(start, stop):
-                prefetch(self._records, 16 * self._guess(get32(numbers, 4 * name)))
-            for name in range(start, stop):
-                prefetch(self._pool.buf, get32(self._records, 16 * self._guess(get32(numbers, 4 * name))) << 4)
+                number = self._guess(get32(numbers, 4 * name))
+                put32(guesses, 4 * (name - start), number)
+                prefetch(self._records, 16 * number)
+            for name in range(stop - start):
+                prefetch(self._pool.buf, get32(self._records, 16 * get32(guesses, 4 * name)) << 4)
             for name in range(start, stop):
                 size = get32(buf, lengths + 4 * name)
                 put32(numbers, 4 * name, self._search(buf, at, at + size, get32(numbers, 4 * name)) + 1)
