@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -133,19 +134,37 @@ def filtering(client: Client, server: Server, tag: str, count: int) -> float:
     return live(client, made, subjects, count, count)
 
 
-def making(client: Client, server: Server, tag: str, count: int) -> float:
-    """As many consumers made as there are to be, each with a filter, one after the other's answer but many under way."""
-    stream(client, tag, max_consumers=2 * count)
+def making(retention: str) -> Load:
+    """As many durable consumers made as there are to be, each with a filter, many of the requests under way."""
+
+    def load(client: Client, server: Server, tag: str, count: int) -> float:
+        stream(client, tag, max_consumers=2 * count, retention=retention)
+
+        def requests() -> Iterator[bytes]:
+            for number in range(count):
+                body = b'{"stream_name":"%b","config":{"durable_name":"C%d","ack_policy":"explicit","filter_subject":"%b.%d.*"}}' % (
+                    tag.encode(), number, tag.encode(), number,
+                )  # fmt: skip
+                head = b"PUB $JS.API.CONSUMER.CREATE.%b.C%d.%b.%d.* " % (tag.encode(), number, tag.encode(), number)
+                yield head + b"%b%07d %d\r\n%b\r\n" % (INBOX, number, len(body), body)
+
+        return client.measure(requests(), count, 50)
+
+    return load
+
+
+def streams(client: Client, server: Server, tag: str, count: int) -> float:
+    """As many streams made as there are to be, each with a message; many of the requests under way."""
 
     def requests() -> Iterator[bytes]:
         for number in range(count):
-            body = b'{"stream_name":"%b","config":{"durable_name":"C%d","ack_policy":"explicit","filter_subject":"%b.%d.*"}}' % (
-                tag.encode(), number, tag.encode(), number,
-            )  # fmt: skip
-            head = b"PUB $JS.API.CONSUMER.CREATE.%b.C%d.%b.%d.* " % (tag.encode(), number, tag.encode(), number)
-            yield head + b"%b%07d %d\r\n%b\r\n" % (INBOX, number, len(body), body)
+            body = b'{"name":"%b%d","subjects":["%b.%d"],"storage":"file"}' % (tag.encode(), number, tag.encode(), number)
+            yield b"PUB $JS.API.STREAM.CREATE.%b%d %b%07d %d\r\n%b\r\n" % (tag.encode(), number, INBOX, number, len(body), body)
 
-    return client.measure(requests(), count, 50)
+    begin = time.monotonic()
+    client.measure(requests(), count, 50)
+    client.measure(publishes([b"%b.%d" % (tag.encode(), number) for number in range(count)], count), count, 50)
+    return count / (time.monotonic() - begin)
 
 
 def _many(client: Client, server: Server, tag: str, many: int) -> Taker:

@@ -41,7 +41,7 @@ class Client:
         self.socket.sendall(b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (subject.encode(), INBOX + b"api", len(payload), payload))
         data = b""
         while not data.endswith(b"}\r\n"):
-            data += self.socket.recv(65536)
+            data = (data + self.socket.recv(65536)).replace(PING, b"")  # a server asks by itself whether somebody is there
         answer: dict[str, object] = json.loads(data[data.index(b"\r\n{") :])
         if "error" in answer:
             raise LoadError(f"{subject}: {answer['error']}")

@@ -76,7 +76,7 @@ RULES = [
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
     Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
-    Rule("store.commit store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
+    Rule("store.commit store.folder store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.snapshots.restore engine.snapshots.snapshot", f"engine.* store.* wire.* {BELOW}", "msgspec"),
     Rule(

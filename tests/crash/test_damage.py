@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from store.disks import LoneHome, MemoryFiles, message
 
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 BITS = range(8) if os.environ.get("MIDGE_LONG") else (None,)
@@ -30,7 +31,7 @@ class Original:
     def __init__(self) -> None:
         self.disk = MemoryFiles()
         home = LoneHome(self.disk, segment_size=450)
-        store = FileStore(home, "/s", 0x12345678)
+        store = FileStore(home, Folder(home.files, "/s"), 0x12345678)
         self.stored: dict[int, tuple[bytes, bytes, bytes]] = {}
         for number in range(24):
             parts = (b"a.%d" % (number % 3), b"NATS/1.0\r\nA: b\r\n\r\n" if number % 4 == 0 else b"", b"<%d>" % number * (number % 9))
@@ -117,7 +118,7 @@ def check(original: Original, disk: MemoryFiles, path: str, *, is_cut: bool = Fa
     """Open a damaged store, and again."""
     before = sum(len(content) for content in disk.contents.values())
     home = LoneHome(disk, segment_size=450)
-    store = FileStore(home, "/s", 1)
+    store = FileStore(home, Folder(home.files, "/s"), 1)
     found = {stored.sequence: (stored.subject, stored.header, stored.payload) for stored in store.scan()}
     for sequence, parts in found.items():
         assert original.stored[sequence] == parts
@@ -136,6 +137,6 @@ def check(original: Original, disk: MemoryFiles, path: str, *, is_cut: bool = Fa
     assert store.failure is None
     store.close()
     again = LoneHome(disk, segment_size=450)
-    store = FileStore(again, "/s", 1)
+    store = FileStore(again, Folder(again.files, "/s"), 1)
     assert {stored.sequence for stored in store.scan()} == found.keys() | {sequence}
     store.close()

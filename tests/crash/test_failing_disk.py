@@ -14,6 +14,7 @@ import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
 from midge.store.directory import StoreDirectory
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 90
@@ -40,7 +41,7 @@ class Trial:
         self.dice = random.Random(seed)
         self.disk = FailingMemory(lambda name, number: 0)
         self.home = LoneHome(self.disk, segment_size=self.dice.choice([500, 3000, 100_000]))
-        self.store = FileStore(self.home, "/s", 7)
+        self.store = FileStore(self.home, Folder(self.home.files, "/s"), 7)
         self.disk.fails = fails
         self.acked: dict[int, bytes] = {}
         self.refused = 0
@@ -104,7 +105,7 @@ class Trial:
         self.store.close()
         self.disk.fails = lambda name, number: 0
         self.home = LoneHome(self.disk, segment_size=self.home.segment_size)
-        self.store = FileStore(self.home, "/s", 7)
+        self.store = FileStore(self.home, Folder(self.home.files, "/s"), 7)
         self.compare(self.store)
 
 

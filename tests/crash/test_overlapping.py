@@ -13,6 +13,7 @@ import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
 
 from midge.store.files import Files
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 900
@@ -77,7 +78,7 @@ class History:
         self.dice = random.Random(seed)
         self.disk = FailingMemory()
         self.home = Overlapping(self.disk, self.dice, always=always)
-        self.store = FileStore(self.home, "/s", 7)
+        self.store = FileStore(self.home, Folder(self.home.files, "/s"), 7)
         self.stored: dict[int, set[bytes]] = {}
         self.acked: dict[int, bytes] = {}
         self.removed: set[int] = set()
@@ -143,7 +144,7 @@ class History:
         self.store.close()
         assert self.home.damages == []
         home = LoneHome(self.disk)
-        store = FileStore(home, "/s", 1)
+        store = FileStore(home, Folder(home.files, "/s"), 1)
         assert self.check(store) == found and home.damages == []
         store.close()
 

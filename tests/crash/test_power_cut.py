@@ -10,6 +10,7 @@ import random
 import pytest
 from store.disks import LoneHome, PowerCut, RecordingFiles, message
 
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 240
@@ -28,7 +29,7 @@ class History:
     def __init__(self, dice: random.Random, *, always: bool = True) -> None:
         self.files = RecordingFiles()
         self.home = LoneHome(self.files, always=always, segment_size=dice.choice([2_000, 20_000, 200_000]))
-        self.store = FileStore(self.home, "/s", dice.getrandbits(32))
+        self.store = FileStore(self.home, Folder(self.home.files, "/s"), dice.getrandbits(32))
         self.stored: dict[int, bytes] = {}
         self.acked: dict[int, int] = {}
         self.removed: dict[int, tuple[int, int]] = {}
@@ -60,7 +61,7 @@ class History:
         now = len(self.files.ops)
         if dice.random() < 0.1:  # a clean stop
             self.store.close()
-            self.store = FileStore(self.home, "/s", 1)
+            self.store = FileStore(self.home, Folder(self.home.files, "/s"), 1)
         for sequence in self.stored:
             self.acked.setdefault(sequence, now)
         for sequence in removing:
@@ -77,7 +78,7 @@ def check(history: History, cut: int, dice: random.Random) -> None:
     """Make the disk of a power cut and open the store on it."""
     disk = PowerCut(history.files.ops[:cut], dice.choice([0.0, 0.5, 0.9, 1.0]), dice).disk()
     home = LoneHome(disk, segment_size=20_000)
-    store = FileStore(home, "/s", 1)
+    store = FileStore(home, Folder(home.files, "/s"), 1)
     found = {stored.sequence: stored.payload for stored in store.scan()}
     for sequence, payload in history.stored.items():
         begun, gone = history.removed.get(sequence, (cut + 1, cut + 1))
@@ -96,7 +97,7 @@ def check(history: History, cut: int, dice: random.Random) -> None:
     assert store.committed == sequence
     store.close()
     home = LoneHome(disk)
-    store = FileStore(home, "/s", 1)
+    store = FileStore(home, Folder(home.files, "/s"), 1)
     assert {stored.sequence: stored.payload for stored in store.scan()} == {**found, sequence: b"more"}
     store.close()
 

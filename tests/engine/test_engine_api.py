@@ -13,9 +13,9 @@ def test_one_account_cannot_hold_up_another() -> None:
     other = world.engine.open_account("B", AccountLimits())
     for _ in range(100):
         world.publish("$JS.API.INFO", b"", "R.x")  # both accounts hear it here
-    assert (len(world.account.waiting), len(other.waiting)) == (100, 100)
+    assert (len(world.account.requests), len(other.requests)) == (100, 100)
     world.engine.step(world.wall)
-    assert len(world.account.waiting) == len(other.waiting) < 100
+    assert len(world.account.requests) == len(other.requests) < 100
 
 
 def test_a_turn_answers_few_requests() -> None:
@@ -33,7 +33,7 @@ def test_requests_that_wait_are_bounded_and_who_listens_is_told() -> None:
     world.outside.listeners.append(b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED")
     for _ in range(10_000 + 5):
         world.publish("$JS.API.INFO", b"", "R.x")
-    assert len(world.account.waiting) == 10_000
+    assert len(world.account.requests) == 10_000
     told = [json.loads(payload) for subject, _, payload in world.outside.sent if subject == b"$JS.EVENT.ADVISORY.API.LIMIT_REACHED"]
     assert [each["dropped"] for each in told] == [1] * 5
 
@@ -115,7 +115,7 @@ def test_requests_that_wait_are_bounded_in_bytes_too() -> None:
     world = World(max_pending=1_000_000)
     for _ in range(100):
         world.publish("$JS.API.INFO", bytes(100_000), "R.x")
-    assert len(world.account.waiting) == 10
+    assert len(world.account.requests) == 10
     world.turn()
     assert len(world.outside.sent) == 10
     assert world.api("INFO")["streams"] == 0

@@ -21,6 +21,7 @@ from raw import PATIENCE, Raw
 from store.disks import LoneHome, PowerCut, RecordingFiles
 
 from midge.server.server import Server
+from midge.store.folder import Folder
 from midge.store.keeper import Keeper
 from midge.store.log import FileStore
 
@@ -133,7 +134,7 @@ class Watched:
         """The messages that are there when the power goes after so many calls, and nothing is kept that was not synced."""
         disk = PowerCut(self.files.ops[:calls], 0.0, random.Random(0)).disk()
         (path,) = {name.rpartition("/")[0] for name in disk.paths if name.endswith("/store.json")}
-        return {stored.sequence for stored in FileStore(LoneHome(disk), path, 1).scan()}
+        return {stored.sequence for stored in FileStore(LoneHome(disk), Folder(disk, path), 1).scan()}
 
     def progress(self) -> bytes:
         """What is committed of the consumer."""

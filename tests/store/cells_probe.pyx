@@ -65,3 +65,7 @@ def is_wild(bytes pattern):
 
 def covers(bytes pattern, bytearray buf, Py_ssize_t start, Py_ssize_t end):
     return bool(cells.covers(pattern, buf, start, end))
+
+
+def prefetch(bytearray buf, Py_ssize_t at):
+    cells.prefetch(buf, at)

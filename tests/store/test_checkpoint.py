@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from store.disks import LoneHome, MemoryFiles, message
 
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 LAST = "/s/{:010d}.idx"
@@ -23,7 +24,7 @@ class CountingFiles(MemoryFiles):
 
 def opened(disk: MemoryFiles) -> tuple[LoneHome, FileStore]:
     home = LoneHome(disk, segment_size=2000)
-    return home, FileStore(home, "/s", 3)
+    return home, FileStore(home, Folder(home.files, "/s"), 3)
 
 
 def filled() -> CountingFiles:

@@ -5,6 +5,7 @@ import random
 import pytest
 from store.disks import LoneHome, PowerCut, RecordingFiles, message
 
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 
@@ -23,7 +24,7 @@ class Steps(LoneHome):
 def filled(count: int = 40, size: int = 100) -> tuple[RecordingFiles, Steps, FileStore]:
     disk = RecordingFiles()
     home = Steps(disk, segment_size=2000)
-    store = FileStore(home, "/s", 5)
+    store = FileStore(home, Folder(home.files, "/s"), 5)
     for sequence in range(1, count + 1):
         store.append(message(b"a.%d" % (sequence % 3), b"<%04d>" % sequence + bytes(size)), sequence)
     home.turn(store)
@@ -40,7 +41,7 @@ def content(store: FileStore) -> dict[int, bytes]:
 
 def reopened(disk: RecordingFiles) -> dict[int, bytes]:
     home = LoneHome(disk)
-    store = FileStore(home, "/s", 5)
+    store = FileStore(home, Folder(home.files, "/s"), 5)
     found = content(store)
     assert home.damages == []
     store.close()
@@ -141,7 +142,7 @@ def test_a_power_cut_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     for cut in range(acked, len(disk.ops) + 1):
         for chance in (0.0, 0.5, 1.0):
             after = LoneHome(PowerCut(disk.ops[:cut], chance, random.Random(cut)).disk())
-            assert content(FileStore(after, "/s", 5)) == expected, (cut, chance)
+            assert content(FileStore(after, Folder(after.files, "/s"), 5)) == expected, (cut, chance)
             assert after.damages == []
 
 

@@ -6,6 +6,7 @@ import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, PowerCut, RecordingFiles, message
 
 from midge.errors import StoreVersionError
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 from midge.store.record import ERASED, HEAD, length
 from midge.store.segment import HEAD_SIZE
@@ -15,7 +16,7 @@ FIRST = "/s/0000000001.seg"
 
 def opened(disk: MemoryFiles, *, segment_size: int = 1 << 20) -> tuple[LoneHome, FileStore]:
     home = LoneHome(disk, segment_size=segment_size)
-    return home, FileStore(home, "/s", 77)
+    return home, FileStore(home, Folder(home.files, "/s"), 77)
 
 
 def content(store: FileStore) -> dict[int, bytes]:
@@ -207,7 +208,7 @@ def test_what_looks_like_a_record_in_a_payload_is_none() -> None:
     inner = bytes(disk.contents[1])
     disk = MemoryFiles()
     home = LoneHome(disk)
-    store = FileStore(home, "/s", 78)  # the seed is another one
+    store = FileStore(home, Folder(home.files, "/s"), 78)  # the seed is another one
     store.append(message(b"abc", bytes(1) + inner), 1)
     store.append(message(b"b", b"behind"), 1)
     home.turn(store)

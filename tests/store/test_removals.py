@@ -5,6 +5,7 @@ import random
 import pytest
 from store.disks import LoneHome, MemoryFiles, PowerCut, RecordingFiles, message
 
+from midge.store.folder import Folder
 from midge.store.log import FileStore
 from midge.store.record import DROP, MESSAGE, REMOVE
 from midge.store.segment import Scan, read_head
@@ -12,7 +13,7 @@ from midge.store.segment import Scan, read_head
 
 def opened(disk: MemoryFiles, segment_size: int = 8000) -> tuple[LoneHome, FileStore]:
     home = LoneHome(disk, segment_size=segment_size)
-    return home, FileStore(home, "/s", 3)
+    return home, FileStore(home, Folder(home.files, "/s"), 3)
 
 
 def records(disk: MemoryFiles, kind: int) -> list[bytes]:
@@ -157,7 +158,7 @@ def test_a_power_cut_while_empty_segments_are_joined() -> None:
     for cut in {each for at in joins for each in range(max(0, at - 12), min(len(disk.ops), at + 4))}:
         for chance in (0.0, 0.5, 1.0):
             after = LoneHome(PowerCut(disk.ops[:cut], chance, random.Random(cut)).disk())
-            found = content(FileStore(after, "/s", 3))
+            found = content(FileStore(after, Folder(after.files, "/s"), 3))
             assert found[1] == b"" and after.damages == [], (cut, chance)
 
 

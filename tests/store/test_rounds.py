@@ -13,6 +13,7 @@ from midge.store.base import ELSEWHERE, Stored
 from midge.store.commit import Workers
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
+from midge.store.folder import Folder
 from midge.store.handles import Handles
 from midge.store.log import FileStore
 from midge.store.segment import Head, Segment
@@ -65,12 +66,12 @@ def test_segments_that_went_before_they_were_synced_are_not_synced(tmp_path: Pat
 def test_a_file_that_cannot_be_opened_for_an_erasure_loses_nothing() -> None:
     disk = FewFiles()
     home = LoneHome(disk, segment_size=2000)
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     for _ in range(30):
         store.append(message(b"a", bytes(200)), 1)
     home.turn(store)
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     disk.is_out_of_handles = True
     store.erase(3)
     store.append(message(b"a", b"refused"), 1)
@@ -87,7 +88,7 @@ def test_a_file_that_cannot_be_opened_for_an_erasure_loses_nothing() -> None:
     assert store.append(message(b"a", b"taken"), 1) == 31
     home.turn(store)
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     assert [stored.sequence for stored in store.scan()] == list(range(1, 32)) and home.damages == []
     store.close()
 
@@ -95,20 +96,20 @@ def test_a_file_that_cannot_be_opened_for_an_erasure_loses_nothing() -> None:
 @pytest.mark.parametrize("below", [1 << 63, 1 << 64, 1 << 80])
 def test_a_drop_of_more_than_there_can_be(below: int) -> None:
     home = LoneHome(MemoryFiles())
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     store.append(message(b"a"), 1)
     assert store.drop(below) == 1
     home.turn(store)
     last = store.last
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     assert store.messages == 0 and store.last == last
     store.close()
 
 
 def test_a_segment_may_go_before_it_has_a_file() -> None:
     home = LoneHome(MemoryFiles(), segment_size=500)
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     for _ in range(10):
         store.append(message(b"a", bytes(400)), 1)
     store.drop(11)
@@ -116,7 +117,7 @@ def test_a_segment_may_go_before_it_has_a_file() -> None:
     home.turn(store)
     assert store.committed == 11 and store.failure is None
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     assert store.first == store.last == 11 and home.damages == []
     store.close()
 
@@ -149,7 +150,7 @@ def test_the_last_sequence_is_never_lost_with_a_segment_that_was_dropped(tmp_pat
     directory._workers.finish()  # and now it is, and nothing else is begun
     directory._workers.finish()
     home = LoneHome(disk, segment_size=500)
-    again = FileStore(home, f"{tmp_path}/one/streams/00000001", 7)
+    again = FileStore(home, Folder(home.files, f"{tmp_path}/one/streams/00000001"), 7)
     assert (again.last, again.messages, home.damages) == (1, 0, [])
     directory.state.close()
 
@@ -180,7 +181,7 @@ def test_going_back_after_a_failure_is_a_workers_work() -> None:
     """It reads all files of the stream, and nothing else may wait for that."""
     disk = FailingMemory()
     home = Later(disk)
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     store.append(message(b"a", b"kept"), 1)
     home.turn(store)
     disk.fails = lambda name, number: errno.ENOSPC if name == "pwrite" else 0
@@ -234,7 +235,7 @@ class Later(LoneHome):
 def test_what_is_half_empty_is_copied_after_a_restart_too() -> None:
     disk = MemoryFiles()
     home = LoneHome(disk, segment_size=3000)
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     for _ in range(40):
         store.append(message(b"a", bytes(200)), 1)
     home.turn(store)
@@ -244,7 +245,7 @@ def test_what_is_half_empty_is_copied_after_a_restart_too() -> None:
     home.turn(store)
     before = disk.contents[disk.paths["/s/0000000002.seg"]]
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     for sequence in range(2, 40):
         if sequence % 5 == 2:
             store.remove(sequence)
@@ -275,11 +276,11 @@ class Unreadable(MemoryFiles):
 def test_a_disk_that_cannot_be_read_is_told_to_who_loads(is_wrong: bool) -> None:
     disk = Unreadable()
     home = LoneHome(disk)
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     store.append(message(b"a", b"x"), 1)
     home.turn(store)
     store.close()
-    store = FileStore(home, "/s", 7)
+    store = FileStore(home, Folder(home.files, "/s"), 7)
     disk.is_wrong, disk.is_bad = is_wrong, not is_wrong
     if not is_wrong:
         assert store.peek(1) is ELSEWHERE
@@ -299,7 +300,7 @@ def test_a_file_that_two_threads_open_at_once_is_open_once(tmp_path: Path) -> No
             return fd
 
     meeting = threading.Barrier(2)
-    Segment(Files(), str(tmp_path), Head(1, 7, 1, 0, 0)).make(str(tmp_path))
+    Segment(Files(), str(tmp_path), Head(1, 7, 1, 0, 0)).make(Folder(Files(), str(tmp_path)))
     segment = Segment(Meeting(), str(tmp_path), Head(1, 7, 1, 0, 0))
     before = len(os.listdir("/dev/fd"))
     found: list[int] = []

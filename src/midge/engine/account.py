@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from midge.engine.advisories import audit, limit_reached
 from midge.engine.consumers.acks import Acks
 from midge.engine.consumers.push import FLOW_CONTROL, Push
+from midge.engine.queue import Answer, Queue
 from midge.engine.requests import ApiRequest
 from midge.engine.stream import Stream
 from midge.model.account import AccountLimits
@@ -49,15 +49,15 @@ class Account:
         total, errors: how many requests were answered, and how many of them with an error.
         acks: where consumers' acknowledgements come in.
         answers: what is sent at the end of this turn.
-        waiting: requests that wait, and ``waiting_size`` their bytes; ``busy`` is the one that is being answered.
-        restores: the configurations of streams that are being restored, whose names and subjects are taken.
+        requests: those that wait, and that are being answered.
+        restores: the configurations of streams that are being made or restored, whose names and subjects are taken.
         transfers: the snapshots that are being sent, and the restores.
         unopened: names of streams that are there and cannot be opened.
     """
 
     __slots__ = (
-        "_tokens", "acks", "answers", "busy", "engine", "errors", "feeds", "limited", "limits", "name", "restores", "streams", "total",
-        "transfers", "unopened", "used", "waiting", "waiting_size",
+        "_tokens", "acks", "answers", "engine", "errors", "feeds", "is_asking", "limited", "limits", "name", "requests", "restores",
+        "streams", "total", "transfers", "unopened", "used",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, name: str, limits: AccountLimits | None) -> None:
@@ -72,9 +72,8 @@ class Account:
         self.unopened: set[str] = set()
         self.used = {"memory": 0, "file": 0}
         self.total = self.errors = 0
-        self.waiting: deque[ApiRequest] = deque()
-        self.waiting_size = 0
-        self.busy: ApiRequest | None = None
+        self.requests = Queue()
+        self.is_asking = False  # the engine knows that a request can begin
         self.acks = Acks(engine.domain, name)
         self.answers: list[Publication] = []
         prefixes = [b"$JS.API."] + ([b"$JS.%b.API." % engine.domain.encode()] if engine.domain else [])
@@ -87,8 +86,7 @@ class Account:
         """Listen no more, and let go of the streams."""
         for token in self._tokens:
             self.engine.outside.unsubscribe(token)
-        self.waiting.clear()
-        self.waiting_size = 0
+        self.requests.clear()
         for transfer in list(self.transfers):
             transfer.close()
         for stream in self.streams.values():
@@ -113,7 +111,7 @@ class Account:
             subject = b"$JS." + subject.split(b".", 2)[2]
         if subject.startswith(_NOT_OURS):
             return False
-        if len(self.waiting) >= self.engine.settings.max_requests or self.waiting_size > self.engine.max_pending:
+        if len(self.requests) >= self.engine.settings.max_requests or self.requests.size > self.engine.max_pending:
             limit_reached(self.engine, self.name, 1)
             return True
         header = publication.header() if publication.header_size > 0 else b""
@@ -121,10 +119,8 @@ class Account:
         request.is_audited = self.engine.outside.has_interest(self.name, b"$JS.EVENT.ADVISORY.API")
         if request.is_audited or subject.startswith(_TOLD):
             request.client = self.engine.outside.sender()
-        self.waiting.append(request)
-        self.waiting_size += request.size
-        if self.busy is None and len(self.waiting) == 1:
-            self.engine.asking.append(self)
+        self.requests.add(request)
+        self.ask()
         return True
 
     def receive_pull(self, publication: Publication, wall: int) -> bool:
@@ -145,20 +141,33 @@ class Account:
         asked = None if found is None else found.consumers.get(consumer)
         return asked is not None and isinstance(asked.target, Push) and asked.target.answered(publication)
 
-    def take(self) -> ApiRequest:
-        """Return the next request, which is being answered from now on."""
-        self.busy = request = self.waiting.popleft()
-        self.waiting_size = self.waiting_size - request.size if self.waiting else 0
-        return request
+    def ask(self) -> None:
+        """Let the engine begin with the next request, where that can begin."""
+        if not self.is_asking and self.requests.is_ready:
+            self.is_asking = True
+            self.engine.asking.append(self)
+
+    def take(self) -> ApiRequest | None:
+        """Return the next request, which is being answered from now on; None where it has to wait."""
+        self.is_asking = False
+        return self.requests.take() if self.requests.is_ready else None
+
+    def begun(self, request: ApiRequest) -> None:
+        """A request that was taken has begun: it is answered, or waits for the disk, and the next one may not have to wait for it."""
+        if not request.is_answered:
+            self.requests.set_aside(request)
+            self.ask()
 
     def answered(self, request: ApiRequest, payload: bytes, header: bytes, is_error: bool) -> None:
-        """A request has its answer: send it, and go on with the next one."""
-        self.total += 1
-        self.errors += is_error
-        self.send(request, payload, header)
-        if request.is_audited:
-            audit(self.engine, request, payload)
-        self.ignore(request)
+        """A request has its answer: send it when those before it have theirs, and go on with the next one."""
+        for each, answer in self.requests.answered(request, Answer(payload, header, is_error)):
+            self.total += 1
+            self.errors += answer.is_error
+            self.send(each, answer.payload, answer.header)
+            if each.is_audited:
+                audit(self.engine, each, answer.payload)
+            self.ignore(each)
+        self.ask()
 
     def send(self, request: ApiRequest, payload: bytes, header: bytes) -> None:
         """Send an answer, where one is wanted."""
@@ -178,10 +187,8 @@ class Account:
 
     def ignore(self, request: ApiRequest) -> None:
         """A request is done with."""
-        if self.busy is request:
-            self.busy = None
-            if self.waiting:
-                self.engine.asking.append(self)
+        self.requests.done(request)
+        self.ask()
 
     # What is used
 

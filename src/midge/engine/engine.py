@@ -29,11 +29,12 @@ from midge.model.consumer import ConsumerConfig
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
 from midge.store.memory import MemoryStore
-from midge.store.state import ConsumerRow
+from midge.store.state import ConsumerRow, StreamRow
 
 if TYPE_CHECKING:
     from midge.engine.consumers.consumer import Consumer
     from midge.engine.intake import Intake
+    from midge.engine.requests import ApiRequest
     from midge.engine.retention import Retention
 
 __all__ = ["MAX_CONSUMERS", "Engine", "Settings"]
@@ -199,7 +200,8 @@ class Engine:
         left = REQUESTS
         while self.asking and left > 0:
             account = self.asking.popleft()
-            left -= dispatch(self, account.take()) if account.busy is None and account.waiting else 1
+            request = account.take()
+            left -= 1 if request is None else self._begin(request)
         self.jobs.run(SLICES)
         self.feeding.work(FEEDS)
         answering, self.answering = self.answering, []
@@ -230,6 +232,12 @@ class Engine:
         except Exception as error:  # the safety net: the others have their turn yet
             self.outside.failed(f"delivering to consumer {consumer.name} of stream {consumer.stream.name}", error)
 
+    def _begin(self, request: ApiRequest) -> int:
+        """Answer a request, or begin to; return what that costs."""
+        cost = dispatch(self, request)
+        request.account.begun(request)
+        return cost
+
     def next_deadline(self) -> int | None:
         """Return when ``handle_timeout`` must be called, or None."""
         return self.timers.next()
@@ -241,9 +249,34 @@ class Engine:
 
     # Streams
 
-    def create_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
-        """Make a stream whose configuration is checked; where that fails nothing is left of it."""
-        self._keep(account, config, created)
+    def create_stream(self, account: Account, config: StreamConfig, created: int, made: Callable[[Stream | Exception], None]) -> None:
+        """Make a stream whose configuration is checked, when that is safe; where that fails nothing is left of it.
+
+        Args:
+            made: gets the stream, or why there is none; within this call for one in memory. Never called where the account has gone.
+        """
+        if self.directory is None or config.storage != "file":
+            made(self._made(account, config, created))
+            return
+
+        def kept(error: OSError | None) -> None:
+            account.restores.pop(config.name, None)
+            current = self.accounts.get(account.name)
+            if error is not None or current is None:
+                if error is not None:
+                    made(error)
+                return
+            try:
+                stream = current.streams.get(config.name) or self._made(current, config, created)
+            except Exception as failure:  # told to who has asked
+                made(failure)
+            else:
+                made(stream)
+
+        self.directory.create(StreamRow(account.name, config.name, encode(config), created), kept)
+        account.restores[config.name] = config
+
+    def _made(self, account: Account, config: StreamConfig, created: int) -> Stream:
         try:
             return self.add_stream(account, config, created)
         except BaseException:

@@ -62,8 +62,22 @@ def create(engine: Engine, request: ApiRequest) -> None:
         check_supported(engine, config)
         if name in account.unopened:
             raise ApiError(10051, err="a stream of this name is stored here and cannot be opened")
-        stream = engine.create_stream(account, config, request.wall)
-        stream_action(stream, "create")
+        engine.create_stream(account, config, request.wall, lambda made: _created(engine, request, made))
+    else:
+        _describe_created(engine, request, stream)
+
+
+def _created(engine: Engine, request: ApiRequest, made: Stream | Exception) -> None:
+    """A new stream is safe, or could not be made so."""
+    if isinstance(made, Exception):
+        engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", made)
+        request.refuse(ApiError(10051, err=made))
+        return
+    stream_action(made, "create")
+    _describe_created(engine, request, made)
+
+
+def _describe_created(engine: Engine, request: ApiRequest, stream: Stream) -> None:
     response = describe(StreamCreateResponse, stream, request.wall)
     response.did_create = True
     response.domain = ""  # as there

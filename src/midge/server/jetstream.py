@@ -180,9 +180,13 @@ class JetStream:
         waiting: list[JetStream] = []
         loop = turns.reactor.loop
 
+        def committed() -> None:
+            for jetstream in waiting:  # none where that is not there yet: the next time sees to it
+                jetstream.committed()
+
         def wake() -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(waiting[0].committed)
+                loop.call_soon_threadsafe(committed)
 
         directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake)
         try:

@@ -12,8 +12,14 @@ cdef extern from *:
     PyAPI_FUNC(Py_hash_t) _Py_HashBytes(const void *, Py_ssize_t); /* 3.13 has it in no public header */
     #define MIDGE_HASH(data, size) _Py_HashBytes((data), (size))
     #endif
+    #if defined(__GNUC__)
+    #define MIDGE_PREFETCH(data) __builtin_prefetch(data)
+    #else
+    #define MIDGE_PREFETCH(data) ((void) (data))
+    #endif
     """
     Py_hash_t MIDGE_HASH(const void *data, Py_ssize_t size) noexcept
+    void MIDGE_PREFETCH(const void *data) noexcept
 
 
 cdef inline long long get32(bytearray buf, Py_ssize_t at) noexcept:
@@ -36,6 +42,10 @@ cdef inline long long get64(bytearray buf, Py_ssize_t at) noexcept:
 cdef inline void put64(bytearray buf, Py_ssize_t at, long long value) noexcept:
     cdef int64_t number = value
     memcpy(PyByteArray_AS_STRING(buf) + at, &number, 8)
+
+
+cdef inline void prefetch(bytearray buf, Py_ssize_t at) noexcept:
+    MIDGE_PREFETCH(PyByteArray_AS_STRING(buf) + at)
 
 
 cdef inline void copy(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t size) noexcept:
@@ -107,7 +117,7 @@ cdef inline void clear_bit(bytearray bits, Py_ssize_t at) noexcept:
 
 
 cdef inline long long hash_of(bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept:
-    return MIDGE_HASH(PyByteArray_AS_STRING(buf) + start, end - start) >> 8 & 0xFFFFFFFF
+    return <uint32_t> (MIDGE_HASH(PyByteArray_AS_STRING(buf) + start, end - start) >> 8)
 
 
 cdef inline bint same_as(bytearray one, Py_ssize_t at, bytearray other, Py_ssize_t start, Py_ssize_t size) noexcept:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 
 __all__ = [
-    "clear_bit", "copy", "covers", "find32", "find64", "get32", "get64", "has_bit", "hash_of", "is_wild", "next_bit", "put32", "put64",
-    "same_as", "set_bit", "shift",
+    "clear_bit", "copy", "covers", "find32", "find64", "get32", "get64", "has_bit", "hash_of", "is_wild", "next_bit", "prefetch", "put32",
+    "put64", "same_as", "set_bit", "shift",
 ]  # fmt: skip
 
 
@@ -33,6 +33,10 @@ def get64(buf: bytearray, at: int) -> int:
 def put64(buf: bytearray, at: int, value: int) -> None:
     """Write a signed number to 8 bytes."""
     buf[at : at + 8] = value.to_bytes(8, sys.byteorder, signed=True)
+
+
+def prefetch(buf: bytearray, at: int) -> None:
+    """Have what stands there brought to the processor's cache meanwhile; a hint, which changes nothing. ``at`` may be anywhere."""
 
 
 def copy(out: bytearray, at: int, buf: bytearray, start: int, size: int) -> None:

@@ -62,10 +62,10 @@ class Checkpoint(NamedTuple):
         """
         fd = files.open(self.path)
         try:
-            at = _START
+            at, room = _START, files.size(fd)
             for _ in range(self.parts):
                 size = int.from_bytes(files.pread(fd, 4, at), "little")
-                replay.index.restore(bytes(files.pread(fd, min(size, files.size(fd)), at + 4)))
+                replay.index.restore(files.pread(fd, min(size, room), at + 4))
                 at += 4 + size
             removals = files.pread(fd, self.size, at)
         finally:

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from midge.store.files import Files
+from midge.store.folder import Folder
 from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
 from midge.store.segment import Segment
 
@@ -62,7 +63,7 @@ class Round:
     """What one sync serves.
 
     Args:
-        directory: of the segments.
+        folder: of the segments.
         parts: what is written, in the order of the log.
         unsynced: segments that were written by earlier rounds and not synced.
         erasures: what is overwritten, after what is written has been synced.
@@ -76,10 +77,10 @@ class Round:
     """
 
     def __init__(
-        self, directory: str, parts: list[Part], unsynced: list[Segment], erasures: list[Erasure], sync: bool, last: int,
+        self, folder: Folder, parts: list[Part], unsynced: list[Segment], erasures: list[Erasure], sync: bool, last: int,
         floor: int, waiting: list[Callable[[Exception | None], None]],
     ) -> None:  # fmt: skip
-        self.directory = directory
+        self.folder = folder
         self.parts = parts
         self.unsynced = unsynced
         self.erasures = erasures
@@ -99,7 +100,7 @@ class Round:
         for segment, offset, buf, start, stop in self.parts:
             if segment.space == 0:
                 self._sync(written)  # so that no segment is there whose forerunner is not whole
-                segment.make(self.directory)
+                segment.make(self.folder)
             segment.opened()
             segment.reserve(offset + stop - start)
             with memoryview(buf) as view, view[start:stop] as piece:

@@ -11,9 +11,7 @@ The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` a
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import zlib
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,11 +20,12 @@ from weakref import WeakSet
 from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
+from midge.store.folder import Folder, Owner
 from midge.store.handles import Handles
 from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
-from midge.store.state import ConsumerRow, State
+from midge.store.state import ConsumerRow, State, StreamRow
 from midge.store.tail import Block
 
 __all__ = ["StoreDirectory"]
@@ -118,19 +117,33 @@ class StoreDirectory:
             StoreDamagedError: what says whose the files are is damaged.
         """
         self._refuse_in_a_child()
-        row = self.state.store(account, stream) or self._adopted(account, stream)
+        row = self._known(account, stream)
         if row is None:
-            row = max(self.state.next_id(), self._highest + 1), int.from_bytes(self._dice(4), "little")
+            row = self._new_place()
             self.state.add_store(account, stream, row[1], row[0])
         id, seed = row
         if id in self._stores:
             return self._stores[id]
-        path = self._path_of(id)
-        self._name(path, account, stream, seed)
-        store = FileStore(self, path, seed)
+        folder = Folder(self.files, self._path_of(id))
+        self._own(folder, (account, stream, seed))
+        store = FileStore(self, folder, seed)
         self._stores[id] = store
         self._names[store] = account, stream, id
+        store.name()
         return store
+
+    def create(self, row: StreamRow, told: Callable[[OSError | None], None]) -> None:
+        """Note a new stream, for which ``open`` is called next; tell when that is safe, or why it is not. Many are noted together.
+
+        Args:
+            told: never called within this call.
+
+        Raises:
+            OSError: it cannot be noted.
+        """
+        self._refuse_in_a_child()
+        self._sync_names()
+        self.keeper.put_stream(row, self._known(row.account, row.name) or self._new_place(), told)
 
     def consumers(self, account: str, stream: str) -> list[ConsumerRow]:
         """Return a stream's consumers as they are now: what waits of others is written first, where there is any."""
@@ -337,7 +350,7 @@ class StoreDirectory:
             why = "nothing is known of the stream that this is of: its configuration is lost"
             self.report(Damage(self._path_of(id), 0, 0, -1, why, self._path_of(id)))
 
-    def _name(self, path: str, account: str, stream: str, seed: int) -> None:
+    def _own(self, folder: Folder, owner: Owner) -> None:
         """Let a store's directory say whose it is; made where it is missing.
 
         Raises:
@@ -345,64 +358,44 @@ class StoreDirectory:
         """
         says = None
         try:
-            says = self._says(f"{path}/store.json")
+            says = folder.owner()
         except StoreDamagedError:  # the state knows it, and writes it anew
-            self.files.make_directory(f"{path}/quarantine")
-            self.files.rename(f"{path}/store.json", f"{path}/quarantine/store.json")
             why = "it did not say whose store this is, and has been written anew"
-            self.report(Damage(f"{path}/store.json", 0, 0, -1, why, f"{path}/quarantine/store.json"))
+            self.report(Damage(f"{folder.path}/store.json", 0, 0, -1, why, folder.put_aside()))
         if says is None:
-            self._make(path, {"account": account, "seed": seed, "stream": stream, "version": 1})
-        elif says[:2] != (account, stream):
-            raise StoreDamagedError(path, f"it is of stream {says[1]!r} of account {says[0]!r}, and not of {stream!r} of {account!r}")
+            self._sync_names()
+            folder.give_to(owner)
+        elif says[:2] != owner[:2]:
+            found, expected = (f"{stream!r} of account {account!r}" for account, stream, _ in (says, owner))
+            raise StoreDamagedError(folder.path, f"it is of stream {found}, and not of {expected}")
 
-    def _make(self, path: str, names: dict[str, object]) -> None:
-        """Make the directory of a store, and wait until it is on disk."""
-        files = self.files
+    def _sync_names(self) -> None:
+        """Wait until the directories are on disk that were made for this one."""
         for directory in self._unsynced:
             with suppress(PermissionError):  # one that may be written and not be read
-                files.sync_directory(directory)
+                self.files.sync_directory(directory)
         self._unsynced.clear()
-        files.make_directory(path)
-        if files.exists(f"{path}/store.json.new"):
-            files.unlink(f"{path}/store.json.new")
-        fd = files.create(f"{path}/store.json.new")
-        try:
-            names = {**names, "check": zlib.crc32(json.dumps(names, sort_keys=True).encode())}
-            files.pwrite(fd, json.dumps(names, sort_keys=True).encode() + b"\n", 0)
-            files.fdatasync(fd)
-        finally:
-            files.close(fd)
-        files.rename(f"{path}/store.json.new", f"{path}/store.json")
-        files.sync_directory(path)
-        files.sync_directory(f"{self.path}/streams")
+
+    def _known(self, account: str, stream: str) -> tuple[int, int] | None:
+        """Return the id and the seed of a stream's store, None where it has none."""
+        return self.state.store(account, stream) or self._adopted(account, stream)
+
+    def _new_place(self) -> tuple[int, int]:
+        """Return an id and a seed for a new store."""
+        self._highest = max(self.state.next_id(), self._highest + 1)
+        return self._highest, int.from_bytes(self._dice(4), "little")
 
     def _adopted(self, account: str, stream: str) -> tuple[int, int] | None:
         """Find a stream's files that ``state`` does not know, because it was lost; note them, and return their id and seed."""
         for id in sorted(self._orphans):
             says = None
             with suppress(StoreDamagedError):  # whose it is nobody knows, and it has been reported
-                says = self._says(f"{self._path_of(id)}/store.json")
+                says = Folder(self.files, self._path_of(id)).owner()
             if says is not None and says[:2] == (account, stream):
                 self.state.add_store(account, stream, says[2], id)
                 self._orphans.remove(id)
                 return id, says[2]
         return None
-
-    def _says(self, path: str) -> tuple[str, str, int] | None:
-        """Return the account, stream and seed that a store says it has; None where it has said nothing yet."""
-        if not self.files.exists(path):
-            return None
-        fd = self.files.open(path)
-        try:
-            says = json.loads(self.files.pread(fd, self.files.size(fd), 0))
-            if says.pop("check") != zlib.crc32(json.dumps(says, sort_keys=True).encode()):
-                raise ValueError("it is not what was written")
-            return str(says["account"]), str(says["stream"]), int(says["seed"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise StoreDamagedError(path, "it does not say whose store this is") from error
-        finally:
-            self.files.close(fd)
 
     def _remove(self, id: int) -> None:
         """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others."""

@@ -9,11 +9,11 @@ cdef Py_ssize_t _HEAD, _MESSAGE
 @cython.locals(text=bytes, head=bytearray, lengths=bytearray, at=Py_ssize_t, name=bytes)
 cpdef bytes encode(Block block, list names)
 
-@cython.locals(buf=bytearray, size=Py_ssize_t, count=Py_ssize_t, subjects=Py_ssize_t, text=Py_ssize_t, start=Py_ssize_t, names=list, block=Block)
-cpdef tuple decode(bytes data)
+@cython.locals(size=Py_ssize_t, count=Py_ssize_t, subjects=Py_ssize_t, text=Py_ssize_t, start=Py_ssize_t, block=Block)
+cpdef tuple decode(bytearray buf)
 
-@cython.locals(names=list, at=Py_ssize_t, number=Py_ssize_t, size=Py_ssize_t)
-cdef list _names(bytearray buf, Py_ssize_t start, Py_ssize_t count, Py_ssize_t end)
+@cython.locals(number=Py_ssize_t)
+cdef _check_names(bytearray buf, Py_ssize_t start, Py_ssize_t count, Py_ssize_t text)
 
 @cython.locals(used=bytearray, found=Py_ssize_t, before=int64_t, sequence=int64_t, subject=int64_t, at=Py_ssize_t)
 cdef _check(Block block, Py_ssize_t subjects)

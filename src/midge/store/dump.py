@@ -49,13 +49,12 @@ def encode(block: Block, names: list[bytes]) -> bytes:
     return data + lengths[:4]
 
 
-def decode(data: bytes) -> tuple[Block, list[bytes]]:
-    """Return the block and the names of a dump.
+def decode(buf: bytearray) -> tuple[Block, int, int]:
+    """Return the block of a dump, where in it the lengths of the names stand, and how many; the names follow. Two may be the same.
 
     Raises:
         ValueError: it is no dump, or one of another machine or version, or was damaged.
     """
-    buf = bytearray(data)
     size = len(buf)
     if size < _HEAD + 4 or get32(buf, 0) != _MAGIC:
         raise ValueError("this is no dump of an index, or one of another version or machine")
@@ -63,24 +62,20 @@ def decode(data: bytes) -> tuple[Block, list[bytes]]:
     start = _HEAD + _MESSAGE * count
     if size != start + 4 * subjects + text + 4 or get32(buf, size - 4) != zlib.crc32(memoryview(buf)[: size - 4]):
         raise ValueError("the dump of an index is damaged")
-    names = _names(buf, start, subjects, size - 4)
+    _check_names(buf, start, subjects, text)
     block = Block(get64(buf, 16), count, True)
     block.cells = buf[_HEAD:start]
     block.used = count
     _check(block, subjects)
-    return block, names
+    return block, start, subjects
 
 
-def _names(buf: bytearray, start: int, count: int, end: int) -> list[bytes]:
-    names: list[bytes] = []
-    at = start + 4 * count
+def _check_names(buf: bytearray, start: int, count: int, text: int) -> None:
+    """Raise ValueError unless the names are as long as they are together."""
     for number in range(count):
-        size = get32(buf, start + 4 * number)
-        names.append(bytes(buf[at : at + size]))
-        at += size
-    if at != end or len(set(names)) != count:
+        text -= get32(buf, start + 4 * number)
+    if text:
         raise ValueError("the names in the dump of an index are damaged")
-    return names
 
 
 def _check(block: Block, subjects: int) -> None:

@@ -7,7 +7,7 @@ from midge.store.selections cimport Selection, Selections
 from midge.store.subjects cimport Subjects
 from midge.wire.publication cimport Publication
 
-cdef int64_t _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING, _GLANCE, _ASKING
+cdef int64_t _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING, _GLANCE, _ASKING, _AHEAD
 
 
 @cython.final
@@ -57,11 +57,12 @@ cdef class Index:
     cdef Py_ssize_t _pending(self, tuple filters, int64_t start) except -1
     @cython.locals(at=int64_t, end=int64_t, run=Block, names=list)
     cpdef bytes dump(self, first, last)
-    cpdef restore(self, bytes data)
+    @cython.locals(buf=bytearray, run=Block, lengths=Py_ssize_t, names=Py_ssize_t)
+    cpdef restore(self, data)
     @cython.locals(numbers=bytearray, block=Block, index=Py_ssize_t, subject=Py_ssize_t, number=Py_ssize_t)
     cdef _fill(self, Block run, int64_t last, list names)
-    @cython.locals(numbers=bytearray, at=Py_ssize_t, name=bytearray, index=Py_ssize_t, number=Py_ssize_t)
-    cdef _take(self, Block run, list names)
+    @cython.locals(numbers=bytearray, at=Py_ssize_t, name=Py_ssize_t, size=Py_ssize_t, index=Py_ssize_t, number=Py_ssize_t)
+    cdef _take(self, Block run, bytearray buf, Py_ssize_t lengths, Py_ssize_t names)
     cdef _empty(self)
     @cython.locals(count=Py_ssize_t, number=Py_ssize_t)
     cdef Py_ssize_t _number_of(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -1

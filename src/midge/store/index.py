@@ -44,6 +44,7 @@ MAX_SIZE = (1 << 28) - 1
 _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15
 _NOTHING = 0xFFFFFFFF
 _GLANCE = 512  # messages that are looked at before the subjects are asked
+_AHEAD = 16  # messages of a dump: what is known of their subjects is on its way to the processor meanwhile
 _ASKING = 16  # to ask one subject costs as much as to look at so many messages
 
 
@@ -283,14 +284,15 @@ class Index:
         self._fill(run, end, names)
         return encode(run, names)
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: bytes | bytearray) -> None:
         """Add the messages of a ``dump``, which are all above ``last``.
 
         Raises:
             ValueError: it is no dump, or was damaged, or is of messages that are not above ``last``; nothing was added.
         """
-        run, names = decode(data)
-        self._take(run, names)
+        buf = data if isinstance(data, bytearray) else bytearray(data)
+        run, lengths, names = decode(buf)
+        self._take(run, buf, lengths, names)
 
     # Private: files
 
@@ -311,16 +313,23 @@ class Index:
                 run.put(block.sequence(index), block.time(index), block.place(index), block.measure(index), number - 1)
                 index = block.next(index + 1)
 
-    def _take(self, run: Block, names: list[bytes]) -> None:
-        """Note the messages of a dump."""
+    def _take(self, run: Block, buf: bytearray, lengths: int, names: int) -> None:
+        """Note the messages of a dump, whose names stand in a buffer."""
         if run.used and run.sequence(0) <= self.last:
             raise ValueError(f"a dump from {run.sequence(0)} on, behind {self.last}")
-        numbers = bytearray(4 * len(names))
-        for at in range(len(names)):
-            name = bytearray(names[at])
-            put32(numbers, 4 * at, self._number_of(name, 0, len(name)))
+        numbers = bytearray(4 * names)  # of each name the one it has here, plus one
+        self._subjects.find_all(buf, lengths, names, numbers)
+        at = lengths + 4 * names
+        for name in range(names):
+            size = get32(buf, lengths + 4 * name)
+            if get32(numbers, 4 * name) == 0:
+                put32(numbers, 4 * name, self._number_of(buf, at, at + size) + 1)
+            at += size
         for index in range(run.used):
-            number = get32(numbers, 4 * run.subject(index))
+            if index + _AHEAD < run.used:
+                self._postings.expect(get32(numbers, 4 * run.subject(index + _AHEAD)) - 1)
+                self._postings.expect_more(get32(numbers, 4 * run.subject(index + (_AHEAD >> 1))) - 1)
+            number = get32(numbers, 4 * run.subject(index)) - 1
             self._note(run.sequence(index), run.place(index), run.measure(index), run.time(index), number)
 
     # Private: changes

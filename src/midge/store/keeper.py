@@ -17,7 +17,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from midge.errors import StoreDamagedError
-from midge.store.state import ConsumerRow, mark_of, progress_mark
+from midge.store.state import ConsumerRow, StreamRow, mark_of, progress_mark
 
 __all__ = ["Keeper", "Kept"]
 
@@ -54,6 +54,12 @@ class Kept(Protocol):
         ...
 
 
+class _PutStream(NamedTuple):
+    row: StreamRow
+    place: tuple[int, int]  # id and seed of its store
+    told: Told
+
+
 class _Put(NamedTuple):
     row: ConsumerRow
     birth: int  # of the stream, which may be gone, or another one of this name
@@ -63,10 +69,18 @@ class _Put(NamedTuple):
 class _Batch(NamedTuple):
     """What one transaction writes, and who waits for it."""
 
+    streams: list[_PutStream]
     removals: dict[int, Told]
     puts: dict[int, _Put]
     states: dict[int, tuple[Kept, bytes]]
     confirmations: list[tuple[Kept, Callable[[], None]]]
+
+    def tell(self, error: OSError | None) -> None:
+        """Tell who has put something how that went."""
+        for stream in self.streams:
+            stream.told(error)
+        for put in self.puts.values():
+            put.told(error)
 
 
 class Keeper:
@@ -99,6 +113,7 @@ class Keeper:
         self._retry: int | None = None
         self._is_asked = False  # somebody wants to be told at once, also where writing fails
         self._written = 0  # bytes since ``_due`` was the last time
+        self._streams: list[_PutStream] = []
         self._removals: dict[int, Told] = {}
         self._puts: dict[int, _Put] = {}
         self._urgent: dict[int, Kept] = {}
@@ -114,6 +129,16 @@ class Keeper:
         """Return an id for somebody new."""
         self._last_id += 1
         return self._last_id
+
+    def put_stream(self, row: StreamRow, place: tuple[int, int], told: Told) -> None:
+        """Note a new stream; tell when it is safe, or why it is not: then nothing has changed.
+
+        Args:
+            place: the id and the seed of its store, which may be noted already.
+            told: never called within this call.
+        """
+        self._streams.append(_PutStream(row, place, told))
+        self._is_asked = True
 
     def put(self, row: ConsumerRow, birth: int, told: Told) -> None:
         """Note a consumer, new or configured anew, with its state; tell when it is safe, or why it is not: then nothing has changed.
@@ -169,7 +194,7 @@ class Keeper:
         """True if there is something that has to be written now, and nothing is under way."""
         if self._batch is not None or (self._retry is not None and not self._is_asked):
             return False
-        return bool(self._urgent or self._puts or self._removals or self._sweep)
+        return bool(self._streams or self._urgent or self._puts or self._removals or self._sweep)
 
     def begin(self) -> None:
         """Start a transaction, where ``is_ready``."""
@@ -236,8 +261,8 @@ class Keeper:
         ready = [each for each in self._confirmations if each[0].id in states]
         if ready:
             self._confirmations = [each for each in self._confirmations if each[0].id not in states]
-        batch = self._batch = _Batch(self._removals, self._puts, states, ready)
-        self._removals, self._puts = {}, {}
+        batch = self._batch = _Batch(self._streams, self._removals, self._puts, states, ready)
+        self._streams, self._removals, self._puts = [], {}, {}
         self._submit(lambda: self._write(batch), self._finished)
 
     def _finished(self, result: object) -> None:
@@ -249,8 +274,7 @@ class Keeper:
         self.failure, self._delay = None, 0
         for _, told in batch.confirmations:
             told()
-        for put in batch.puts.values():
-            put.told(None)
+        batch.tell(None)
         for removed in batch.removals.values():
             removed(None)
         self._rest()
@@ -276,8 +300,7 @@ class Keeper:
         is_new, self.failure = self.failure is None, error
         if is_new:
             self.complain(error)
-        for put in batch.puts.values():
-            put.told(error)
+        batch.tell(error)
         for removed in batch.removals.values():
             removed(error)
 
@@ -289,14 +312,20 @@ class Keeper:
         """
         try:
             base = self._base = self._base or self._connected()
+            if batch.streams and not self._sync:
+                base.execute("PRAGMA synchronous=FULL")  # a stream is there for good, however its messages are written
             base.execute("BEGIN IMMEDIATE")
             try:
+                for row, (place, seed), _ in batch.streams:
+                    values = (place, row.account, row.name, seed)
+                    base.execute("INSERT OR IGNORE INTO stores VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
+                    base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*row, mark_of(*row)))
                 for id in batch.removals:
                     base.execute("DELETE FROM consumers WHERE id = ?", (id,))
                     base.execute("DELETE FROM progress WHERE id = ?", (id,))
                 for (id, account, stream, name, config, created, state), birth, _ in batch.puts.values():
-                    values = (id, account, stream, name, config, created)
-                    base.execute(_PUT, (*values, mark_of(*values), account, stream, birth))
+                    columns = (id, account, stream, name, config, created)
+                    base.execute(_PUT, (*columns, mark_of(*columns), account, stream, birth))
                     base.execute(_PUT_STATE, (id, state, progress_mark(id, state), id))
                 rows = [(state, progress_mark(id, state), id) for id, (_, state) in batch.states.items()]
                 base.executemany("UPDATE progress SET state = ?, mark = ? WHERE id = ?", rows)
@@ -305,6 +334,9 @@ class Keeper:
                 if base.in_transaction:
                     base.execute("ROLLBACK")
                 raise
+            finally:
+                if batch.streams and not self._sync:
+                    base.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.OperationalError as error:
             raise OSError(f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from midge.store.base import Elsewhere, Stored
 from midge.store.commit import Part, Round, outcome
 from midge.store.erasures import Erasures
+from midge.store.folder import Folder
 from midge.store.home import Home
 from midge.store.index import LAST_SEQUENCE, MAX_SIZE
 from midge.store.indexed import IndexedStore
@@ -43,16 +44,18 @@ class FileStore(IndexedStore):
 
     Args:
         home: the directory that it belongs to.
-        path: of its own files, which is there.
+        folder: of its own files, which is there.
         seed: for the checks of a new store.
 
     Raises:
         OSError: the files cannot be read; StoreVersionError: a later version wrote them.
     """
 
-    def __init__(self, home: Home, path: str, seed: int) -> None:
+    def __init__(self, home: Home, folder: Folder, seed: int) -> None:
+        path = folder.path
         self._home = home
         self._files = home.files
+        self._folder = folder
         self._path = path
         self._shelf = Shelf()
         self._upkeep = Upkeep(home, path, self._shelf, self.settle, self._replaced)
@@ -69,6 +72,17 @@ class FileStore(IndexedStore):
         self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
         self.failure = None
         self._recover(Recovery(self._files, path, seed))
+
+    def name(self) -> None:
+        """Let a worker see to it that the directory is on disk, where it is new; where that fails, the first round does it."""
+        if not self._folder.is_new:
+            return
+
+        def named(result: object) -> None:
+            self._shelf.readers -= 1
+
+        self._shelf.readers += 1
+        self._home.submit(self._folder.sync, named)
 
     # Changes
 
@@ -198,7 +212,7 @@ class FileStore(IndexedStore):
         self._unsent = self._unsent[-1:]
         unsynced = self._unsynced if sync else []
         self._round = Round(
-            self._path, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
+            self._folder, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
         self._waiting, self._wants_sync = [], False
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
@@ -330,7 +344,7 @@ class FileStore(IndexedStore):
                 self._durable = (number, HEAD_SIZE)
             done(error is None)
 
-        Restart(self._home, self._path, self._shelf, self._durable, fresh, begun).begin()
+        Restart(self._home, self._folder, self._shelf, self._durable, fresh, begun).begin()
 
     def _refuse_while_failing(self) -> None:
         if self.failure is not None:

@@ -18,6 +18,9 @@ cdef class Postings:
     cdef Py_ssize_t count(self, Py_ssize_t number) noexcept
     cdef int64_t first(self, Py_ssize_t number) noexcept
     cdef int64_t last(self, Py_ssize_t number) noexcept
+    cdef void expect(self, Py_ssize_t number) noexcept
+    @cython.locals(records=bytearray, at=Py_ssize_t, room=int64_t)
+    cdef void expect_more(self, Py_ssize_t number) noexcept
     @cython.locals(records=bytearray, at=Py_ssize_t, count=Py_ssize_t)
     cdef add(self, Py_ssize_t number, int64_t sequence)
     @cython.locals(records=bytearray, at=Py_ssize_t, count=Py_ssize_t, room=int64_t)

@@ -19,10 +19,10 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.store.cells import copy, find32, get32, get64, put32, put64, shift
+    from cython.cimports.midge.store.cells import copy, find32, get32, get64, prefetch, put32, put64, shift
     from cython.cimports.midge.wire.octets import resize
 else:
-    from midge.store.cells import copy, find32, get32, get64, put32, put64, shift
+    from midge.store.cells import copy, find32, get32, get64, prefetch, put32, put64, shift
     from midge.wire.octets import resize
 
 __all__ = ["Postings"]
@@ -66,6 +66,17 @@ class Postings:
 
     def last(self, number: int) -> int:
         return get64(self._records, _RECORD * number + 8)
+
+    def expect(self, number: int) -> None:
+        """Have the record of a subject brought near: it is asked for soon."""
+        prefetch(self._records, _RECORD * number)
+
+    def expect_more(self, number: int) -> None:
+        """Have brought near what ``add`` touches beside the record, which is near."""
+        records, at = self._records, _RECORD * number
+        room = get32(records, at + 32)
+        if room and room != _SERIES:
+            prefetch(self._pool.buf, (get32(records, at + 28) << 4) + 4 * get32(records, at + 24))
 
     def add(self, number: int, sequence: int) -> None:
         """Add a sequence behind all others."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from midge.store.folder import Folder
 from midge.store.home import Home
 from midge.store.index import Index
 from midge.store.recovery import keep
@@ -22,7 +23,7 @@ class Restart:
 
     Args:
         home: gives the disk, workers and handles.
-        path: of the store's directory.
+        folder: the store's directory.
         shelf: of the store.
         durable: a segment's number, and a place in it: what is behind was not committed.
         fresh: the segment that is begun; its number is the next one.
@@ -32,7 +33,7 @@ class Restart:
     def __init__(
         self,
         home: Home,
-        path: str,
+        folder: Folder,
         shelf: Shelf,
         durable: tuple[int, int],
         fresh: Segment,
@@ -41,7 +42,8 @@ class Restart:
         self._files = home.files
         self._handles = home.handles
         self._submit = home.submit
-        self._path = path
+        self._folder = folder
+        self._path = folder.path
         self._shelf = shelf
         self._number, self._end = durable
         self._failed = shelf.numbered(self._number)
@@ -60,7 +62,7 @@ class Restart:
                 self._files.unlink(f"{self._path}/{name}")
         if self._failed is not None and self._failed.opened() >= 0:
             self._cut(self._failed)
-        self._fresh.make(self._path)
+        self._fresh.make(self._folder)
 
     def _cut(self, segment: Segment) -> None:
         """Cut off what was not committed, and keep what is no record before that, should there be any."""

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from midge.errors import StoreVersionError
 from midge.store.files import Files
+from midge.store.folder import Folder
 from midge.store.record import DAMAGED, GOOD, HEAD, SHORT, Record, find
 
 __all__ = ["HEAD_SIZE", "Head", "Scan", "Segment", "VERSION", "file_name", "number_of", "read_head"]
@@ -113,14 +114,14 @@ class Segment:
         self.end = HEAD_SIZE
         self.space = self.noted = self.users = 0
 
-    def make(self, directory: str) -> None:
-        """Make the file and wait until it is on disk under its name."""
+    def make(self, folder: Folder) -> None:
+        """Make the file and wait until it is on disk under its name, in the directory that it is to be in."""
         files = self.files
         self.fd = files.create(self.path)
         files.pwrite(self.fd, self.head.encode(), 0)
         self.reserve(HEAD_SIZE)
         files.fdatasync(self.fd)
-        files.sync_directory(directory)
+        folder.sync()
 
     def opened(self) -> int:
         """Return the file's descriptor, opening it where it is not; in any thread."""

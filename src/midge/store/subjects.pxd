@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t
 from midge.store.pool cimport Pool
 
-cdef Py_ssize_t _ONE_TABLE, _SLOTS
+cdef Py_ssize_t _ONE_TABLE, _SLOTS, _SOME
 
 
 @cython.final
@@ -15,6 +15,8 @@ cdef class Subjects:
 
     @cython.locals(number=Py_ssize_t)
     cdef Py_ssize_t find(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -2
+    @cython.locals(at=Py_ssize_t, end=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, name=Py_ssize_t, size=Py_ssize_t, number=Py_ssize_t, guesses=bytearray)
+    cdef find_all(self, bytearray buf, Py_ssize_t lengths, Py_ssize_t count, bytearray numbers)
     @cython.locals(number=Py_ssize_t)
     cdef Py_ssize_t intern(self, bytearray buf, Py_ssize_t start, Py_ssize_t end) except -2
     @cython.locals(records=bytearray, at=Py_ssize_t)
@@ -24,6 +26,10 @@ cdef class Subjects:
     cdef bint is_there(self, Py_ssize_t number) noexcept
     @cython.locals(start=Py_ssize_t)
     cdef bint is_covered(self, Py_ssize_t number, bytes pattern) noexcept
+    @cython.locals(table=bytearray)
+    cdef void _expect_slot(self, int64_t hash) noexcept
+    @cython.locals(table=bytearray, number=Py_ssize_t)
+    cdef Py_ssize_t _guess(self, int64_t hash) noexcept
     @cython.locals(records=bytearray, at=Py_ssize_t, size=Py_ssize_t)
     cdef bint _is_name(self, Py_ssize_t number, bytearray buf, Py_ssize_t start, Py_ssize_t end) noexcept
     @cython.locals(table=bytearray, mask=Py_ssize_t, slot=Py_ssize_t, number=Py_ssize_t)

@@ -18,16 +18,17 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.store.cells import copy, covers, get32, get64, hash_of, put32, put64, same_as
+    from cython.cimports.midge.store.cells import copy, covers, get32, get64, hash_of, prefetch, put32, put64, same_as
     from cython.cimports.midge.wire.octets import cut, resize
 else:
-    from midge.store.cells import copy, covers, get32, get64, hash_of, put32, put64, same_as
+    from midge.store.cells import copy, covers, get32, get64, hash_of, prefetch, put32, put64, same_as
     from midge.wire.octets import cut, resize
 
 __all__ = ["Subjects"]
 
 _ONE_TABLE = 4096  # subjects; beyond, tables are chosen by the upper byte of the hash
 _SLOTS = 16  # of a new table
+_SOME = 64  # names that are looked for together
 
 
 class Subjects:
@@ -45,7 +46,7 @@ class Subjects:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._records = bytearray()
+        self._records = bytearray(16)
         self._tables = [bytearray(8 * _SLOTS)]
         self._counts = bytearray(4)  # of each table, how many slots are taken
         self._free = 0
@@ -60,6 +61,35 @@ class Subjects:
         if number >= 0:
             self._last = number
         return number
+
+    def find_all(self, buf: bytearray, lengths: int, count: int, numbers: bytearray) -> None:
+        """Find many names: a subject's number, plus one, or 0 where there is none, goes to ``numbers``, 4 bytes for each.
+
+        Some at a time, in steps: while the memory for one is waited for, that for the others is on its way.
+
+        Args:
+            buf, lengths: where in it the lengths of the names stand, 4 bytes each, behind which the names are.
+            count: of the names.
+        """
+        at, guesses = lengths + 4 * count, bytearray(4 * _SOME)
+        for start in range(0, count, _SOME):
+            stop = min(start + _SOME, count)
+            end = at
+            for name in range(start, stop):
+                size = get32(buf, lengths + 4 * name)
+                put32(numbers, 4 * name, hash_of(buf, end, end + size))
+                self._expect_slot(get32(numbers, 4 * name))
+                end += size
+            for name in range(start, stop):
+                number = self._guess(get32(numbers, 4 * name))
+                put32(guesses, 4 * (name - start), number)
+                prefetch(self._records, 16 * number)
+            for name in range(stop - start):
+                prefetch(self._pool.buf, get32(self._records, 16 * get32(guesses, 4 * name)) << 4)
+            for name in range(start, stop):
+                size = get32(buf, lengths + 4 * name)
+                put32(numbers, 4 * name, self._search(buf, at, at + size, get32(numbers, 4 * name)) + 1)
+                at += size
 
     def intern(self, buf: bytearray, start: int, end: int) -> int:
         """Return the number of the subject in buf[start:end], which is a new one where there was none."""
@@ -94,6 +124,17 @@ class Subjects:
         return covers(pattern, self._pool.buf, start, start + get32(self._records, 16 * number + 4))
 
     # Private
+
+    def _expect_slot(self, hash: int) -> None:
+        """Have brought near where a hash is looked for first."""
+        table = self._tables[hash >> 24 if len(self._tables) > 1 else 0]
+        prefetch(table, 8 * (hash & ((len(table) >> 3) - 1)))
+
+    def _guess(self, hash: int) -> int:
+        """Return the number in the slot where a hash is looked for first; 0 where there is none."""
+        table = self._tables[hash >> 24 if len(self._tables) > 1 else 0]
+        number = get32(table, 8 * (hash & ((len(table) >> 3) - 1)))
+        return number - 1 if number else 0
 
     def _is_name(self, number: int, buf: bytearray, start: int, end: int) -> bool:
         records, at, size = self._records, 16 * number, end - start
