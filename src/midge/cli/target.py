@@ -30,7 +30,7 @@ __all__ = ["Target", "run_async", "target_options"]
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
-NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout")
+NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout", "domain", "prefix")
 _FILE = click.Path(path_type=Path)  # that it can be read is found out at each attempt
 
 
@@ -59,6 +59,8 @@ class Target:
     tlskey: Path | None = None
     tlsfirst: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    domain: str | None = None
+    prefix: str | None = None
     errors: list[Exception] = field(default_factory=list)
 
     def connect(self, name: str, on_error: ErrorCallback | None = None) -> Connecting:
@@ -123,7 +125,7 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> T:
-        given = {name: kwargs.pop(name) for name in NAMES}
+        given = {name: kwargs.pop(name) for name in NAMES if name in kwargs}
         return command(Target(**given), *args, **kwargs)
 
     options = [
