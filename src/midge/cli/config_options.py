@@ -7,6 +7,7 @@ gives a whole configuration in the server's JSON, as ``info --json`` prints it, 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -90,7 +91,7 @@ def read_config(path: Path) -> dict[str, Any]:
         MidgeError: there is none in it.
     """
     try:
-        found = json.loads(click.get_text_stream("stdin").read() if str(path) == "-" else path.read_text("utf-8"))
+        found = json.loads(sys.stdin.read() if str(path) == "-" else path.read_text("utf-8"))
     except ValueError as error:
         raise MidgeError(f"{path} is no JSON: {error}") from error
     if isinstance(found, dict) and isinstance(found.get("config"), dict):

@@ -20,7 +20,7 @@ from midge.errors import ConnectError, MidgeError
 
 __all__ = ["run"]
 
-_COMMANDS = ("demo", "pub", "sub", "req", "reply", "stream", "consumer", "bench", "check", "store", "nkey")
+_COMMANDS = ("demo", "pub", "sub", "req", "reply", "stream", "consumer", "kv", "object", "account", "bench", "check", "store", "nkey")
 
 
 def run(args: Sequence[str]) -> int:
