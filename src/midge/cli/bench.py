@@ -19,7 +19,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -140,7 +140,7 @@ def command(
     plan = Plan(kind, subject, msgs, size, clients, responder)
     with contextlib.ExitStack() as stack:
         if embedded:
-            target = replace(target, server=stack.enter_context(Server(port=0)).url)
+            target = Target(stack.enter_context(Server(port=0)).url, timeout=target.timeout)
         progress = stack.enter_context(progress_bars(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
     print_figures(plan, groups, {"embedded": embedded}, as_json=as_json)

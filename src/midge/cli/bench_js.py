@@ -13,7 +13,6 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -70,7 +69,7 @@ def pub(
     with contextlib.ExitStack() as stack:
         if embedded:
             directory = stack.enter_context(tempfile.TemporaryDirectory()) if storage == "file" else ""
-            target = replace(target, server=stack.enter_context(Server(port=0, jetstream=True, store_dir=directory)).url)
+            target = Target(stack.enter_context(Server(port=0, jetstream=True, store_dir=directory)).url, timeout=target.timeout)
         progress = stack.enter_context(progress_bars(no_progress or as_json))
         publishers = group("publisher", plan, shares(plan))
         run_async(_measure(target, plan, config, window, publishers, partial(watch, plan, [publishers], progress, target.timeout)))

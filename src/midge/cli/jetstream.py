@@ -17,7 +17,7 @@ from midge.errors import MidgeError
 from midge.jetstream.context import JetStream
 from midge.jetstream.requests import Requests
 
-__all__ = ["Api", "js_options", "run"]
+__all__ = ["Api", "js_options", "js_parameters", "run"]
 
 T = TypeVar("T")
 
@@ -50,13 +50,17 @@ class Api:
         return self._requests.pages(name, field, body)
 
 
-def js_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command the options of a Target with those of JetStream, and the Target as its first argument."""
+def js_parameters(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the options that say which JetStream is meant, as ``domain`` and ``prefix``."""
     command = click.option("--js-api-prefix", "prefix", metavar="PREFIX", help="What the API's subjects begin with, instead of $JS.API.")(
         command
     )
-    command = click.option("--js-domain", "domain", metavar="DOMAIN", help="The JetStream domain.")(command)
-    return target_options(command)
+    return click.option("--js-domain", "domain", metavar="DOMAIN", help="The JetStream domain.")(command)
+
+
+def js_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the options of a Target with those of JetStream, and the Target as its first argument."""
+    return target_options(js_parameters(command))
 
 
 def run(target: Target, name: str, main: Callable[[Api], Awaitable[T]], *, for_good: bool = False) -> T:

@@ -20,7 +20,9 @@ from midge.errors import ConnectError, MidgeError
 
 __all__ = ["run"]
 
-_COMMANDS = ("demo", "pub", "sub", "req", "reply", "stream", "consumer", "kv", "object", "account", "bench", "check", "store", "nkey")
+_COMMANDS = (
+    "demo", "pub", "sub", "req", "reply", "stream", "consumer", "kv", "object", "account", "context", "bench", "check", "store", "nkey",
+)  # fmt: skip
 
 
 def run(args: Sequence[str]) -> int:
