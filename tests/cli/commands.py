@@ -50,6 +50,10 @@ class Cli:
         assert "Traceback" not in err
         return out, err
 
+    def code(self, *args: str) -> int:
+        """Run a command; return how it ends."""
+        return main(args)
+
     def refused(self, *args: str, code: int = 1) -> str:
         """Run a command that does not succeed; return its one line on standard error."""
         out, err = self.both(*args, code=code)

@@ -6,7 +6,8 @@ it and not of midge: it becomes one line, as the server's own refusals do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import click
@@ -17,7 +18,7 @@ from midge.errors import MidgeError
 from midge.jetstream.context import JetStream
 from midge.jetstream.requests import Requests
 
-__all__ = ["Api", "js_options", "js_parameters", "run"]
+__all__ = ["Api", "js_options", "js_parameters", "opened", "run", "run_guarded"]
 
 T = TypeVar("T")
 
@@ -74,15 +75,26 @@ def run(target: Target, name: str, main: Callable[[Api], Awaitable[T]], *, for_g
     """
 
     async def connected() -> T:
-        async with target.connect_for_good(name) if for_good else target.connect(name) as client:
-            js = client.jetstream(domain=target.domain, prefix=target.prefix, timeout=target.timeout)
-            result = await main(Api(client, js, target.timeout))
-        target.raise_errors()
-        return result
+        async with opened(target, name, for_good=for_good) as api:
+            return await main(api)
 
+    return run_guarded(connected())
+
+
+def run_guarded(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; where the library refuses an argument, that is a MidgeError, too."""
     try:
-        return run_async(connected())
+        return run_async(main)
     except (ValueError, TypeError) as error:
         if isinstance(error, MidgeError):
             raise
         raise MidgeError(str(error)) from error
+
+
+@asynccontextmanager
+async def opened(target: Target, name: str, *, for_good: bool = False) -> AsyncIterator[Api]:
+    """Connect; what the server has refused without a caller is raised at the end."""
+    async with target.connect_for_good(name) if for_good else target.connect(name) as client:
+        js = client.jetstream(domain=target.domain, prefix=target.prefix, timeout=target.timeout)
+        yield Api(client, js, target.timeout)
+    target.raise_errors()

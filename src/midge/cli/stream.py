@@ -43,10 +43,11 @@ command = LazyGroup(
         "rmm": "stream_messages:remove",
         "backup": "stream_backup:backup",
         "restore": "stream_backup:restore",
+        "copy": "stream_copy:copy",
     },
     aliases={
         "ls": "list", "create": "add", "new": "add", "update": "edit", "delete": "rm", "del": "rm", "delete-message": "rmm", "nfo": "info",
-        "snapshot": "backup", "subs": "subjects",
+        "snapshot": "backup", "cp": "copy", "subs": "subjects",
     },
 )  # fmt: skip
 
