@@ -12,7 +12,7 @@ from midge.cli.lazy_group import LazyGroup
 from midge.cli.render import Row, number, print_description, print_json, size
 from midge.cli.target import Target
 
-__all__ = ["command", "info"]
+__all__ = ["info"]
 
 command = LazyGroup(
     "account", help="Tell about the account.", short_help="The account.", places={"info": "account:info"}, aliases={"nfo": "info"}

@@ -16,7 +16,7 @@ from midge.cli.render import cell, confirm, force_option, print_description, pri
 from midge.cli.target import complete_contexts, connection_options
 from midge.errors import MidgeError
 
-__all__ = ["add", "command", "list_contexts", "previous", "remove", "select", "show", "unselect"]
+__all__ = ["add", "list_contexts", "previous", "remove", "select", "show", "unselect"]
 
 _SECRETS = {"password", "token", "user_jwt", "user_seed"}
 _HIDDEN = "********"
