@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.consumer_info import show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import consumer_argument, stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say
 from midge.cli.target import Target
 from midge.cli.units import FUTURE

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
 from midge.cli.consumer_info import CONFIG, show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import consumer_argument, stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import force_option, print_json, say
 from midge.cli.target import Target
 from midge.cli.units import DURATION, FUTURE, SIZE, read_duration

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import bucket_argument
-from midge.cli.output import Style, flush, format_options, printable
+from midge.cli.output import Style, flush, format_options, json_option, printable
 from midge.cli.payload import payload
 from midge.cli.render import confirm, force_option, number, print_json, print_table, say
 from midge.cli.target import Target

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from midge.cli.bucket_options import bucket_keywords, bucket_options, print_bucket
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import store_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, size
 from midge.cli.target import Target
 from midge.jetstream.object_store.config import stream_name

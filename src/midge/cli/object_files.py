@@ -13,10 +13,10 @@ from typing import IO, Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import store_argument
 from midge.cli.object import change_store
+from midge.cli.output import json_option
 from midge.cli.payload import header_option
 from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say
 from midge.cli.target import Target

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import stream_argument
-from midge.cli.output import counted
+from midge.cli.output import counted, json_option
 from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, size
 from midge.cli.stream_info import show_state, show_stream
 from midge.cli.target import Target

@@ -15,11 +15,10 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import changed, commas, read_config
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import stream_argument
-from midge.cli.output import counted
+from midge.cli.output import counted, json_option
 from midge.cli.render import Advance, bar, print_json, say
 from midge.cli.snapshot import CHUNK_SIZE, Restoring, Snapshot, is_archive
 from midge.cli.target import Target

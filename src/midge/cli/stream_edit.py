@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, print_json, say
 from midge.cli.stream_info import CONFIG, show_stream
 from midge.cli.target import Target

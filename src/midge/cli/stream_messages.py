@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import click
 
 from midge.cli import output
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import stream_argument
-from midge.cli.output import Style, describe, format_options
+from midge.cli.output import Style, describe, format_options, json_option
 from midge.cli.render import confirm, force_option, print_json, say
 from midge.cli.target import Target
 from midge.cli.units import PAST
