@@ -69,17 +69,17 @@ def of(language: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    with midge.Server(port=0) as server:
+def url(tmp_path: Path) -> Iterator[str]:
+    with midge.Server(port=0, store_dir=str(tmp_path / "streams-of-the-sample")) as server:
         yield server.url
 
 
 @pytest.fixture
-def env() -> dict[str, str]:
+def env(tmp_path: Path) -> dict[str, str]:
     """The environment of a reader of the documentation: this package."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTEST_", "PYTHONWARNINGS"))}
     path = os.pathsep.join([str(Path(midge.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return kept | {"PYTHONPATH": path}
+    return kept | {"PYTHONPATH": path, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
 
 def test_every_sample_can_be_run() -> None:

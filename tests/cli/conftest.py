@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -14,9 +15,42 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Cli
+from nodes import nats_node
 from processes import COMMAND, Child, Run, Spawn, environment
+from servers import find_nats_server
 
 import midge as package
+
+
+@pytest.fixture(autouse=True)
+def no_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process see no server and no contexts of the user's, and a terminal that is wide enough."""
+    for name in [name for name in os.environ if name.startswith("NATS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-contexts"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(scope="session", params=["midge", "nats-server"])
+def streams_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a server with JetStream is: ours, and then a real one."""
+    directory = tmp_path_factory.mktemp("streams")
+    if request.param == "midge":
+        with package.Server(port=0, store_dir=str(directory)) as server:
+            yield server.url
+    elif find_nats_server() is None:
+        pytest.skip("there is no nats-server")
+    else:
+        with nats_node(f'jetstream {{ store_dir: "{directory}" }}') as where:
+            yield where
+
+
+@pytest.fixture
+def cli(streams_url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs commands in this process, against that server."""
+    monkeypatch.setenv("NATS_URL", streams_url)
+    return Cli(streams_url, capfd)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def environment(more: dict[str, str]) -> dict[str, str]:
     """The environment of a command: this package first on its path, and no server of the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTHONWARNINGS"))}
     kept["PYTHONPATH"] = os.pathsep.join([str(Path(midge.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return kept | {"COLUMNS": "160"} | more
+    return kept | {"COLUMNS": "160", "XDG_CONFIG_HOME": os.devnull} | more
 
 
 class Child:

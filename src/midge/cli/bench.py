@@ -19,7 +19,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ from midge.server.server import Server
 
 __all__ = ["Figures", "Job", "Plan", "command", "group", "percentile", "print_figures", "progress_bars", "race", "shares", "watch"]
 
-Kind = Literal["pub", "sub", "pubsub", "request", "js pub"]
+Kind = Literal["pub", "sub", "pubsub", "request", "js pub", "js sub", "js fetch"]
 Job = Callable[[], Coroutine[Any, Any, None]]
 DEFAULT_MSGS = 100_000
 DEFAULT_SIZE = 128
@@ -133,14 +133,14 @@ def command(
 ) -> None:
     """Measure KIND: publish, subscribe, both, or request, on SUBJECT.
 
-    "midge bench js pub" measures a stream.
+    "midge bench js pub", "js sub" and "js fetch" measure a stream.
     """
     if embedded and kind == "sub":
         raise click.UsageError("nobody else can publish to an embedded server: use pubsub")
     plan = Plan(kind, subject, msgs, size, clients, responder)
     with contextlib.ExitStack() as stack:
         if embedded:
-            target = replace(target, server=stack.enter_context(Server(port=0)).url)
+            target = Target(stack.enter_context(Server(port=0)).url, timeout=target.timeout)
         progress = stack.enter_context(progress_bars(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
     print_figures(plan, groups, {"embedded": embedded}, as_json=as_json)

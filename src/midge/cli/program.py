@@ -6,7 +6,6 @@ its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a t
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -15,28 +14,16 @@ from collections.abc import Sequence
 import click
 
 from midge.cli import INTERRUPTED
+from midge.cli.lazy_group import LazyGroup
 from midge.cli.version import banner
 from midge.errors import ConnectError, MidgeError
 
-__all__ = ["Program", "run"]
+__all__ = ["run"]
 
-_COMMANDS = ("serve", "demo", "pub", "sub", "req", "reply", "bench", "check", "store", "nkey")
-
-
-class Program(click.Group):
-    """A group whose commands live in the module of the same name, as ``command``."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        if cmd_name == "serve":
-            return _serve
-        command = importlib.import_module(f"midge.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
+_COMMANDS = (
+    "demo", "pub", "sub", "req", "reply", "stream", "consumer", "kv", "object", "account", "context", "bench", "check", "store", "nkey",
+    "completion",
+)  # fmt: skip
 
 
 def run(args: Sequence[str]) -> int:
@@ -84,8 +71,10 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-_program = Program(
+_program = LazyGroup(
     "midge",
+    places={"serve": "program:serve"} | {name: f"{name}:command" for name in _COMMANDS},
+    aliases={"str": "stream", "con": "consumer", "obj": "object", "ctx": "context"},
     help="NATS for Python, whole: a server, and the commands that talk to one.",
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[
@@ -98,11 +87,11 @@ _program = Program(
 
 @click.command("serve", help="Run a NATS server; it takes nats-server's flags.", add_help_option=False)
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def _serve(args: tuple[str, ...]) -> int:
+def serve(args: tuple[str, ...]) -> int:
     """Listed here; ``main`` runs it without this module."""
-    from midge.cli.serve import serve
+    from midge.cli import serve as server
 
-    return serve(args)
+    return server.serve(args)
 
 
-_serve.ignore_unknown_options = True
+serve.ignore_unknown_options = True

@@ -1,7 +1,7 @@
 """The server that a command talks to: the options every such command has, and the connection they make.
 
-The environment variables are those of the ``nats`` command. A password or a token belongs there rather than on the command line,
-which other users of the machine can read; a seed or a JWT belongs into a file.
+The environment variables and contexts are those of the ``nats`` command. A password or a token belongs there rather than on the command
+line, which other users of the machine can read; a seed or a JWT belongs into a file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import click
 
 import midge
+from midge.cli.context_file import Contexts, target_fields
 from midge.client.connect import Connecting
 from midge.client.options import ErrorCallback
 from midge.client.tls_config import TLSConfig
@@ -25,12 +26,14 @@ from midge.events import Disconnected, Event, Reconnected
 from midge.server.server import Server
 from midge.server.thread import new_event_loop
 
-__all__ = ["Target", "run_async", "target_options"]
+__all__ = ["Target", "complete_contexts", "connection_options", "run_async", "target_of", "target_options"]
 
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
-NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout")
+NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout", "domain", "prefix")
+WHO = ("user", "password", "token", "creds", "nkey", "jwt", "seed")
+WHICH = ("domain", "prefix")
 _FILE = click.Path(path_type=Path)  # that it can be read is found out at each attempt
 
 
@@ -59,6 +62,11 @@ class Target:
     tlskey: Path | None = None
     tlsfirst: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    domain: str | None = None
+    prefix: str | None = None
+    inbox_prefix: str | None = None
+    jwt: str | None = field(default=None, repr=False)
+    seed: str | None = field(default=None, repr=False)
     errors: list[Exception] = field(default_factory=list)
 
     def connect(self, name: str, on_error: ErrorCallback | None = None) -> Connecting:
@@ -81,6 +89,8 @@ class Target:
         return self._connect(name, report, event_callback=_tell)
 
     def _connect(self, name: str, report: ErrorCallback, **options: Any) -> Connecting:
+        if self.inbox_prefix is not None:
+            options["inbox_prefix"] = self.inbox_prefix
         try:
             return midge.connect(
                 self.server,
@@ -89,7 +99,8 @@ class Target:
                 password=self.password,
                 token=self.token,
                 creds=self.creds,
-                nkey_seed=self.nkey,
+                nkey_seed=self.nkey if self.seed is None else self.seed,
+                jwt=self.jwt,
                 tls=self._tls(),
                 timeout=self.timeout,
                 error_callback=report,
@@ -123,12 +134,40 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> T:
-        given = {name: kwargs.pop(name) for name in NAMES}
-        return command(Target(**given), *args, **kwargs)
+        given = {name: kwargs.pop(name) for name in NAMES if name in kwargs}
+        return command(target_of(kwargs.pop("context"), given), *args, **kwargs)
 
+    option = click.option(
+        "--context", metavar="NAME", envvar="NATS_CONTEXT", shell_complete=complete_contexts, help="Where, and who. [env: NATS_CONTEXT]"
+    )
+    return option(connection_options(wrapper))
+
+
+def target_of(context: str | None, given: dict[str, Any]) -> Target:
+    """Return the Target that options and a context make: an option wins over the context, and who one is comes from one of them.
+
+    Args:
+        context: its name; None for the one that is selected, unless a server is given: who somebody is elsewhere is not told to it.
+        given: fields of a Target; None, or False, for what was not given.
+
+    Raises:
+        MidgeError: there is no such context, or it cannot be used.
+    """
+    contexts = Contexts()
+    name = context or (contexts.selected if given.get("server") is None else None)
+    found = {} if name is None else target_fields(name, contexts.load(name))
+    chosen = {field: value for field, value in given.items() if value is not None and value is not False}
+    for together in (WHO, WHICH):
+        if not chosen.keys().isdisjoint(together):
+            found = {field: value for field, value in found.items() if field not in together}
+    return Target(**(found | chosen))
+
+
+def connection_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the options that say where to connect and how, as the fields of a Target."""
     options = [
         click.option(
-            "--server", "-s", metavar="URL", envvar="NATS_URL", default=DEFAULT_URL, show_default=True, help="The server. [env: NATS_URL]"
+            "--server", "-s", metavar="URL", envvar="NATS_URL", help=f"The server; {DEFAULT_URL} without a context. [env: NATS_URL]"
         ),
         click.option("--user", envvar="NATS_USER", help="The user's name. [env: NATS_USER]"),
         click.option("--password", envvar="NATS_PASSWORD", help="The user's password. [env: NATS_PASSWORD]"),
@@ -149,8 +188,13 @@ def target_options(command: Callable[..., T]) -> Callable[..., T]:
         ),
     ]
     for option in reversed(options):
-        wrapper = option(wrapper)
-    return wrapper
+        command = option(command)
+    return command
+
+
+def complete_contexts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of contexts that begin so, for a shell."""
+    return [name for name in Contexts().names() if name.startswith(incomplete)]
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,171 @@
+"""Streams as files, out of a server and into one: what ``backup``, ``restore`` and ``copy`` have in common.
+
+A server sends a snapshot in chunks, no further ahead of the answers than a window, and gives up where none comes for two seconds. So
+chunks are answered when they come for as long as there is room here for them, and not when they are used. A restore is sent chunk by
+chunk, a few of them ahead of the answers; the last answer comes when the stream is there. Neither is held in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from midge.cli.jetstream import Api
+from midge.client.subscription import Subscription
+from midge.errors import MidgeError, MidgeTimeoutError
+from midge.jetstream.names import check_name
+from midge.jetstream.requests import answer_of
+from midge.message import Message
+
+__all__ = ["CHUNK_SIZE", "Restoring", "Snapshot", "is_archive"]
+
+CHUNK_SIZE = 128 << 10
+_ROOM = 256  # chunks that may wait here
+_WINDOW = 4 << 20  # bytes that the server may be ahead of the answers
+_AHEAD = 8  # chunks sent, and not answered
+_END = 204
+_PATIENCE = 60.0  # seconds without a sign of the server
+_RESTORE_PATIENCE = 3600.0  # for the last answer: the server may read everything again
+_MAGIC = b"NATSARC1"
+
+
+def is_archive(first: bytes) -> bool:
+    """True if a snapshot begins as those of nats-server 2.15, and not as a tar: the files of the two have different names."""
+    return _MAGIC in first[:64]
+
+
+class Snapshot:
+    """A stream on its way out of a server: begin it, then iterate over its chunks.
+
+    Attributes:
+        config, state: of the stream when it was taken, as the server's JSON.
+    """
+
+    def __init__(self, api: Api, stream: str, *, consumers: bool, check: bool = False) -> None:
+        self._api = api
+        self._stream = check_name(stream)
+        self._asked: dict[str, Any] = {"no_consumers": not consumers, "jsck": check, "chunk_size": CHUNK_SIZE, "window_size": _WINDOW}
+        self._sub: Subscription | None = None
+        self._held: deque[Message] = deque()
+        self._news = asyncio.Event()
+        self._unanswered: list[str] = []
+        self.config: dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
+
+    async def begin(self) -> None:
+        """Ask for it.
+
+        Raises:
+            JetStreamError: it was refused.
+        """
+        inbox = self._api.client.new_inbox()
+        self._sub = await self._api.client.subscribe(inbox, callback=self._take)
+        answer = await self._api.ask(f"STREAM.SNAPSHOT.{self._stream}", self._asked | {"deliver_subject": inbox})
+        self.config, self.state = answer["config"], answer["state"]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Iterate over what the server sends.
+
+        Raises:
+            MidgeError: it was cut off.
+        """
+        while True:
+            while not self._held:
+                self._news.clear()
+                try:
+                    await asyncio.wait_for(self._news.wait(), _PATIENCE)
+                except TimeoutError:
+                    raise MidgeTimeoutError(f"the snapshot of stream {self._stream!r}", _PATIENCE) from None
+            message = self._held.popleft()
+            if self._unanswered and len(self._held) < _ROOM // 2:
+                self._answer(self._unanswered)
+                self._unanswered.clear()
+            if not message.data:
+                if message.headers.status not in (None, _END):
+                    raise MidgeError(f"the snapshot was cut off: {message.headers.status} {message.headers.description}")
+                return
+            yield bytes(message.data)
+
+    async def end(self) -> None:
+        """Take nothing more."""
+        if self._sub is not None:
+            await self._sub.unsubscribe()
+
+    def _take(self, message: Message) -> None:
+        self._held.append(message)
+        self._news.set()
+        if message.data and message.reply:
+            if len(self._held) < _ROOM:
+                self._answer([message.reply])
+            else:
+                self._unanswered.append(message.reply)
+
+    def _answer(self, subjects: list[str]) -> None:
+        for subject in subjects:
+            self._api.client.publish(subject)
+
+
+class Restoring:
+    """A stream on its way into a server. Where it is left half-way, the server forgets it after some seconds."""
+
+    def __init__(self, api: Api, config: dict[str, Any], state: dict[str, Any]) -> None:
+        self._api = api
+        self._body = {"config": config, "state": state}
+        self._name = check_name(config.get("name"))
+        self._subject = ""
+        self._inbox = ""
+        self._sub: Subscription | None = None
+        self._sent = self._answered = 0
+
+    async def begin(self) -> None:
+        """Ask whether it may come.
+
+        Raises:
+            JetStreamError: it was refused, such as for a stream that is there already.
+        """
+        self._subject = (await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body))["deliver_subject"]
+        self._inbox = self._api.client.new_inbox()
+        self._sub = await self._api.client.subscribe(self._inbox)
+
+    async def send(self, chunk: bytes) -> None:
+        """Send a chunk, and wait until the server has taken most of those before it.
+
+        Raises:
+            JetStreamError: it was refused.
+        """
+        for start in range(0, len(chunk), CHUNK_SIZE):
+            while self._sent - self._answered >= _AHEAD:
+                await self._hear(_PATIENCE)
+            await self._publish(chunk[start : start + CHUNK_SIZE])
+
+    async def finish(self) -> dict[str, Any]:
+        """Say that this was all; return the server's answer, which describes the stream.
+
+        Raises:
+            JetStreamError: it was refused.
+        """
+        await self._publish(b"")
+        while self._answered < self._sent:
+            message = await self._hear(_RESTORE_PATIENCE)
+        return answer_of(message)
+
+    async def end(self) -> None:
+        """Hear nothing more."""
+        if self._sub is not None:
+            await self._sub.unsubscribe()
+
+    async def _publish(self, chunk: bytes) -> None:
+        self._sent += 1
+        await self._api.client.publish(self._subject, chunk, reply=self._inbox)
+
+    async def _hear(self, patience: float) -> Message:
+        assert self._sub is not None
+        message: Message = await self._sub.next(timeout=patience)
+        if message.status is not None:
+            raise MidgeError(f"the server does not restore stream {self._name!r} any more: {message.headers.description or message.status}")
+        self._answered += 1
+        if message.data:
+            answer_of(message)
+        return message
