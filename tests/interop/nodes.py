@@ -126,14 +126,19 @@ def nats_node(config: str = "", *flags: str) -> Iterator[str]:
         yield node.url
 
 
-def cluster_nodes(size: int, config: str = "", pids: Path | None = None) -> list[Node]:
-    """The nodes of a cluster; none is started. Where there is a directory for them, node0 and so on are files with their process ids."""
+def cluster_nodes(size: int, config: str = "", pids: Path | None = None, stores: Path | None = None) -> list[Node]:
+    """The nodes of a cluster; none is started. Where there is a directory for them, node0 and so on are files with their process ids,
+    or directories in which they keep streams.
+    """
     routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(size)]
     flags = ("--cluster_name", "midge", "--routes", ",".join(routes))
-    return [
-        Node(config if pids is None else f"pid_file: {pids / f'node{i}'}\n{config}", "--cluster", route, "--name", f"node{i}", *flags)
-        for i, route in enumerate(routes)
-    ]
+    nodes = []
+    for i, route in enumerate(routes):
+        text = config if pids is None else f"pid_file: {pids / f'node{i}'}\n{config}"
+        if stores is not None:
+            text += f'\njetstream {{ store_dir: "{stores / f"node{i}"}" }}\n'
+        nodes.append(Node(text, "--cluster", route, "--name", f"node{i}", *flags))
+    return nodes
 
 
 @contextmanager

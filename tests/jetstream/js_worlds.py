@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from js_places import replicated
+
 import midge
 from midge.client.client import Client
 from midge.jetstream.consumer import Consumer
@@ -53,7 +55,7 @@ async def world(
     """A client of a server, and a stream that goes with it. ``config`` is the stream's."""
     nc = await midge.connect(url, **(options or {}))
     try:
-        js = nc.jetstream(**(jetstream or {}))
+        js = replicated(nc.jetstream(**(jetstream or {})), url)
         name = "S" + NUID.next()
         stream = await js.create_stream(**({"name": name, "subjects": [f"{name}.>"], "storage": "memory", "allow_direct": True} | config))
         try:
