@@ -15,7 +15,7 @@ import midge
 from midge.jetstream.context import JetStream
 from midge.jetstream.requests import Requests
 
-__all__ = ["Place", "cluster", "replicated", "wait_for_leader"]
+__all__ = ["Place", "cluster", "kept", "replicated", "wait_for_leader"]
 
 NODES = 3
 
@@ -47,12 +47,17 @@ class Replicating(Requests):
         return await super().ask(name, body, timeout=timeout)
 
 
+def kept(place: Any) -> int:
+    """Return how often a test's streams are kept in a place."""
+    replicas: int = getattr(place, "replicas", 1)
+    return replicas
+
+
 def replicated(js: JetStream, place: Any) -> JetStream:
     """Return a context whose streams are kept as often as they are to be in a place."""
-    replicas = getattr(place, "replicas", 1)
-    if replicas > 1:
+    if kept(place) > 1:
         js._requests = Replicating(js.client, js.prefix, js.timeout)
-        js._requests.replicas = replicas
+        js._requests.replicas = kept(place)
     return js
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from js_places import replicated
+from js_places import kept, replicated
 
 import midge
 from midge.client.client import Client
@@ -39,6 +39,12 @@ class World:
         for number in range(1, count + 1):
             await self.js.publish_async(self.subject(rest), data(number))
         await self.js.publish_async_done(10)
+
+    async def known_to(self, consumer: Consumer, count: int) -> None:
+        """Return when a consumer has so many messages to deliver: in a cluster, its server may be a little behind the stream's leader."""
+        async with asyncio.timeout(5):
+            while (await consumer.info()).num_pending < count:
+                await asyncio.sleep(0.002)
 
     async def consumer(self, **keywords: Any) -> Consumer:
         return await self.stream.create_consumer(**({"durable_name": "C"} | keywords))
@@ -76,7 +82,12 @@ async def filled(url: Any, count: int, **config: Any) -> AsyncIterator[tuple[Wor
     own = {name.removeprefix("consumer_"): config.pop(name) for name in list(config) if name.startswith("consumer_")}
     async with world(url, **config) as here:
         await here.fill(count)
-        yield here, await here.consumer(**own)
+        consumer = await here.consumer(**own)
+        if kept(url) > 1 and not own:
+            await here.known_to(consumer, count)
+        made = [consumer]
+        del consumer  # who takes it may want to be the only one who has it
+        yield here, made.pop()
 
 
 async def until(is_so: Callable[[], object], seconds: float = 5.0) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from js_worlds import filled, until, world
+from js_worlds import filled, lying, until, world
 
 import midge
 from midge.jetstream.errors import ConsumerNotFoundError
@@ -102,10 +102,12 @@ async def test_a_late_delivery_comes_first_the_next_time(url: str) -> None:
 async def test_bytes_bound_a_fetch(url: str) -> None:
     async with filled(url, 0) as (here, consumer):
         await here.fill(20, data=lambda _: b"x" * 1000)
+        await here.known_to(consumer, 20)
         found = await consumer.fetch(max_bytes=5000, timeout=0.5)
         assert 3 <= len(found) <= 4
         assert len(await consumer.fetch(2, max_bytes=50_000)) == 2
         await here.fill(120, "b")
+        await here.known_to(consumer, 140 - len(found) - 2)
         assert len(await consumer.fetch(max_bytes=1_000_000, no_wait=True)) == 140 - len(found) - 2
         for message in await here.consumer(durable_name="D") and []:
             await message.ack()
@@ -115,6 +117,23 @@ async def test_a_message_that_does_not_fit_is_not_returned(url: str) -> None:
     async with filled(url, 0) as (here, consumer):
         await here.fill(1, data=lambda _: b"x" * 1000)
         assert await consumer.fetch(max_bytes=100, timeout=0.3) == []
+
+
+async def test_messages_that_come_behind_the_end_of_their_request_belong_to_it() -> None:
+    """A server of a cluster may say that it has sent all before that is here."""
+    ended = b"NATS/1.0 409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 999998\r\nNats-Pending-Bytes: 10\r\n\r\n"
+    async with lying() as (nc, liar):
+
+        def answer(request: midge.Message) -> None:
+            asyncio.get_running_loop().call_later(0.05, deliver, request.reply)
+            liar.nc.publish(request.reply, headers=midge.Headers.parse(ended))
+
+        def deliver(inbox: str) -> None:
+            for number in (1, 2):
+                liar.nc.publish(inbox, b"%d" % number, reply=f"ack.{number}")
+
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=answer)
+        assert numbers(await nc.jetstream().stream("S").consumer("C").fetch(max_bytes=100, timeout=2)) == [1, 2]
 
 
 async def test_fetches_at_the_same_time_share_what_comes(url: str) -> None:

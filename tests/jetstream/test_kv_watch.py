@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bucket_worlds import bucket, context, first_of
+from js_places import kept
 from js_worlds import until
 from nodes import Node, started
 from servers import find_nats_server
@@ -70,7 +71,8 @@ async def test_options_of_a_watch(url: str, options: dict[str, Any], first: list
         await kv.delete("b")
         await kv.put("c", b"5")
         async with kv.watch(**options) as watcher:
-            assert [entry.revision for entry in await first_of(watcher)] == first
+            found = [entry.revision for entry in await first_of(watcher)]
+            assert found[-len(first) :] == first if kept(url) > 1 else found == first  # a server of a cluster may hear of more then
             await kv.put("a", b"6")
             entry = await watcher.next(5)
             assert entry is not CAUGHT_UP and entry.revision == 6

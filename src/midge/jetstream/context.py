@@ -21,6 +21,7 @@ from midge.jetstream.names import check_name
 from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
+from midge.jetstream.recent_writes import RecentWrites
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
@@ -42,9 +43,10 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         client: who speaks.
         prefix: what the subjects of its requests begin with.
         timeout: seconds that an answer may take, where a call says nothing.
+        recent_writes: what buckets were given by this context; for them.
     """
 
-    __slots__ = ("_publisher", "_requests", "client", "prefix", "timeout")
+    __slots__ = ("_publisher", "_requests", "client", "prefix", "recent_writes", "timeout")
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
             f"$JS.{check_name(domain, 'domain')}.API" if domain is not None else API_PREFIX if prefix is None else prefix.rstrip(".")
         )
         self.timeout = timeout
+        self.recent_writes = RecentWrites()
         self._requests = Requests(client, self.prefix, timeout)
         self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
 

@@ -13,7 +13,7 @@ from midge.jetstream.statuses import Kind, Status
 __all__ = ["fetch"]
 
 MANY = 1_000_000  # what is asked for where bytes are the bound
-GUARD = 1.0  # seconds that the end of a request may be late
+GUARD = 1.0  # seconds that the end of a request may be late, and what it has brought later than that
 HEARTBEAT = 5.0  # asked for where a request lasts at least twice as long
 AGAIN = ("409 Leadership Change", "409 Server Shutdown")
 
@@ -55,6 +55,8 @@ async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, n
                 pull.give_up()
                 watcher = None
             elif watcher.status is not None:
+                if (owed := watcher.owed(pull.received)) > 0:
+                    await pull.wait(Watcher("", len(pull.held) + owed), loop.time() + GUARD)
                 while pull.held and len(found) < batch:
                     found.append(pull.take())
                 _see(watcher.status, found, pull.subject)
@@ -91,7 +93,8 @@ def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bo
             fields["idle_heartbeat"] = round(heartbeat * 1e9)
     if max_bytes is not None:
         fields["max_bytes"] = max_bytes
-    return Watcher(pull.ask(batch, 0.0 if no_wait else left, **fields), batch, heartbeat)
+    received = pull.received
+    return Watcher(pull.ask(batch, 0.0 if no_wait else left, **fields), batch, heartbeat, received)
 
 
 async def _has_heard(pull: Pull, watcher: Watcher, deadline: float) -> bool:
