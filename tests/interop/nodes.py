@@ -42,6 +42,7 @@ class Node:
     Args:
         config: the text of its configuration file.
         flags: of its command line.
+        program: what is run instead of nats-server, and takes the same flags.
 
     Attributes:
         url: where it is.
@@ -49,9 +50,11 @@ class Node:
         listening_at: ``time.monotonic()`` when its log said that it listens.
     """
 
-    def __init__(self, config: str = "", *flags: str) -> None:
-        executable = find_nats_server()
-        assert executable is not None
+    def __init__(self, config: str = "", *flags: str, program: list[str] | None = None) -> None:
+        if program is None:
+            executable = find_nats_server()
+            assert executable is not None
+            program = [executable]
         self.log: list[str] = []
         self.listening_at = 0.0
         self._directory = tempfile.TemporaryDirectory()
@@ -59,7 +62,7 @@ class Node:
         path.write_text(config)
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._command = [executable, "--addr", "127.0.0.1", "--port", str(self.port), "--config", str(path), *flags]
+        self._command = [*program, "--addr", "127.0.0.1", "--port", str(self.port), "--config", str(path), *flags]
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 

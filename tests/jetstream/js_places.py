@@ -70,10 +70,10 @@ def cluster(directory: Path) -> Iterator[Place]:
         yield Place.of(nodes[0].url, NODES)
 
 
-async def wait_for_leader(url: str | list[str], seconds: float = 30.0) -> None:
+async def wait_for_leader(url: str | list[str], seconds: float = 30.0, **options: Any) -> None:
     """Return when a cluster takes streams that are kept as often as it has servers."""
     end = time.monotonic() + seconds
-    async with midge.connect(url) as nc:
+    async with midge.connect(url, **options) as nc:
         js = nc.jetstream(timeout=1.0)
         while True:
             try:

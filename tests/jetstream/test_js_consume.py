@@ -38,6 +38,7 @@ def leaves_nothing(here: World) -> bool:
     return here.subscriptions() <= 1 and not here.nc._connection.followers
 
 
+@pytest.mark.cluster
 async def test_a_loop_gets_everything(url: str) -> None:
     async with filled(url, 2000) as (_, consumer):
         assert await take(consumer.consume(max_messages=100), 2000) == list(range(1, 2001))
@@ -168,6 +169,7 @@ async def test_an_option_that_makes_no_sense_is_refused(url: str, given: dict[st
             aiter(consumer.consume(print))
 
 
+@pytest.mark.cluster
 async def test_a_consumer_that_is_deleted_ends_the_loop(url: str) -> None:
     async with filled(url, 2) as (here, consumer):
         task = asyncio.create_task(take(consumer.consume(), 10))
@@ -204,6 +206,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(url: str, caplog: pytest.L
         assert "Exceeded MaxRequestBatch" in caplog.text
 
 
+@pytest.mark.cluster
 async def test_a_new_link_is_asked_anew(url: str) -> None:
     async with filled(url, 2) as (here, consumer):
         consuming = consumer.consume()
@@ -250,6 +253,7 @@ async def test_a_callback_may_acknowledge_in_its_own_way(url: str) -> None:
         assert seen[0].is_acknowledged and not seen[1].is_acknowledged
 
 
+@pytest.mark.cluster
 async def test_what_a_callback_raises_for_comes_again_later(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A plain nak burns through max_deliver in milliseconds."""
     async with filled(url, 1) as (_, consumer):
@@ -358,6 +362,7 @@ async def test_stopping_cancels_what_runs_and_draining_waits_for_it(url: str) ->
         assert ended == [1, 2] and leaves_nothing(here)
 
 
+@pytest.mark.cluster
 async def test_draining_the_client_waits_for_callbacks_that_consume(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """What is at hand is worked on and acknowledged, also what was fetched and not begun."""
     async with filled(url, 6) as (here, consumer):

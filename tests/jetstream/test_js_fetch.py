@@ -43,6 +43,7 @@ async def test_less_than_asked_for_is_returned_when_the_time_is_over(url: str) -
         assert numbers(await consumer.fetch(5, timeout=0.2)) == [1, 2, 3]
 
 
+@pytest.mark.cluster
 async def test_without_a_wait_there_is_what_there_is(url: str) -> None:
     async with filled(url, 3) as (_, consumer):
         before = time.monotonic()
@@ -85,6 +86,7 @@ async def test_wait_for_says_timeout_and_not_cancelled(url: str) -> None:
                 await consumer.next(5)
 
 
+@pytest.mark.cluster
 async def test_a_late_delivery_comes_first_the_next_time(url: str) -> None:
     """nats.py#418, #709."""
     async with filled(url, 0) as (here, consumer):
@@ -99,6 +101,7 @@ async def test_a_late_delivery_comes_first_the_next_time(url: str) -> None:
         assert numbers(await consumer.fetch(5, timeout=0.1)) == [4, 5]
 
 
+@pytest.mark.cluster
 async def test_bytes_bound_a_fetch(url: str) -> None:
     async with filled(url, 0) as (here, consumer):
         await here.fill(20, data=lambda _: b"x" * 1000)

@@ -30,6 +30,7 @@ async def test_a_message_id_is_stored_once(url: str) -> None:
         assert (first.duplicate, again.duplicate, again.seq) == (False, True, first.seq)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "options",
     [

@@ -32,6 +32,7 @@ def acknowledge(message: midge.Message, seq: int = 1) -> None:
     message.respond(b'{"stream":"S","seq":%d}' % seq)
 
 
+@pytest.mark.cluster
 async def test_acknowledgements_come_to_who_awaits_them(url: str) -> None:
     async with world(url) as here:
         acks = [await here.js.publish_async(here.subject(), b"%d" % number) for number in range(1000)]
@@ -171,6 +172,7 @@ async def test_a_server_that_is_killed_has_what_it_acknowledged(tmp_path: Path) 
 # Atomic batches
 
 
+@pytest.mark.cluster
 async def test_a_batch_is_stored_as_a_whole(url: str) -> None:
     async with world(url, allow_atomic=True) as here:
         async with here.js.atomic_batch() as batch:
@@ -306,6 +308,7 @@ async def test_what_counts_nothing_is_no_counter(url: str) -> None:
             await counter.get(here.subject())
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("is_awaited", [False, True])
 async def test_what_failed_and_nobody_awaited_is_reported(url: str, is_awaited: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Once for all of a turn; who awaits is told, and nobody else."""

@@ -16,6 +16,7 @@ async def pushing(here: World, **config: object) -> Consumer:
     return await here.consumer(**given)
 
 
+@pytest.mark.cluster
 async def test_what_is_pushed_is_taken_as_anything_else(url: str) -> None:
     async with world(url) as here:
         await here.fill(500)

@@ -52,6 +52,7 @@ async def test_the_mark_comes_in_an_empty_bucket_and_where_nothing_matches(url: 
             assert await watcher.next(5) is CAUGHT_UP
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("options", "first"),
     [
@@ -147,6 +148,7 @@ async def test_the_mark_comes_although_what_was_counted_is_removed(url: str) -> 
             assert said([await watcher.next(5)]) == [("new", b"1", 1_201, "PUT")]
 
 
+@pytest.mark.cluster
 async def test_no_consumer_is_left_behind(url: str) -> None:
     async with bucket(url) as kv:
         await kv.put("a", b"1")

@@ -50,6 +50,7 @@ async def test_what_describes_an_object(url: str) -> None:
         assert await chunks_left(store) == 301
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("size", [0, 1, 999, 1_000, 1_001, 2_000])
 @pytest.mark.parametrize("kind", ["bytes", "memoryview", "file", "path", "generator", "iterable", "async file"])
 async def test_an_object_comes_from_anything(url: str, kind: str, size: int, tmp_path: Path) -> None:
@@ -224,6 +225,7 @@ async def test_what_a_newer_client_says_of_an_object_is_kept(url: str) -> None:
         assert (await store.info("o")).unknown == {"future": {"a": 1}}
 
 
+@pytest.mark.cluster
 async def test_a_watch_of_objects(url: str) -> None:
     async with object_store(url) as store:
         await store.put("a", b"1")
