@@ -103,7 +103,10 @@ class Liar:
 
     Attributes:
         asked: what it was asked: (subject, JSON object or None).
+        subscription: to all of it.
     """
+
+    subscription: midge.Subscription
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
@@ -126,5 +129,5 @@ async def lying() -> AsyncIterator[tuple[Client, Liar]]:
     """A client of a server without JetStream, and who plays that part."""
     async with midge.Server(port=0, listen=False) as server, midge.connect(server) as nc, midge.connect(server) as other:
         liar = Liar(other)
-        await other.subscribe("$JS.API.>", callback=liar.receive)
+        liar.subscription = await other.subscribe("$JS.API.>", callback=liar.receive)
         yield nc, liar

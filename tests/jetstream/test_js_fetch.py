@@ -15,6 +15,8 @@ from js_worlds import filled, lying, until, world
 import midge
 from midge.jetstream.errors import ConsumerNotFoundError
 
+INFO = b'{"type":"io.nats.jetstream.api.v1.consumer_info_response","stream_name":"S","name":"C","config":{"ack_policy":"explicit"}}'
+
 
 def numbers(messages: list[Any]) -> list[int]:
     return [int(message.data) for message in messages]
@@ -137,6 +139,20 @@ async def test_messages_that_come_behind_the_end_of_their_request_belong_to_it()
 
         await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=answer)
         assert numbers(await nc.jetstream().stream("S").consumer("C").fetch(max_bytes=100, timeout=2)) == [1, 2]
+
+
+async def test_a_request_that_nobody_takes_is_made_again_while_there_is_such_a_consumer() -> None:
+    """A leader is elected."""
+    async with lying() as (nc, liar):
+        await liar.nc.subscribe("$JS.API.CONSUMER.INFO.S.C", callback=lambda request: request.respond(INFO))
+        liar.subscription.unsubscribe()
+        fetching = asyncio.create_task(nc.jetstream().stream("S").consumer("C").fetch(1, timeout=5))
+        await asyncio.sleep(0.05)
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
+        assert numbers(await fetching) == [1]
+        nobody = nc.jetstream().stream("S").consumer("D")
+        with pytest.raises(ConsumerNotFoundError, match="nobody answers"):
+            await nobody.fetch(1, timeout=5)
 
 
 async def test_fetches_at_the_same_time_share_what_comes(url: str) -> None:

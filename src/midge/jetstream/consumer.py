@@ -166,7 +166,7 @@ class Consumer:
             raise ValueError(f"batch={batch}, max_bytes={max_bytes}: expected 1 or more")
         seconds = (self._requests.timeout or 30.0) if timeout is None else timeout
         more: dict[str, Any] = {**options, "idle_heartbeat": heartbeat}
-        return await fetch(self._use(options.get("group")), batch, max_bytes, seconds, no_wait, more)
+        return await fetch(self._use(options.get("group")), batch, max_bytes, seconds, no_wait, more, lambda left: self.info(timeout=left))
 
     async def next(self, timeout: float | None = None, **options: Unpack[PullOptions]) -> StreamMessage:
         """Return the next message.
