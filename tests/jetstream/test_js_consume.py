@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from js_places import kept
-from js_worlds import World, filled, until, world
+from js_worlds import World, filled, lying, until, world
 from nodes import Node, started
 from servers import find_nats_server
 
@@ -495,6 +495,25 @@ async def test_killing_the_server_loses_nothing_and_nobody_restarts_anything(tmp
                     await until(lambda: here.nc.is_connected, 10)
                 await until(lambda: len(seen) == 150, 15)
             assert seen == set(range(1, 151))
+
+
+async def test_a_leader_that_is_none_any_more_is_not_waited_for() -> None:
+    """It says so, and not how much of what was asked for it has not delivered."""
+    async with lying() as (nc, liar):
+        asked: list[midge.Message] = []
+
+        def answer(request: midge.Message) -> None:
+            asked.append(request)
+            if len(asked) == 1:
+                liar.nc.publish(request.reply, headers=midge.Headers.parse(b"NATS/1.0 409 Leadership Change\r\n\r\n"))
+            else:
+                liar.nc.publish(request.reply, b"1", reply="ack.1")
+
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=answer)
+        async with asyncio.timeout(5):
+            async for message in nc.jetstream().stream("S").consumer("C").consume():
+                assert message.data == b"1" and len(asked) == 2
+                break
 
 
 @needs_nats_server

@@ -304,8 +304,11 @@ class Pull:
             return
         token = subject[len(self._inbox) + 1 :]
         if token.isdecimal() and int(token) >= self._first:
-            self.outstanding = max(self.outstanding - (status.msgs or 0), 0)
-            self.outstanding_bytes = max(self.outstanding_bytes - (status.bytes or 0), 0)
+            if status.msgs is None:  # such as of a leader that is none any more: all that was asked of it is over
+                self.give_up()
+            else:
+                self.outstanding = max(self.outstanding - status.msgs, 0)
+                self.outstanding_bytes = max(self.outstanding_bytes - (status.bytes or 0), 0)
         if status.kind is Kind.PIN:
             self.pin = ""
         for watcher in self._watchers:
