@@ -272,6 +272,23 @@ async def test_what_a_callback_raises_for_comes_again_later(url: str, caplog: py
         assert caplog.text.count("on purpose") >= 2
 
 
+async def test_who_dies_with_a_message_in_hand_leaves_it_to_others(url: str) -> None:
+    async with filled(url, 1, consumer_ack_wait=0.5) as (here, consumer):
+        began = asyncio.Event()
+
+        async def handle(_: StreamMessage) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+        nc = await midge.connect(url)
+        consuming = nc.jetstream().stream(here.name).consumer("C").consume(handle).start()
+        await began.wait()
+        await nc.close()
+        await consuming.stop()
+        message = await consumer.next(5)
+        assert message.data == b"1" and message.metadata.delivered == 2
+
+
 async def test_the_last_delivery_that_fails_is_a_dead_letter(url: str) -> None:
     async with world(url, allow_rollup_hdrs=True) as here, world(url) as dead:
         asked = {"Nats-Rollup": "sub", "X": "1", "Nats-Expected-Last-Sequence": "0"}

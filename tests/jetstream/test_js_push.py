@@ -146,3 +146,28 @@ async def test_who_waits_for_an_overflow_gets_nothing_before(url: str) -> None:
         assert len(await consumer.fetch(1, group="jobs", min_pending=2, timeout=2)) == 1
         with pytest.raises(midge.JetStreamError):
             await consumer.fetch(1, timeout=1)  # without its group
+
+
+async def test_who_has_priority_is_served_first(url: str) -> None:
+    async with world(url) as here:
+        await here.consumer(priority_groups=["jobs"], priority_policy="prioritized")
+        first, second = here.stream.consumer("C"), here.stream.consumer("C")
+        spare = asyncio.create_task(second.fetch(1, group="jobs", priority=5, timeout=10))
+        await until(lambda: here.subscriptions() > 1)
+        await here.nc.flush()
+        preferred = asyncio.create_task(first.fetch(1, group="jobs", priority=0, timeout=10))
+        await until(lambda: here.subscriptions() > 2)
+        await here.nc.flush()
+        await here.fill(1)
+        assert [message.data for message in await preferred] == [b"1"] and not spare.done()
+        await here.fill(1, data=lambda _: b"2")
+        assert [message.data for message in await spare] == [b"2"]
+
+
+async def test_who_waits_for_too_much_work_that_is_not_done_gets_nothing_before(url: str) -> None:
+    async with world(url) as here:
+        consumer = await here.consumer(priority_groups=["jobs"], priority_policy="overflow")
+        await here.fill(3)
+        assert await consumer.fetch(1, group="jobs", min_ack_pending=1, timeout=0.2) == []
+        assert len(await consumer.fetch(1, group="jobs", timeout=2)) == 1
+        assert len(await consumer.fetch(1, group="jobs", min_ack_pending=1, timeout=2)) == 1
