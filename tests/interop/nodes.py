@@ -42,6 +42,7 @@ class Node:
     Args:
         config: the text of its configuration file.
         flags: of its command line.
+        program: what is run instead of nats-server, and takes the same flags.
 
     Attributes:
         url: where it is.
@@ -49,9 +50,11 @@ class Node:
         listening_at: ``time.monotonic()`` when its log said that it listens.
     """
 
-    def __init__(self, config: str = "", *flags: str) -> None:
-        executable = find_nats_server()
-        assert executable is not None
+    def __init__(self, config: str = "", *flags: str, program: list[str] | None = None) -> None:
+        if program is None:
+            executable = find_nats_server()
+            assert executable is not None
+            program = [executable]
         self.log: list[str] = []
         self.listening_at = 0.0
         self._directory = tempfile.TemporaryDirectory()
@@ -59,7 +62,7 @@ class Node:
         path.write_text(config)
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
-        self._command = [executable, "--addr", "127.0.0.1", "--port", str(self.port), "--config", str(path), *flags]
+        self._command = [*program, "--addr", "127.0.0.1", "--port", str(self.port), "--config", str(path), *flags]
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -126,14 +129,19 @@ def nats_node(config: str = "", *flags: str) -> Iterator[str]:
         yield node.url
 
 
-def cluster_nodes(size: int, config: str = "", pids: Path | None = None) -> list[Node]:
-    """The nodes of a cluster; none is started. Where there is a directory for them, node0 and so on are files with their process ids."""
+def cluster_nodes(size: int, config: str = "", pids: Path | None = None, stores: Path | None = None) -> list[Node]:
+    """The nodes of a cluster; none is started. Where there is a directory for them, node0 and so on are files with their process ids,
+    or directories in which they keep streams.
+    """
     routes = [f"nats://127.0.0.1:{free_port()}" for _ in range(size)]
     flags = ("--cluster_name", "midge", "--routes", ",".join(routes))
-    return [
-        Node(config if pids is None else f"pid_file: {pids / f'node{i}'}\n{config}", "--cluster", route, "--name", f"node{i}", *flags)
-        for i, route in enumerate(routes)
-    ]
+    nodes = []
+    for i, route in enumerate(routes):
+        text = config if pids is None else f"pid_file: {pids / f'node{i}'}\n{config}"
+        if stores is not None:
+            text += f'\njetstream {{ store_dir: "{stores / f"node{i}"}" }}\n'
+        nodes.append(Node(text, "--cluster", route, "--name", f"node{i}", *flags))
+    return nodes
 
 
 @contextmanager

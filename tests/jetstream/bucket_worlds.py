@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from js_places import replicated
+
 import midge
 from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.context import JetStream
@@ -23,7 +25,7 @@ async def context(url: Any, **options: Any) -> AsyncIterator[tuple[JetStream, st
     """A JetStream context, and a name that nobody else has; what is called by it, or begins with it, is removed afterwards."""
     nc = await midge.connect(url, **options)
     try:
-        js, name = nc.jetstream(), "B" + NUID.next()
+        js, name = replicated(nc.jetstream(), url), "B" + NUID.next()
         try:
             yield js, name
         finally:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from js_places import kept, replicated
+
 import midge
 from midge.client.client import Client
 from midge.jetstream.consumer import Consumer
@@ -38,6 +40,12 @@ class World:
             await self.js.publish_async(self.subject(rest), data(number))
         await self.js.publish_async_done(10)
 
+    async def known_to(self, consumer: Consumer, count: int) -> None:
+        """Return when a consumer has so many messages to deliver: in a cluster, its server may be a little behind the stream's leader."""
+        async with asyncio.timeout(5):
+            while (await consumer.info()).num_pending < count:
+                await asyncio.sleep(0.002)
+
     async def consumer(self, **keywords: Any) -> Consumer:
         return await self.stream.create_consumer(**({"durable_name": "C"} | keywords))
 
@@ -53,7 +61,7 @@ async def world(
     """A client of a server, and a stream that goes with it. ``config`` is the stream's."""
     nc = await midge.connect(url, **(options or {}))
     try:
-        js = nc.jetstream(**(jetstream or {}))
+        js = replicated(nc.jetstream(**(jetstream or {})), url)
         name = "S" + NUID.next()
         stream = await js.create_stream(**({"name": name, "subjects": [f"{name}.>"], "storage": "memory", "allow_direct": True} | config))
         try:
@@ -74,7 +82,12 @@ async def filled(url: Any, count: int, **config: Any) -> AsyncIterator[tuple[Wor
     own = {name.removeprefix("consumer_"): config.pop(name) for name in list(config) if name.startswith("consumer_")}
     async with world(url, **config) as here:
         await here.fill(count)
-        yield here, await here.consumer(**own)
+        consumer = await here.consumer(**own)
+        if kept(url) > 1 and not own:
+            await here.known_to(consumer, count)
+        made = [consumer]
+        del consumer  # who takes it may want to be the only one who has it
+        yield here, made.pop()
 
 
 async def until(is_so: Callable[[], object], seconds: float = 5.0) -> None:
@@ -90,7 +103,10 @@ class Liar:
 
     Attributes:
         asked: what it was asked: (subject, JSON object or None).
+        subscription: to all of it.
     """
+
+    subscription: midge.Subscription
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
@@ -113,5 +129,5 @@ async def lying() -> AsyncIterator[tuple[Client, Liar]]:
     """A client of a server without JetStream, and who plays that part."""
     async with midge.Server(port=0, listen=False) as server, midge.connect(server) as nc, midge.connect(server) as other:
         liar = Liar(other)
-        await other.subscribe("$JS.API.>", callback=liar.receive)
+        liar.subscription = await other.subscribe("$JS.API.>", callback=liar.receive)
         yield nc, liar

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from js_worlds import filled, until, world
+from js_worlds import filled, lying, until, world
 
 import midge
 from midge.jetstream.errors import ConsumerNotFoundError
+
+INFO = b'{"type":"io.nats.jetstream.api.v1.consumer_info_response","stream_name":"S","name":"C","config":{"ack_policy":"explicit"}}'
 
 
 def numbers(messages: list[Any]) -> list[int]:
@@ -43,6 +45,7 @@ async def test_less_than_asked_for_is_returned_when_the_time_is_over(url: str) -
         assert numbers(await consumer.fetch(5, timeout=0.2)) == [1, 2, 3]
 
 
+@pytest.mark.cluster
 async def test_without_a_wait_there_is_what_there_is(url: str) -> None:
     async with filled(url, 3) as (_, consumer):
         before = time.monotonic()
@@ -85,6 +88,7 @@ async def test_wait_for_says_timeout_and_not_cancelled(url: str) -> None:
                 await consumer.next(5)
 
 
+@pytest.mark.cluster
 async def test_a_late_delivery_comes_first_the_next_time(url: str) -> None:
     """nats.py#418, #709."""
     async with filled(url, 0) as (here, consumer):
@@ -99,13 +103,16 @@ async def test_a_late_delivery_comes_first_the_next_time(url: str) -> None:
         assert numbers(await consumer.fetch(5, timeout=0.1)) == [4, 5]
 
 
+@pytest.mark.cluster
 async def test_bytes_bound_a_fetch(url: str) -> None:
     async with filled(url, 0) as (here, consumer):
         await here.fill(20, data=lambda _: b"x" * 1000)
+        await here.known_to(consumer, 20)
         found = await consumer.fetch(max_bytes=5000, timeout=0.5)
         assert 3 <= len(found) <= 4
         assert len(await consumer.fetch(2, max_bytes=50_000)) == 2
         await here.fill(120, "b")
+        await here.known_to(consumer, 140 - len(found) - 2)
         assert len(await consumer.fetch(max_bytes=1_000_000, no_wait=True)) == 140 - len(found) - 2
         for message in await here.consumer(durable_name="D") and []:
             await message.ack()
@@ -115,6 +122,37 @@ async def test_a_message_that_does_not_fit_is_not_returned(url: str) -> None:
     async with filled(url, 0) as (here, consumer):
         await here.fill(1, data=lambda _: b"x" * 1000)
         assert await consumer.fetch(max_bytes=100, timeout=0.3) == []
+
+
+async def test_messages_that_come_behind_the_end_of_their_request_belong_to_it() -> None:
+    """A server of a cluster may say that it has sent all before that is here."""
+    ended = b"NATS/1.0 409 Message Size Exceeds MaxBytes\r\nNats-Pending-Messages: 999998\r\nNats-Pending-Bytes: 10\r\n\r\n"
+    async with lying() as (nc, liar):
+
+        def answer(request: midge.Message) -> None:
+            asyncio.get_running_loop().call_later(0.05, deliver, request.reply)
+            liar.nc.publish(request.reply, headers=midge.Headers.parse(ended))
+
+        def deliver(inbox: str) -> None:
+            for number in (1, 2):
+                liar.nc.publish(inbox, b"%d" % number, reply=f"ack.{number}")
+
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=answer)
+        assert numbers(await nc.jetstream().stream("S").consumer("C").fetch(max_bytes=100, timeout=2)) == [1, 2]
+
+
+async def test_a_request_that_nobody_takes_is_made_again_while_there_is_such_a_consumer() -> None:
+    """A leader is elected."""
+    async with lying() as (nc, liar):
+        await liar.nc.subscribe("$JS.API.CONSUMER.INFO.S.C", callback=lambda request: request.respond(INFO))
+        liar.subscription.unsubscribe()
+        fetching = asyncio.create_task(nc.jetstream().stream("S").consumer("C").fetch(1, timeout=5))
+        await asyncio.sleep(0.05)
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
+        assert numbers(await fetching) == [1]
+        nobody = nc.jetstream().stream("S").consumer("D")
+        with pytest.raises(ConsumerNotFoundError, match="nobody answers"):
+            await nobody.fetch(1, timeout=5)
 
 
 async def test_fetches_at_the_same_time_share_what_comes(url: str) -> None:

@@ -350,6 +350,7 @@ async def test_messages_are_removed(url: str) -> None:
             await here.stream.purge(seq=1, keep=1)
 
 
+@pytest.mark.cluster
 async def test_consumers_are_made_changed_and_removed(url: str) -> None:
     async with filled(url, 3) as (here, consumer):
         assert await here.stream.create_consumer(durable_name="C") is not None

@@ -27,6 +27,7 @@ async def has_none(here: World) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.cluster
 async def test_a_stream_is_read_from_its_first_message_on(url: str) -> None:
     async with world(url) as here:
         await here.fill(1000)
@@ -99,6 +100,7 @@ async def test_a_stream_that_is_not_there_is_said_so(url: str) -> None:
             await anext(here.js.stream("NONE").ordered_consumer())
 
 
+@pytest.mark.cluster
 async def test_many_reconnects_leave_one_consumer(url: str) -> None:
     """openobserve#13676: 587 orphaned consumers."""
     async with world(url) as here:

@@ -30,6 +30,7 @@ async def test_a_message_id_is_stored_once(url: str) -> None:
         assert (first.duplicate, again.duplicate, again.seq) == (False, True, first.seq)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     "options",
     [
@@ -130,6 +131,19 @@ async def test_a_publish_that_nobody_takes_is_tried_again() -> None:
         await other.subscribe("orders", callback=lambda message: message.respond(b'{"stream":"S","seq":%b}' % message.data))
         assert (await publishing).seq == 1
         assert (await later).seq == 2
+
+
+async def test_a_publish_that_nobody_takes_is_tried_again_for_longer_where_there_is_a_stream() -> None:
+    """A leader is elected, which takes longer than half a second. Where there is no stream, nobody waits for one."""
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = lambda body: {"total": 1, "streams": ["S"]} if body["subject"] == "orders.new" else {"total": 0}
+        js = nc.jetstream()
+        publishing = asyncio.create_task(js.publish("orders.new", b"1"))
+        await until(lambda: liar.asked)
+        await liar.nc.subscribe("orders.new", callback=lambda message: message.respond(b'{"stream":"S","seq":7}'))
+        assert (await publishing).seq == 7
+        with pytest.raises(NoStreamError):
+            await js.publish("orders.old", b"1")
 
 
 async def test_a_publish_that_is_not_answered_says_what_it_waited_for() -> None:

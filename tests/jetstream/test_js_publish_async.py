@@ -15,7 +15,7 @@ from servers import find_nats_server
 
 import midge
 from midge.client.client import Client
-from midge.jetstream.errors import NoStreamError, TooManyPendingError, WrongLastError
+from midge.jetstream.errors import NoStreamError, TooManyPendingError, UnheardAckError, WrongLastError
 from midge.jetstream.pub_ack import PubAck
 
 
@@ -32,6 +32,7 @@ def acknowledge(message: midge.Message, seq: int = 1) -> None:
     message.respond(b'{"stream":"S","seq":%d}' % seq)
 
 
+@pytest.mark.cluster
 async def test_acknowledgements_come_to_who_awaits_them(url: str) -> None:
     async with world(url) as here:
         acks = [await here.js.publish_async(here.subject(), b"%d" % number) for number in range(1000)]
@@ -171,6 +172,7 @@ async def test_a_server_that_is_killed_has_what_it_acknowledged(tmp_path: Path) 
 # Atomic batches
 
 
+@pytest.mark.cluster
 async def test_a_batch_is_stored_as_a_whole(url: str) -> None:
     async with world(url, allow_atomic=True) as here:
         async with here.js.atomic_batch() as batch:
@@ -304,3 +306,38 @@ async def test_what_counts_nothing_is_no_counter(url: str) -> None:
         await here.js.publish(here.subject(), json.dumps([1]).encode())
         with pytest.raises(ValueError, match="is no counter's"):
             await counter.get(here.subject())
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("is_awaited", [False, True])
+async def test_what_failed_and_nobody_awaited_is_reported(url: str, is_awaited: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for all of a turn; who awaits is told, and nobody else."""
+    errors: list[Exception] = []
+    async with world(url, options={"error_callback": errors.append}, max_msg_size=10) as here:
+        acks = [await here.js.publish_async(here.subject(), b"x" * size) for size in (5, 11, 12)]
+        acks.append(await here.js.publish_async("nobody." + here.name))
+        await here.js.publish_async_done(5)
+        if is_awaited:
+            assert [type(error).__name__ for error in await asyncio.gather(*acks, return_exceptions=True)] == [
+                "PubAck", "JetStreamError", "JetStreamError", "NoStreamError",
+            ]  # fmt: skip
+        acks.clear()
+        await here.nc.flush()
+        if is_awaited:
+            assert not errors and not caplog.records
+            return
+        await until(lambda: errors)
+        (error,) = errors
+        assert isinstance(error, UnheardAckError) and error.count == 3 and isinstance(error.first, midge.JetStreamError)
+        assert len(caplog.records) == 1 and "; 2 others failed, too" in caplog.text
+
+
+async def test_a_lost_link_is_reported_once_for_all_that_nobody_awaited(caplog: pytest.LogCaptureFixture) -> None:
+    async with silent() as (nc, came):
+        js = nc.jetstream()
+        for _ in range(100):
+            await js.publish_async("orders")
+        await until(lambda: len(came) == 100)
+        await nc.reconnect()
+        await until(lambda: "99 others failed, too" in caplog.text)
+        assert len([record for record in caplog.records if "publish_async" in record.getMessage()]) == 1

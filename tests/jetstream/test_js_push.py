@@ -16,6 +16,7 @@ async def pushing(here: World, **config: object) -> Consumer:
     return await here.consumer(**given)
 
 
+@pytest.mark.cluster
 async def test_what_is_pushed_is_taken_as_anything_else(url: str) -> None:
     async with world(url) as here:
         await here.fill(500)
@@ -28,8 +29,9 @@ async def test_what_is_pushed_is_taken_as_anything_else(url: str) -> None:
                 break
         assert found == list(range(1, 501))
         await until(lambda: here.subscriptions() <= 1 and not here.nc._connection.followers)
-        await here.nc.flush()
-        assert (await consumer.info()).ack_floor.stream_seq == 500
+        async with asyncio.timeout(5):
+            while (await consumer.info()).ack_floor.stream_seq < 500:
+                await asyncio.sleep(0.005)
 
 
 async def test_flow_control_is_answered_as_messages_are_taken(url: str) -> None:
@@ -144,3 +146,28 @@ async def test_who_waits_for_an_overflow_gets_nothing_before(url: str) -> None:
         assert len(await consumer.fetch(1, group="jobs", min_pending=2, timeout=2)) == 1
         with pytest.raises(midge.JetStreamError):
             await consumer.fetch(1, timeout=1)  # without its group
+
+
+async def test_who_has_priority_is_served_first(url: str) -> None:
+    async with world(url) as here:
+        await here.consumer(priority_groups=["jobs"], priority_policy="prioritized")
+        first, second = here.stream.consumer("C"), here.stream.consumer("C")
+        spare = asyncio.create_task(second.fetch(1, group="jobs", priority=5, timeout=10))
+        await until(lambda: here.subscriptions() > 1)
+        await here.nc.flush()
+        preferred = asyncio.create_task(first.fetch(1, group="jobs", priority=0, timeout=10))
+        await until(lambda: here.subscriptions() > 2)
+        await here.nc.flush()
+        await here.fill(1)
+        assert [message.data for message in await preferred] == [b"1"] and not spare.done()
+        await here.fill(1, data=lambda _: b"2")
+        assert [message.data for message in await spare] == [b"2"]
+
+
+async def test_who_waits_for_too_much_work_that_is_not_done_gets_nothing_before(url: str) -> None:
+    async with world(url) as here:
+        consumer = await here.consumer(priority_groups=["jobs"], priority_policy="overflow")
+        await here.fill(3)
+        assert await consumer.fetch(1, group="jobs", min_ack_pending=1, timeout=0.2) == []
+        assert len(await consumer.fetch(1, group="jobs", timeout=2)) == 1
+        assert len(await consumer.fetch(1, group="jobs", min_ack_pending=1, timeout=2)) == 1

@@ -71,6 +71,7 @@ async def compare(kv: Any, key: str, past: list[tuple[int, str, bytes]]) -> None
             await kv.history(key)
 
 
+@pytest.mark.cluster
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(STEPS)
 def test_a_bucket_is_what_a_dict_would_be(url: str, steps: list[tuple[str, str, bytes]]) -> None:

@@ -38,6 +38,7 @@ async def test_an_earlier_revision_is_read_by_its_number(url: str) -> None:
                 await kv.get(key, revision)
 
 
+@pytest.mark.cluster
 async def test_create_succeeds_once_and_over_markers(url: str) -> None:
     async with bucket(url, history=5) as kv:
         assert await kv.create("a", b"1") == 1
@@ -103,6 +104,7 @@ async def test_what_is_deleted_is_not_found_and_keeps_its_history(url: str) -> N
             await kv.history("a.*")
 
 
+@pytest.mark.cluster
 async def test_keys_are_those_with_a_value_and_match_filters(url: str) -> None:
     async with bucket(url, history=3) as kv:
         for key in ("a", "a.b", "a.c", "x.y.z", "gone"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bucket_worlds import context
+from js_places import kept
 from nodes import nats_node
 from servers import find_nats_server
 
@@ -25,6 +26,8 @@ DATA = os.urandom(300_000)
 @asynccontextmanager
 async def both(url: str) -> AsyncIterator[tuple[JetStream, Any, str]]:
     """Our context, that of nats-py, and a name."""
+    if kept(url) > 1:
+        pytest.skip("nats-py reads what a server of a cluster has not heard of yet")
     async with context(url) as (js, name):
         theirs = await nats.connect(url)
         try:

@@ -109,6 +109,11 @@ class Client(Publisher):
         return status
 
     @property
+    def is_draining(self) -> bool:
+        """True between the call of ``drain`` and the end."""
+        return self._connection.state is State.DRAINING
+
+    @property
     def is_closed(self) -> bool:
         return self._connection.state is State.CLOSED
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StreamNameInUseError,
         StreamNotFoundError,
         TooManyPendingError,
+        UnheardAckError,
         WrongLastError,
     )
     from midge.jetstream.fast_ingest import FastIngest
@@ -85,6 +86,7 @@ __all__ = [
     "StreamState",
     "SubjectTransform",
     "TooManyPendingError",
+    "UnheardAckError",
     "WrongLastError",
 ]
 
@@ -98,7 +100,7 @@ _HOMES = {
     "counter": "Counter CounterEntry",
     "errors": (
         "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MessageNotFoundError "
-        "NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError WrongLastError"
+        "NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError UnheardAckError WrongLastError"
     ),
     "fast_ingest": "FastIngest",
     "infos": "AccountInfo ConsumerInfo StreamInfo StreamState",

@@ -5,7 +5,7 @@ from midge.message cimport Message
 cdef class PendingAck:
     cdef AsyncPublisher _publisher
     cdef readonly str subject
-    cdef object _data, _headers, _error, _future
+    cdef object _data, _headers, _error, _future, _unheard
     cdef Message _answer
     cdef int _retries
     cdef readonly bint is_done
@@ -15,11 +15,12 @@ cdef class PendingAck:
     cpdef bint receive(self, Message message) except -1
     cpdef fail(self, error)
     cpdef send(self)
+    cdef _look(self)
     cdef _finish(self)
 
 
 cdef class AsyncPublisher:
-    cdef object _connection, _idle, _order, _rooms, _timer
+    cdef object _connection, _idle, _order, _rooms, _timer, _unheard
     cdef long long _tick
     cdef readonly Py_ssize_t max_pending
     cdef readonly Py_ssize_t pending

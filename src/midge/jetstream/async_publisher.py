@@ -7,6 +7,8 @@ there is anything in it, gives up what was not acknowledged in time: it counts t
 
 When the link to the server is lost, what was sent through it may have been stored or not: those acknowledgements fail with
 DisconnectedError. What waits for the next link goes on waiting.
+
+One that failed and goes without that anybody asked is reported, together with all others of that turn: see ``unheard``.
 """
 
 from __future__ import annotations
@@ -17,16 +19,21 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from midge.errors import MidgeTimeoutError
-from midge.jetstream.errors import TooManyPendingError
+from midge.jetstream.errors import TooManyPendingError, UnheardAckError
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
-from midge.message import Message
+from midge.jetstream.unheard import Unheard
 
 if TYPE_CHECKING:
-    import cython  # noqa: F401
+    import cython
 
     from midge.client.connection import Connection
 else:
-    from midge import _nocython as cython  # noqa: F401
+    from midge import _nocython as cython
+
+if cython.compiled:
+    from cython.cimports.midge.message import Message
+else:
+    from midge.message import Message
 
 __all__ = ["AsyncPublisher", "PendingAck"]
 
@@ -45,7 +52,20 @@ class PendingAck:
         MidgeTimeoutError: when awaited: none came in time.
     """
 
-    __slots__ = ("_answer", "_data", "_error", "_future", "_headers", "_publisher", "_retries", "is_done", "subject", "tick", "token")
+    __slots__ = (
+        "_answer",
+        "_data",
+        "_error",
+        "_future",
+        "_headers",
+        "_publisher",
+        "_retries",
+        "_unheard",
+        "is_done",
+        "subject",
+        "tick",
+        "token",
+    )
 
     def __init__(self, publisher: AsyncPublisher, subject: str, data: Any, headers: Any, tick: int) -> None:
         self._publisher = publisher
@@ -56,6 +76,7 @@ class PendingAck:
         self._answer: Message | None = None
         self._error: Exception | None = None
         self._future: asyncio.Future[None] | None = None
+        self._unheard: Unheard | None = None  # only where it has failed
         self.is_done = False
         self.tick = tick
         self.token = ""
@@ -86,6 +107,9 @@ class PendingAck:
         """
         if not self.is_done:
             raise asyncio.InvalidStateError("the acknowledgement has not come yet")
+        if self._unheard is not None:
+            self._unheard.hear()
+            self._unheard = None
         if self._error is not None:
             raise self._error
         assert self._answer is not None
@@ -112,6 +136,9 @@ class PendingAck:
             self._publisher.retry(self)
             return False
         self._answer = message
+        data = message._data
+        if len(data) < 3 or data[2] != 115:  # {"s, of "stream": what begins otherwise may be an error
+            self._look()
         self._finish()
         return False
 
@@ -119,6 +146,7 @@ class PendingAck:
         """None will come."""
         if not self.is_done:
             self._error = error
+            self._unheard = Unheard(self._publisher, error)
             self._publisher.forget(self.token)
             self._finish()
 
@@ -129,6 +157,14 @@ class PendingAck:
     def send(self) -> None:
         """Publish, for the first time or again. Raises what ``publish`` raises."""
         self.token = self._publisher.ask(self.subject, self._data, self._headers, self)
+
+    def _look(self) -> None:
+        """What came does not look like an acknowledgement."""
+        assert self._answer is not None
+        try:
+            read_ack(self.subject, self._answer)
+        except Exception as error:  # whatever it is, who awaits this is told, or nobody has asked
+            self._unheard = Unheard(self._publisher, error)
 
     def _finish(self) -> None:
         self.is_done = True
@@ -150,7 +186,7 @@ class AsyncPublisher:
         pending: how many wait.
     """
 
-    __slots__ = ("_connection", "_idle", "_order", "_rooms", "_tick", "_timer", "max_pending", "pending", "timeout")
+    __slots__ = ("_connection", "_idle", "_order", "_rooms", "_tick", "_timer", "_unheard", "max_pending", "pending", "timeout")
 
     def __init__(self, connection: Connection, max_pending: int, timeout: float | None) -> None:
         self._connection = connection
@@ -160,6 +196,7 @@ class AsyncPublisher:
         self._order: deque[PendingAck] = deque()  # the oldest first; those that are done leave when they are the first
         self._rooms: deque[asyncio.Future[None]] = deque()
         self._idle: list[asyncio.Future[None]] = []
+        self._unheard: list[Exception] = []  # not more than were in the window
         self._tick = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -238,7 +275,19 @@ class AsyncPublisher:
                 if not waiter.done():
                     waiter.set_result(None)
 
+    def note_unheard(self, error: Exception) -> None:
+        """Nobody has asked why there was none. Called in whichever thread the garbage collector runs."""
+        loop = self._connection.loop
+        self._unheard.append(error)
+        if len(self._unheard) == 1 and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._report_unheard)
+
     # Inside
+
+    def _report_unheard(self) -> None:
+        errors, self._unheard = self._unheard, []
+        if errors:
+            self._connection.report(UnheardAckError(len(errors), errors[0]))
 
     async def _wait_for_room(self) -> None:
         deadline = None if self.timeout is None else self.loop.time() + self.timeout

@@ -166,7 +166,7 @@ class Consumer:
             raise ValueError(f"batch={batch}, max_bytes={max_bytes}: expected 1 or more")
         seconds = (self._requests.timeout or 30.0) if timeout is None else timeout
         more: dict[str, Any] = {**options, "idle_heartbeat": heartbeat}
-        return await fetch(self._use(options.get("group")), batch, max_bytes, seconds, no_wait, more)
+        return await fetch(self._use(options.get("group")), batch, max_bytes, seconds, no_wait, more, lambda left: self.info(timeout=left))
 
     async def next(self, timeout: float | None = None, **options: Unpack[PullOptions]) -> StreamMessage:
         """Return the next message.
@@ -189,7 +189,7 @@ class Consumer:
         client, config = self._requests.client, self.config
         if config.deliver_subject:
             return PushConsuming(self, Push(client, config.deliver_subject, config.deliver_group), callback, options)
-        return Consuming(self, Pull(client, self._next_subject), callback, options)
+        return Consuming(self, self.new_pull(), callback, options)
 
     @property
     def pending(self) -> int:
@@ -205,10 +205,19 @@ class Consumer:
 
     # For Consuming
 
+    def new_pull(self) -> Pull:
+        """Return what asks for messages, apart from what ``fetch`` asks for."""
+        return Pull(self._requests.client, self._next_subject)
+
     @property
     def is_connected(self) -> bool:
         """True while the client has a link to a server."""
         return self._requests.client.is_connected
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the client's connection has ended."""
+        return self._requests.client.is_closed
 
     @property
     def was_closed(self) -> bool:

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from midge.client.consumers import Consumer as Seat
+from midge.client.consumers import is_end
 from midge.errors import ConnectionClosedError, JetStreamError, MidgeError
 from midge.jetstream.errors import ConsumerNotFoundError
 from midge.jetstream.handling import Handling
@@ -207,6 +210,10 @@ class Consuming:
             self._refill()
             self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
 
+    def seat(self, kind: type[Seat] = Seat) -> Seat | None:
+        """Return who takes messages, for whom a drain of the client waits; None where nothing more will come."""
+        return self._pull.seat(kind)
+
     def leave(self) -> None:
         """Take nothing more, and forget what is at hand."""
         self._finish()
@@ -258,8 +265,8 @@ class Consuming:
     def _refill(self) -> None:
         """Ask for as much as there is room for."""
         pull = self._pull
-        if self._is_stopping or self._again is not None or not self._consumer.is_connected:
-            return  # there is a time for it, or a link to come
+        if self._is_stopping or self._again is not None or not self._consumer.is_connected or pull.is_closed:
+            return  # there is a time for it, or a link to come; or the client is drained
         self._received, self._asked_at = pull.received, self._now()
         try:
             if self._max_bytes is None:
@@ -281,8 +288,9 @@ class Consuming:
                 raise StopAsyncIteration
             try:
                 await pull.wait(Watcher("", 1), None)
-            except MidgeError:
-                if self._is_stopping and self._error is None or self._consumer.was_closed:
+            except MidgeError as error:
+                if self._consumer.was_closed or (self._error is None and (self._is_stopping or is_end(error))):
+                    self._finish()
                     raise StopAsyncIteration from None
                 raise self._error or ConnectionClosedError("the connection was lost") from None
 
@@ -303,7 +311,8 @@ class Consuming:
         else:
             if self._left() > self._threshold:
                 return
-            if self._pull.received == self._received and self._now() < self._asked_at + SOON:
+            has_come = self._pull.received != self._received or self._pull.outstanding > 0
+            if not has_come and self._now() < self._asked_at + SOON:
                 self.last_error = JetStreamError(int(status.text.partition(" ")[0]), 0, status.text.partition(" ")[2])
                 self._later()  # it has brought nothing, and would do so again: a message that is larger than max_bytes, for example
             else:
@@ -355,27 +364,51 @@ class Consuming:
             silent += 1
             if silent >= 2:
                 silent = 0
-                self.missed_heartbeats += 1
-                pull.give_up()
-                self._refill()
+                self._miss()
+                if self._has_ended:
+                    return
         self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
+
+    def _miss(self) -> None:
+        """Nothing was heard for too long: what was asked for is lost."""
+        self.missed_heartbeats += 1
+        self._pull.give_up()
+        self._refill()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-class ConsumingLoop:
-    """One loop over the messages of a Consuming, which ends with it."""
+class LoopSeat(Seat):
+    """A loop's: it does not keep the task, which keeps the loop, also when it has ended in an error."""
 
-    __slots__ = ("_consuming",)
+    __slots__ = ("_task",)
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        return None if self._task is None else self._task()
+
+    @task.setter
+    def task(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = None if task is None else weakref.ref(task)
+
+
+class ConsumingLoop:
+    """One loop over the messages of a Consuming, which ends with it. A drain of the client waits for it, unless its task asked for that."""
+
+    __slots__ = ("_consuming", "_is_seated", "_seat")
 
     def __init__(self, consuming: Consuming) -> None:
         self._consuming = consuming
+        self._seat = consuming.seat(LoopSeat)
+        self._is_seated = self._seat is None
 
     def __aiter__(self) -> ConsumingLoop:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, StreamMessage]:
+        if not self._is_seated and self._seat is not None:
+            self._is_seated, self._seat.task = True, asyncio.current_task()
         return self._consuming.__anext__(self)
 
     def __del__(self) -> None:

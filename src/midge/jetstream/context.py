@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from midge.client.encoder import Payload
-from midge.errors import MidgeTimeoutError, NoRespondersError
+from midge.errors import JetStreamError, MidgeTimeoutError, NoRespondersError
 from midge.jetstream.async_publisher import RETRIES, RETRY_SECONDS, AsyncPublisher, PendingAck
 from midge.jetstream.atomic_batch import AtomicBatch
 from midge.jetstream.configs import StreamConfig
@@ -21,6 +21,7 @@ from midge.jetstream.names import check_name
 from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
+from midge.jetstream.recent_writes import RecentWrites
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
@@ -33,6 +34,7 @@ __all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_TIMEOUT", "JetStream"]
 
 DEFAULT_TIMEOUT = 5.0
 DEFAULT_MAX_PENDING = 4_000
+LOOK_SECONDS = 1.0  # for an answer whether there is a stream at all, to which nobody answers just now
 
 
 class JetStream(KeyValueManager, ObjectStoreManager):
@@ -42,9 +44,10 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         client: who speaks.
         prefix: what the subjects of its requests begin with.
         timeout: seconds that an answer may take, where a call says nothing.
+        recent_writes: what buckets were given by this context; for them.
     """
 
-    __slots__ = ("_publisher", "_requests", "client", "prefix", "timeout")
+    __slots__ = ("_publisher", "_requests", "client", "prefix", "recent_writes", "timeout")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
             f"$JS.{check_name(domain, 'domain')}.API" if domain is not None else API_PREFIX if prefix is None else prefix.rstrip(".")
         )
         self.timeout = timeout
+        self.recent_writes = RecentWrites()
         self._requests = Requests(client, self.prefix, timeout)
         self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
 
@@ -85,7 +89,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
     ) -> PubAck:
         """Publish a message, and return when the stream has it: in what way safe, its server decides.
 
-        Where nobody takes it, a stream's leader may be elected just then: it is tried again, twice, within half a second.
+        Where nobody takes it, a stream's leader may be elected just then: it is tried again, twice, within half a second; and as long as
+        there is time, where there is a stream for the subject (in a cluster an election may take several seconds).
 
         Args:
             subject: one of a stream's.
@@ -103,20 +108,21 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         timeout = self.timeout if timeout is None else timeout
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        for retries in range(RETRIES, -1, -1):
+        retries = RETRIES
+        while True:
             left = None if deadline is None else deadline - loop.time()
             try:
                 message = await self.client.request(subject, data, timeout=left, headers=asked)
             except NoRespondersError:
-                if not retries or (left is not None and left <= RETRY_SECONDS):
+                if (left is not None and left <= RETRY_SECONDS) or (not retries and not await self._has_stream(subject)):
                     raise NoStreamError(subject) from None
+                retries = retries - 1 if retries else RETRIES
                 await asyncio.sleep(RETRY_SECONDS)
             except MidgeTimeoutError as error:
                 unmet = error.unmet if error.unmet != "nothing came" else "no acknowledgement came"
                 raise MidgeTimeoutError(f"publish on {subject!r}", timeout, unmet) from error.__cause__
             else:
                 return read_ack(subject, message)
-        raise AssertionError("the last attempt returns or raises")
 
     async def publish_async(
         self, subject: str, data: Payload = b"", *, headers: HeadersLike | None = None, **options: Unpack[PublishOptions]
@@ -159,6 +165,14 @@ class JetStream(KeyValueManager, ObjectStoreManager):
     def counter(self, stream: str) -> Counter:
         """Return the numbers of a stream that counts, without asking whether it does."""
         return Counter(self, self.stream(stream))
+
+    async def _has_stream(self, subject: str) -> bool:
+        """True if a stream takes the subject, as far as somebody says so within a moment."""
+        try:
+            await self.stream_name_of(subject, timeout=LOOK_SECONDS)
+        except (JetStreamError, NoRespondersError, MidgeTimeoutError):
+            return False
+        return True
 
     def _nuid(self) -> str:
         return self.client.new_inbox().rpartition(".")[2]

@@ -11,6 +11,7 @@ JetStreamError
 NoRespondersError
 └── NoStreamError                           no stream takes the subject of a publish
 TooManyPendingError (BufferError)           as many publishes wait for theirs as may
+UnheardAckError                             publishes failed, and nobody awaited their acknowledgements
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ __all__ = [
     "StreamNameInUseError",
     "StreamNotFoundError",
     "TooManyPendingError",
+    "UnheardAckError",
     "WrongLastError",
     "error_of",
 ]
@@ -119,6 +121,24 @@ class TooManyPendingError(MidgeError, BufferError):
 
     def __str__(self) -> str:
         return f"{self.limit} publishes wait for their acknowledgements, and none came for {self.seconds} s"
+
+
+class UnheardAckError(MidgeError):
+    """Publishes without waiting were not acknowledged, and nobody awaited that: this is reported, see ``error_callback`` and events.
+
+    Attributes:
+        count: how many, in one turn of the event loop.
+        first: why the first of them was not.
+    """
+
+    def __init__(self, count: int, first: Exception) -> None:
+        super().__init__()
+        self.count = count
+        self.first = first
+
+    def __str__(self) -> str:
+        others = f"; {self.count - 1} others failed, too" if self.count > 1 else ""
+        return f"publish_async: a message was not acknowledged, and nobody awaited that: {self.first}{others}"
 
 
 _KINDS: dict[int, type[JetStreamError]] = {

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from midge.jetstream.errors import ConsumerNotFoundError
+from midge.errors import JetStreamError, MidgeTimeoutError
+from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, StreamNotFoundError
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
 from midge.jetstream.statuses import Kind, Status
 
 __all__ = ["fetch"]
 
+log = logging.getLogger("midge.jetstream")
+
+Look = Callable[[float], Awaitable[object]]
+
+AGAIN_SECONDS = 0.25  # before a request that nobody took is made again
+LOOK_SECONDS = 1.0  # for an answer whether there is a consumer
 MANY = 1_000_000  # what is asked for where bytes are the bound
-GUARD = 1.0  # seconds that the end of a request may be late
+GUARD = 1.0  # seconds that the end of a request may be late, and what it has brought later than that
 HEARTBEAT = 5.0  # asked for where a request lasts at least twice as long
 AGAIN = ("409 Leadership Change", "409 Server Shutdown")
 
 
-async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, no_wait: bool, more: dict[str, Any]) -> list[StreamMessage]:
+async def fetch(
+    pull: Pull, batch: int, max_bytes: int | None, timeout: float, no_wait: bool, more: dict[str, Any], look: Look
+) -> list[StreamMessage]:
     """Return up to so many messages, none where there is none in time.
+
+    Where nobody takes the request, a leader may be elected just then: it is made again as long as there is time.
 
     Args:
         max_bytes: ask for no more than so many, counted as the server does; None for no bound.
         no_wait: return what there is now.
         more: other fields of the request.
+        look: asks whether there is such a consumer, within so many seconds, and raises where there is none.
 
     Raises:
         JetStreamError: the request was refused.
@@ -54,13 +68,17 @@ async def fetch(pull: Pull, batch: int, max_bytes: int | None, timeout: float, n
             if not await _has_heard(pull, watcher, deadline):
                 pull.give_up()
                 watcher = None
-            elif watcher.status is not None:
+            elif (status := watcher.status) is not None:
+                if (owed := watcher.owed(pull.received)) > 0:
+                    await pull.wait(Watcher("", len(pull.held) + owed), loop.time() + GUARD)
                 while pull.held and len(found) < batch:
                     found.append(pull.take())
-                _see(watcher.status, found, pull.subject)
-                if watcher.status.kind is not Kind.PIN and watcher.status.text not in AGAIN:
-                    return found
                 watcher = None
+                if status.kind is Kind.UNHEARD and not found and await _is_there(look, deadline):
+                    continue
+                _see(status, found, pull.subject)
+                if status.kind is not Kind.PIN and status.text not in AGAIN:
+                    return found
             elif watcher.is_lost:
                 watcher = None
             elif loop.time() >= deadline + GUARD and not pull.held:
@@ -77,6 +95,21 @@ async def _has_link(pull: Pull, wanted: int, deadline: float) -> bool:
     return pull.is_connected or len(pull.held) > 0
 
 
+async def _is_there(look: Look, deadline: float) -> bool:
+    """True if it is worth asking again, which is after a moment. Raises what says that there is no such consumer."""
+    left = deadline - asyncio.get_running_loop().time()
+    if left <= 0:
+        return False
+    try:
+        await look(min(LOOK_SECONDS, left))
+    except (JetStreamNotEnabledError, ConsumerNotFoundError, StreamNotFoundError):
+        return False
+    except (JetStreamError, MidgeTimeoutError) as error:
+        log.debug("nobody says whether there is a consumer: %s", error)
+    await asyncio.sleep(min(AGAIN_SECONDS, left))
+    return True
+
+
 def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bool, more: dict[str, Any]) -> Watcher:
     """Send a request."""
     fields = dict(more)
@@ -91,7 +124,8 @@ def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bo
             fields["idle_heartbeat"] = round(heartbeat * 1e9)
     if max_bytes is not None:
         fields["max_bytes"] = max_bytes
-    return Watcher(pull.ask(batch, 0.0 if no_wait else left, **fields), batch, heartbeat)
+    received = pull.received
+    return Watcher(pull.ask(batch, 0.0 if no_wait else left, **fields), batch, heartbeat, received)
 
 
 async def _has_heard(pull: Pull, watcher: Watcher, deadline: float) -> bool:

@@ -2,6 +2,9 @@
 
 What stands at first is counted when the server's consumer is made. Some of it may be removed before it is delivered, so a count alone
 could wait for ever: a message behind which nothing waits is the last, too, and where nothing comes for a while the server is asked.
+
+In a cluster that consumer may be on a server which is behind the stream's leader, and does not count what the leader has acknowledged. So
+the leader is asked what stands there: the mark does not come before that, and who wants only what is new gets nothing older.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from midge.errors import MidgeError
 from midge.jetstream.caught_up import CAUGHT_UP, Mark
+from midge.jetstream.errors import MessageNotFoundError
 from midge.jetstream.message import Metadata, StreamMessage
 from midge.jetstream.ordered import OrderedOptions
 
@@ -36,7 +40,11 @@ class Following:
     def __init__(self, stream: Stream, **options: Unpack[OrderedOptions]) -> None:
         self._stream = stream
         self._ordered = stream.ordered_consumer(**options)
+        self._filters = options.get("filter_subjects") or [">"]
+        self._is_new = options.get("deliver_policy") == "new"
+        self._first_seq = options.get("opt_start_seq", 1)
         self._left = -1  # of what stood there at first; -1 before it is known
+        self._newest = 0  # the last sequence that belongs to it, where another server than the stream's leader may count
         self._is_mark_due = False
         self._waiting: asyncio.Task[StreamMessage] | None = None  # for a message; it outlives who waits for it, so nothing is lost
         self.is_caught_up = False
@@ -47,8 +55,10 @@ class Following:
             await self._ordered.begin()
             info = self._ordered.last_info
             assert info is not None
+            if info.cluster is not None:
+                self._newest = await self._ask_leader()
             self._left = info.num_pending
-            if not self._left or info.config.deliver_policy == "new":
+            if self._is_new or (not self._left and not self._newest):
                 self._note_caught_up()
 
     async def next(self) -> tuple[StreamMessage, Metadata] | Mark:
@@ -63,17 +73,22 @@ class Following:
         if self._is_mark_due:
             self._is_mark_due = False
             return CAUGHT_UP
-        if self.is_caught_up and self._waiting is None:
-            message = await self._ordered.__anext__()
-            return message, message.metadata
-        first = await self._next_of_first()
-        if first is None:
-            return await self.next()
-        metadata = first.metadata
-        self._left -= 1
-        if not self.is_caught_up and (self._left <= 0 or not metadata.pending):
-            self._note_caught_up()
-        return first, metadata
+        while True:
+            if self.is_caught_up and self._waiting is None:
+                message = await self._ordered.__anext__()
+            elif (first := await self._next_of_first()) is not None:
+                message = first
+            else:
+                self._is_mark_due = False
+                return CAUGHT_UP
+            metadata = message.metadata
+            if not self._is_new or metadata.stream_seq > self._newest:
+                break
+        if not self.is_caught_up:
+            self._left = max(self._left - 1, 0)
+            if metadata.stream_seq >= self._newest and (not self._left or not metadata.pending):
+                self._note_caught_up()
+        return message, metadata
 
     async def stop(self) -> None:
         """Take nothing more, and let go of the server's consumer."""
@@ -88,6 +103,19 @@ class Following:
         waiting = getattr(self, "_waiting", None)
         if waiting is not None and not waiting.get_loop().is_closed():
             waiting.get_loop().call_soon_threadsafe(waiting.cancel)
+
+    async def _ask_leader(self) -> int:
+        """Return the last sequence of what stands there, 0 for none; where only what is new is wanted, the stream's last."""
+        if self._is_new:
+            return (await self._stream.info()).state.last_seq
+        newest = max(await asyncio.gather(*map(self._last_of, self._filters)))
+        return newest if newest >= self._first_seq else 0
+
+    async def _last_of(self, subject: str) -> int:
+        try:
+            return (await self._stream.get_last(subject, direct=False)).seq
+        except MessageNotFoundError:
+            return 0
 
     def _note_caught_up(self) -> None:
         self.is_caught_up = self._is_mark_due = True

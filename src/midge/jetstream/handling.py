@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from midge.client.consumers import Consumer
 from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.message import StreamMessage
 from midge.message import Headers
@@ -53,7 +54,12 @@ class Handling:
     def start(self) -> None:
         """Begin."""
         if not self._workers:
-            self._workers = [asyncio.get_running_loop().create_task(self._work()) for _ in range(self._max_concurrency)]
+            for _ in range(self._max_concurrency):
+                seat = self._consuming.seat()
+                if seat is None:
+                    return
+                seat.task = asyncio.get_running_loop().create_task(self._work(seat))
+                self._workers.append(seat.task)
 
     async def stop(self) -> None:
         """Cancel what runs, but for who calls this."""
@@ -79,17 +85,20 @@ class Handling:
 
     # Inside
 
-    async def _work(self) -> None:
-        """Handle one message after the other."""
+    async def _work(self, seat: Consumer) -> None:
+        """Handle one message after the other. Once the connection is closed, nothing could be said of those that are left."""
         try:
             await self._know()
-            while (message := await self._consuming.take()) is not None:
+            while (message := await self._consuming.take()) is not None and not self._consuming.consumer.is_closed:
+                seat.taken += 1
                 await self._handle(message)
         except MidgeError as error:
             if self._error is None:
                 self._error = error
                 consumer = self._consuming.consumer
                 log.error("consuming %s of stream %s has ended: %s", consumer.name, consumer.stream_name, error)
+        finally:
+            seat.finish()
 
     async def _know(self) -> None:
         """See to it that it is known how the consumer is configured: when to say that a message is being worked on, and which is the last.

@@ -2,6 +2,9 @@
 
 Nothing is acknowledged. The server's consumer is a means that comes and goes: where one is lost, or a message is missing, another one is
 made that begins behind the last message that was taken. It is kept in memory there, and goes when it is not used.
+
+What was sent through a link that is lost is lost, and only the next message would tell, so another link means another consumer; so does
+silence: the consumer may be on a server of a cluster that is down, and another one could be made elsewhere.
 """
 
 from __future__ import annotations
@@ -55,6 +58,21 @@ class OrderedOptions(TypedDict, total=False):
     max_bytes: int
 
 
+class OrderedConsuming(Consuming):
+    """Messages of one consumer for as long as nothing happens that may have lost one."""
+
+    def _relink(self) -> None:
+        if self._has_begun:
+            self._finish()
+
+    def _look_for_it(self) -> None:
+        self._finish()
+
+    def _miss(self) -> None:
+        self.missed_heartbeats += 1
+        self._finish()
+
+
 class OrderedConsumer:
     """The messages of a stream in order; made by ``Stream.ordered_consumer``. Iterate over it, or call ``next``.
 
@@ -97,7 +115,7 @@ class OrderedConsumer:
         """Return the next message, however long that takes.
 
         Raises:
-            StopAsyncIteration: it was stopped, or the connection was closed.
+            StopAsyncIteration: it was stopped, or the connection was closed or drained.
             StreamNotFoundError: the stream is gone.
             ConnectionClosedError: the connection was lost for good.
         """
@@ -106,7 +124,7 @@ class OrderedConsumer:
             try:
                 message = await consuming.__anext__()
             except (ConsumerNotFoundError, StopAsyncIteration):
-                if self._requests.client.is_closed or self._is_stopped:
+                if self._requests.client.is_closed or self._requests.client.is_draining or self._is_stopped:
                     break
                 await self._reset(consuming)
                 continue
@@ -179,7 +197,8 @@ class OrderedConsumer:
                 self._floor = info.delivered.stream_seq
             self.last_info = info
             self._expected = 1
-            consuming = Consumer(self._requests, info).consume(heartbeat=HEARTBEAT, **self._bounds)
+            consumer = Consumer(self._requests, info)
+            consuming = OrderedConsuming(consumer, consumer.new_pull(), None, self._bounds | {"heartbeat": HEARTBEAT})
             consuming.begin()
             self._consuming = consuming
             return consuming

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from midge.client.consumers import Consumer
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, MidgeError
 from midge.jetstream.heard import HeardSubscription
@@ -48,17 +49,20 @@ class Watcher:
         token: of the request that it waits for, "" for none.
         wanted: how many messages have to be held before it is woken.
         heartbeat: seconds within which the server says that it is there; None where it does not.
+        asked: how many messages its request is for.
+        received: how many had come to the handle before that.
         status: how its request has ended, None as long as it has not.
         is_lost: the link was lost, and the request with it.
         future: done when it has reason to look; None while it does not wait.
     """
 
-    __slots__ = ("future", "heartbeat", "is_lost", "status", "token", "wanted")
+    __slots__ = ("asked", "future", "heartbeat", "is_lost", "received", "status", "token", "wanted")
 
-    def __init__(self, token: str, wanted: int, heartbeat: float | None = None) -> None:
+    def __init__(self, token: str, wanted: int, heartbeat: float | None = None, received: int = 0) -> None:
         self.token = token
-        self.wanted = wanted
+        self.wanted = self.asked = wanted
         self.heartbeat = heartbeat
+        self.received = received
         self.status: Status | None = None
         self.is_lost = False
         self.future: asyncio.Future[None] | None = None
@@ -66,6 +70,15 @@ class Watcher:
     def has_reason(self, held: int) -> bool:
         """True if there is something to look at, where so many messages are held."""
         return held >= self.wanted or self.status is not None or self.is_lost
+
+    def owed(self, received: int) -> int:
+        """Return how many messages the server has sent for the request, which has ended, that have not come, where so many have.
+
+        The end overtakes them where a consumer is replicated: they wait until the other servers know of them.
+        """
+        if self.status is None or self.status.msgs is None:
+            return 0
+        return self.asked - self.status.msgs - (received - self.received)
 
     def wake(self) -> None:
         """Let it look."""
@@ -161,6 +174,13 @@ class Pull:
         if self.counts_bytes:
             self.held_bytes -= _size(message)
         return message
+
+    def seat(self, kind: type[Consumer]) -> Consumer | None:
+        """Return who takes messages, or will: one for whom a drain of the client waits, once its task is set, until it has finished.
+
+        None where nothing more will come.
+        """
+        return None if self._subscription is None else kind(self._subscription, self._client._connection.consumers)
 
     def put_back(self, messages: list[StreamMessage]) -> None:
         """Hold messages that were taken again, before all others."""
@@ -284,8 +304,11 @@ class Pull:
             return
         token = subject[len(self._inbox) + 1 :]
         if token.isdecimal() and int(token) >= self._first:
-            self.outstanding = max(self.outstanding - status.msgs, 0)
-            self.outstanding_bytes = max(self.outstanding_bytes - status.bytes, 0)
+            if status.msgs is None:  # such as of a leader that is none any more: all that was asked of it is over
+                self.give_up()
+            else:
+                self.outstanding = max(self.outstanding - status.msgs, 0)
+                self.outstanding_bytes = max(self.outstanding_bytes - (status.bytes or 0), 0)
         if status.kind is Kind.PIN:
             self.pin = ""
         for watcher in self._watchers:

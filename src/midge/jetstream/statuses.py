@@ -29,13 +29,13 @@ class Status(NamedTuple):
 
     Attributes:
         text: as the server says it, with its number.
-        msgs, bytes: what the request might still have brought.
+        msgs, bytes: what the request might still have brought; None where the server does not say.
     """
 
     kind: Kind
     text: str
-    msgs: int = 0
-    bytes: int = 0
+    msgs: int | None = None
+    bytes: int | None = None
 
     def error(self) -> JetStreamError | None:
         """Return what the caller is to be told; None where it is no error."""
@@ -73,5 +73,5 @@ def read_status(message: Message) -> Status:
     return Status(kind, f"{code} {description}", _number(headers.get("Nats-Pending-Messages")), _number(headers.get("Nats-Pending-Bytes")))
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None

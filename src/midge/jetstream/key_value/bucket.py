@@ -74,7 +74,8 @@ class KeyValue:
     async def get(self, key: str, revision: int | None = None, *, timeout: float | None = None) -> Entry:
         """Return the value of a key.
 
-        A server of a cluster that is a little behind may answer, so what was just put may not be there yet.
+        A server of a cluster that is a little behind may answer, so what somebody else has just put may not be there yet. What was put
+        by the same JetStream context is, as long as it is among the last 1,024 keys that were.
 
         Args:
             revision: this one instead of the latest.
@@ -175,14 +176,17 @@ class KeyValue:
             CodecError: the codec cannot decode a key.
             BucketNotFoundError: there is no such bucket.
         """
-        seen: set[str] = set()  # one that is put meanwhile comes again
-        async with self.watch(*filters, ignore_deletes=True, meta_only=True) as watcher:
+        found: dict[str, None] = {}  # one that is put meanwhile comes again, and one that is deleted meanwhile goes
+        async with self.watch(*filters, meta_only=True) as watcher:
             async for entry in watcher:
                 if entry is CAUGHT_UP:
-                    return
-                if entry.key not in seen:
-                    seen.add(entry.key)
-                    yield entry.key
+                    break
+                if entry.is_deleted:
+                    found.pop(entry.key, None)
+                else:
+                    found[entry.key] = None
+        for key in found:
+            yield key
 
     async def history(self, key: str) -> list[Entry]:
         """Return all that is kept of a key, with its markers, the oldest first.
@@ -214,7 +218,8 @@ class KeyValue:
         """Watch what becomes of keys: ``async with kv.watch("orders.>") as watcher: async for entry in watcher``.
 
         The latest entry of each key comes first, then CAUGHT_UP (``midge.jetstream.caught_up``), then each change, in order, whatever
-        happens to connections and servers. After such a loss, keys may come again that were already there.
+        happens to connections and servers. After such a loss, keys may come again that were already there; and in a cluster, a key may
+        come before CAUGHT_UP with what it had a moment ago, and then with what it has.
 
         Args:
             filters: keys in which ``*`` stands for a token, and ``>`` at the end for one or more; without any, all keys.
@@ -346,6 +351,8 @@ class KeyValue:
             self._places = None
             await self.places(timeout)
             raise
+        if ack.stream == self.stream.name:  # a mirror is behind in any case
+            self._js.recent_writes.note(places.read + stored_key, ack.seq)
         return ack.seq
 
     async def _stored(self, key: str, revision: int | None, timeout: float | None) -> StoredMessage:
@@ -354,7 +361,7 @@ class KeyValue:
         places = self._places or await self.places(timeout)
         subject = places.read + stored_key
         try:
-            stored = await self._ask(subject, revision, places.is_direct, timeout)
+            stored = await self._ask_anyone(subject, revision, places.is_direct, timeout)
         except MessageNotFoundError:
             raise KeyNotFoundError(self.bucket, key) from None
         except JetStreamNotEnabledError:  # of direct gets: there is no stream, or none that takes them
@@ -364,6 +371,24 @@ class KeyValue:
         if stored.subject != subject:
             raise KeyNotFoundError(self.bucket, key)
         return stored
+
+    async def _ask_anyone(self, subject: str, revision: int | None, is_direct: bool, timeout: float | None) -> StoredMessage:
+        """Return what any server says, unless that is older than what was written from here: then, what the leader says."""
+        recent = self._js.recent_writes
+        written = recent.last(subject)
+        try:
+            stored = await self._ask(subject, revision, is_direct, timeout)
+            if revision is not None or stored.seq >= written:
+                return stored
+        except MessageNotFoundError:
+            if not is_direct or (written if revision is None else revision) not in range(1, written + 1):
+                raise
+        try:
+            return await self._ask(subject, revision, False, timeout)
+        except MessageNotFoundError:
+            if revision is None:
+                recent.forget(subject)
+            raise
 
     async def _ask(self, subject: str, revision: int | None, is_direct: bool, timeout: float | None) -> StoredMessage:
         with self.found():

@@ -118,12 +118,19 @@ class ObjectReader:
             with self._store.found():
                 await self._consumer.begin()
             assert self._consumer.last_info is not None
-            if self._consumer.last_info.num_pending >= self.info.chunks:
-                return
             found = self._consumer.last_info.num_pending
+            if found < self.info.chunks and self._consumer.last_info.cluster is not None:
+                found = await self._chunks_of_leader()  # the consumer's server may be behind: they will come
+            if found >= self.info.chunks:
+                return
             await self._consumer.stop()
             if tries == 1:
                 raise self._damaged(f"{found} of its {self.info.chunks} chunks are there")
+
+    async def _chunks_of_leader(self) -> int:
+        """Return how many chunks the stream's leader has."""
+        subjects = self._store.stream.subjects(self._store.chunk_subject(self.info.nuid), timeout=self._timeout)
+        return sum([count async for _, count in subjects])
 
     async def _next(self) -> Any:
         """Return the next chunk's message; where none comes, the object may be gone."""

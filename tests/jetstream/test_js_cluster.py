@@ -1,0 +1,73 @@
+"""What only a cluster does: leaders change, and servers are behind one another."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from bucket_worlds import bucket, object_store
+from conftest import needs_server
+from js_worlds import until, world
+
+from midge.jetstream.caught_up import CAUGHT_UP
+from midge.jetstream.key_value.errors import KeyNotFoundError
+
+pytestmark = [pytest.mark.cluster, pytest.mark.parametrize("url", [pytest.param("cluster", marks=needs_server)], indirect=True)]
+
+
+async def test_a_change_of_leaders_loses_nothing_and_nobody_notices(url: str) -> None:
+    """Of the stream, and of a consumer, while somebody publishes and consumes."""
+    async with world(url, storage="file") as here:
+        consumer = await here.consumer(ack_wait=1)
+        seen: list[int] = []
+        stored: list[int] = []
+
+        async def publish() -> None:
+            for number in range(1, 100_000):
+                await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=20)
+                stored.append(number)
+
+        async with consumer.consume(lambda message: seen.append(int(message.data))):
+            publishing = asyncio.create_task(publish())
+            for name in (f"STREAM.LEADER.STEPDOWN.{here.name}", f"CONSUMER.LEADER.STEPDOWN.{here.name}.C"):
+                count = len(stored)
+                await until(lambda count=count: len(stored) > count + 20, 20)  # type: ignore[misc]
+                await here.js._requests.ask(name)
+            await until(lambda count=len(stored): len(stored) > count + 20, 20)  # type: ignore[misc]
+            publishing.cancel()
+            await until(lambda: set(stored) <= set(seen), 20)
+
+
+async def test_who_writes_reads_what_was_written(url: str) -> None:
+    """Whichever server answers: values, keys, what describes objects, and objects."""
+    async with bucket(url, history=3) as kv:
+        for number in range(40):
+            revision = await kv.put("k", b"%d" % number)
+            assert (await kv.get("k")).revision == revision
+            assert (await kv.get("k", revision)).value == b"%d" % number
+        for _ in range(10):
+            await kv.put("a", b"1")
+            assert sorted([key async for key in kv.keys()]) == ["a", "k"]
+            await kv.delete("a")
+            assert [key async for key in kv.keys()] == ["k"]
+            with pytest.raises(KeyNotFoundError):
+                await kv.get("a")
+    async with object_store(url) as store:
+        for number in range(10):
+            await store.put("o", b"%d" % number)
+            assert await store.get_bytes("o") == b"%d" % number
+
+
+async def test_a_watch_has_caught_up_with_what_was_acknowledged_before_it(url: str) -> None:
+    async with bucket(url) as kv:
+        for number in range(20):
+            revision = await kv.put(f"k.{number % 3}", b"%d" % number)
+            async with kv.watch() as watcher, kv.watch(updates_only=True) as updates:
+                entries = []
+                while (entry := await watcher.next(5)) is not CAUGHT_UP:
+                    entries.append(entry.revision)
+                assert entries[-1] == revision
+                assert await updates.next(5) is CAUGHT_UP
+                revision = await kv.put("k", b"x")
+                entry = await updates.next(5)
+                assert entry is not CAUGHT_UP and entry.revision == revision  # nothing older came
