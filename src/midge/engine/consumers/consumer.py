@@ -61,7 +61,7 @@ class Consumer:
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "replay", "state", "stream", "target", "upkeep",
+        "delivery", "engine", "ledger", "name", "replay", "state", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -70,7 +70,6 @@ class Consumer:
         self.config = config
         self.created = created
         self.name: str = name or config.name or config.durable_name
-        self.raw_name = _raw(self.name)
         self.delivery = Delivery(self, stream.store, self.engine.outside)
         self.delivery.head = b"$JS.ACK.%b.%b." % (stream.raw_name, self.raw_name)
         self.ledger = self.delivery.ledger
@@ -85,6 +84,11 @@ class Consumer:
         self.delivery.target = self.target
         self.upkeep = Upkeep(self, config)
         self.replay: Replay | None = None
+
+    @property
+    def raw_name(self) -> bytes:
+        """Its name, as it is in subjects."""
+        return _raw(self.name)
 
     @property
     def filters(self) -> tuple[bytes, ...]:

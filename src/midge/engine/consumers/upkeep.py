@@ -105,7 +105,7 @@ class Upkeep:
         consumer, inactivity = self._consumer, self._inactivity
         if not isinstance(consumer.target, Pull):
             return inactivity.is_over(wall, 0)
-        consumer.target.expect()  # those whom nobody waits for any more are let go
+        consumer.target.look_through(wall)  # those whom nobody waits for any more are let go
         if consumer.target.waiting:
             inactivity.used = wall
             return False
