@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from midge.engine.consumers import advisories
 from midge.engine.consumers.answers import answer
 from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STALLED, Delivery
-from midge.engine.consumers.pace import Replay
+from midge.engine.consumers.pace import Replay, moved
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import LAST_START, start_of
@@ -175,6 +175,24 @@ class Consumer:
         elif not self._is_loading and wall >= self._not_before:
             self._run(wall)
         self._arm()
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: who waits goes on waiting for the rest of the time. A pause ends when it says."""
+        ledger, delivery = self.ledger, self.delivery
+        for sequence in ledger.sequences() if ledger.pending else ():
+            entry = ledger.entry(sequence)
+            assert entry is not None
+            ledger.progress(sequence, entry[1] + by)
+            delivery.touch()
+        self._ack_due = moved(self._ack_due, by)
+        self._not_before = moved(self._not_before, by)
+        delivery.heard, delivery.acked, delivery.sent = (moved(each, by) for each in (delivery.heard, delivery.acked, delivery.sent))
+        if self.replay is not None:
+            self.replay.set_clock(by)
+        self.target.set_clock(by)
+        self.upkeep.set_clock(by)
+        if self._timer is not None:
+            self.wake()
 
     def is_paused(self, wall: int) -> bool:
         """True while nothing is delivered."""

@@ -18,6 +18,7 @@ from midge.durations import show_duration
 from midge.engine.advisories import limit_reached
 from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
+from midge.engine.consumers.pace import moved
 from midge.engine.consumers.ranked import Ranked
 from midge.engine.consumers.rests import Rests
 from midge.engine.consumers.waiting import Request, Waiting
@@ -227,6 +228,21 @@ class Pull:
         else:
             self._dues.add(request, len(self.requests))
         self.consumer.delivery.wanted = len(self.requests) > 0
+
+    def set_clock(self, by: int) -> None:
+        self._rests = None
+        self._looked, self.asked = moved(self._looked, by), moved(self.asked, by)
+        for request in self.requests:
+            request.received = moved(request.received, by)
+            request.beat = moved(request.beat, by)
+            request.expires = moved(request.expires, by)
+        if self._dues is not None:
+            self._dues = Dues()
+            for request in self.requests:
+                if request.expires or request.beat:
+                    self._dues.add(request, len(self.requests))
+        if self.groups is not None and self.groups.due is not None:
+            self.groups.due += by
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         self._group(config)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.consumers import advisories
 from midge.engine.consumers.inactivity import Inactivity, patience
+from midge.engine.consumers.pace import moved
 from midge.engine.consumers.pull import DELETED, Pull
 from midge.model.base import time_of
 
@@ -48,6 +49,10 @@ class Upkeep:
             is_held = self._inactivity.is_held
             self._inactivity = Inactivity(self._patience(config), wall)
             self._inactivity.is_held = is_held
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds."""
+        self._inactivity.used = moved(self._inactivity.used, by)
 
     def bound(self, is_bound: bool, wall: int) -> None:
         """Somebody listens to the deliver subject from now on, or nobody does any more."""
