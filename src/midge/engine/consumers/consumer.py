@@ -136,6 +136,7 @@ class Consumer:
 
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
+        self.stream.hungry.discard(self)
         self.ledger.start(min(max(sequence, 1), LAST_START))
         self.delivery.restart()
         if self.stream.config.retention == "interest":
