@@ -35,6 +35,7 @@ MODULES = [
     "midge.store.postings",
     "midge.store.subjects",
     "midge.store.selections",
+    "midge.store.glance",
     "midge.store.dump",
     "midge.store.sight",
     "midge.store.index",

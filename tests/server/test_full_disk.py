@@ -109,3 +109,65 @@ def test_it_starts_reads_refuses_and_goes_on(disk: Path, torn: bool) -> None:
     asyncio.run(after())
     if torn:
         assert len(list(disk.glob("store/streams/*/quarantine/*"))) == 1
+
+
+def test_consumers_go_on_while_the_disk_is_full_and_are_kept_when_there_is_room(disk: Path) -> None:
+    ballast = disk / "ballast"
+    durable = CONSUMER | {"config": {"durable_name": "C", "ack_policy": "explicit", "ack_wait": 500_000_000_000, "max_ack_pending": 5_000}}
+
+    async def pulled(client: midge.Client, batch: int) -> list[midge.Message]:
+        body = json.dumps({"batch": batch, "expires": 300_000_000, "no_wait": True}).encode()
+        found = []
+        async with client.subscribe(inbox := client.new_inbox()) as sub:
+            await client.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", body, reply=inbox)
+            async for message in sub:
+                if message.reply is None or not message.reply:
+                    break
+                found.append(message)
+                if len(found) == batch:
+                    break
+        return found
+
+    async def full() -> None:
+        async with midge.Server(listen=False, store_dir=disk / "store") as server, midge.connect(server) as client:
+            assert "error" not in await ask(client, "$JS.API.STREAM.CREATE.S", CONFIG)
+            assert "error" not in await ask(client, "$JS.API.CONSUMER.CREATE.S.C", durable)
+            for number in range(300):
+                await client.publish("s.a", b"%d" % number, reply="nobody")
+            assert (await ask(client, "s.a", data=b"last"))["seq"] == 301
+            messages = await pulled(client, 200)
+            assert len(messages) == 200
+            fill(ballast)
+            for number in range(40):  # each of them needs room in the end
+                confirmed = asyncio.gather(*(client.request(str(each.reply), b"+ACK", timeout=30) for each in messages[number::40]))
+                for name in ("D", "E"):
+                    answer = await ask(client, f"$JS.API.CONSUMER.CREATE.S.{name}", CONSUMER | {"config": {"durable_name": name}})
+                    if "error" in answer:
+                        assert answer["error"]["err_code"] == 10104
+                        break
+                else:
+                    await asyncio.wait([confirmed], timeout=1)
+                    await ask(client, f"$JS.API.CONSUMER.DELETE.S.{name}")
+                    continue
+                break
+            assert "error" in answer
+            assert len(await pulled(client, 50)) == 50  # what is delivered needs none
+            async with client.subscribe("core") as sub:
+                for number in range(50):
+                    await client.publish("core", b"%d" % number)
+                assert [bytes((await sub.next(5)).data) for _ in range(50)] == [b"%d" % number for number in range(50)]
+            ballast.unlink()
+            assert all(not each.data for each in await confirmed)
+            await at_last(client, "$JS.API.CONSUMER.CREATE.S.F", CONSUMER | {"config": {"durable_name": "F"}})
+            for each in messages:
+                await client.request(str(each.reply), b"+ACK", timeout=30)
+
+    async def after() -> None:
+        async with midge.Server(listen=False, store_dir=disk / "store") as server, midge.connect(server) as client:
+            info = await ask(client, "$JS.API.CONSUMER.INFO.S.C")
+            assert info["ack_floor"]["stream_seq"] == 200
+            assert info["num_ack_pending"] <= 50
+            assert set((await ask(client, "$JS.API.CONSUMER.NAMES.S"))["consumers"]) >= {"C", "F"}
+
+    asyncio.run(full())
+    asyncio.run(after())

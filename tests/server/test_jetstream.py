@@ -326,3 +326,21 @@ def test_who_waits_for_messages_is_told_that_the_server_shuts_down(tmp_path: Pat
         assert client.raw.line() == b"PONG"
     assert client.raw.line().startswith(b"HMSG R 1 ")
     assert client.raw.take(84).startswith(b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 10\r\n")
+
+
+@pytest.mark.parametrize("step", [-86_400, 86_400])
+def test_a_request_that_waits_while_the_clock_is_set_ends_in_time(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(port=0, jetstream=True) as server:
+        client = Client(server)
+        client.create(storage="memory")
+        client.api("CONSUMER.CREATE.S.C", stream_name="S", config={"name": "C", "durable_name": "C", "ack_policy": "explicit"})
+        now, wall, begun = time.time, time.time_ns, time.monotonic()
+
+        def shift() -> int:
+            return step if time.monotonic() > begun + 0.1 else 0
+
+        monkeypatch.setattr("midge.server.jetstream.time_ns", lambda: wall() + shift() * 1_000_000_000)
+        monkeypatch.setattr("midge.server.turns.wall_clock", lambda: now() + shift())
+        answer = client.ask("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":1,"expires":500000000}')
+        assert answer.startswith(b"NATS/1.0 408")
+        assert 0.45 < time.monotonic() - begun < 10

@@ -205,3 +205,30 @@ def test_selections_of_any_number_are_right() -> None:
     filters = [(b"s.%d" % n, b"s.%d.*" % n, b"*.%d" % (n + 1)) for n in range(399)]
     for _ in range(2):
         assert all(index.pending(each, 1) == sum(m % 400 in (n, n + 1) for m in range(1, 501)) for n, each in enumerate(filters))
+
+
+def test_a_few_messages_are_compared_as_all_subjects_are() -> None:
+    dice = random.Random(4)
+    index = Index()
+    subjects = [b"s.%d.%d" % (dice.randrange(9), number) for number in range(1_500)]
+    kept: dict[int, bytes] = {}
+    for sequence in range(1, 3_001):
+        kept[sequence] = subjects[sequence // 2] if sequence < 2_900 else dice.choice(subjects)
+        add(index, sequence, kept[sequence])
+    for sequence in dice.sample(sorted(kept), 900):
+        index.remove(sequence)
+        del kept[sequence]
+    for each in range(150):
+        filters = tuple(b"s.%d.%b" % (dice.randrange(10), dice.choice((b"*", b">", b"7"))) for _ in range(dice.randrange(1, 4)))
+        start = dice.choice((3_000 - dice.randrange(30), dice.randrange(1, 3_005)))
+        matching = [at for at in sorted(kept) if at >= start and any(matches(one, kept[at]) for one in filters)]
+        if each % 3:
+            index.next(filters, 1)  # they are kept from now on
+        assert index.next(filters, start) == (matching[0] if matching else 0)
+        assert index.pending(filters, start) == len(matching)
+
+
+def matches(pattern: bytes, subject: bytes) -> bool:
+    """True for one of the patterns of the test above."""
+    mine, its = pattern.split(b"."), subject.split(b".")
+    return all(one in (b"*", b">", other) for one, other in zip(mine, its, strict=True))

@@ -311,3 +311,87 @@ def test_a_file_that_two_threads_open_at_once_is_open_once(tmp_path: Path) -> No
         thread.join()
     assert found == 2 * [segment.fd] and len(os.listdir("/dev/fd")) == before + 1
     segment.close()
+
+
+def submitted(directory: StoreDirectory, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Note what is given to the workers."""
+    calls: list[object] = []
+    submit = directory.submit
+
+    def noted(call: Callable[[], object], done: Callable[[object], None]) -> None:
+        calls.append(call)
+        submit(call, done)
+
+    monkeypatch.setattr(directory, "submit", noted)
+    return calls
+
+
+@pytest.mark.parametrize("sync", [10.0, "os"])
+def test_a_little_that_is_not_synced_needs_no_worker(tmp_path: Path, sync: float | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = StoreDirectory(str(tmp_path), sync=sync, wake=lambda: None, workers=0)
+    directory.handle_timeout(1)
+    store = directory.open("A", "S")
+    calls = submitted(directory, monkeypatch)
+    store.append(message(b"a", b"x"), 1)
+    directory.begin()
+    assert (len(calls), store.committed) == (1, 0)  # the file has to be made
+    directory.finish()
+    assert store.committed == 1
+    calls.clear()
+    told: list[object] = []
+    for size in (1, 1_000, 16_000):
+        store.append(message(b"a", bytes(size)), 1)
+        store.settle(told.append)
+        directory.begin()
+        assert store.committed == store.last
+    assert (calls, told) == ([], [None, None, None])
+    store.append(message(b"a", bytes(17_000)), 1)
+    directory.begin()
+    assert (len(calls), store.committed) == (1, store.last - 1)  # that is not a little
+    directory.finish()
+    calls.clear()
+    for _ in range(2_000):  # past the space that was set aside, which takes the system longer
+        store.append(message(b"a", bytes(10_000)), 1)
+        directory.begin()
+        directory.finish()
+    assert 0 < len(calls) < 40
+    assert [each.sequence for each in store.scan()] == list(range(1, store.last + 1))
+    directory.close()
+
+
+def test_whatever_is_synced_is_a_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0)
+    store = directory.open("A", "S")
+    calls = submitted(directory, monkeypatch)
+    for number in range(1, 5):
+        store.append(message(b"a", b"x"), 1)
+        directory.begin()
+        assert (len(calls), store.committed) == (number, number - 1)
+        directory.finish()
+        assert store.committed == number
+    directory.close()
+
+
+def test_a_little_that_cannot_be_written_is_undone_as_much_would_be(tmp_path: Path) -> None:
+    full = False
+    files = FailingFiles(lambda name, number: errno.ENOSPC if full and name == "pwrite" else 0)
+    directory = StoreDirectory(str(tmp_path), sync="os", wake=lambda: None, workers=0, files=files)
+    store = directory.open("A", "S")
+    store.append(message(b"a", b"kept"), 1)
+    turn(directory)
+    full = True
+    told: list[Exception | None] = []
+    store.append(message(b"a", b"lost"), 1)
+    store.settle(told.append)
+    turn(directory)
+    assert isinstance(told[0], OSError) and told[0].errno == errno.ENOSPC
+    assert (store.last, store.committed) == (1, 1)
+    full = False
+    assert store.failure is not None
+    directory.handle_timeout(1 << 62)
+    turn(directory)
+    assert store.failure is None
+    store.append(message(b"a", b"after"), 1)
+    turn(directory)
+    assert [each.payload for each in store.scan()] == [b"kept", b"after"]
+    directory.close()

@@ -247,6 +247,17 @@ class Engine:
         self.wall = wall
         self.timers.run(wall, DUE)
 
+    def set_clock(self, by: int, wall: int) -> None:
+        """The clock was set, by so many nanoseconds: what waits for a while waits no shorter nor longer for that.
+
+        What waits for a moment, as messages that expire, or the end of a pause, does so by the new time.
+        """
+        self.wall = wall
+        self.timers.shift(by)
+        for account in self.accounts.values():
+            for stream in account.streams.values():
+                stream.set_clock(by, wall)
+
     # Streams
 
     def create_stream(self, account: Account, config: StreamConfig, created: int, made: Callable[[Stream | Exception], None]) -> None:

@@ -41,11 +41,12 @@ class Retention:
         is_held: nothing goes: a consumer is there whose state is not known.
     """
 
-    __slots__ = ("_done", "_stream", "_timer", "interest", "is_held")
+    __slots__ = ("_done", "_spans", "_stream", "_timer", "interest", "is_held")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._done: list[int] = []
+        self._spans: dict[tuple[bytes, ...], tuple[int, int]] = {}  # from where to where those with some filters have acknowledged all
         self._timer: Timer | None = None
         self.interest: Interest[Any] = Interest()
         self.is_held = False
@@ -54,6 +55,7 @@ class Retention:
         """Let go of the timer."""
         self._stream.engine.timers.cancel(self._timer)
         self._done.clear()
+        self._spans.clear()
 
     # Consumers
 
@@ -109,17 +111,24 @@ class Retention:
 
     def done(self, sequence: int) -> None:
         """A consumer has acknowledged a message, or needs it no more for another reason."""
-        if not self._done:
+        if not self._done and not self._spans:
             self._stream.engine.acknowledged.append(self)
         self._done.append(sequence)
 
     def done_all(self, filters: tuple[bytes, ...], first: int, last: int) -> None:
         """A consumer has acknowledged everything from one sequence to another."""
-        self._start(first, last, filters, self._is_unneeded)
+        if not self._done and not self._spans:
+            self._stream.engine.acknowledged.append(self)
+        before = self._spans.get(filters, (first, last))
+        self._spans[filters] = min(before[0], first), max(before[1], last)
 
     def flush(self) -> None:
         """Let go of what was acknowledged in this turn and is needed by nobody; of very much, a slice in each turn."""
         done, self._done = self._done, []
+        spans, self._spans = self._spans, {}
+        for filters, (first, last) in spans.items():
+            if not self._stream.intake.closed:
+                self._start(first, last, filters, self._is_unneeded)
         if len(done) <= SLICE:
             if not self._stream.intake.closed:
                 self._let_go(sorted(sequence for sequence in set(done) if self._is_unneeded(sequence)))
@@ -129,6 +138,7 @@ class Retention:
     def undone(self) -> None:
         """What the store had not committed was undone: what was removed may be there again."""
         self._done.clear()
+        self._spans.clear()
         self._try_later()
 
     def recheck(self) -> None:

@@ -35,7 +35,7 @@ class Silence:
         self._timers.cancel(self._timer)
 
     def _look(self, now: int) -> None:
-        due = self.heard + self._timeout
+        due = min(self.heard, now) + self._timeout  # the clock may have been turned back
         if due > now:
             self._timer = self._timers.add(due, self._look)
         else:

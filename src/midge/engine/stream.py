@@ -160,6 +160,13 @@ class Stream:
         self._subscriptions.clear()
         self._direct.clear()
 
+    def set_clock(self, by: int, wall: int) -> None:
+        """The clock was set, by so many nanoseconds, and the timers were moved with it."""
+        self.expiry.arm()
+        self.schedules.arm(wall)
+        for consumer in self.consumers.values():
+            consumer.set_clock(by)
+
     # What the intake asks
 
     def admit(self, publication: Publication, wall: int) -> None:

@@ -59,6 +59,11 @@ class Timers:
             heapify(self._heap)
             self._cancelled = 0
 
+    def shift(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: what is due in a while is still due in that while."""
+        for timer in self._heap:
+            timer.when += by
+
     def next(self) -> int | None:
         """Return when the next call is due."""
         heap = self._heap

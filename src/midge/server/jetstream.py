@@ -101,6 +101,7 @@ class JetStream:
         self._eyes: dict[_Eye, None] = {}
         self._calls: list[Callable[[], None]] = []
         self._due: int | None = None
+        self._epoch = time_ns() - int(turns.time() * 1e9)  # what the wall clock said when the loop's said 0
         self._told: dict[str, float] = {}
         self._silent = -REPEAT  # when it was last said that there are too many
         self._damages = None if directory is None else DamageLog(directory.quarantine)
@@ -152,10 +153,7 @@ class JetStream:
         for call in calls:
             self._try("a deferred call", call)
         try:
-            wall = time_ns()
-            if abs(wall / 1e9 - self._hub.epoch - self._turns.time()) > SKEW:
-                self._turns.set_clock()  # or what is received and what is due would have different times
-            more = self.engine.step(wall)
+            more = self.engine.step(self._clock())
             if self._damages is not None:
                 self._directory.begin()
                 if len(self._damages.found) > self._damages.seen:
@@ -302,6 +300,19 @@ class JetStream:
 
     # Inside
 
+    def _clock(self) -> int:
+        """Return the wall time; where it was set meanwhile, let those know who wait for something."""
+        wall, time = time_ns(), self._turns.time()
+        if abs(wall / 1e9 - self._hub.epoch - time) > SKEW:
+            self._turns.set_clock()  # or what is received and what is due would have different times
+        by = wall - int(time * 1e9) - self._epoch
+        if abs(by) > SKEW * 1e9:
+            self._epoch += by
+            self.engine.set_clock(by, wall)
+            if self._directory is not None:
+                self._directory.set_clock(by)
+        return wall
+
     def _try(self, what: str, call: Callable[[], None]) -> None:
         """Make a call whose failure is nobody else's."""
         try:
@@ -348,7 +359,7 @@ class JetStream:
 
     def _on_timer(self) -> None:
         self._due = None
-        wall = time_ns()
+        wall = self._clock()
         self._try("at a timer", lambda: self.engine.handle_timeout(wall))
         if self._directory is not None:
             self._directory.handle_timeout(wall)

@@ -230,6 +230,14 @@ class StoreDirectory:
                 self._failing[store] = (now + 10 * _LAST_DELAY, delay)  # while it is under way
                 store.repair(lambda repaired, store=store, delay=delay: self._repaired(store, repaired, delay))  # type: ignore[misc]
 
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: nothing is due sooner or later for that."""
+        self._now += by
+        self.keeper.set_clock(by)
+        if self._sync_at is not None:
+            self._sync_at += by
+        self._failing = {store: (at + by, delay) for store, (at, delay) in self._failing.items()}
+
     # For the stores
 
     def changed(self, store: FileStore) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from midge.store.blocks cimport Block, Blocks
+from midge.store.glance cimport Glance
 from midge.store.pool cimport Pool
 from midge.store.postings cimport Postings
 from midge.store.selections cimport Selection, Selections
@@ -18,6 +19,7 @@ cdef class Index:
     cdef Subjects _subjects
     cdef Postings _postings
     cdef Selections _selections
+    cdef Glance _glance
     cdef Blocks _blocks
     cdef bytearray _name
     cdef int64_t _changes
@@ -47,13 +49,13 @@ cdef class Index:
     cpdef int64_t flagged(self, int64_t flags, start) except -1
     cpdef tuple alive(self, first, last)
     cpdef int64_t at_time(self, time) except -1
-    @cython.locals(number=Py_ssize_t, at=int64_t)
+    @cython.locals(number=Py_ssize_t, at=int64_t, found=int64_t)
     cpdef int64_t next(self, tuple filters, start) except -1
     @cython.locals(number=Py_ssize_t, at=int64_t)
     cpdef int64_t previous(self, tuple filters, start) except -1
     @cython.locals(number=Py_ssize_t)
     cpdef total(self, bytes subject)
-    @cython.locals(number=Py_ssize_t)
+    @cython.locals(number=Py_ssize_t, found=int64_t)
     cdef Py_ssize_t _pending(self, tuple filters, int64_t start) except -1
     @cython.locals(at=int64_t, end=int64_t, run=Block, names=list)
     cpdef bytes dump(self, first, last)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from midge.store.base import Total
 from midge.store.blocks import Block, Blocks
 from midge.store.dump import decode, encode
+from midge.store.glance import Glance
 from midge.store.pool import Pool
 from midge.store.postings import Postings
 from midge.store.selections import Selection, Selections
@@ -59,8 +60,8 @@ class Index:
     """
 
     __slots__ = (
-        "_blocks", "_changes", "_name", "_pool", "_postings", "_selections", "_subjects", "first", "first_time", "last", "last_time",
-        "messages", "size",
+        "_blocks", "_changes", "_glance", "_name", "_pool", "_postings", "_selections", "_subjects", "first", "first_time", "last",
+        "last_time", "messages", "size",
     )  # fmt: skip
 
     def __init__(self, first: int = 1) -> None:
@@ -217,7 +218,8 @@ class Index:
         if len(filters) == 1 and not is_wild(filters[0]):
             number = self._find(filters[0])
             return self._postings.next(number, at) if number >= 0 else 0
-        return self._next_of(self._selections.of(filters), at)
+        found = self._glance.next(filters, at, self.last)
+        return found if found >= 0 else self._next_of(self._selections.of(filters), at)
 
     def previous(self, filters: tuple[bytes, ...], start: int) -> int:
         """Return the sequence of the last such message at or before start, 0 where there is none."""
@@ -247,9 +249,8 @@ class Index:
 
     def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
         """Return how many messages at or after start match; of each subject only the last one, where that is asked for."""
-        if last_per_subject:
-            return self._count_lasts(self._selections.of(filters or (b">",)), _bounded(start))
-        return self._pending(filters, _bounded(start))
+        at = _bounded(start)
+        return self._count_lasts(self._selections.of(filters or (b">",)), at) if last_per_subject else self._pending(filters, at)
 
     def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
         """Return the sequence of the last message of every matching subject, sorted; of those at or before ``up_to``, unless 0."""
@@ -341,6 +342,7 @@ class Index:
         self._postings = Postings(self._pool)
         self._selections = Selections(self._subjects)
         self._blocks = Blocks()
+        self._glance = Glance(self._subjects, self._blocks, self._selections)
         self.messages = self.size = self.first_time = 0
         self.first = self.last + 1
 
@@ -400,7 +402,8 @@ class Index:
         if len(filters) == 1 and not is_wild(filters[0]):
             number = self._find(filters[0])
             return self._postings.rest(number, start) if number >= 0 else 0
-        return self._rest_of(self._selections.of(filters), start)
+        found = self._glance.count(filters, start, self.last)
+        return found if found >= 0 else self._rest_of(self._selections.of(filters), start)
 
     def _block_of(self, sequence: int) -> Block:
         return self._blocks.blocks[self._blocks.at(sequence)]

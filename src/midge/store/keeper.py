@@ -217,6 +217,13 @@ class Keeper:
             self._written = 0
             self._sweep, self._changed = self._changed, {}
 
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds."""
+        self._now += by
+        self._earliest += by
+        self._due = None if self._due is None else self._due + by
+        self._retry = None if self._retry is None else self._retry + by
+
     def flush(self, wait: Callable[[], object]) -> None:
         """Write all that is left, in this thread, and let the rest of the world wait for it.
 

@@ -27,6 +27,8 @@ cdef class Selections:
 
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef Selection of(self, tuple filters)
+    @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
+    cdef bint has(self, tuple filters) except -1
     @cython.locals(selection=Selection, has_many=bint)
     cdef opened(self, Py_ssize_t number)
     @cython.locals(selection=Selection)

@@ -111,6 +111,15 @@ class Selections:
         self._limit()
         return selection
 
+    def has(self, filters: tuple[bytes, ...]) -> bool:
+        """True if the subjects that match these filters are kept."""
+        kept = self._kept
+        for at in range(len(kept) - 1, -1, -1):
+            selection = kept[at]
+            if selection.filters is filters:
+                return True
+        return False
+
     def opened(self, number: int) -> None:
         """A subject has come."""
         has_many = False

@@ -11,6 +11,9 @@ from worlds import SECOND
 from midge.engine import retention
 from midge.engine.consumers import roster
 from midge.engine.consumers.consumer import Consumer
+from midge.engine.consumers.ledger import Ledger
+from midge.engine.jobs import Job, Jobs
+from midge.store.base import Store
 
 FOR_EVER = (1 << 63) - 1
 
@@ -119,3 +122,78 @@ def test_a_consumer_may_begin_anywhere(sequence: int) -> None:
     world.store("s.a")
     assert world.pull(name="C", expires=SECOND) == world.pull(name="D", expires=SECOND) == []
     assert world.outside.failures == []
+
+
+@pytest.mark.parametrize("delivery", [4, 5, 10**17, 10**18 - 1])
+def test_an_acknowledgement_that_makes_up_a_delivery_does_not_keep_others_from_counting(delivery: int) -> None:
+    world = Consuming()
+    consumer = world.consume(ack_policy="all")
+    world.store(*["s.a"] * 6)
+    first, *_ = world.pull(4)
+    world.publish(f"$JS.ACK.S.C.1.1.{delivery}.{world.wall}.3")
+    assert (consumer.ledger.floor, consumer.ledger.pending) == (4, 3)
+    for each in world.pull(2):
+        world.reply(each)
+    info = consumer.info(world.wall)
+    assert (info.ack_floor.consumer_seq, info.ack_floor.stream_seq, info.num_ack_pending) == (6, 6, 0)
+
+
+def facts(consumer: Consumer) -> tuple[object, ...]:
+    info = consumer.info(consumer.engine.wall)
+    floor = info.ack_floor.consumer_seq, info.ack_floor.stream_seq
+    return info.delivered, floor, info.num_ack_pending, info.num_redelivered, info.num_pending, consumer.ledger.queued
+
+
+@pytest.mark.parametrize("policy", ["all", "explicit"])
+def test_acknowledgements_that_make_no_sense_change_nothing(policy: str) -> None:
+    world = Consuming()
+    consumer = world.consume(ack_policy=policy)
+    world.store(*["s.a"] * 6)
+    world.pull(4)
+    before = facts(consumer)
+    huge = ["0", "5", "6", str(10**17), str(10**18 - 1), str(1 << 63), str(1 << 64), "9" * 400, "-1", "+1", "1e3", "x", ""]
+    for body in (b"", b"-NAK", b"-NAK 1h", b"+WPI", b"+TERM why"):
+        for sequence in huge:
+            for place in ("1", "4", *huge):
+                for moment in ("0", "-1", "9" * 30, "yesterday"):
+                    world.publish(f"$JS.ACK.S.C.{place}.{sequence}.{place}.{moment}.{place}", body)
+    world.turn()
+    assert facts(consumer) == before
+    assert world.outside.failures == []
+
+
+def test_a_consumer_that_gave_up_many_is_acknowledged_as_fast_as_any() -> None:
+    ledger = Ledger()
+    ledger.ack_wait, ledger.max_deliver = 10, 1
+    for sequence in range(1, 40_001):
+        ledger.deliver(sequence, 0 if sequence % 2 else 100)
+    due, given_up = ledger.expire(50, 1)
+    while due == 50:
+        due, more = ledger.expire(50, 1)
+    assert (ledger.pending, len(ledger.exceeded), ledger.redelivered) == (20_000, 20_000, 20_000)
+    begun = time.process_time()
+    for sequence in range(2, 40_001, 2):
+        assert ledger.ack_all(sequence, sequence) == 1
+        assert len(ledger.exceeded) == ledger.redelivered == 20_000 - sequence // 2
+    assert time.process_time() - begun < 3  # it was more than ten
+
+
+def test_what_all_up_to_one_acknowledged_in_a_turn_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Consuming(retention="interest")
+    world.consume(ack_policy="all", max_ack_pending=-1)
+    world.store(*["s.a"] * 500)
+    got = world.pull(500)
+    walks = 0
+
+    def started(jobs: Jobs, store: Store, job: Job) -> None:
+        nonlocal walks
+        walks += 1
+        start(jobs, store, job)
+
+    start = Jobs.start
+    monkeypatch.setattr(Jobs, "start", started)
+    for each in got[:300]:
+        world.publish(each.reply.decode())
+    world.turn()
+    assert walks == 1
+    assert (world.state()["messages"], world.state()["first_seq"]) == (200, 301)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from midge.engine.consumers import advisories
 from midge.engine.consumers.answers import answer
 from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STALLED, Delivery
-from midge.engine.consumers.pace import Replay
+from midge.engine.consumers.pace import Replay, moved
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
 from midge.engine.consumers.start import LAST_START, start_of
@@ -61,7 +61,7 @@ class Consumer:
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "raw_name", "replay", "state", "stream", "target", "upkeep",
+        "delivery", "engine", "ledger", "name", "replay", "state", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -70,7 +70,6 @@ class Consumer:
         self.config = config
         self.created = created
         self.name: str = name or config.name or config.durable_name
-        self.raw_name = _raw(self.name)
         self.delivery = Delivery(self, stream.store, self.engine.outside)
         self.delivery.head = b"$JS.ACK.%b.%b." % (stream.raw_name, self.raw_name)
         self.ledger = self.delivery.ledger
@@ -85,6 +84,11 @@ class Consumer:
         self.delivery.target = self.target
         self.upkeep = Upkeep(self, config)
         self.replay: Replay | None = None
+
+    @property
+    def raw_name(self) -> bytes:
+        """Its name, as it is in subjects."""
+        return _raw(self.name)
 
     @property
     def filters(self) -> tuple[bytes, ...]:
@@ -132,6 +136,7 @@ class Consumer:
 
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
+        self.stream.hungry.discard(self)
         self.ledger.start(min(max(sequence, 1), LAST_START))
         self.delivery.restart()
         if self.stream.config.retention == "interest":
@@ -171,6 +176,24 @@ class Consumer:
         elif not self._is_loading and wall >= self._not_before:
             self._run(wall)
         self._arm()
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: who waits goes on waiting for the rest of the time. A pause ends when it says."""
+        ledger, delivery = self.ledger, self.delivery
+        for sequence in ledger.sequences() if ledger.pending else ():
+            entry = ledger.entry(sequence)
+            assert entry is not None
+            ledger.progress(sequence, entry[1] + by)
+            delivery.touch()
+        self._ack_due = moved(self._ack_due, by)
+        self._not_before = moved(self._not_before, by)
+        delivery.heard, delivery.acked, delivery.sent = (moved(each, by) for each in (delivery.heard, delivery.acked, delivery.sent))
+        if self.replay is not None:
+            self.replay.set_clock(by)
+        self.target.set_clock(by)
+        self.upkeep.set_clock(by)
+        if self._timer is not None:
+            self.wake()
 
     def is_paused(self, wall: int) -> bool:
         """True while nothing is delivered."""

@@ -216,7 +216,7 @@ class Delivery:
                 return 0
         else:
             first = ledger.stream_floor + 1
-            if ledger.ack_all(sequence, delivery) < 0:
+            if ledger.ack_all(sequence, min(delivery, ledger.delivered)) < 0:  # or who makes one up would keep all others from counting
                 return 0
             if self.retains:
                 self.consumer.retention.done_all(self.filters, first, sequence)

@@ -1,7 +1,8 @@
 """Hunger: the consumers of a stream that somebody waits for, and whom a new message may wake.
 
 A few are all woken when more is committed, whatever it is. Of many only those are whose filters match, which are found by the subjects of
-the messages: ten thousand filtered consumers do not cost ten thousand looks.
+the messages: ten thousand filtered consumers do not cost ten thousand looks. Such a consumer is told which message is the first for it, so
+it need not look at all that came before.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ MANY = 4_096  # messages: of more than those, waking everybody is cheaper than l
 class Hunger:
     """The hungry consumers of one stream, each once."""
 
-    __slots__ = ("_few", "_interest", "_seen", "_store")
+    __slots__ = ("_even", "_few", "_interest", "_seen", "_store")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._few: dict[Consumer, tuple[bytes, ...]] = {}
+        self._even: set[Consumer] = set()  # those of them who had all up to ``_seen`` when they came: the others may have passed some by
         self._interest: Interest[Consumer] | None = None  # made when they are more than a few
         self._seen = 0  # up to which sequence messages have woken whom they had to
 
@@ -41,6 +43,8 @@ class Hunger:
         if not self._few:
             self._seen = self._store.committed
         self._few[consumer] = consumer.filters
+        if consumer.ledger.next > self._seen and not consumer.delivery.skips:
+            self._even.add(consumer)
         if self._interest is not None:
             self._interest.add(consumer.filters, consumer)
         elif len(self._few) > FEW:
@@ -51,6 +55,7 @@ class Hunger:
     def discard(self, consumer: Consumer) -> None:
         """A consumer is woken by something else, or is no more."""
         filters = self._few.pop(consumer, None)
+        self._even.discard(consumer)
         if filters is not None and self._interest is not None:
             self._interest.remove(filters, consumer)
             if not self._few:
@@ -63,16 +68,24 @@ class Hunger:
             return
         self._seen = committed
         if self._interest is None or committed - seen > MANY:
-            hungry = list(self._few)
+            hungry = dict.fromkeys(self._few, 0)
         else:
             hungry = self._wanting(self._interest, seen + 1, committed)
-        for consumer in hungry:
+        for consumer, first in hungry.items():
+            if consumer in self._even:
+                consumer.ledger.next = max(consumer.ledger.next, first)
             self.discard(consumer)
             consumer.wake()
 
-    def _wanting(self, interest: Interest[Consumer], first: int, last: int) -> list[Consumer]:
-        found: dict[Consumer, None] = {}
-        subjects = {subject for sequence in range(first, last + 1) if (subject := self._store.subject_of(sequence)) is not None}
-        for subject in subjects:
-            found.update(dict.fromkeys(interest.of(subject)))
-        return list(found)
+    def _wanting(self, interest: Interest[Consumer], first: int, last: int) -> dict[Consumer, int]:
+        """Return who wants any of these messages, and the first that each wants."""
+        subjects: dict[bytes, int] = {}
+        for sequence in range(first, last + 1):
+            subject = self._store.subject_of(sequence)
+            if subject is not None:
+                subjects.setdefault(subject, sequence)
+        found: dict[Consumer, int] = {}
+        for subject, sequence in subjects.items():
+            for consumer in interest.of(subject):
+                found.setdefault(consumer, sequence)
+        return found

@@ -12,6 +12,7 @@ cdef class Ledger:
     cdef public tuple backoff
     cdef readonly dict exceeded
     cdef bytearray _entries, _queue
+    cdef list _order
     cdef Py_ssize_t _capacity, _head, _tail
     cdef int64_t _front, _rear, _at, _nearest, _shift
     cdef bint _is_gone
@@ -30,6 +31,8 @@ cdef class Ledger:
     @cython.locals(at=Py_ssize_t, delivery=int64_t)
     cpdef int64_t ack(self, int64_t sequence) except -1
     @cython.locals(at=Py_ssize_t, before=Py_ssize_t)
+    @cython.locals(order=list)
+    cdef _forgive_to(self, int64_t sequence)
     cpdef Py_ssize_t ack_all(self, int64_t sequence, int64_t delivery) except -2
     @cython.locals(at=Py_ssize_t)
     cpdef bint nak(self, int64_t sequence) except -1

@@ -59,14 +59,15 @@ class Ledger:
     """
 
     __slots__ = (
-        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_queue", "_rear", "_shift", "_tail", "ack_wait",
-        "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "resume",
+        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_order", "_queue", "_rear", "_shift", "_tail",
+        "ack_wait", "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "resume",
         "stream_floor", "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._entries = self._queue = _NOTHING
         self.exceeded: dict[int, int] = {}
+        self._order: list[int] | None = None  # those, the first last; some may be forgiven
         self.ack_wait = 0
         self.backoff: tuple[int, ...] = ()
         self.max_deliver = -1
@@ -86,6 +87,7 @@ class Ledger:
         self._at = self._nearest = self._shift = 0
         self._is_gone = False  # something was, since ``_tell``
         self.exceeded.clear()
+        self._order = None
         self._let_go()
 
     # Deliveries
@@ -172,8 +174,8 @@ class Ledger:
         self.told_floor, self.told_stream_floor = delivery, sequence
         before = self.pending
         self._remove_to(sequence)
-        for each in [each for each in self.exceeded if each <= sequence] if self.exceeded else ():
-            self.forgive(each)
+        if self.exceeded:
+            self._forgive_to(sequence)
         return before - self.pending
 
     def nak(self, sequence: int) -> bool:
@@ -289,6 +291,7 @@ class Ledger:
         """A message was delivered as often as it may be, and is expected no more."""
         self.exceeded[sequence] = count
         self.redelivered += 1
+        self._order = None
 
     def drop(self, sequence: int) -> bool:
         """Forget an entry and leave the floors alone. False where there is none."""
@@ -385,6 +388,14 @@ class Ledger:
             at = self._live(sequence + 1)
             self.told_floor = get64(self._entries, at + _DELIVERY) - 1 if at >= 0 else delivery
             self.told_stream_floor = get64(self._entries, at) - 1 if at >= 0 else sequence
+
+    def _forgive_to(self, sequence: int) -> None:
+        """Forgive all up to a sequence. They are sorted once for all acknowledgements that come before there are others."""
+        order = self._order
+        if order is None:
+            order = self._order = sorted(self.exceeded, reverse=True)
+        while order and order[-1] <= sequence:
+            self.forgive(order.pop())
 
     def _live(self, sequence: int) -> int:
         """Return where the first entry at or behind a sequence is, -1 where there is none."""

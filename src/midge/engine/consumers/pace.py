@@ -7,10 +7,15 @@ messages when they were stored, until the consumer has caught up with where the 
 
 from __future__ import annotations
 
-__all__ = ["Bucket", "Replay"]
+__all__ = ["Bucket", "Replay", "moved"]
 
 _SECOND = 1_000_000_000
 _SHORTEST = 1_000_000  # nanoseconds of a gap that is kept: nats-server waits for no shorter one
+
+
+def moved(time: int, by: int) -> int:
+    """Return a time as it is by a clock that was set, by so many nanoseconds; 0, which is none, stays."""
+    return max(time + by, 1) if time else 0
 
 
 class Bucket:
@@ -39,6 +44,10 @@ class Bucket:
     def took(self, size: int, wall: int) -> None:
         """So many bytes have left."""
         self._empty = self._filled(wall) + self._time(size)
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds."""
+        self._empty += by
 
     def _filled(self, wall: int) -> int:
         """When it was empty, with no more in it than it holds, nor missing than one debt where the clock was turned back."""
@@ -70,6 +79,10 @@ class Replay:
     def took(self, time: int, wall: int) -> None:
         """A message has left."""
         self._time, self._sent = time, wall
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds."""
+        self._sent = moved(self._sent, by)
 
     def is_over(self, following: int) -> bool:
         """True if the next message of the consumer, at this sequence or behind it, came after the replay began."""

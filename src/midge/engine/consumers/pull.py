@@ -3,15 +3,22 @@
 Requests wait in an inbox until the end of the turn: they come while messages are routed, when nothing may be sent. Each is refused with a
 status or put into the queue, where it ends when its batch is complete, its bytes are used up, its time is over, nobody listens any more,
 or with the stream where it does not wait. Where the consumer has priority groups, they have their say.
+
+All is bounded in a turn, however many come or wait: what is due is found by ``Dues``, who does not wait is known, and whether those that
+wait are listened for is looked at in slices.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midge.durations import show_duration
+from midge.engine.advisories import limit_reached
+from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
+from midge.engine.consumers.pace import moved
 from midge.engine.consumers.ranked import Ranked
 from midge.engine.consumers.rests import Rests
 from midge.engine.consumers.waiting import Request, Waiting
@@ -34,6 +41,9 @@ SECOND = 1_000_000_000
 _NUMBER = re.compile(rb"[+-]?[0-9]{1,18}")
 _ANY = 1 << 40  # bytes: as many as there are
 _LAST = 10_000 * 365 * 86_400 * 10**9  # no wait is longer
+_TAKEN = 256  # requests that are taken in one slice
+_SLACK = 64  # that are over and may always stay among those that end with the stream
+_LOOK = 1_024  # those whose time is over, or that are listened for or not, in one slice
 
 
 class Arrival(NamedTuple):
@@ -54,26 +64,33 @@ class Pull:
         asked: when the last request came, or got a message; 0 for never.
     """
 
-    __slots__ = ("_chosen", "_due", "_inbox", "_looked", "_reply", "_rests", "_short", "asked", "consumer", "groups", "requests")
+    __slots__ = (
+        "_chosen", "_dues", "_ending", "_inbox", "_looked", "_reply", "_rests", "_unseen", "asked", "consumer", "groups", "requests",
+    )  # fmt: skip
 
     def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
         self.consumer = consumer
         self.groups: Groups | None = None
-        self.requests = Ranked(config.max_waiting) if config.priority_policy == "prioritized" else Waiting(config.max_waiting)
+        self.requests = Ranked() if config.priority_policy == "prioritized" else Waiting()
         self._group(config)
         self.asked = 0
-        self._inbox: list[Arrival] | None = None  # what came in since the last turn
+        self._inbox: deque[Arrival] | None = None  # what came in since the last turn
         self._chosen: Request | None = None
         self._reply = b""  # where the last message went
         self._rests: Rests | None = None  # those who do not keep up, once there was one
-        self._due = 0  # a time before which no request ends and no heartbeat is due; 0 where there is none
+        self._dues: Dues | None = None  # when requests end and heartbeats are due, once there was one
+        self._ending: dict[Request, None] | None = None  # those that end with the stream
         self._looked = 0  # when those that wait were looked through
-        self._short = False  # there may be requests that do not wait
+        self._unseen: list[Request] | None = None  # those that are still to be, the first last; empty where all were in this turn
 
     def receive(self, arrival: Arrival) -> None:
         """Take a request, to be seen to at the end of the turn."""
         if self._inbox is None:
-            self._inbox = []
+            self._inbox = deque()
+        engine = self.consumer.engine
+        if len(self._inbox) >= engine.settings.max_requests:
+            limit_reached(engine, self.consumer.stream.account.name, 1)
+            return
         self._inbox.append(arrival)
         self.consumer.wake()
 
@@ -81,16 +98,26 @@ class Pull:
 
     @property
     def waiting(self) -> int:
+        if len(self.requests) > _LOOK:
+            return len(self.requests)  # as far as it is known: too many to ask for each whether somebody listens
         wall = self.consumer.engine.wall
         return sum(self._is_heard(request) for request in self.requests if not 0 < request.expires < wall)
 
     def work(self, wall: int) -> None:
         if self._rests is not None:
             self._rests.due = 0
-        if self._inbox:
-            inbox, self._inbox = self._inbox, None
-            for arrival in inbox:
-                self._take(arrival._replace(wall=wall))  # what comes in is told another time where the clock was set meanwhile
+        if self._unseen:
+            self._look_on(wall)
+        else:
+            self._unseen = None
+        inbox = self._inbox
+        if inbox:
+            for _ in range(min(len(inbox), _TAKEN)):
+                self._take(inbox.popleft()._replace(wall=wall))  # it is told another time where the clock was set meanwhile
+        if not inbox:
+            self._inbox = None
+        if inbox or self._unseen:
+            self.consumer.wake()
 
     def choose(self, size: int) -> Any:
         requests, wall, rests = self.requests, self.consumer.delivery.wall, self._rests
@@ -136,7 +163,7 @@ class Pull:
         if request.size > 0:
             request.size -= size
             if request.size == 0:  # it may have no more
-                request.left = 1
+                self.requests.limit(request, 1)
         self.requests.serve()
         self.asked = wall
         if request.left <= 0:
@@ -147,6 +174,8 @@ class Pull:
             return
         if request.heartbeat:
             request.beat = wall + request.heartbeat
+        if request.no_wait:
+            self._end_with_stream(request)
         if self.groups is None and request.size == 0 and len(self.requests) == 1:
             delivery = self.consumer.delivery
             delivery.granted, delivery.room = request.left - 1, _ANY  # the last one ends it
@@ -154,8 +183,7 @@ class Pull:
     def followed(self, messages: int, size: int) -> None:
         request = self._chosen
         assert request is not None
-        request.left -= messages
-        request.done += messages
+        self.requests.took(request, messages)
 
     def crowded(self, wall: int) -> bool:
         if self._rests is None:
@@ -176,38 +204,71 @@ class Pull:
         return publication.redirected(publication.subject(), publication.reply(), header)
 
     def rested(self, wall: int, stalled: bool) -> None:
-        if self._short and not stalled:
-            self._look_through(wall, at_end=True)
+        if not stalled:
+            self._at_end()
 
     def next_deadline(self) -> int:
         if not len(self.requests):
             return 0
         rest = 0 if self._rests is None else self._rests.due
-        return min(self._due, rest) if self._due and rest else self._due or rest
+        due = 0 if self._dues is None else self._dues.first()
+        return min(due, rest) if due and rest else due or rest
 
     def handle_timeout(self, wall: int) -> None:
-        if 0 < self._due <= wall:
-            self._look_through(wall, at_end=True)
+        request = None if self._dues is None else self._dues.take(wall)
+        if request is None:
+            return
+        assert self._dues is not None
+        self._at_end()  # as nats-server, whatever there is: who does not wait need not wait longer
+        for _ in range(_LOOK):
+            self._see_to(request, wall)
+            request = self._dues.take(wall)
+            if request is None:
+                break
+        else:
+            self._dues.add(request, len(self.requests))
+        self.consumer.delivery.wanted = len(self.requests) > 0
+
+    def set_clock(self, by: int) -> None:
+        self._rests = None
+        self._looked, self.asked = moved(self._looked, by), moved(self.asked, by)
+        for request in self.requests:
+            request.received = moved(request.received, by)
+            request.beat = moved(request.beat, by)
+            request.expires = moved(request.expires, by)
+        if self._dues is not None:
+            self._dues = Dues()
+            for request in self.requests:
+                if request.expires or request.beat:
+                    self._dues.add(request, len(self.requests))
+        if self.groups is not None and self.groups.due is not None:
+            self.groups.due += by
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
-        self.requests.most = config.max_waiting
         self._group(config)
 
     def stop(self, status: bytes) -> None:
         self._inbox = None
+        self._unseen = None
         for request in self.requests:
             if status == DELETED:
                 self._tell(request, status)
             else:
                 self._tell_short(request, status)
-        self.requests.keep([])
+        self.requests.clear()
+        self._dues = None
+        self._ending = None
         self.consumer.delivery.wanted = False
 
     # Requests
 
-    def expect(self) -> int:
-        """Let those go that nobody listens for, and return how many messages the others want."""
-        return self._look_through(self.consumer.stream.engine.wall, at_end=False)
+    def look_through(self, wall: int) -> None:
+        """Let those go that nobody listens for, once in a turn; of very many, a slice in each turn."""
+        if self._unseen is None:
+            self._looked = wall
+            self._unseen = list(self.requests)
+            self._unseen.reverse()
+            self._look_on(wall)
 
     def _take(self, arrival: Arrival) -> None:
         """Let a request wait, or refuse it; in nats-server's order of checks."""
@@ -228,10 +289,12 @@ class Pull:
         self.requests.add(request)
         self._looked = arrival.wall
         self.asked = arrival.wall
-        self._short = self._short or request.no_wait
-        for due in (request.expires, request.beat):
-            if due and (due < self._due or not self._due or len(self.requests) == 1):
-                self._due = due
+        if request.no_wait and not request.expires:
+            self._end_with_stream(request)
+        if request.expires or request.beat:
+            if self._dues is None:
+                self._dues = Dues()
+            self._dues.add(request, len(self.requests))
         consumer.delivery.wanted = True
 
     def _read(self, request: Request, arrival: Arrival) -> bytes:
@@ -274,9 +337,10 @@ class Pull:
 
     def _is_full(self, wall: int) -> bool:
         """True if no more may wait. Whether there are some that nobody listens for is looked at once a second at most, as there."""
-        if self.requests.is_full and wall - self._looked > SECOND:
-            self._look_through(wall, at_end=False)
-        return self.requests.is_full
+        most = self.consumer.config.max_waiting
+        if len(self.requests) >= most and abs(wall - self._looked) > SECOND:
+            self.look_through(wall)
+        return len(self.requests) >= most
 
     def _nothing_for(self, request: Request) -> bytes:
         """Return the status of a request that does not wait and would get nothing, empty where it may."""
@@ -284,38 +348,55 @@ class Pull:
         left = delivery.count() + delivery.ledger.queued
         if left == 0:
             return b"" if request.expires else b"404 No Messages"
-        return b"408 Requests Pending" if len(self.requests) and left < self.expect() else b""
+        if left < self.requests.wanted:
+            self.look_through(request.received)
+        return b"408 Requests Pending" if left < self.requests.wanted else b""
 
-    def _look_through(self, wall: int, *, at_end: bool) -> int:
-        """End what is over, send heartbeats that are due; return how many messages are wanted.
-
-        Args:
-            at_end: the stream's end was reached: who does not wait for more gets no more.
-        """
-        kept: list[Request] = []
-        self._due, self._short, self._looked, wanted = 0, False, wall, 0
-        for request in self.requests:
+    def _look_on(self, wall: int) -> None:
+        """Look at some of those that are still to be looked at."""
+        unseen = self._unseen or []
+        for _ in range(min(len(unseen), _LOOK)):
+            request = unseen.pop()
+            if request.is_over:
+                continue
             if 0 < request.expires < wall:
-                self._tell_short(request, b"408 Request Timeout")
-            elif at_end and request.no_wait and (not request.expires or request.done):
-                self._tell(request, b"404 No Messages")
-            elif self._is_heard(request):
-                kept.append(request)
-                wanted += request.left
-                self._short = self._short or request.no_wait
-                self._beat(request, wall)
-        self.requests.keep(kept)
-        self.consumer.delivery.wanted = bool(kept)
-        return wanted
+                self._see_to(request, wall)
+            elif not self._is_heard(request):
+                self.requests.end(request)
+        self.consumer.delivery.wanted = len(self.requests) > 0
 
-    def _beat(self, request: Request, wall: int) -> None:
-        """Send a heartbeat where one is due, and note what is due next."""
+    def _end_with_stream(self, request: Request) -> None:
+        """A request that waits does so no longer than there is something for it."""
+        ending = self._ending or {}
+        if len(ending) > 2 * len(self.requests) + _SLACK:
+            ending = {each: None for each in ending if not each.is_over}
+        ending[request] = None
+        self._ending = ending
+
+    def _at_end(self) -> None:
+        """The stream's end was reached: who does not wait for more gets no more."""
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        for request in ending:
+            if not request.is_over:
+                self._tell(request, b"404 No Messages")
+                self.requests.end(request)
+        self.consumer.delivery.wanted = len(self.requests) > 0
+
+    def _see_to(self, request: Request, wall: int) -> None:
+        """Do what is due for a request, if it still waits: end it where its time is over, else send a heartbeat."""
+        if request.is_over:
+            return
+        if 0 < request.expires < wall:
+            self._tell_short(request, b"408 Request Timeout")
+            self.requests.end(request)
+            return
         if 0 < request.beat <= wall:
             self._send(request, self.consumer.heartbeat())
             request.beat = wall + request.heartbeat
-        for due in (request.beat, request.expires + 1 if request.expires else 0):
-            if due and (due < self._due or not self._due):
-                self._due = due
+        if self._dues is not None:
+            self._dues.add(request, len(self.requests))
 
     def _group(self, config: ConsumerConfig) -> None:
         """Let the configuration say which groups there are."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from midge.engine.consumers.pace import Bucket
+from midge.engine.consumers.pace import Bucket, moved
 from midge.engine.consumers.window import Window
 from midge.engine.headers import value_of
 from midge.wire.publication import Publication
@@ -144,6 +144,11 @@ class Push:
         if self._heartbeat and self._interested and max(self._beaten, self._delivery.sent) + self._heartbeat <= wall:
             self._beaten = wall
             self._beat()
+
+    def set_clock(self, by: int) -> None:
+        self._held, self._beaten = moved(self._held, by), moved(self._beaten, by)
+        if self._bucket is not None:
+            self._bucket.set_clock(by)
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration: elsewhere, where it says so, with everything that is not acknowledged."""

@@ -5,7 +5,6 @@ Within a number it is as without them: in turns, one message at a time.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 from midge.engine.consumers.groups import LAST, rank
@@ -19,9 +18,9 @@ class Ranked(Waiting):
 
     __slots__ = ("_count", "_ranks")
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self._ranks: list[deque[Request]] = [deque() for _ in range(LAST + 1)]
+    def __init__(self) -> None:
+        super().__init__()
+        self._ranks = [Waiting() for _ in range(LAST + 1)]
         self._count = 0
 
     def __len__(self) -> int:
@@ -31,43 +30,36 @@ class Ranked(Waiting):
         return (request for queue in self._ranks for request in queue)
 
     @property
-    def is_full(self) -> bool:
-        return self._count >= self.most
-
-    @property
     def first(self) -> Request:
-        return self._first()[0]
+        return self._first().first
 
     def add(self, request: Request) -> None:
-        self._ranks[rank(request.claim, "prioritized")].append(request)
+        self._of(request).add(request)
+        self.wanted += request.left
         self._count += 1
 
     def pass_over(self) -> None:
-        self._first().rotate(-1)
+        self._first().pass_over()
 
     def drop(self) -> Request:
+        request = self._first().drop()
+        self.wanted -= request.left
         self._count -= 1
-        return self._first().popleft()
-
-    def serve(self) -> Request:
-        queue = self._first()
-        request = queue[0]
-        request.done += 1
-        request.left -= 1
-        if request.left <= 0:
-            queue.popleft()
-            self._count -= 1
-        else:
-            queue.rotate(-1)
         return request
 
-    def keep(self, requests: list[Request]) -> None:
+    def end(self, request: Request) -> None:
+        self._of(request).end(request)
+        self.wanted -= request.left
+        self._count -= 1
+
+    def clear(self) -> None:
         for queue in self._ranks:
             queue.clear()
-        self._count = 0
-        for request in requests:
-            self.add(request)
+        self.wanted = self._count = 0
 
-    def _first(self) -> deque[Request]:
+    def _of(self, request: Request) -> Waiting:
+        return self._ranks[rank(request.claim, "prioritized")]
+
+    def _first(self) -> Waiting:
         """The first queue in which somebody waits; there is one."""
-        return next(queue for queue in self._ranks if queue)
+        return next(queue for queue in self._ranks if len(queue))

@@ -59,6 +59,10 @@ class Target(Protocol):
         """Do what is due."""
         ...
 
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: move all times."""
+        ...
+
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration."""
         ...

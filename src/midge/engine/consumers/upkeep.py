@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.consumers import advisories
 from midge.engine.consumers.inactivity import Inactivity, patience
+from midge.engine.consumers.pace import moved
 from midge.engine.consumers.pull import DELETED, Pull
 from midge.model.base import time_of
 
@@ -48,6 +49,10 @@ class Upkeep:
             is_held = self._inactivity.is_held
             self._inactivity = Inactivity(self._patience(config), wall)
             self._inactivity.is_held = is_held
+
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds."""
+        self._inactivity.used = moved(self._inactivity.used, by)
 
     def bound(self, is_bound: bool, wall: int) -> None:
         """Somebody listens to the deliver subject from now on, or nobody does any more."""
@@ -105,7 +110,7 @@ class Upkeep:
         consumer, inactivity = self._consumer, self._inactivity
         if not isinstance(consumer.target, Pull):
             return inactivity.is_over(wall, 0)
-        consumer.target.expect()  # those whom nobody waits for any more are let go
+        consumer.target.look_through(wall)  # those whom nobody waits for any more are let go
         if consumer.target.waiting:
             inactivity.used = wall
             return False

@@ -1,0 +1,98 @@
+"""Many consumers with filters on one stream: each gets what matches and nothing else, and what does not match costs nothing."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from consuming import Consuming
+from worlds import SECOND
+
+MANY = 40  # more than are woken whatever comes
+COSTLY = 300  # more than the index keeps selections for
+
+
+def sequences(world: Consuming) -> dict[bytes, list[int]]:
+    """Return what went where since the last time, by sequence of the stream."""
+    found: dict[bytes, list[int]] = {}
+    for each in world.news():
+        if each.reply:
+            found.setdefault(each.to, []).append(int(each.reply.split(b".")[-4]))
+    return found
+
+
+def test_each_gets_what_matches_whatever_happens_between() -> None:
+    dice = random.Random(12)
+    world = Consuming()
+    names = [f"C{number}" for number in range(MANY)]
+    for number, name in enumerate(names):
+        world.consume(name, filter_subject=f"s.*.{number}.>", ack_policy="none")
+        world.pull(100_000, name, to=f"I.{name}")
+    kept: dict[int, int] = {}  # whose each message is
+    got: dict[str, list[int]] = {name: [] for name in names}
+    wanted: dict[str, list[int]] = {name: [] for name in names}
+    for round in range(300):
+        for _ in range(dice.choice((1, 1, 1, 5, 30))):
+            number = dice.randrange(MANY + 5)
+            world.publish(f"s.{dice.randrange(9)}.{number}.x.{dice.randrange(500)}", b"x")
+            sequence = world.stream.store.last
+            kept[sequence] = number
+            if number < MANY:
+                wanted[names[number]].append(sequence)
+        if round % 20 == 7:  # one begins again somewhere, before those that wait are woken
+            number = dice.randrange(MANY)
+            start = dice.randrange(1, world.stream.store.last + 1)
+            world.stream.consumers[names[number]].reset(start, world.wall)
+            wanted[names[number]] = got[names[number]] + [at for at in kept if kept[at] == number and at >= start]
+        if round % 20 == 13:
+            gone = dice.randrange(1, world.stream.store.last - 100)
+            world.turn()
+            world.stream.store.remove(gone)
+        if dice.random() < 0.7:
+            world.turn()
+            for to, found in sequences(world).items():
+                got[to[2:].decode()] += found
+            assert round % 20 == 13 or got == wanted
+            wanted = {name: list(found) for name, found in got.items()}
+            kept = {at: number for at, number in kept.items() if world.stream.store.time_of(at)}
+    left = {name: world.stream.consumers[name].info(world.wall).num_pending for name in names}
+    assert set(left.values()) == {0}
+    assert world.outside.failures == []
+
+
+def test_what_each_publish_costs_does_not_grow_with_the_subjects() -> None:
+    def took(subjects: int) -> float:
+        world = Consuming()
+        world.engine.settings = world.engine.settings._replace(max_consumers=0)
+        for number in range(subjects):
+            world.publish(f"s.{number % 97}.{number % COSTLY}.x.{number}", b"x")
+        world.turn()
+        for number in range(COSTLY):
+            world.consume(f"C{number}", filter_subject=f"s.*.{number}.>", ack_policy="none", deliver_policy="new")
+            world.publish(f"$JS.API.CONSUMER.MSG.NEXT.S.C{number}", b'{"batch":100000}', f"I.{number}")
+        world.turn()
+        world.outside.delivered.clear()
+        begun = time.process_time()
+        for number in range(COSTLY):
+            world.publish(f"s.{number % 89}.{number * 7 % COSTLY}.x.{number}", b"x")
+            world.turn()
+        took = time.process_time() - begun
+        assert len(world.outside.delivered) == COSTLY
+        return took
+
+    assert took(30_000) < 4 * took(300) + 0.05  # it was twenty times as much
+
+
+def test_who_has_passed_something_by_is_not_led_past_it() -> None:
+    world = Consuming()
+    for number in range(MANY):
+        world.consume(f"C{number}", filter_subject=f"s.{number}.>", ack_policy="none")
+        world.pull(5, f"C{number}", to=f"I.{number}", max_bytes=200, expires=1000 * SECOND)
+    world.store("s.3.a")
+    world.consume("L", filter_subject="s.9.>", ack_policy="none", priority_policy="overflow", priority_groups=["g"])
+    world.store("s.9.a")  # nobody of the group wants it yet
+    world.pull(5, "L", to="I.L", expires=1000 * SECOND, group="g", min_pending=3)
+    world.store("s.9.b")
+    sequences(world)
+    world.store("s.9.c")
+    assert sequences(world)[b"I.L"][:1] == [2]
