@@ -204,7 +204,7 @@ class FileStore(IndexedStore):
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
-        if not sync and self._round.is_light:
+        if self._round.is_light and (not sync or self._home.haste.may_wait()):
             self.finished(outcome(self._round.run))
         elif parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
@@ -225,6 +225,7 @@ class FileStore(IndexedStore):
             return
         self.committed = round.last
         if round.parts:
+            self._home.haste.note(round.took)
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
         if self._shelf.may_trim(round.floor, self._durable[0]):
