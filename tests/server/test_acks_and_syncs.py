@@ -246,7 +246,8 @@ def test_publishes_whose_sync_the_loop_waits_for(tmp_path: Path, monkeypatch: py
         watched.ask("$JS.API.STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
         monkeypatch.setattr(JetStream, "answer", noted)
         for number in range(3 * ALONE):
-            watched.ask("s.a", b"%d" % number)
+            watched.raw.send(watched.request("s.a", b"%d" % number))
+            assert watched.raw.line().startswith(b"MSG R.") and b'"seq"' in watched.raw.line()
         assert not waits[0] and sum(waits) >= ALONE
         assert [sequence for sequence, _ in let_go] == list(range(1, 3 * ALONE + 1))
         for sequence, calls in let_go:

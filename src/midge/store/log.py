@@ -173,20 +173,19 @@ class FileStore(IndexedStore):
 
     def start(self) -> None:
         """Give everything that waits to a worker, as one round. Nothing is under way."""
-        self._dirty = False
         if self.failure is not None:
+            self._dirty = False
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call(self.failure)
             return
         self._note_removals()
-        self._dirty = False
         if self._shelf.may_trim(self._index.first, self._durable[0]):
             self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
-            self._dirty = False
+        self._dirty = False  # what was noted until here goes with this round
         sync = self._home.always or self._wants_sync or bool(self._erasures)
         erasures = self._erasures.take()
         parts = []
