@@ -94,7 +94,7 @@ RULES = [
     Rule(SERVER_DRIVERS, f"link link.* wire.* {SERVER_CORE} {SERVER_DRIVERS} {BELOW}", pure=False),
     Rule("server.damage_log", "store.recovery"),
     Rule("server.thread", "", "uvloop", pure=False),
-    Rule("server.jetstream", f"wire.* server.damage_log {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
+    Rule("server.jetstream", f"wire.* server.damage_log server.thread {SERVER_CORE} {SERVER_DRIVERS} engine.* store.* {BELOW}", pure=False),
     Rule("server server.server server.announcement server.monitor", f"link link.* wire.* server.* engine.* store.* {BELOW}", pure=False),
     Rule("__init__ __main__ cli cli.* sync testing pytest_plugin", "*", "*", pure=False),
 ]

@@ -40,7 +40,7 @@ class Trial:
     def __init__(self, seed: int, fails: Callable[[str, int], int]) -> None:
         self.dice = random.Random(seed)
         self.disk = FailingMemory(lambda name, number: 0)
-        self.home = LoneHome(self.disk, segment_size=self.dice.choice([500, 3000, 100_000]))
+        self.home = LoneHome(self.disk, segment_size=self.dice.choice([500, 3000, 100_000]), waits=self.dice.random() < 0.5)
         self.store = FileStore(self.home, Folder(self.home.files, "/s"), 7)
         self.disk.fails = fails
         self.acked: dict[int, bytes] = {}

@@ -28,7 +28,7 @@ class History:
 
     def __init__(self, dice: random.Random, *, always: bool = True) -> None:
         self.files = RecordingFiles()
-        self.home = LoneHome(self.files, always=always, segment_size=dice.choice([2_000, 20_000, 200_000]))
+        self.home = LoneHome(self.files, always=always, segment_size=dice.choice([2_000, 20_000, 200_000]), waits=dice.random() < 0.5)
         self.store = FileStore(self.home, Folder(self.home.files, "/s"), dice.getrandbits(32))
         self.stored: dict[int, bytes] = {}
         self.acked: dict[int, int] = {}

@@ -18,7 +18,7 @@ from ends import LOOPS, Owner, loop_name, run_in, settle, socket_end, started
 from midge.link import READ, WRITE
 from midge.link import reactor as module
 from midge.link.deadlines import GRANULARITY
-from midge.link.reactor import BATCH, SLICE, Reactor, SelectorPoll
+from midge.link.reactor import ALONE, BATCH, SLICE, Reactor, SelectorPoll
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -181,6 +181,40 @@ def test_nothing_watched_is_nothing_told_also_where_the_peer_is_gone(run: Run, p
         t.reactor.watch(end, True, False)
         await settle()
         assert t.told()[:2] == [0, 0]
+        t.close()
+
+    run(main())
+
+
+def test_who_is_the_only_one_that_reads_is_alone_until_another_one_does(run: Run, poll: None, turns: New) -> None:
+    async def main() -> None:
+        t = turns()
+        first, second = t.ends_ready(2)
+        alone: list[bool] = []
+
+        async def read(end: End, count: int = 1) -> bool:
+            for _ in range(count):
+                end.ready()
+                await settle()
+            return alone[-1]
+
+        t.reactor.after = lambda: alone.append(t.reactor.is_alone()) or False  # type: ignore[func-returns-value]
+        await settle()
+        assert not await read(first, ALONE)
+        assert await read(first)
+        assert not await read(second) and not await read(first, ALONE)
+        assert await read(first)
+        first.then = second.ready  # somebody waits to be read from
+        assert not await read(first)
+        first.then = lambda: None
+        assert await read(first, ALONE + 1)
+        first.then = lambda: t.reactor.defer(lambda: None)
+        assert not await read(first)
+        first.then = lambda: None
+        assert await read(first, ALONE + 1)
+        t.reactor.forget(first)
+        t.reactor.watch(first, True, False)
+        assert not await read(first, ALONE)
         t.close()
 
     run(main())

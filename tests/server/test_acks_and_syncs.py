@@ -20,10 +20,14 @@ import pytest
 from raw import PATIENCE, Raw
 from store.disks import LoneHome, PowerCut, RecordingFiles
 
+from midge.link.reactor import ALONE
+from midge.server.jetstream import JetStream
 from midge.server.server import Server
 from midge.store.folder import Folder
+from midge.store.haste import Haste
 from midge.store.keeper import Keeper
 from midge.store.log import FileStore
+from midge.wire.publication import Publication
 
 _ANSWER = re.compile(rb"MSG R\.(\d+) 1 \d+\r\n(.*?)\r\n", re.DOTALL)
 
@@ -84,7 +88,7 @@ class Watched:
         answers: number of a request: what came, and how many calls of the disk there had been.
     """
 
-    def __init__(self, server: Server, files: GatedFiles, gate: Gate, path: Path) -> None:
+    def __init__(self, server: Server, files: RecordingFiles, gate: Gate, path: Path) -> None:
         self.raw = Raw(server, headers=True, no_responders=True)
         self.raw.sync(b"SUB R.* 1\r\n")
         self.files = files
@@ -154,6 +158,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched
         assert keeper._base is not None and keeper._base.execute("PRAGMA synchronous").fetchone() == (2,)
 
     monkeypatch.setattr("midge.store.directory.Files", lambda: files)
+    monkeypatch.setattr(Haste, "may_wait", lambda _: False)  # what waits at the gate is a worker
     monkeypatch.setattr(Keeper, "_write", gated)
     with Server(port=0, store_dir=tmp_path) as server:
         found = Watched(server, files, gate, tmp_path)
@@ -218,3 +223,34 @@ def test_confirmed_acks_of_consumers(watched: Watched) -> None:
         assert watched.progress() != before
     info = json.loads(watched.ask("$JS.API.CONSUMER.INFO.S.C"))
     assert (info["num_ack_pending"], info["ack_floor"]["stream_seq"]) == (0, 6)
+
+
+def test_publishes_whose_sync_the_loop_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = RecordingFiles()
+    let_go: list[tuple[int, int]] = []  # the sequence of an acknowledgement, and how many calls of the disk there had been
+    waits: list[bool] = []
+    answer, may_wait = JetStream.answer, Haste.may_wait
+
+    def noted(jetstream: JetStream, account: str, answers: list[Publication]) -> None:
+        let_go.extend((json.loads(each.payload())["seq"], len(files.ops)) for each in answers)
+        answer(jetstream, account, answers)
+
+    def asked(haste: Haste) -> bool:
+        waits.append(may_wait(haste))
+        return waits[-1]
+
+    monkeypatch.setattr("midge.store.directory.Files", lambda: files)
+    monkeypatch.setattr(Haste, "may_wait", asked)
+    monkeypatch.setattr("midge.store.haste.QUICK", 10**15)
+    with Server(port=0, store_dir=tmp_path) as server:
+        watched = Watched(server, files, Gate(), tmp_path)
+        watched.ask("$JS.API.STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
+        monkeypatch.setattr(JetStream, "answer", noted)
+        for number in range(3 * ALONE):
+            watched.raw.send(watched.request("s.a", b"%d" % number))
+            assert watched.raw.line().startswith(b"MSG R.") and b'"seq"' in watched.raw.line()
+        assert not waits[0] and sum(waits) >= ALONE
+        assert [sequence for sequence, _ in let_go] == list(range(1, 3 * ALONE + 1))
+        for sequence, calls in let_go:
+            assert watched.kept(calls) == set(range(1, sequence + 1))
+        watched.raw.close()

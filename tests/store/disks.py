@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from midge.store.files import Files
 from midge.store.handles import Handles
+from midge.store.haste import Haste
 from midge.store.log import FileStore
 from midge.store.recovery import Damage
 from midge.store.tail import Block
@@ -325,15 +326,23 @@ def _put(content: bytearray, offset: int, data: bytes | bytearray | memoryview) 
 class LoneHome:
     """Stands for a directory that has one store: rounds run at once.
 
+    Args:
+        waits: small rounds are not given to ``submit``.
+
     Attributes:
         damages: what was reported.
     """
 
-    def __init__(self, files: Files | None = None, *, always: bool = True, segment_size: int = 1 << 20) -> None:
+    def __init__(
+        self, files: Files | None = None, *, always: bool = True, segment_size: int = 1 << 20, waits: bool = False
+    ) -> None:  # fmt: skip
         self.files = Files() if files is None else files
         self.always = always
         self.segment_size = segment_size
         self.handles = Handles(4)
+        self.haste = Haste(lambda: waits)
+        self.haste.rounds = 1
+        self.haste.note(-(1 << 60))  # whatever the disk takes
         self.damages: list[Damage] = []
         self.results: list[tuple[Callable[[object], None], object]] = []
         self.is_failing = False

@@ -4,6 +4,7 @@ from midge.link.readiness cimport Chunks
 
 cdef int _READ, _WRITE, _READABLE, _WRITABLE
 cdef Py_ssize_t _BATCH
+cdef long _ALONE
 
 
 @cython.final
@@ -11,7 +12,8 @@ cdef class Reactor:
     cdef readonly object loop
     cdef public object after
     cdef readonly object _poll
-    cdef object _ready, _queue, _timer
+    cdef object _ready, _queue, _timer, _reader
+    cdef long _reads
     cdef readonly object _deadlines
     cdef readonly dict _links
     cdef Chunks _chunks
@@ -28,6 +30,7 @@ cdef class Reactor:
     cpdef call_at(self, when, call)
     cpdef cancel(self, call)
     cpdef schedule(self)
+    cpdef is_alone(self)
     cpdef close(self)
     cpdef abandon(self)
     cdef _open(self)

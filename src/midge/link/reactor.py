@@ -48,8 +48,10 @@ log = logging.getLogger("midge.server")
 BATCH = 64  # sockets asked for at a time, and deadlines that are served in one go
 SLICE = 0.002  # seconds of one turn for each of the three
 SPARE_CHUNKS = 16
+ALONE = 16  # reads of one link, with none of another in between, after which its peer is taken for the only one that is busy
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is
 _BATCH = BATCH
+_ALONE = ALONE
 _READ = READ
 _WRITE = WRITE
 _READABLE = READ | TROUBLE
@@ -137,6 +139,8 @@ class Reactor:
         self._wanted = False  # ``after`` is to be called
         self._scheduled = False  # a turn comes, without anything having to become ready
         self._closed = False
+        self._reader: Watched | None = None  # which read last,
+        self._reads = 0  # and how often before that, with no other in between
 
     # Readiness
 
@@ -157,6 +161,8 @@ class Reactor:
 
     def forget(self, link: Watched) -> None:
         link.watched = 0
+        if link is self._reader:
+            self._reader = None
         fd = link.fd
         if self._links.get(fd) is link:
             del self._links[fd]
@@ -201,6 +207,12 @@ class Reactor:
     def has_ready(self) -> bool:
         """True while sockets are ready that the last turn had no time for: the next turn is sure to come."""
         return bool(self._ready)
+
+    def is_alone(self) -> bool:
+        """True if only one link has read for a while, and nothing is to be done now: nobody else has to wait when the caller does."""
+        if self._reads < _ALONE or self._ready or self._queue or self._poll is None:
+            return False
+        return not self._poll.poll(0, 1)
 
     def close(self) -> None:
         """Forget everything: no link is told anything any more, nothing deferred or due is called. Closes no link."""
@@ -265,6 +277,11 @@ class Reactor:
             try:
                 watched = link.watched
                 if events & _READABLE and watched & _READ:
+                    if link is self._reader:
+                        self._reads += 1
+                    else:
+                        self._reader = link
+                        self._reads = 0
                     link.on_readable()
                     watched = link.watched
                 if events & _WRITABLE and watched & _WRITE:
@@ -289,6 +306,7 @@ class Reactor:
     def _make_calls(self) -> None:
         """Make the deferred calls; what they defer waits for the next turn."""
         queue = self._queue
+        self._reads = 0
         until = monotonic() + SLICE
         for _ in range(len(queue)):
             call = queue.popleft()
@@ -359,6 +377,7 @@ class Reactor:
         self._links.clear()
         self._ready.clear()
         self._queue.clear()
+        self._reader = None
         self._wanted = False
         self._deadlines = Deadlines()
         return poll

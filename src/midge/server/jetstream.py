@@ -34,6 +34,7 @@ from midge.server.inlet import Inlet
 from midge.server.options import ServerOptions
 from midge.server.route import Route
 from midge.server.sublist import Subscription
+from midge.server.thread import is_own_loop
 from midge.server.turns import Turns
 from midge.server.watch import Watch
 from midge.store.directory import StoreDirectory
@@ -186,7 +187,8 @@ class JetStream:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(committed)
 
-        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake)
+        is_alone = turns.reactor.is_alone if is_own_loop(loop) else None
+        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake, is_alone=is_alone)
         try:
             jetstream = JetStream(turns, directory, limits, settings)
         except BaseException:

@@ -8,10 +8,13 @@ import threading
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from weakref import WeakSet
 
-__all__ = ["ServerThread", "new_event_loop"]
+__all__ = ["ServerThread", "is_own_loop", "new_event_loop"]
 
 log = logging.getLogger("midge.server")
+
+_own: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 class ServerThread:
@@ -77,6 +80,13 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    _own.add(loop)
     return loop
+
+
+def is_own_loop(loop: asyncio.AbstractEventLoop) -> bool:
+    """True if it was made by ``new_event_loop``: nobody but a server has to wait when it waits."""
+    return loop in _own

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 from midge.store.files import Files
@@ -19,7 +20,7 @@ from midge.store.segment import Segment
 
 __all__ = ["Erasure", "Part", "Round", "Workers", "erase_record", "outcome"]
 
-_LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced
+_LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced or the disk is quick
 
 
 class Part(NamedTuple):
@@ -74,6 +75,7 @@ class Round:
 
     Attributes:
         is_logged: what was to be written is as safe as it was to be; what was to be overwritten may not have been.
+        took: nanoseconds that the last sync took, 0 where there was none.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Round:
         self.floor = floor
         self.waiting = waiting
         self.is_logged = False
+        self.took = 0
 
     def run(self) -> None:
         """Write and sync. In a worker.
@@ -116,13 +119,13 @@ class Round:
 
     @property
     def is_light(self) -> bool:
-        """True if it only copies a little to the system's memory: that takes less time than to let a worker do it."""
+        """True if it only copies a little to the system's memory, and syncs one file at most: a worker would take longer to begin."""
         size = 0
         for segment, offset, _, start, stop in self.parts:
             size += stop - start
-            if segment.fd < 0 or offset + stop - start > segment.space:
+            if segment.fd < 0 or offset + stop - start > segment.space or segment is not self.parts[0].segment:
                 return False
-        return 0 < size <= _LIGHT and not self.erasures
+        return 0 < size <= _LIGHT and not self.erasures and not self.unsynced
 
     def segments(self) -> list[Segment]:
         """Return all whose files it uses."""
@@ -135,7 +138,9 @@ class Round:
     def _sync(self, written: list[Segment]) -> None:
         if self.sync:
             for segment in written:
+                begin = perf_counter_ns()
                 segment.files.fdatasync(segment.opened())
+                self.took = perf_counter_ns() - begin
             written.clear()
 
 

@@ -22,6 +22,7 @@ from midge.store.commit import Workers
 from midge.store.files import Files
 from midge.store.folder import Folder, Owner
 from midge.store.handles import Handles
+from midge.store.haste import Haste
 from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
@@ -41,7 +42,8 @@ class StoreDirectory:
         path: made where it is missing.
         sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often.
             "os": when it is written; the system decides when it is synced.
-        wake: called in whatever thread something finished; must not raise.
+        wake: called in whatever thread something finished, and where ``begin`` leaves something to begin; must not raise.
+        is_alone: see ``Haste``.
         workers: threads that write; 0 to write in ``begin``.
         memory: bytes of what was written last that stay in memory, of all stores together.
         segment_size: bytes that a segment has at most, unless one message is longer.
@@ -64,6 +66,7 @@ class StoreDirectory:
         *,
         sync: str | float = "always",
         wake: Callable[[], None],
+        is_alone: Callable[[], bool] | None = None,
         workers: int = 4,
         memory: int = 64 << 20,
         segment_size: int = SEGMENT_SIZE,
@@ -77,9 +80,11 @@ class StoreDirectory:
         self.always = sync == "always"
         self.segment_size = segment_size
         self.handles = Handles()
+        self.haste = Haste(is_alone)
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
         self._memory = memory
+        self._wake = wake
         self._dice = dice
         self._pid = os.getpid()
         self._now = 0
@@ -193,6 +198,7 @@ class StoreDirectory:
         self._refuse_in_a_child()
         self.keeper.begin()
         dirty, self._dirty = self._dirty, {}
+        self.haste.rounds = len(dirty)
         failed: Exception | None = None
         for store in dirty:
             if store.is_busy or not store.is_dirty:
@@ -203,6 +209,8 @@ class StoreDirectory:
                 failed = failed or error
             if self._interval and self._sync_at is None and store.is_unsynced:
                 self._sync_at = self._now + self._interval
+        if self._dirty:  # rounds that were over at once, and made work
+            self._wake()
         if failed is not None:
             raise failed
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from midge.store.files import Files
 from midge.store.handles import Handles
+from midge.store.haste import Haste
 from midge.store.recovery import Damage
 from midge.store.tail import Block
 
@@ -23,6 +24,7 @@ class Home(Protocol):
     always: bool
     segment_size: int
     handles: Handles
+    haste: Haste
 
     def changed(self, store: FileStore) -> None:
         """The store has something that waits."""

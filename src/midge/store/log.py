@@ -187,20 +187,19 @@ class FileStore(IndexedStore):
 
     def start(self) -> None:
         """Give everything that waits to a worker, as one round. Nothing is under way."""
-        self._dirty = False
         if self.failure is not None:
+            self._dirty = False
             waiting, self._waiting = self._waiting, []
             for call in waiting:
                 call(self.failure)
             return
         self._note_removals()
-        self._dirty = False
         if self._shelf.may_trim(self._index.first, self._durable[0]):
             self._floor = max(self._floor, self._index.first)  # said before a segment goes, so that one that is missing is missed
         if self._floor > self._noted_floor:
             self._note(DROP, 0, [self._floor])
             self._noted_floor = self._floor
-            self._dirty = False
+        self._dirty = False  # what was noted until here goes with this round
         sync = self._home.always or self._wants_sync or bool(self._erasures)
         erasures = self._erasures.take()
         parts = []
@@ -218,7 +217,7 @@ class FileStore(IndexedStore):
         self._unsynced = [] if sync else _joined(self._unsynced, parts)
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
-        if not sync and self._round.is_light:
+        if self._round.is_light and (not sync or self._home.haste.may_wait()):
             self.finished(outcome(self._round.run))
         elif parts or unsynced or self._round.erasures:
             self._home.submit(self._round.run, self.finished)
@@ -239,6 +238,7 @@ class FileStore(IndexedStore):
             return
         self.committed = round.last
         if round.parts:
+            self._home.haste.note(round.took)
             last = round.parts[-1]
             self._durable = (last.segment.head.number, last.offset + last.stop - last.start)
         if self._shelf.may_trim(round.floor, self._durable[0]):
