@@ -154,7 +154,7 @@ async def test_a_message_that_never_fits_is_not_asked_for_again_and_again(url: s
 
 @pytest.mark.parametrize(
     "given",
-    [{"max_messages": 0}, {"max_bytes": 0}, {"expires": 0.5}, {"threshold": 500}, {"threshold": -1}],
+    [{"max_messages": 0}, {"max_bytes": 0}, {"expires": 0.5}, {"threshold": 500}, {"threshold": -1}, {"heartbeat": 0}, {"heartbeat": -1}],
     ids=str,
 )
 async def test_an_option_that_makes_no_sense_is_refused(url: str, given: dict[str, Any]) -> None:
@@ -167,6 +167,12 @@ async def test_an_option_that_makes_no_sense_is_refused(url: str, given: dict[st
             consumer.consume("print")
         with pytest.raises(RuntimeError):
             aiter(consumer.consume(print))
+
+
+async def test_an_option_that_nobody_knows_is_refused(url: str) -> None:
+    async with filled(url, 0) as (_, consumer):
+        with pytest.raises(TypeError, match="max_concurency"):
+            consumer.consume(lambda _: None, max_concurency=4)  # type: ignore[call-arg]
 
 
 @pytest.mark.cluster
@@ -204,6 +210,33 @@ async def test_a_refusal_that_may_pass_is_tried_again(url: str, caplog: pytest.L
         await consumer.update(max_batch=10)
         assert await asyncio.wait_for(task, 5) == [1, 2, 3]
         assert "Exceeded MaxRequestBatch" in caplog.text
+
+
+async def test_closing_the_connection_leaves_no_timer(url: str) -> None:
+    async with filled(url, 0) as (here, consumer):
+        consuming = consumer.consume(lambda _: None, heartbeat=0.02).start()
+        await until(lambda: consuming._pull.outstanding)
+        await here.nc.close()
+        await consuming.wait()
+        timer = consuming._timer
+        assert timer is not None
+        await until(lambda: timer.when() < asyncio.get_running_loop().time())
+        await asyncio.sleep(0)
+        assert consuming._timer is timer
+
+
+async def test_many_links_fill_no_more_than_there_is_room_for(url: str) -> None:
+    """A request for no messages is one for one message to the server."""
+    async with filled(url, 40) as (here, consumer):
+        consuming = consumer.consume(max_messages=20)
+        loop = aiter(consuming)
+        await anext(loop)
+        for _ in range(5):
+            await until(lambda: consuming.pending >= 19)
+            await here.nc.reconnect()
+            await here.nc.flush()
+        assert consuming.pending <= 20 and consuming._pull.outstanding >= 0
+        await consuming.stop()
 
 
 @pytest.mark.cluster

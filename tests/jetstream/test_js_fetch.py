@@ -55,6 +55,15 @@ async def test_without_a_wait_there_is_what_there_is(url: str) -> None:
         assert time.monotonic() - before < 1.0
 
 
+async def test_an_option_that_makes_no_sense_is_refused(url: str) -> None:
+    async with filled(url, 0) as (here, consumer):
+        for heartbeat in (0, -1, float("nan")):  # it would ask again and again, for as long as there is time
+            with pytest.raises(ValueError, match="heartbeat"):
+                await consumer.fetch(1, heartbeat=heartbeat)
+        with pytest.raises(TypeError, match="nowait"):
+            await consumer.fetch(1, nowait=True)  # type: ignore[call-arg]
+
+
 async def test_what_comes_during_the_wait_ends_it(url: str) -> None:
     """nats.py#241: a fetch that found nothing held must not sleep to its end."""
     async with filled(url, 0) as (here, consumer):

@@ -5,16 +5,30 @@ from __future__ import annotations
 import asyncio
 import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
-from js_worlds import World, until, world
+from js_worlds import World, lying, until, world
 from nodes import Node, started
 from servers import find_nats_server
 
 import midge
 from midge.jetstream.errors import StreamNotFoundError
+from midge.jetstream.infos import ConsumerInfo
 
 needs_nats_server = pytest.mark.skipif(find_nats_server() is None, reason="there is no nats-server")
+
+
+class _Any(dict[str, Any]):
+    """The same answer to all that is asked."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked += 1
+        return self.answer
 
 
 async def consumers(here: World) -> list[str]:
@@ -98,6 +112,56 @@ async def test_a_stream_that_is_not_there_is_said_so(url: str) -> None:
     async with world(url) as here:
         with pytest.raises(StreamNotFoundError):
             await anext(here.js.stream("NONE").ordered_consumer())
+
+
+async def test_a_stream_that_was_made_anew_is_not_waited_for(url: str) -> None:
+    """The server delivers nothing of it until it has come as far as the one before."""
+    async with world(url) as here:
+        await here.fill(5)
+        ordered = here.stream.ordered_consumer()
+        for _ in range(5):
+            await ordered.next(2)
+        await here.stream.delete()
+        await here.js.create_stream(name=here.name, subjects=[here.subject(">")], storage="memory")
+        await here.fill(3)
+        with pytest.raises(StreamNotFoundError):
+            await ordered.next(5)
+        await ordered.stop()
+        await has_none(here)
+
+
+async def test_stopping_ends_one_that_begins(url: str) -> None:
+    async with world(url) as here:
+        ordered = here.stream.ordered_consumer()
+        taking = asyncio.create_task(anext(ordered, None))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await ordered.stop()
+        assert await asyncio.wait_for(taking, 2) is None
+        await has_none(here)
+        assert here.subscriptions() <= 1
+
+
+async def test_stopping_ends_one_that_tries_again() -> None:
+    async with lying() as (nc, liar):
+        answers = liar.answers = _Any({"error": {"code": 503, "err_code": 10008, "description": "no leader"}})
+        ordered = nc.jetstream().stream("S").ordered_consumer()
+        ordered.last_info = ConsumerInfo()  # there was one before
+        taking = asyncio.create_task(anext(ordered, None))  # type: ignore[arg-type]
+        await until(lambda: answers.asked)
+        await asyncio.sleep(0.02)
+        await ordered.stop()
+        assert await asyncio.wait_for(taking, 0.5) is None
+
+
+async def test_cancelling_one_that_begins_leaves_no_consumer(url: str) -> None:
+    async with world(url) as here:
+        for _ in range(5):
+            taking = asyncio.create_task(here.stream.ordered_consumer().next(5))
+            await asyncio.sleep(0)
+            taking.cancel()
+            await asyncio.wait([taking])
+        await here.nc.flush()
+        await has_none(here)
 
 
 @pytest.mark.cluster

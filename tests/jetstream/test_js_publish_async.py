@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from servers import find_nats_server
 
 import midge
 from midge.client.client import Client
+from midge.jetstream.async_publisher import PendingAck
 from midge.jetstream.errors import NoStreamError, TooManyPendingError, UnheardAckError, WrongLastError
 from midge.jetstream.pub_ack import PubAck
 
@@ -341,3 +343,22 @@ async def test_a_lost_link_is_reported_once_for_all_that_nobody_awaited(caplog: 
         await nc.reconnect()
         await until(lambda: "99 others failed, too" in caplog.text)
         assert len([record for record in caplog.records if "publish_async" in record.getMessage()]) == 1
+
+
+def acks_in_memory() -> int:
+    gc.collect()
+    return sum(type(each) is PendingAck for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("timeout", [60, None], ids=str)
+async def test_one_that_is_never_answered_keeps_few_others_in_memory(timeout: float | None) -> None:
+    async with midge.Server(port=0, store_dir=None, jetstream=True) as server, world(server, jetstream={"timeout": timeout}) as here:
+        await here.nc.subscribe("silent", callback=lambda _: None)
+        await here.js.publish_async("silent")
+        for _ in range(3):
+            await asyncio.gather(*[await here.js.publish_async(here.subject()) for _ in range(600)])
+        assert here.js.publish_async_pending == 1
+        assert acks_in_memory() <= (1_700 if timeout else 700)
+        for _ in range(3):
+            with pytest.raises(midge.MidgeTimeoutError):
+                await here.js.publish_async_done(0.001)

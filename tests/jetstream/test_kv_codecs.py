@@ -97,6 +97,15 @@ async def test_a_bucket_with_codecs(url: str) -> None:
         assert await kv.purge_deletes(0) == 2
 
 
+async def test_a_key_with_the_looks_of_a_filter_has_a_history_of_its_own(url: str) -> None:
+    async with bucket(url, history=3) as plain:
+        kv = plain.with_codecs(Base64Codec())
+        for key in ("*", "a", ">"):
+            await kv.put(key, key)
+        for key in ("*", "a", ">"):
+            assert [(entry.key, entry.value) for entry in await kv.history(key)] == [(key, key.encode())]
+
+
 async def test_what_a_codec_cannot_read_is_an_error_of_that_entry(url: str) -> None:
     async with bucket(url) as plain:
         kv = plain.with_codecs(values=Base64Codec())

@@ -33,7 +33,7 @@ async def test_an_earlier_revision_is_read_by_its_number(url: str) -> None:
             await kv.put("a", b"%d" % number)
         await kv.put("b", b"b")
         assert [(await kv.get("a", revision)).value for revision in (3, 4, 5)] == [b"2", b"3", b"4"]
-        for key, revision in (("a", 1), ("a", 6), ("a", 99), ("b", 5)):
+        for key, revision in (("a", 1), ("a", 6), ("a", 99), ("b", 5), ("a", 0), ("a", -1)):
             with pytest.raises(KeyNotFoundError, match=f"has no key '{key}'"):
                 await kv.get(key, revision)
 
@@ -82,6 +82,8 @@ async def test_update_delete_and_purge_can_want_a_revision(url: str) -> None:
         third = await kv.delete("a", last_revision=second)
         assert await kv.purge("a", last_revision=third) == third + 1
         assert await kv.update("new", b"1", 0) == third + 2
+        with pytest.raises(TypeError):  # it would be stored whatever is there
+            await kv.update("new", b"2", None)  # type: ignore[arg-type]
 
 
 async def test_what_is_deleted_is_not_found_and_keeps_its_history(url: str) -> None:

@@ -121,6 +121,16 @@ async def _all(watcher: KeyWatcher) -> list[Any]:
     return [entry async for entry in watcher]
 
 
+async def test_stopping_ends_a_watch_that_begins(url: str) -> None:
+    async with bucket(url) as kv:
+        watcher = kv.watch()
+        taking = asyncio.create_task(anext(watcher, None))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await watcher.stop()
+        assert await asyncio.wait_for(taking, 2) is None
+        assert (await kv.status()).stream_info.state.consumer_count == 0
+
+
 async def test_who_watches_a_bucket_that_is_deleted_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server says nothing of that: it is silent, and then the consumer is not found."""
     monkeypatch.setattr("midge.jetstream.ordered.HEARTBEAT", 0.5)

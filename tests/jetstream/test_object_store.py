@@ -16,11 +16,13 @@ from bucket_worlds import context, first_of, object_store
 from js_places import kept
 
 from midge.errors import InvalidSubjectError, JetStreamError, MidgeTimeoutError
+from midge.jetstream.async_publisher import AsyncPublisher, PendingAck
 from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.key_value.errors import BucketExistsError, BucketNotFoundError
 from midge.jetstream.object_store.errors import ObjectDamagedError, ObjectExistsError, ObjectLinkError, ObjectNotFoundError
 from midge.jetstream.object_store.info import ObjectInfo, info_bytes
 from midge.jetstream.object_store.store import ObjectStore
+from midge.jetstream.object_store.upload import Upload
 
 DATA = os.urandom(300_001)
 
@@ -98,6 +100,55 @@ async def test_an_object_goes_anywhere(url: str, tmp_path: Path) -> None:
         assert [chunk async for chunk in reader] == []
         with pytest.raises(TypeError, match="goes to a Path or a file"):
             await store.get_file("o", str(path))  # type: ignore[arg-type]
+
+
+async def test_a_file_that_an_object_becomes_is_like_any_other(url: str, tmp_path: Path) -> None:
+    """Its rights are those that the umask leaves, and its name may be as long as any."""
+    async with object_store(url) as store:
+        await store.put("o", b"1")
+        other = tmp_path / "other"
+        other.write_bytes(b"")
+        for name in ("short", "å" * 120):
+            await store.get_file("o", tmp_path / name)
+            assert (tmp_path / name).stat().st_mode == other.stat().st_mode
+
+
+async def test_a_reader_that_has_not_found_its_object_can_try_again(url: str) -> None:
+    async with object_store(url) as store:
+        reader = store.get("o")
+        for _ in range(2):
+            with pytest.raises(ObjectNotFoundError):
+                await reader
+        await store.put("o", b"1")
+        assert await (await reader).read() == b"1"
+
+
+async def test_small_chunks_are_bounded_by_their_number(url: str) -> None:
+    """Each costs more than its bytes, here and on the way."""
+    async with object_store(url) as store:
+        await store.put("o", b"x" * 2_000, chunk_size=1)
+        async with store.get("o") as reader:
+            for number in range(2_000):
+                await anext(reader)
+                assert reader._consumer is not None and reader._consumer.at_hand <= 1_000 - (number == 0)
+        assert Upload(store._js.client, store.stream, "s", 1, None)._publisher.max_pending == 1_000
+
+
+async def test_a_put_that_is_cancelled_with_its_first_chunk_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(AsyncPublisher):
+        async def publish(self, *arguments: Any) -> PendingAck:
+            await super().publish(*arguments)
+            sent.set()
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    monkeypatch.setattr("midge.jetstream.object_store.upload.AsyncPublisher", Full)
+    async with object_store(url) as store:
+        sent = asyncio.Event()
+        putting = asyncio.create_task(store.put("o", b"x" * 5_000, chunk_size=1_000))
+        await sent.wait()
+        putting.cancel()
+        await asyncio.wait([putting])
+        assert putting.cancelled() and await chunks_left(store) == 0
 
 
 async def test_another_object_of_a_name_takes_its_place(url: str) -> None:

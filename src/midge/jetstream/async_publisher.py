@@ -40,6 +40,7 @@ __all__ = ["AsyncPublisher", "PendingAck"]
 TICKS = 8  # parts of the time that an acknowledgement may take: it is given up at most one part late
 RETRIES = 2  # of a publish that nobody took: a leader may be elected just then (ADR-22)
 RETRY_SECONDS = 0.25
+SURPLUS = 1_000  # that are done and may be kept behind one that is not
 
 
 class PendingAck:
@@ -193,7 +194,7 @@ class AsyncPublisher:
         self.max_pending = max_pending
         self.timeout = timeout
         self.pending = 0
-        self._order: deque[PendingAck] = deque()  # the oldest first; those that are done leave when they are the first
+        self._order: deque[PendingAck] = deque()  # the oldest first; those that are done leave when they are the first, or many
         self._rooms: deque[asyncio.Future[None]] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._unheard: list[Exception] = []  # not more than were in the window
@@ -213,12 +214,15 @@ class AsyncPublisher:
         ack = PendingAck(self, subject, data, headers, self._tick)
         ack.send()
         self.pending += 1
-        order = self._order
-        order.append(ack)
-        while order[0].is_done:
-            order.popleft()
-        if self._timer is None and self.timeout is not None:
-            self._set_timer()
+        if self.timeout is not None:
+            order = self._order
+            order.append(ack)
+            while order and order[0].is_done:
+                order.popleft()
+            if len(order) > 2 * self.pending + SURPLUS:
+                self._order = deque([each for each in order if not each.is_done])
+            if self._timer is None:
+                self._set_timer()
         connection = self._connection
         await connection.make_room(len(connection.session.outbox))
         return ack
@@ -234,7 +238,11 @@ class AsyncPublisher:
                 while self.pending:
                     waiter = self.loop.create_future()
                     self._idle.append(waiter)
-                    await waiter
+                    try:
+                        await waiter
+                    finally:
+                        if waiter in self._idle:
+                            self._idle.remove(waiter)
         except TimeoutError:
             raise MidgeTimeoutError(f"{self.pending} acknowledgements", timeout) from None
 

@@ -12,7 +12,7 @@ from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.consumer_setup import ConsumerKeywords
 from midge.jetstream.consuming import ConsumeOptions, Consuming
 from midge.jetstream.entity import from_json, json_time, merged, to_json
-from midge.jetstream.fetching import MANY, fetch
+from midge.jetstream.fetching import MANY, check_heartbeat, fetch
 from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
@@ -164,6 +164,10 @@ class Consumer:
             raise TypeError(f"batch is a number of messages, not {batch!r}")
         if batch < 1 or (max_bytes is not None and max_bytes < 1):
             raise ValueError(f"batch={batch}, max_bytes={max_bytes}: expected 1 or more")
+        if heartbeat is not None:
+            check_heartbeat(heartbeat)
+        if unknown := sorted(options.keys() - PullOptions.__annotations__.keys()):
+            raise TypeError(f"fetch has no option {unknown[0]!r}")
         seconds = (self._requests.timeout or 30.0) if timeout is None else timeout
         more: dict[str, Any] = {**options, "idle_heartbeat": heartbeat}
         return await fetch(self._use(options.get("group")), batch, max_bytes, seconds, no_wait, more, lambda left: self.info(timeout=left))

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from midge.client.consumers import Consumer as Seat
 from midge.client.consumers import is_end
 from midge.errors import ConnectionClosedError, JetStreamError, MidgeError
-from midge.jetstream.errors import ConsumerNotFoundError
+from midge.jetstream.errors import ConsumerNotFoundError, StreamNotFoundError
+from midge.jetstream.fetching import check_heartbeat
 from midge.jetstream.handling import Handling
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
@@ -90,6 +91,8 @@ class Consuming:
     def __init__(self, consumer: Consumer, pull: Pull, callback: Callback | None, options: ConsumeOptions) -> None:
         self._consumer = consumer
         self._pull = pull
+        if unknown := sorted(options.keys() - ConsumeOptions.__annotations__.keys()):
+            raise TypeError(f"consume has no option {unknown[0]!r}")
         max_bytes, expires = options.get("max_bytes"), options.get("expires", EXPIRES)
         max_messages = options.get("max_messages", MESSAGES if max_bytes is None else MANY)
         _check(max_messages, max_bytes, expires)
@@ -98,7 +101,7 @@ class Consuming:
         self._threshold = options.get("threshold", bound // 2)
         if not 0 <= self._threshold < bound:
             raise ValueError(f"threshold={self._threshold}: expected 0 to {bound - 1}")
-        self._heartbeat = min(options.get("heartbeat", max(min(expires / 2, 30.0), 0.5)), expires / 2)
+        self._heartbeat = min(check_heartbeat(options.get("heartbeat", min(expires / 2, 30.0))), expires / 2)
         names = ("group", "min_pending", "min_ack_pending", "priority")
         self._more: dict[str, Any] = {name: options.get(name) for name in names} | {"idle_heartbeat": round(self._heartbeat * 1e9)}
         pull.is_grouped = options.get("group") is not None
@@ -267,12 +270,15 @@ class Consuming:
         pull = self._pull
         if self._is_stopping or self._again is not None or not self._consumer.is_connected or pull.is_closed:
             return  # there is a time for it, or a link to come; or the client is drained
+        room = (self._max_messages if self._max_bytes is None else self._max_bytes) - self._left()
+        if room <= 0:
+            return  # what is at hand comes first: the server takes 0, or less, for something else
         self._received, self._asked_at = pull.received, self._now()
         try:
             if self._max_bytes is None:
-                pull.ask(self._max_messages - self._left(), self._expires, **self._more)
+                pull.ask(room, self._expires, **self._more)
             else:
-                pull.ask(self._max_messages, self._expires, max_bytes=self._max_bytes - self._left(), **self._more)
+                pull.ask(self._max_messages, self._expires, max_bytes=room, **self._more)
         except MidgeError as error:
             self._fail(error)
 
@@ -340,9 +346,9 @@ class Consuming:
             await self._consumer.info()
         except ConsumerNotFoundError as error:
             self._fail(error)
-        except (JetStreamError, MidgeError) as error:
+        except MidgeError as error:
             self.last_error = error
-            if isinstance(error, LookupError):  # the stream is gone
+            if isinstance(error, StreamNotFoundError):
                 self._fail(error)
         self._later()
 
@@ -365,9 +371,12 @@ class Consuming:
             if silent >= 2:
                 silent = 0
                 self._miss()
-                if self._has_ended:
-                    return
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
+        self._look_again(silent)
+
+    def _look_again(self, silent: int) -> None:
+        """See again in a while, as long as something may come."""
+        if not self._is_stopping and not self._has_ended and not self._pull.is_closed:
+            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
 
     def _miss(self) -> None:
         """Nothing was heard for too long: what was asked for is lost."""

@@ -13,7 +13,7 @@ from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
 from midge.jetstream.statuses import Kind, Status
 
-__all__ = ["fetch"]
+__all__ = ["check_heartbeat", "fetch"]
 
 log = logging.getLogger("midge.jetstream")
 
@@ -24,6 +24,7 @@ LOOK_SECONDS = 1.0  # for an answer whether there is a consumer
 MANY = 1_000_000  # what is asked for where bytes are the bound
 GUARD = 1.0  # seconds that the end of a request may be late, and what it has brought later than that
 HEARTBEAT = 5.0  # asked for where a request lasts at least twice as long
+SHORTEST_HEARTBEAT = 0.01
 AGAIN = ("409 Leadership Change", "409 Server Shutdown")
 
 
@@ -86,6 +87,17 @@ async def fetch(
     except BaseException:
         pull.put_back(found)
         raise
+
+
+def check_heartbeat(seconds: float) -> float:
+    """Return the seconds within which a server has to let itself be heard.
+
+    Raises:
+        ValueError: they are so few that requests would do nothing but follow one another.
+    """
+    if not seconds >= SHORTEST_HEARTBEAT:
+        raise ValueError(f"heartbeat={seconds}: the shortest is {SHORTEST_HEARTBEAT} s")
+    return seconds
 
 
 async def _has_link(pull: Pull, wanted: int, deadline: float) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from midge.client.consumers import Consumer
-from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
+from midge.client.teller import is_cancelled
+from midge.errors import DisconnectedError, JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.message import StreamMessage
 from midge.message import Headers
 
@@ -45,6 +46,8 @@ class Handling:
         self._dead_letter = options.get("dead_letter")
         self._dead_letter_after = options.get("dead_letter_after", 0)
         self._workers: list[asyncio.Task[None]] = []
+        self._asking: set[asyncio.Task[Any]] = set()  # workers whose callbacks wait for the others
+        self._changed: list[asyncio.Future[None]] = []  # of those who wait: somebody else began to
         self._in_hand: set[StreamMessage] = set()
         self._progress: asyncio.TimerHandle | None = None
         self._error: MidgeError | None = None
@@ -71,11 +74,25 @@ class Handling:
         self._end_progress()
 
     async def drain(self) -> None:
-        """Return when all is worked on; a callback that calls this is not waited for."""
+        """Return when all is worked on; a callback that calls this waits for none that does so, too."""
         current = asyncio.current_task()
-        others = [worker for worker in self._workers if worker is not current]
-        if others:
-            await asyncio.wait(others)
+        assert current is not None
+        is_worker = current in self._workers
+        if is_worker:
+            self._asking.add(current)
+            for changed in self._changed:
+                if not changed.done():
+                    changed.set_result(None)
+        try:
+            while busy := self._busy(is_worker):
+                changed = asyncio.get_running_loop().create_future()
+                self._changed.append(changed)
+                try:
+                    await asyncio.wait([*busy, changed], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    self._changed.remove(changed)
+        finally:
+            self._asking.discard(current)
 
     async def wait(self) -> None:
         """Return when nothing more will be worked on. Raises what has ended it."""
@@ -84,6 +101,10 @@ class Handling:
             raise self._error
 
     # Inside
+
+    def _busy(self, is_worker: bool) -> list[asyncio.Task[None]]:
+        """Return the workers that a worker, or anybody else, has to wait for."""
+        return [worker for worker in self._workers if not worker.done() and not (is_worker and worker in self._asking)]
 
     async def _work(self, seat: Consumer) -> None:
         """Handle one message after the other. Once the connection is closed, nothing could be said of those that are left."""
@@ -112,7 +133,7 @@ class Handling:
                 return
             try:
                 await consumer.info()
-            except (JetStreamError, MidgeTimeoutError) as error:
+            except (JetStreamError, MidgeTimeoutError, DisconnectedError) as error:
                 if isinstance(error, LookupError):
                     raise
                 log.warning("consumer %s of stream %s does not say how it is configured: %s", consumer.name, consumer.stream_name, error)
@@ -125,12 +146,16 @@ class Handling:
                 await result
             if self._auto_ack and not message.is_acknowledged and self._wants_ack():
                 await message.ack()
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            await self._fail(message, error)  # what the callback waited for was cancelled, and not the callback
         except Exception as error:
             await self._fail(message, error)
         finally:
             self._in_hand.discard(message)
 
-    async def _fail(self, message: StreamMessage, error: Exception) -> None:
+    async def _fail(self, message: StreamMessage, error: BaseException) -> None:
         """The callback has raised: let the message come again, or give it up."""
         self.errors += 1
         self._consuming.last_error = error
@@ -143,8 +168,8 @@ class Handling:
                 await self._bury(message, error)
             else:
                 await message.nak(self._backoff[min(delivered, len(self._backoff)) - 1] if self._backoff else None)
-        except MidgeError as failure:  # it is delivered again when its time is over
-            log.error("a message on %s could not be refused: %s", message.subject, failure)
+        except Exception as failure:  # it is delivered again when its time is over
+            log.error("a message on %s could not be refused: %r", message.subject, failure)
 
     def _wants_ack(self) -> bool:
         return self._consuming.consumer.config.ack_policy not in ("none", "flow_control")
@@ -153,7 +178,7 @@ class Handling:
         limit = self._dead_letter_after or self._consuming.consumer.config.max_deliver or 0
         return 0 < limit <= delivered
 
-    async def _bury(self, message: StreamMessage, error: Exception) -> None:
+    async def _bury(self, message: StreamMessage, error: BaseException) -> None:
         """Publish it as a dead letter and, when that is stored, let it not be delivered again."""
         assert self._dead_letter is not None
         metadata = message.metadata

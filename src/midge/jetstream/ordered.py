@@ -14,15 +14,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypedDict
 
-from midge.errors import ConnectionClosedError, DisconnectedError, JetStreamError, MidgeError, MidgeTimeoutError, NoRespondersError
+from midge.errors import ConnectionClosedError, DisconnectedError, JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.consumer_setup import create_consumer
 from midge.jetstream.consuming import Consuming, leave_from_anywhere
-from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, StreamNotFoundError
-from midge.jetstream.infos import ConsumerInfo
+from midge.jetstream.entity import from_json
+from midge.jetstream.errors import ConsumerNotFoundError, StreamNotFoundError
+from midge.jetstream.infos import ConsumerInfo, StreamInfo
 from midge.jetstream.message import StreamMessage
-from midge.jetstream.requests import Requests
+from midge.jetstream.requests import Requests, info_of
 from midge.nuid import Nuid
 
 __all__ = ["OrderedConsumer", "OrderedOptions"]
@@ -93,7 +94,7 @@ class OrderedConsumer:
         self._consuming: Consuming | None = None
         self._expected = 0  # the next delivery's number
         self._floor = -1  # "new" is what is behind this sequence, also for another consumer than the first
-        self._is_stopped = False
+        self._stopping = asyncio.Event()
         self._lock = asyncio.Lock()
         self.resets = 0
         self.last_seq = 0
@@ -116,7 +117,7 @@ class OrderedConsumer:
 
         Raises:
             StopAsyncIteration: it was stopped, or the connection was closed or drained.
-            StreamNotFoundError: the stream is gone.
+            StreamNotFoundError: the stream is gone, or was made anew and has not come as far yet.
             ConnectionClosedError: the connection was lost for good.
         """
         while not self._is_stopped:
@@ -136,6 +137,10 @@ class OrderedConsumer:
             self.last_seq = stream_seq
             return message
         raise StopAsyncIteration
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._stopping.is_set()
 
     @property
     def at_hand(self) -> int:
@@ -168,6 +173,7 @@ class OrderedConsumer:
         """Make the server's consumer, where there is none; goes on trying as long as that may help.
 
         Raises:
+            StopAsyncIteration: it was stopped.
             StreamNotFoundError: the stream is not there.
             JetStreamError: it was refused.
             ConnectionClosedError: the connection is closed.
@@ -175,24 +181,7 @@ class OrderedConsumer:
         async with self._lock:  # two may wait for messages
             if self._consuming is not None:
                 return self._consuming
-            delay = FIRST_DELAY
-            while True:
-                try:
-                    info = await create_consumer(self._requests, self._stream, self._next_config())
-                    break
-                except (
-                    JetStreamNotEnabledError,
-                    NoRespondersError,
-                    MidgeTimeoutError,
-                    DisconnectedError,
-                ):  # a leader may be elected, or a server started
-                    if not self.last_info:
-                        raise
-                except JetStreamError as error:
-                    if isinstance(error, StreamNotFoundError) or error.code < 500 or not self.last_info:
-                        raise
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, LAST_DELAY)
+            info = await self._make()
             if self.last_info is None and self._config.deliver_policy == "new":
                 self._floor = info.delivered.stream_seq
             self.last_info = info
@@ -205,7 +194,7 @@ class OrderedConsumer:
 
     async def stop(self) -> None:
         """Take nothing more, and let go of the server's consumer."""
-        self._is_stopped = True
+        self._stopping.set()
         consuming, self._consuming = self._consuming, None
         if consuming is not None:
             await consuming.stop()
@@ -218,6 +207,52 @@ class OrderedConsumer:
             leave_from_anywhere(consuming, partial(_delete, self._requests, self._stream, consuming.consumer.name))
 
     # Inside
+
+    async def _make(self) -> ConsumerInfo:
+        """Return what the server says of the consumer that it has made. Raises as ``begin``."""
+        delay = FIRST_DELAY
+        while not self._is_stopped:
+            config = self._next_config()
+            assert config.name is not None
+            info: ConsumerInfo | None = None
+            try:
+                info = await create_consumer(self._requests, self._stream, config)
+                if self.last_info and config.opt_start_seq:
+                    await self._check_stream(config.opt_start_seq - 1)
+                if not self._is_stopped:
+                    return info
+                _delete(self._requests, self._stream, config.name)
+            except JetStreamError as error:
+                if info is not None:
+                    _delete(self._requests, self._stream, config.name)
+                if isinstance(error, StreamNotFoundError) or error.code < 500 or not self.last_info:
+                    raise  # else a leader may be elected, or a server started
+            except BaseException as error:
+                _delete(self._requests, self._stream, config.name)  # it may be there, and nobody will use it
+                if not isinstance(error, (MidgeTimeoutError, DisconnectedError)) or not self.last_info:
+                    raise
+            await self._pause(delay)
+            delay = min(2 * delay, LAST_DELAY)
+        raise StopAsyncIteration
+
+    async def _check_stream(self, seq: int) -> None:
+        """See that the stream has come as far as this one has: another one of its name would be silent until it has.
+
+        Raises:
+            StreamNotFoundError: it is gone, or is another one by now.
+        """
+        answer = await self._requests.ask(f"STREAM.INFO.{self._stream}")
+        last = from_json(StreamInfo, info_of(answer)).state.last_seq
+        if last < seq:
+            raise StreamNotFoundError(404, 10059, f"stream not found: it was made anew, as its last message is {last}, and {seq} was read")
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for so long, or until it is stopped."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
 
     async def _reset(self, consuming: Consuming) -> None:
         """Go on with another consumer."""

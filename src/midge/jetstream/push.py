@@ -88,4 +88,4 @@ class PushConsuming(Consuming):
             silent = 0
             self.missed_heartbeats += 1
             self._look_for_it()
-        self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
+        self._look_again(silent)

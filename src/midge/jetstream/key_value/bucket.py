@@ -131,8 +131,11 @@ class KeyValue:
 
         Raises:
             WrongRevisionError: it is another one.
+            TypeError: it is no revision.
             Others: as ``put``.
         """
+        if last_revision is None:
+            raise TypeError("last_revision is a revision, not None: put asks for none")
         with self._expecting(key):
             return await self._publish(key, self._encoded(key, value), None, {"expected_last_subject_seq": last_revision}, timeout)
 
@@ -195,9 +198,9 @@ class KeyValue:
             KeyNotFoundError: there is nothing.
             InvalidSubjectError, CodecError, BucketNotFoundError: as ``get``.
         """
-        self.encoded_key(key)
+        stored_key = self.encoded_key(key)  # no filter: what a codec makes a key of may have the looks of one
         entries = []
-        async with self.watch(key, include_history=True) as watcher:
+        async with KeyWatcher(self, [stored_key], "all", None, ignore_deletes=False, meta_only=False) as watcher:
             async for entry in watcher:
                 if entry is CAUGHT_UP:
                     break
@@ -358,6 +361,8 @@ class KeyValue:
     async def _stored(self, key: str, revision: int | None, timeout: float | None) -> StoredMessage:
         """Return a revision of a key as the stream has it, marker or not; the latest without."""
         stored_key = self.encoded_key(key)
+        if revision is not None and revision < 1:
+            raise KeyNotFoundError(self.bucket, key)
         places = self._places or await self.places(timeout)
         subject = places.read + stored_key
         try:

@@ -111,10 +111,15 @@ class KeyWatcher:
             raise StopAsyncIteration
         if self._following is None:
             places = await self._kv.places()
+            if self._is_stopped:
+                raise StopAsyncIteration
             self._skip = len(places.read)
             self._options["filter_subjects"] = [places.read + each for each in self._filters]
-            following = Following(self._kv.stream, **self._options)
+            self._following = Following(self._kv.stream, **self._options)
+        try:
             with self._kv.found():
-                await following.begin()
-            self._following = following
+                await self._following.begin()
+        except BaseException:
+            self._following = None  # the next attempt asks for the places again
+            raise
         return self._following

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectReader"]
 
 AT_HAND = 8 << 20  # bytes that may be on their way and at hand
+AT_HAND_CHUNKS = 1_000  # where they are small
 TRIES = 3  # to read an object that is replaced meanwhile
 DIGEST = "SHA-256="
 
@@ -105,7 +106,11 @@ class ObjectReader:
     async def _begin(self) -> None:
         if self._has_begun:
             return
+        await self._find()
         self._has_begun = True
+
+    async def _find(self) -> None:
+        """Find the object, and begin to read it."""
         for tries in range(TRIES, 0, -1):
             self._store, self.info = await self._store.resolve(self._name, show_deleted=self._show_deleted, timeout=self._timeout)
             self._name = self.info.name
@@ -113,7 +118,7 @@ class ObjectReader:
                 return
             chunk_size = max(-(-self.info.size // self.info.chunks), 1)
             self._consumer = self._store.stream.ordered_consumer(
-                filter_subjects=[self._store.chunk_subject(self.info.nuid)], max_messages=max(AT_HAND // chunk_size, 2)
+                filter_subjects=[self._store.chunk_subject(self.info.nuid)], max_messages=min(max(AT_HAND // chunk_size, 2), AT_HAND_CHUNKS)
             )
             with self._store.found():
                 await self._consumer.begin()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import tempfile
 from collections.abc import AsyncIterable
 from pathlib import Path
 from typing import IO, Any
+
+from midge.nuid import Nuid
 
 __all__ = ["save"]
 
@@ -26,13 +27,13 @@ async def save(chunks: AsyncIterable[bytes], target: Path | IO[bytes]) -> None:
         if not hasattr(target, "write"):
             raise TypeError(f"an object goes to a Path or a file that is open in binary mode, not to {target!r}")
         return await _write(chunks, target)
-    handle, name = await asyncio.to_thread(tempfile.mkstemp, ".part", f".{target.name[:100]}.", target.parent)
+    part = target.parent / f".{Nuid().next()}.part"  # made as any other file is: who may read it, the umask says
     try:
-        with os.fdopen(handle, "wb", 0) as file:
+        with part.open("xb", 0) as file:
             await _write(chunks, file)
-        await asyncio.to_thread(os.replace, name, target)
+        await asyncio.to_thread(os.replace, part, target)
     except BaseException:
-        os.unlink(name)
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Upload", "digest_text"]
 
 ON_THE_WAY = 4 << 20  # bytes that may wait for their acknowledgements
+ON_THE_WAY_CHUNKS = 1_000  # where they are small
 
 
 class Upload:
@@ -37,7 +38,8 @@ class Upload:
     """
 
     def __init__(self, client: Client, stream: Stream, subject: str, chunk_size: int, timeout: float | None) -> None:
-        self._publisher = AsyncPublisher(client._connection, max(ON_THE_WAY // chunk_size, 2), timeout)
+        max_pending = min(max(ON_THE_WAY // chunk_size, 2), ON_THE_WAY_CHUNKS)
+        self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
         self._stream = stream
         self._subject = subject
         self._chunk_size = chunk_size
@@ -64,9 +66,9 @@ class Upload:
         try:
             async for chunk in blocks:
                 self._hash.update(chunk)
-                self._acks.append(await self._publisher.publish(self._subject, chunk, None))
                 self.size += len(chunk)
-                self.count += 1
+                self.count += 1  # before it is sent, as that may be cancelled when it is
+                self._acks.append(await self._publisher.publish(self._subject, chunk, None))
                 while self._acks[0].is_done:
                     self._note(self._acks.popleft())
                     if not self._acks:
