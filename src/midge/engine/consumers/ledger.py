@@ -60,8 +60,8 @@ class Ledger:
 
     __slots__ = (
         "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_order", "_queue", "_rear", "_shift", "_tail",
-        "ack_wait", "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered", "resume",
-        "stream_floor", "told_floor", "told_stream_floor",
+        "ack_wait", "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered",
+        "resume", "stream_floor", "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
