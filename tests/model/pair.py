@@ -77,14 +77,14 @@ class Pair:
         """Publish to both; what they answer is the same."""
         assert self.real.request(subject, payload).decode() == self.world.ack(subject, payload)
 
-    def ask(self, subject: str, body: bytes) -> list[Delivered]:
-        """Ask both for messages, where nobody waits; return those that come, the same from both."""
+    def ask(self, subject: str, body: bytes, seconds: float = 0.0) -> list[Delivered]:
+        """Ask both for messages; return those that come, the same from both: at once, or in so many seconds of our time."""
         self.number += 1
         inbox = f"I.{self.number}"
         seen = len(self.world.outside.delivered)
         sent = len(self.world.outside.sent)
         self.world.publish(subject, body, inbox)
-        self.world.turn()
+        self.world.wait(seconds)
         new = self.world.outside.delivered[seen:]
         came = [each for each in new if each.reply]
         told = [each.header for each in new if not each.reply]

@@ -123,6 +123,7 @@ class ConsumerModel(ConsumerMachine):
         reached = self.reached(name)
         assert all(each >= reached for each in self.fresh(plain)), "it was passed over"
         plain.filters, plain.next = filters, max(plain.next, reached)
+        plain.born = max(plain.born, plain.next - 1)  # what it has passed over it never gets
 
     @precondition(lambda self: self.plain)
     @rule(data=st.data())

@@ -101,6 +101,19 @@ def test_a_purge_of_some_of_what_a_consumer_looks_for(purge: str) -> None:
     assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [2, 4]
 
 
+def test_a_purge_leaves_pending_what_it_leaves() -> None:
+    world = Consuming()
+    world.store("s.a", "s.b", "s.a", "s.a")
+    consumer = world.consume(ack_wait=SECOND, filter_subjects=["s.a", "s.b"])
+    world.pull(3)
+    body = {"durable_name": "C", "name": "C", "ack_policy": "explicit", "ack_wait": SECOND, "filter_subjects": ["s.a"]}
+    assert "error" not in world.api("CONSUMER.CREATE.S.C", stream_name="S", config=body)
+    world.api("STREAM.PURGE.S", filter="s.a")
+    assert told(consumer)[2] == 1 and consumer.ledger.sequences() == [2]
+    world.wait(1.5)
+    assert [number[1] for number in numbers(world.pull(9, no_wait=True))][:-1] == [2]
+
+
 def test_a_rollup_is_a_purge() -> None:
     world = Consuming(allow_rollup_hdrs=True)
     world.store("s.a", "s.b")

@@ -1,7 +1,8 @@
 """Purges: what a purge of the stream means for its consumers (nats-server's ``purge`` of consumer and stream).
 
 A consumer that looks for nothing but what was purged goes on behind it. One that looks for more goes on where the stream begins now, and
-what it has delivered and is not there any more is done with. Messages that go by limits, or are deleted, are told otherwise: see ``sweep``.
+what it has delivered and is not there any more is done with. What is pending and still there (it looked for more then) stays pending, which
+it does not in nats-server. Messages that go by limits, or are deleted, are told otherwise: see ``sweep``.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ def _go_on(consumer: Consumer, first: int, wall: int, *, is_wider: bool) -> None
     ledger, store = consumer.ledger, consumer.stream.store
     pending, floor = ledger.pending, ledger.stream_floor
     before = ledger.next, ledger.last, ledger.told_floor, ledger.told_stream_floor, pending
-    ledger.floor = max(ledger.floor, ledger.purge(first))
-    if is_wider and floor < first:
+    kept = next((each for each in ledger.sequences() if store.time_of(each)), first) if first > store.first else first
+    ledger.floor = max(ledger.floor, ledger.purge(min(first, kept)))
+    ledger.next = max(ledger.next, first)
+    if (is_wider or kept < first) and floor < first:
         for sequence in ledger.sequences() if ledger.pending else ():
             entry = None if store.time_of(sequence) else ledger.entry(sequence)
             if entry is not None and consumer.config.ack_policy == "explicit":
