@@ -48,6 +48,7 @@ cdef class Hub(Sending):
     cpdef bint route_once(self, Account account, Publication publication, Peer producer) except -1
     @cython.locals(account=Account)
     cpdef int carry(self, Route route, Publication publication) except -1
+    cpdef bint carry_on(self, Account account, bytes subject, Publication publication) except -1
     cdef bint _reach(self, Sublist sublist, Peer producer, Result result, Publication publication) except -1
     cpdef bint can_spend(self, Py_ssize_t work) except -1
     @cython.locals(first=int, refused=Py_ssize_t, guard=Guard, account=Account)

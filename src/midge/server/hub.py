@@ -267,9 +267,17 @@ class Hub(Sending):
         if account is None:
             return 0
         self.pressed = False
-        if not self._reach(account.sublist, None, route.find(account), publication):
-            return 0
+        self.services.carried = route.subject
+        try:
+            if not self._reach(account.sublist, None, route.find(account), publication):
+                return 0
+        finally:
+            self.services.carried = None
         return 2 if self.pressed else 1
+
+    def carry_on(self, account: Account, subject: bytes, publication: Publication) -> bool:
+        """Give what is carried to those who listen to another subject in another account. True if anybody got it."""
+        return self._reach(account.sublist, None, account.sublist.match_uncached(subject), publication)
 
     def _reach(self, sublist: Sublist, producer: Peer | None, result: Result, publication: Publication) -> bool:
         sublist.routing += 1

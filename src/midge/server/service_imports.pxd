@@ -14,6 +14,7 @@ cdef class Services:
     cdef list _passed
     cdef Chance _chance
     cdef public double epoch, deadline
+    cdef public bytes carried
     cdef readonly dict expecting
 
     @cython.locals(export=ServiceExport, first=Response)
@@ -21,6 +22,7 @@ cdef class Services:
     @cython.locals(number="unsigned long long", at=Py_ssize_t, name=bytearray)
     cpdef bytes name(self)
     cpdef bint passes(self, ServiceExport export) except -1
+    cpdef bint carry_on(self, account, bytes subject, Publication message, ServiceExport export) except -1
     cpdef bint pass_on(self, account, Publication message, Peer producer, ServiceExport export, ServiceImport link) except -1
 
 

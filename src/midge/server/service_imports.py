@@ -74,12 +74,13 @@ class Services:
 
     Attributes:
         chain: the imports that the message under way has come through; None stands for an answer on its way back.
+        carried: where the message under way goes, which is not its subject, as with what consumers deliver; None for nearly all.
         epoch: the time of day when the hub's clock was 0, in seconds.
         expecting: the exports that owe an answer.
         deadline: when ``handle_timeout`` must be called.
     """
 
-    __slots__ = ("_chance", "_passed", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
+    __slots__ = ("_chance", "_passed", "carried", "chain", "choose", "deadline", "epoch", "expecting", "hub", "ids", "suffix")
 
     def __init__(self, hub: Any, ids: Callable[[], str], suffix: bytes) -> None:
         self.hub = hub
@@ -89,6 +90,7 @@ class Services:
         self.choose: Callable[[int], int] = hub.chance.below
         self.chain: list[ServiceImport | None] = []
         self._passed: list[ServiceExport] = []
+        self.carried: bytes | None = None
         self.epoch = 0.0
         self.deadline = inf
         self.expecting: dict[ServiceExport, None] = {}
@@ -111,13 +113,27 @@ class Services:
         self._passed.append(export)
         self.chain.append(link)
         self.hub.imported += 1
+        carried, self.carried = self.carried, None
         try:
             if link is None:
                 return self.hub.route_once(account, message, producer)  # type: ignore[no-any-return]
             return self.hub.route(account, message, producer)  # type: ignore[no-any-return]
         finally:
+            self.carried = carried
             self.hub.imported -= 1
             self.chain.pop()
+            self._passed.pop()
+
+    def carry_on(self, account: Any, subject: bytes, message: Publication, export: ServiceExport) -> bool:
+        """Let what is carried go to a subject of another account. True if anybody got it."""
+        self._passed.append(export)
+        self.hub.imported += 1
+        carried, self.carried = self.carried, subject
+        try:
+            return self.hub.carry_on(account, subject, message)  # type: ignore[no-any-return]
+        finally:
+            self.carried = carried
+            self.hub.imported -= 1
             self._passed.pop()
 
     def handle_timeout(self, now: float) -> None:
@@ -292,7 +308,8 @@ class Responses(Relay):
 
     def relay(self, services: Services, publication: Publication, producer: Peer | None) -> bool:
         """Pass an answer on to who asked. Always True: the service's own question whether anybody is there is not about this."""
-        response = self.pending.get(publication.subject())
+        carried = services.carried
+        response = self.pending.get(publication.subject() if carried is None else carried)
         if response is None or services.passes(response.export):
             return True
         if response.requestor is not None:
@@ -306,8 +323,10 @@ class Responses(Relay):
                 again = importer.responses(services).expect(services, reply, self.account, response.export, b"")
                 reply = again.subject
         to = response.reply if importer.mappings is None else importer.mappings.target(response.reply)
-        message = publication.redirected(to, reply, None)
-        if services.hub.trace is None:
+        message = publication.redirected(to if carried is None else publication.subject(), reply, None)
+        if carried is not None:
+            delivered = services.carry_on(importer, to, message, response.export)
+        elif services.hub.trace is None:
             delivered = services.pass_on(importer, message, producer, response.export, None)
         else:
             delivered = services.hub.tracer.pass_on(importer, message, publication.subject(), producer, response.export, None)
