@@ -3,6 +3,7 @@
 ``MIDGE_LONG`` kills ten thousand times.
 """
 
+import json
 import os
 import random
 import select
@@ -56,7 +57,9 @@ def make(world: World, dice: random.Random) -> None:
         ("D", {"subjects": None, "sources": [{"name": "S"}], "max_msgs": dice.choice([-1, 1, 100])}),
         ("E", {"subjects": None, "sources": [{"name": "M", "filter_subject": "s.a"}]}),
     ):
-        assert "error" not in world.create(name, storage="file", **config)
+        world.publish(f"$JS.API.STREAM.CREATE.{name}", json.dumps({"name": name, "storage": "file", **config}).encode(), "R")
+        while name not in world.account.streams:  # a worker writes that
+            world.turn()
 
 
 def last_number(world: World) -> int:

@@ -123,6 +123,9 @@ def test_what_waits_to_be_written_is_bounded(tmp_path: Path, monkeypatch: Any) -
         world.publish("s.a", b"x" * 1000)
     world.turn()
     world.publish("$JS.API.STREAM.CREATE.M", b'{"name":"M","mirror":{"name":"S"},"storage":"file"}', "R")
+    world.engine.step(world.wall)
+    world.directory.begin()
+    world.directory.finish()
     for _ in range(100):
         world.engine.step(world.wall)
     assert world.account.streams["M"].store.last <= 11
