@@ -144,6 +144,32 @@ def test_the_fast_decoder_sees_what_the_other_one_sees(members: list[tuple[str, 
         assert found == decode(MessageGetRequest, body, into=MessageGetRequest()) and type(found) is MessageGetRequest
 
 
+TEXTS = st.lists(
+    st.sampled_from(
+        ["a", "b.*", "\\n", "\\/", '\\"', "\\\\", "\\u0041", "\\ud83d", "\\uDE00", "\\ud83d\\ude00", "\\u0000", "ü", "😀", "\x7f", "\udcff"]
+    ),
+    max_size=5,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TEXTS, max_size=4), st.sampled_from(["", "null", "1"]), st.booleans())
+def test_many_texts_are_the_same_by_the_fast_decoder(texts: list[str], odd: str, spaced: bool) -> None:
+    between = " , " if spaced else ","
+    items = between.join([f'"{text}"' for text in texts] + ([odd] if odd else []))
+    members = between.join([f'"{text}":"{text}"' for text in texts] + ([f'"o":{odd}'] if odd else []))
+    body = f'{{"subjects":[{items}],"metadata":{{{members}}},"metadata":{{"last":"1"}}}}'.encode("utf-8", "surrogateescape")
+
+    def seen() -> tuple[str | None, Any]:
+        said = refusal(StreamConfigRequest, body)
+        return said, None if said else decode(StreamConfigRequest, body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("midge.engine.decoding._texts", lambda *_: None)
+        slow = seen()
+    assert seen() == slow
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(-62_135_596_800 * 10**9, 253_402_300_799 * 10**9))
 def test_a_time_is_read_as_it_was_written(wall: int) -> None:
