@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ConsumerExistsError,
         ConsumerNotFoundError,
         JetStreamNotEnabledError,
+        MalformedAnswerError,
         MessageNotFoundError,
         NoStreamError,
         NotAcknowledgedError,
@@ -63,6 +64,7 @@ __all__ = [
     "FastIngest",
     "JetStream",
     "JetStreamNotEnabledError",
+    "MalformedAnswerError",
     "MessageNotFoundError",
     "Metadata",
     "NoStreamError",
@@ -97,8 +99,9 @@ _HOMES = {
     "context": "JetStream",
     "counter": "Counter CounterEntry",
     "errors": (
-        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MessageNotFoundError "
-        "NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError WrongLastError"
+        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MalformedAnswerError "
+        "MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError "
+        "WrongLastError"
     ),
     "fast_ingest": "FastIngest",
     "infos": "AccountInfo ConsumerInfo StreamInfo StreamState",

@@ -11,6 +11,7 @@ JetStreamError
 NoRespondersError
 └── NoStreamError                           no stream takes the subject of a publish
 TooManyPendingError (BufferError)           as many publishes wait for theirs as may
+MalformedAnswerError (ValueError)           what answers is no JetStream, or says what makes no sense
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "ConsumerExistsError",
     "ConsumerNotFoundError",
     "JetStreamNotEnabledError",
+    "MalformedAnswerError",
     "MessageNotFoundError",
     "NoStreamError",
     "NotAcknowledgedError",
@@ -121,6 +123,23 @@ class TooManyPendingError(MidgeError, BufferError):
         return f"{self.limit} publishes wait for their acknowledgements, and none came for {self.seconds} s"
 
 
+class MalformedAnswerError(MidgeError, ValueError):
+    """What answers is no JetStream, or says what makes no sense.
+
+    Attributes:
+        reason: what is wrong.
+        answer: the beginning of what came.
+    """
+
+    def __init__(self, reason: str, answer: bytes = b"") -> None:
+        super().__init__()
+        self.reason = reason
+        self.answer = bytes(answer[:100])
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.answer!r}" if self.answer else self.reason
+
+
 _KINDS: dict[int, type[JetStreamError]] = {
     10013: ConsumerExistsError,
     10014: ConsumerNotFoundError,
@@ -140,5 +159,9 @@ _KINDS: dict[int, type[JetStreamError]] = {
 
 def error_of(body: dict[str, Any]) -> JetStreamError:
     """Return the exception for the ``error`` of an answer."""
-    err_code = int(body.get("err_code", 0))
-    return _KINDS.get(err_code, JetStreamError)(int(body.get("code", 0)), err_code, str(body.get("description", "")))
+    err_code = _code(body.get("err_code"))
+    return _KINDS.get(err_code, JetStreamError)(_code(body.get("code")), err_code, str(body.get("description", "")))
+
+
+def _code(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -20,7 +20,7 @@ import msgspec
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, MidgeError
 from midge.jetstream.heard import HeardSubscription
-from midge.jetstream.statuses import Kind, Status, read_status
+from midge.jetstream.statuses import DIGITS, Kind, Status, read_status
 
 if TYPE_CHECKING:
     import cython
@@ -283,7 +283,7 @@ class Pull:
         if status.kind is Kind.HEARTBEAT:
             return
         token = subject[len(self._inbox) + 1 :]
-        if token.isdecimal() and int(token) >= self._first:
+        if len(token) <= DIGITS and token.isdecimal() and int(token) >= self._first:
             self.outstanding = max(self.outstanding - status.msgs, 0)
             self.outstanding_bytes = max(self.outstanding_bytes - status.bytes, 0)
         if status.kind is Kind.PIN:
