@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ConsumerExistsError,
         ConsumerNotFoundError,
         JetStreamNotEnabledError,
+        MalformedAnswerError,
         MessageNotFoundError,
         NoStreamError,
         NotAcknowledgedError,
@@ -64,6 +65,7 @@ __all__ = [
     "FastIngest",
     "JetStream",
     "JetStreamNotEnabledError",
+    "MalformedAnswerError",
     "MessageNotFoundError",
     "Metadata",
     "NoStreamError",
@@ -99,8 +101,9 @@ _HOMES = {
     "context": "JetStream",
     "counter": "Counter CounterEntry",
     "errors": (
-        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MessageNotFoundError "
-        "NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError UnheardAckError WrongLastError"
+        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MalformedAnswerError "
+        "MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError "
+        "UnheardAckError WrongLastError"
     ),
     "fast_ingest": "FastIngest",
     "infos": "AccountInfo ConsumerInfo StreamInfo StreamState",

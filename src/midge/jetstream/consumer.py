@@ -18,7 +18,7 @@ from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.pull import Pull
 from midge.jetstream.push import Push, PushConsuming
-from midge.jetstream.requests import Requests, info_of
+from midge.jetstream.requests import Requests, info_of, whole
 from midge.jetstream.setup import configured
 from midge.message import HeadersLike
 
@@ -128,7 +128,7 @@ class Consumer:
         """Let it begin again, at a sequence of the stream or at its acknowledgement floor; return where it does (ADR-60)."""
         body = None if seq is None else {"seq": seq}
         answer = await self._requests.ask(f"CONSUMER.RESET.{self.stream_name}.{self.name}", body, timeout=timeout)
-        return int(answer["reset_seq"])
+        return whole(answer, "reset_seq")
 
     # Messages
 

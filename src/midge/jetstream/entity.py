@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from midge.jetstream.errors import MalformedAnswerError
 from midge.model.base import time_of, time_text
 
 __all__ = ["Entity", "Seconds", "from_json", "json_time", "merged", "to_json"]
@@ -41,8 +42,17 @@ def from_json(kind: type[EntityT], data: Mapping[str, Any]) -> EntityT:
     """Return the entity that a JSON object describes.
 
     Raises:
-        ValueError, TypeError: a field is not what it has to be.
+        MalformedAnswerError: a field is not what it has to be.
     """
+    try:
+        return _read(kind, data)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MalformedAnswerError(f"what was told of a {kind.__name__} makes no sense: {error}") from error
+
+
+def _read(kind: type[EntityT], data: Mapping[str, Any]) -> EntityT:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"expected an object, not {data!r:.80}")
     readers, unknown, known = _converters(kind), {}, {}
     for name, value in data.items():
         pair = readers.get(name)
@@ -98,11 +108,25 @@ def _pair(hint: Any) -> tuple[Convert | None, Convert | None]:
     if hint is datetime:
         return _moment, json_time
     if isinstance(hint, type) and issubclass(hint, Entity):
-        return (lambda value: from_json(hint, value)), to_json
+        return (lambda value: _read(hint, value)), to_json
     if get_origin(hint) in (list, dict):
         read, write = _pair(get_args(hint)[-1])
-        return _each(read, get_origin(hint)), _each(write, get_origin(hint))
+        check, each = _checked(get_origin(hint)), _each(read, get_origin(hint))
+        return (check if each is None else lambda values: each(check(values))), _each(write, get_origin(hint))
+    if hint in (int, str, bool):
+        return _checked(hint), None
     return None, None
+
+
+def _checked(kind: type) -> Convert:
+    """Return what lets through this kind alone."""
+
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"expected {kind.__name__}, not {value!r:.80}")
+        return value
+
+    return check
 
 
 def _each(convert: Convert | None, kind: Any) -> Convert | None:
@@ -128,7 +152,7 @@ def _nanoseconds(seconds: float) -> int:
 
 def _moment(text: str) -> datetime | None:
     """Return an RFC 3339 time, None for Go's zero time; what is finer than a microsecond is lost."""
-    return None if text == _ZERO_TIME else _EPOCH + timedelta(microseconds=time_of(text) // 1_000)
+    return None if _checked(str)(text) == _ZERO_TIME else _EPOCH + timedelta(microseconds=time_of(text) // 1_000)
 
 
 def json_time(moment: datetime) -> str:

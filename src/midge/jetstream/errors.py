@@ -12,6 +12,7 @@ NoRespondersError
 └── NoStreamError                           no stream takes the subject of a publish
 TooManyPendingError (BufferError)           as many publishes wait for theirs as may
 UnheardAckError                             publishes failed, and nobody awaited their acknowledgements
+MalformedAnswerError (ValueError)           what answers is no JetStream, or says what makes no sense
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "ConsumerExistsError",
     "ConsumerNotFoundError",
     "JetStreamNotEnabledError",
+    "MalformedAnswerError",
     "MessageNotFoundError",
     "NoStreamError",
     "NotAcknowledgedError",
@@ -141,6 +143,23 @@ class UnheardAckError(MidgeError):
         return f"publish_async: a message was not acknowledged, and nobody awaited that: {self.first}{others}"
 
 
+class MalformedAnswerError(MidgeError, ValueError):
+    """What answers is no JetStream, or says what makes no sense.
+
+    Attributes:
+        reason: what is wrong.
+        answer: the beginning of what came.
+    """
+
+    def __init__(self, reason: str, answer: bytes = b"") -> None:
+        super().__init__()
+        self.reason = reason
+        self.answer = bytes(answer[:100])
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.answer!r}" if self.answer else self.reason
+
+
 _KINDS: dict[int, type[JetStreamError]] = {
     10013: ConsumerExistsError,
     10014: ConsumerNotFoundError,
@@ -160,5 +179,9 @@ _KINDS: dict[int, type[JetStreamError]] = {
 
 def error_of(body: dict[str, Any]) -> JetStreamError:
     """Return the exception for the ``error`` of an answer."""
-    err_code = int(body.get("err_code", 0))
-    return _KINDS.get(err_code, JetStreamError)(int(body.get("code", 0)), err_code, str(body.get("description", "")))
+    err_code = _code(body.get("err_code"))
+    return _KINDS.get(err_code, JetStreamError)(_code(body.get("code")), err_code, str(body.get("description", "")))
+
+
+def _code(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0

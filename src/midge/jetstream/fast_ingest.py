@@ -20,7 +20,7 @@ import msgspec
 
 from midge.client.encoder import Payload
 from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
-from midge.jetstream.errors import NoStreamError, error_of
+from midge.jetstream.errors import MalformedAnswerError, NoStreamError, error_of
 from midge.jetstream.heard import HeardSubscription
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
 from midge.message import HeadersLike, Message
@@ -175,8 +175,10 @@ class FastIngest:
         """The server says something."""
         try:
             self._take(message)
-        except Exception as error:
+        except MidgeError as error:
             self._error = self._error or error  # what comes of the first one says less
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            self._error = self._error or MalformedAnswerError(f"what answers on {self._subject!r} makes no sense: {error!r}", message.data)
         self._is_heard = True
         self._wake()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from midge.jetstream.errors import NoStreamError
+from midge.errors import JetStreamError
+from midge.jetstream.errors import MalformedAnswerError, NoStreamError
 from midge.jetstream.requests import answer_of
 from midge.message import Message
 
@@ -53,14 +54,16 @@ def read_ack(subject: str, message: Message) -> PubAck:
     Raises:
         NoStreamError: nobody was there to take it.
         JetStreamError: it was refused.
-        ValueError: the answer is none of a stream's.
+        MalformedAnswerError: the answer is none of a stream's.
     """
     data = message.data
     if is_unheard(message):
         raise NoStreamError(subject)
-    if b'"error"' in data:
-        answer_of(message)
     try:
+        if b'"error"' in data:
+            answer_of(message)
         return _DECODER.decode(data)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"what answers on {subject!r} is no stream: {data[:100]!r}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, JetStreamError):
+            raise
+        raise MalformedAnswerError(f"what answers on {subject!r} is no stream", data) from error

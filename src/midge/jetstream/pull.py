@@ -21,7 +21,7 @@ from midge.client.consumers import Consumer
 from midge.client.subscription import Subscription
 from midge.errors import ConnectionClosedError, MidgeError
 from midge.jetstream.heard import HeardSubscription
-from midge.jetstream.statuses import Kind, Status, read_status
+from midge.jetstream.statuses import DIGITS, Kind, Status, read_status
 
 if TYPE_CHECKING:
     import cython
@@ -303,7 +303,7 @@ class Pull:
         if status.kind is Kind.HEARTBEAT:
             return
         token = subject[len(self._inbox) + 1 :]
-        if token.isdecimal() and int(token) >= self._first:
+        if len(token) <= DIGITS and token.isdecimal() and int(token) >= self._first:
             if status.msgs is None:  # such as of a leader that is none any more: all that was asked of it is over
                 self.give_up()
             else:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from midge.errors import MidgeTimeoutError, NoRespondersError
-from midge.jetstream.errors import JetStreamNotEnabledError, error_of
+from midge.jetstream.errors import JetStreamNotEnabledError, MalformedAnswerError, error_of
 from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
     from midge.client.client import Client
 
-__all__ = ["API_PREFIX", "Requests", "answer_of", "info_of"]
+__all__ = ["API_PREFIX", "Requests", "answer_of", "info_of", "whole"]
 
 API_PREFIX = "$JS.API"
 _ANSWER = {"type", "did_create", "total", "offset", "limit"}
@@ -46,6 +46,7 @@ class Requests:
             JetStreamError: it was refused; of the class that fits.
             JetStreamNotEnabledError: nobody answers there.
             MidgeTimeoutError: no answer came in time.
+            MalformedAnswerError: what came makes no sense.
         """
         message = await self.send(name, b"" if body is None else msgspec.json.encode(body), timeout=timeout)
         return answer_of(message)
@@ -72,11 +73,14 @@ class Requests:
             found = answer.get(field)
             if found is None and isinstance(answer.get("state"), dict):
                 found = answer["state"].get(field)
-            entries = list(found.items()) if isinstance(found, dict) else list(found or ())
+            entries = list(found.items()) if isinstance(found, dict) else found or []
+            total = answer.get("total", 0)
+            if not isinstance(entries, list) or not isinstance(total, int):
+                raise MalformedAnswerError(f"the answer to {name} has no list of {field}")
             for entry in entries:
                 yield entry
             offset += len(entries)
-            if not entries or offset >= answer.get("total", 0):
+            if not entries or offset >= total:
                 return
 
 
@@ -85,11 +89,14 @@ def answer_of(message: Message) -> dict[str, Any]:
 
     Raises:
         JetStreamError: it is an error.
-        ValueError: it is no JSON object.
+        MalformedAnswerError: it is no JSON object.
     """
-    answer = msgspec.json.decode(message.data)
+    try:
+        answer = msgspec.json.decode(message.data)
+    except (ValueError, RecursionError):
+        answer = None
     if not isinstance(answer, dict):
-        raise ValueError(f"not an answer of the JetStream API: {message.data[:100]!r}")
+        raise MalformedAnswerError("not an answer of the JetStream API", message.data)
     if isinstance(answer.get("error"), dict):
         raise error_of(answer["error"])
     return answer
@@ -98,3 +105,15 @@ def answer_of(message: Message) -> dict[str, Any]:
 def info_of(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer that describes something, without what makes it an answer."""
     return {name: value for name, value in answer.items() if name not in _ANSWER}
+
+
+def whole(answer: dict[str, Any], name: str) -> int:
+    """Return a number that an answer has, 0 where it is left out.
+
+    Raises:
+        MalformedAnswerError: it is none.
+    """
+    number = answer.get(name, 0)
+    if not isinstance(number, int):
+        raise MalformedAnswerError(f"expected a number as {name}, not {number!r:.80}")
+    return number

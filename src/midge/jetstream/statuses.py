@@ -9,7 +9,9 @@ from midge.errors import JetStreamError
 from midge.jetstream.errors import ConsumerNotFoundError
 from midge.message import Message
 
-__all__ = ["Kind", "Status", "read_status"]
+__all__ = ["DIGITS", "Kind", "Status", "read_status"]
+
+DIGITS = 18  # of a number that is taken for one: it has to fit into 64 bits
 
 
 class Kind(Enum):
@@ -74,4 +76,4 @@ def read_status(message: Message) -> Status:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and len(text) <= DIGITS and text.isdecimal() else None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from midge.errors import JetStreamError
-from midge.jetstream.errors import MessageNotFoundError
+from midge.jetstream.errors import MalformedAnswerError, MessageNotFoundError
 from midge.message import Headers, Message
 from midge.model.base import time_of
 
@@ -44,11 +44,14 @@ class StoredMessage(NamedTuple):
         """Return what ``STREAM.MSG.GET`` answers.
 
         Raises:
-            ValueError: it is no message.
+            MalformedAnswerError: it is no message.
         """
-        headers = Headers.parse(b64decode(message["hdrs"])) if message.get("hdrs") else Headers()
-        data = b64decode(message["data"]) if message.get("data") else b""
-        return cls(message["subject"], message["seq"], data, headers, _moment(message["time"]), stream)
+        try:
+            headers = Headers.parse(b64decode(message["hdrs"])) if message.get("hdrs") else Headers()
+            data = b64decode(message["data"]) if message.get("data") else b""
+            return cls(str(message["subject"]), int(message["seq"]), data, headers, _moment(message["time"]), stream)
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            raise MalformedAnswerError(f"what was told of a message of stream {stream!r} makes no sense: {error!r}") from error
 
     @classmethod
     def from_direct(cls, message: Message) -> StoredMessage:
@@ -57,6 +60,7 @@ class StoredMessage(NamedTuple):
         Raises:
             MessageNotFoundError: there is none.
             JetStreamError: it was refused.
+            MalformedAnswerError: it makes no sense.
         """
         status, headers = message.status, message.headers
         if status is not None:
@@ -65,8 +69,8 @@ class StoredMessage(NamedTuple):
         try:
             stream, subject, seq = headers["Nats-Stream"], headers["Nats-Subject"], int(headers["Nats-Sequence"])
             time, pending = _moment(headers["Nats-Time-Stamp"]), int(headers.get("Nats-Num-Pending", "0"))
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"not the answer of a direct get: {headers!r}") from error
+        except (KeyError, ValueError, OverflowError) as error:
+            raise MalformedAnswerError(f"not the answer of a direct get: {headers!r:.200}") from error
         own = Headers([pair for pair in headers.multi_items() if pair[0] not in _OURS])
         return cls(subject, seq, message.data, own, time, stream, pending)
 

@@ -14,11 +14,17 @@ from midge.jetstream.configs import ConsumerConfig, StreamConfig
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.consumer_setup import ConsumerKeywords, consumer_config, create_consumer
 from midge.jetstream.entity import from_json, json_time, merged
-from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, MessageNotFoundError, StreamNotFoundError
+from midge.jetstream.errors import (
+    ConsumerNotFoundError,
+    JetStreamNotEnabledError,
+    MalformedAnswerError,
+    MessageNotFoundError,
+    StreamNotFoundError,
+)
 from midge.jetstream.infos import ConsumerInfo, StreamInfo
 from midge.jetstream.names import check_name
 from midge.jetstream.ordered import OrderedConsumer, OrderedOptions
-from midge.jetstream.requests import Requests, info_of
+from midge.jetstream.requests import Requests, info_of, whole
 from midge.jetstream.setup import StreamKeywords, beside, configured, differences, stream_request
 from midge.jetstream.stored_message import StoredMessage
 from midge.message import Message
@@ -40,7 +46,8 @@ class Stream:
     __slots__ = ("_requests", "last_info", "name")
 
     def __init__(self, requests: Requests, info: StreamInfo) -> None:
-        assert info.config.name is not None
+        if info.config.name is None:
+            raise MalformedAnswerError("what was told of a stream has no name")
         self._requests = requests
         self.name = info.config.name
         self.last_info = info
@@ -116,7 +123,7 @@ class Stream:
             raise ValueError("give seq or keep, not both")
         asked = {"filter": subject, "seq": seq, "keep": keep}
         body = {name: value for name, value in asked.items() if value is not None}
-        return int((await self._requests.ask(f"STREAM.PURGE.{self.name}", body or None, timeout=timeout)).get("purged", 0))
+        return whole(await self._requests.ask(f"STREAM.PURGE.{self.name}", body or None, timeout=timeout), "purged")
 
     # Messages
 
@@ -312,7 +319,7 @@ class Stream:
                 raise self._not_direct() from None
             return StoredMessage.from_direct(message)
         answer = await self._requests.ask(f"STREAM.MSG.GET.{self.name}", asked, timeout=timeout)
-        return StoredMessage.from_api(self.name, answer["message"])
+        return StoredMessage.from_api(self.name, answer.get("message", {}))
 
     async def _get_many(self, asked: dict[str, Any], timeout: float | None) -> list[StoredMessage]:
         timeout = self._requests.timeout if timeout is None else timeout
