@@ -50,6 +50,19 @@ class Farewell:
             raise MidgeTimeoutError("drain", connection.options.drain_timeout, unmet) from None
         connection.refuse_closed()  # its end stops callbacks, which is not what was asked for
 
+    async def stop_subscription(self, subscription: Subscription) -> None:
+        """End one subscription and return when all that the server has sent by now has come, worked on or not."""
+        connection = self._connection
+        connection.home.check()
+        connection.refuse_closed()
+        try:
+            async with asyncio.timeout(connection.options.drain_timeout):
+                if subscription.sid in connection.interest.feeds:
+                    await self._stop([subscription])
+        except TimeoutError:
+            raise MidgeTimeoutError("drain", connection.options.drain_timeout, NO_ANSWER) from None
+        connection.refuse_closed()
+
     async def drain(self, asking: dict[Consumer, int], caller: asyncio.Task[Any] | None) -> None:
         """Finish what was begun, lose nothing, close; see ``Client.drain``."""
         connection = self._connection

@@ -240,7 +240,7 @@ class Pull:
         subscription = self._subscription
         if subscription is not None and not subscription.is_closed:
             try:
-                await subscription.drain()
+                await self._client._connection.farewell.stop_subscription(subscription)
             except ConnectionClosedError:
                 pass  # so nothing more comes
         self.close()
