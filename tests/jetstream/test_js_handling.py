@@ -55,7 +55,9 @@ async def test_callbacks_may_all_drain_their_own(url: str) -> None:
 
         consuming = consumer.consume(handle, max_concurrency=3).start()
         await asyncio.wait_for(consuming.wait(), 3)
-        assert (await consumer.info()).num_ack_pending == 0
+        async with asyncio.timeout(3):
+            while (await consumer.info()).num_ack_pending:
+                pass  # nats-server takes acknowledgements after what it answers
 
 
 async def test_a_callback_may_drain_or_close_the_connection(url: str) -> None:
