@@ -87,6 +87,18 @@ def test_a_marker_leaves_none() -> None:
     assert not world.account.streams["S"].expiry.markers
 
 
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_purged_key_leaves_no_marker(batched: bool) -> None:
+    """As with nats-server, the purge of a key says already what a marker would say; also after a restart."""
+    world = World()
+    world.create(subject_delete_marker_ttl=30_000_000_000, max_msgs_per_subject=1, allow_atomic=True)
+    batch = {"Nats_Batch_Id": "b", "Nats_Batch_Sequence": "1", "Nats_Batch_Commit": "1"} if batched else {}
+    world.ack("s.a", KV_Operation="PURGE", Nats_TTL="1s", **batch)
+    world.ack("s.b", KV_Operation="DEL", Nats_TTL="1s")
+    world.wait(2)
+    assert (world.state()["messages"], world.state()["last_seq"]) == (1, 3)  # the one of s.b
+
+
 def test_only_the_last_message_leaves_a_marker() -> None:
     world = World()
     world.create(subject_delete_marker_ttl=3600_000_000_000, max_msgs_per_subject=5)

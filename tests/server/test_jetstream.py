@@ -311,6 +311,17 @@ def test_requests_wait_as_long_as_they_say_when_the_clock_was_set(step: int, mon
             assert 0.25 < time.monotonic() - begun < 10
 
 
+def test_who_waits_for_messages_is_told_that_the_server_shuts_down(tmp_path: Path) -> None:
+    with Server(port=0, store_dir=tmp_path) as server:
+        client = Client(server)
+        client.create()
+        client.api("CONSUMER.CREATE.S.C", stream_name="S", config={"name": "C", "inactive_threshold": 60_000_000_000})
+        client.raw.send(b'PUB $JS.API.CONSUMER.MSG.NEXT.S.C R 36\r\n{"batch":10,"expires":60000000000}  \r\nPING\r\n')
+        assert client.raw.line() == b"PONG"
+    assert client.raw.line().startswith(b"HMSG R 1 ")
+    assert client.raw.take(84).startswith(b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 10\r\n")
+
+
 @pytest.mark.parametrize("step", [-86_400, 86_400])
 def test_a_request_that_waits_while_the_clock_is_set_ends_in_time(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(port=0, jetstream=True) as server:

@@ -24,12 +24,12 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.engine.dedupe import Dedupe
-    from cython.cimports.midge.engine.headers import nats_values, strip_status
+    from cython.cimports.midge.engine.headers import is_delete_marker, nats_values, strip_status
     from cython.cimports.midge.engine.intake import ends_fast
     from cython.cimports.midge.wire.publication import Publication
 else:
     from midge.engine.dedupe import Dedupe
-    from midge.engine.headers import nats_values, strip_status
+    from midge.engine.headers import is_delete_marker, nats_values, strip_status
     from midge.engine.intake import ends_fast
     from midge.wire.publication import Publication
 
@@ -261,7 +261,7 @@ def _store(stream: Stream, message: _Message, wall: int) -> int:
         stream.remember(id, sequence)
     if ttl:
         stream.expiry.add(sequence, store.last_time, ttl)
-    if b"Nats-Marker-Reason" in values and config.allow_msg_ttl:
+    if config.allow_msg_ttl and is_delete_marker(message.header):
         stream.expiry.mark(sequence)
     if intake.timed or intake.limited or intake.metered:
         stream.appended(stored, sequence)

@@ -175,6 +175,12 @@ class Engine:
         self.limits = {"memory": max_memory, "file": max_storage}
         self._see_what_is_full()
 
+    def take_leave(self) -> None:
+        """Deliver nothing more, and tell who waits for messages that the server shuts down. Next: send that, and close."""
+        for account in self.accounts.values():
+            for stream in account.streams.values():
+                stream.stop_consumers()
+
     def close(self) -> None:
         """Let go of everything. Next: close the directory."""
         for account in self.accounts.values():

@@ -6,7 +6,7 @@ stored as it came.
 
 from __future__ import annotations
 
-__all__ = ["add", "nats_values", "read_number", "remove", "replaced", "strip_status", "value_of", "without"]
+__all__ = ["add", "is_delete_marker", "nats_values", "read_number", "remove", "replaced", "strip_status", "value_of", "without"]
 
 _VERSION = b"NATS/1.0"
 _EMPTY = b"NATS/1.0\r\n\r\n"
@@ -22,6 +22,11 @@ def value_of(header: bytes, name: bytes) -> bytes:
     start = at + len(name) + 3
     end = header.find(_END, start)
     return header[start : end if end >= 0 else len(header)].lstrip(b" ")
+
+
+def is_delete_marker(header: bytes) -> bool:
+    """True for what says that its subject ended, a marker of the server or the purge of a key: when it expires, no marker follows it."""
+    return bool(value_of(header, b"Nats-Marker-Reason")) or value_of(header, b"KV-Operation") == b"PURGE"
 
 
 def nats_values(header: bytes) -> dict[bytes, bytes]:

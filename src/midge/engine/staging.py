@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from midge.engine import checks
 from midge.engine.counter import counted
 from midge.engine.errors import ApiError
-from midge.engine.headers import nats_values, read_number, remove
+from midge.engine.headers import is_delete_marker, nats_values, read_number, remove
 from midge.engine.ttl import parse_ttl, with_least_ttl
 from midge.wire.publication import Publication
 
@@ -107,8 +107,8 @@ class Staging:
             stream.store.remove(sequence)
         elif ttl:
             stream.expiry.add(sequence, stream.store.last_time, ttl)
-        if b"Nats-Marker-Reason" in values:
-            stream.expiry.markers.add(sequence)
+        if stream.config.allow_msg_ttl and is_delete_marker(message.header):
+            stream.expiry.mark(sequence)
         if b"Nats-Rollup" in values:
             stream.purge(b"" if values[b"Nats-Rollup"].lower() == b"all" else message.subject, sequence, 0)
         if stream.config.allow_msg_schedules:

@@ -19,7 +19,7 @@ from midge.engine.consumers.hunger import Hunger
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
-from midge.engine.headers import nats_values
+from midge.engine.headers import is_delete_marker, nats_values
 from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
 from midge.engine.mirror import Mirror
@@ -135,11 +135,15 @@ class Stream:
         self.changed()
         self._follow()
 
+    def stop_consumers(self) -> None:
+        """Deliver nothing more; who waits is told that the server shuts down, as nats-server does."""
+        for consumer in self.consumers.values():
+            consumer.stop(SHUTDOWN)
+
     def stop(self) -> None:
         """Listen no more; nothing of it happens afterwards. Next: close the store, or delete it."""
         self.intake.closed = True
-        for consumer in self.consumers.values():
-            consumer.stop(SHUTDOWN)
+        self.stop_consumers()
         if self.retention is not None:
             self.retention.close()
         if self.origins is not None:
@@ -430,13 +434,13 @@ class Stream:
                 if stored.time > wall - self.dedupe.window:
                     self.dedupe.add(id, stored.sequence, stored.time)
             if self.config.allow_msg_ttl:
+                if is_delete_marker(stored.header):
+                    self.expiry.mark(stored.sequence)
                 self._remember_ttl(stored.sequence, stored.time, values)
         if len(self.dedupe):
             self._forget(wall)
 
     def _remember_ttl(self, sequence: int, time: int, values: dict[bytes, bytes]) -> None:
-        if b"Nats-Marker-Reason" in values:
-            self.expiry.mark(sequence)
         try:
             if b"Nats-TTL" in values:
                 self.expiry.add(sequence, time, parse_ttl(values[b"Nats-TTL"]))

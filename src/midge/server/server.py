@@ -223,7 +223,10 @@ class Server:
             self._lame_duck.set()
         self._stopping = loop.create_future()
         self._ports.close()
-        self._drop_arrivals(SERVER_SHUTDOWN)
+        if self._lobby is not None:
+            self._lobby.abort(SERVER_SHUTDOWN)
+        if self._jetstream is not None:
+            self._jetstream.engine.take_leave()
         try:
             await self._connections.close(SERVER_SHUTDOWN, STOP_SECONDS)
         finally:
@@ -250,7 +253,8 @@ class Server:
             log.info("Entering lame duck mode, stop accepting new clients")
             self._lame_duck = end = asyncio.Event()
             self._ports.close()
-            self._drop_arrivals(SERVER_SHUTDOWN)
+            if self._lobby is not None:
+                self._lobby.abort(SERVER_SHUTDOWN)
             if self._connections:
                 tell_clients(self.hub)
                 self._running().reactor.schedule()
@@ -413,7 +417,8 @@ class Server:
         def reset(turns: Turns) -> None:
             turns.hold_back(0.0)
             self._connections.refuse(0)
-            self._drop_arrivals(KICKED)
+            if self._lobby is not None:
+                self._lobby.abort(KICKED)
             self._connections.abort(KICKED)
 
         self._ask(reset)
@@ -471,11 +476,6 @@ class Server:
         return self._stopping is None and self._lame_duck is None and self._ports.is_ready
 
     # Closing
-
-    def _drop_arrivals(self, reason: str) -> None:
-        """Close those who have not come in yet."""
-        if self._lobby is not None:
-            self._lobby.abort(reason)
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""
