@@ -45,14 +45,36 @@ class Crossings:
     __slots__ = ("_looks", "_root", "_subjects")
 
     def __init__(self, subjects: list[str]) -> None:
-        self._subjects = subjects
+        self._subjects: list[str] = []
         self._looks = LOOKS
         self._root = _Node()
-        for number, subject in enumerate(subjects):
-            node = self._root
-            for token in subject.split("."):
-                node = (node.wild if _is_wild(token) else node.plain).setdefault(token, _Node())
-            node.ends.append(number)
+        for subject in subjects:
+            self.add(subject)
+
+    def add(self, subject: str) -> None:
+        """Search another subject as well, whose number is the next one."""
+        node = self._root
+        for token in subject.split("."):
+            node = (node.wild if _is_wild(token) else node.plain).setdefault(token, _Node())
+        node.ends.append(len(self._subjects))
+        self._subjects.append(subject)
+
+    def begin(self) -> None:
+        """Let searches cost again what they may cost together: as much as a look at each of the subjects, at least."""
+        self._looks = max(LOOKS, _LOOKS_EACH * len(self._subjects))
+
+    def subject(self, number: int) -> str:
+        """Return a subject by its number, from 0 in the order in which they came."""
+        return self._subjects[number]
+
+    def colliding(self, subject: str) -> Iterator[int]:
+        """Return the numbers of all that collide with another subject, in no order.
+
+        Raises:
+            ApiError: searching was given up.
+        """
+        self._looks += _LOOKS_EACH
+        return (number for number in self._near(subject) if collide(self._subjects[number], subject))
 
     def find(self, subject: str, start: int = 0) -> str | None:
         """Return the first of the subjects, from a place on, that collides with another; None where none does.
@@ -60,8 +82,7 @@ class Crossings:
         Raises:
             ApiError: searching was given up.
         """
-        self._looks += _LOOKS_EACH
-        numbers = [number for number in self._near(subject) if number >= start and collide(self._subjects[number], subject)]
+        numbers = [number for number in self.colliding(subject) if number >= start]
         return self._subjects[min(numbers)] if numbers else None
 
     def is_within(self, place: int) -> bool:

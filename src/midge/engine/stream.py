@@ -39,6 +39,7 @@ from midge.wire.publication import Publication
 if TYPE_CHECKING:
     from midge.engine.account import Account
     from midge.engine.consumers.consumer import Consumer
+    from midge.engine.consumers.taken import Taken
     from midge.engine.feed import Feed
     from midge.engine.purging import Purging
     from midge.engine.requests import ApiRequest
@@ -66,13 +67,14 @@ class Stream:
         followers: those that take messages from it.
         consumers: by name; ``hungry`` are those that somebody waits for, ``unopened`` the names of those that cannot be opened.
         retention: what messages are kept for; None where limits alone say.
+        taken: which subjects of a work queue its consumers have; None where nobody has asked.
         purging: the purge that is under way.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
         "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name", "retention",
-        "schedules", "store", "unopened",
+        "schedules", "store", "taken", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -100,6 +102,7 @@ class Stream:
         self.consumers: dict[str, Consumer] = {}
         self.unopened: set[str] = set()
         self.retention: Retention | None = None
+        self.taken: Taken | None = None
         self.hungry = Hunger(store)
         self.purging: Purging | None = None
         self._apply()

@@ -12,6 +12,7 @@ from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import decided, requested
 from midge.engine.consumers.pull import DELETED
+from midge.engine.consumers.taken import Taken
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
@@ -67,7 +68,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
     decision = decided(
         config,
         wanted.action,
-        terms_of(engine, stream, _Configs(stream.consumers)),
+        terms_of(engine, stream, _Configs(stream.consumers), _taken(stream)),
         choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
         pedantic=wanted.pedantic,
     )
@@ -199,13 +200,21 @@ class _Configs(Mapping[str, ConsumerConfig]):
         return len(self._consumers)
 
 
-def terms_of(engine: Engine, stream: Stream, consumers: Mapping[str, ConsumerConfig]) -> ConsumerTerms:
+def _taken(stream: Stream) -> Taken | None:
+    """Return what the consumers of a work queue have of it, which is kept from the first time on."""
+    if stream.taken is None and stream.config.retention == "workqueue":
+        stream.taken = Taken(_Configs(stream.consumers))
+    return stream.taken
+
+
+def terms_of(engine: Engine, stream: Stream, consumers: Mapping[str, ConsumerConfig], taken: Taken | None = None) -> ConsumerTerms:
     """Return what a configuration has to agree with: the stream, and its other consumers by name."""
     account = stream.account
     assert account.limits is not None
     return ConsumerTerms(
         stream=stream.config,
         consumers=consumers,
+        taken=taken,
         account=account.limits,
         max_ack_pending=engine.settings.max_ack_pending,
         max_request_batch=engine.settings.max_request_batch,

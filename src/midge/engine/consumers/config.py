@@ -14,7 +14,8 @@ import msgspec
 
 from midge.engine.consumers.checks import check, check_backoff
 from midge.engine.consumers.defaults import fill
-from midge.engine.consumers.filters import filters_of, is_shared
+from midge.engine.consumers.filters import filters_of
+from midge.engine.consumers.taken import taken_of
 from midge.engine.consumers.terms import ConsumerTerms, is_feeding
 from midge.engine.errors import ApiError
 from midge.engine.metadata import keep_level, set_level
@@ -153,7 +154,7 @@ def _updated(config: ConsumerConfig, old: ConsumerConfig, name: str, action: str
         config = keep_level(config, old)
         if config != old:
             raise ApiError(10148)
-    if terms.stream.retention == "workqueue" and is_shared(name, filters_of(config), terms):
+    if terms.stream.retention == "workqueue" and taken_of(terms).is_shared(name, filters_of(config)):
         raise ApiError(10100)
     if config != old:
         _check_change(config, old, terms)
@@ -192,7 +193,7 @@ def _check_queue(config: ConsumerConfig, name: str, terms: ConsumerTerms) -> Non
     filters = filters_of(config)
     if not filters:
         raise ApiError(10099)
-    if is_shared(name, filters, terms):
+    if taken_of(terms).is_shared(name, filters):
         raise ApiError(10100)
 
 

@@ -114,6 +114,8 @@ def enter(consumer: Consumer) -> None:
     """Let the stream have a consumer, which was made or opened."""
     stream = consumer.stream
     stream.consumers[consumer.name] = consumer
+    if stream.taken is not None:
+        stream.taken.add(consumer.name, consumer.config)
     if stream.retention is not None:
         stream.retention.add(consumer)
     stream.see_who_follows()
@@ -124,6 +126,8 @@ def _leave(consumer: Consumer, status: bytes) -> None:
     consumer.stop(status)
     if _is_there(consumer):
         del stream.consumers[consumer.name]
+        if stream.taken is not None:
+            stream.taken.discard(consumer.name)
         if stream.retention is not None:
             stream.retention.remove(consumer, consumer.filters)
     stream.see_who_follows()
@@ -134,6 +138,8 @@ def _apply(consumer: Consumer, config: ConsumerConfig, wall: int) -> None:
     if stream.retention is not None:
         stream.retention.remove(consumer, filters)
     consumer.update(config, wall)
+    if stream.taken is not None:
+        stream.taken.add(consumer.name, config)
     if stream.retention is not None:
         stream.retention.add(consumer)
         if consumer.filters != filters:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
 from midge.model.account import AccountLimits
 from midge.model.consumer import ConsumerConfig
 from midge.model.stream import StreamConfig
+
+if TYPE_CHECKING:
+    from midge.engine.consumers.taken import Taken
 
 __all__ = ["ConsumerTerms", "is_feeding"]
 
@@ -24,6 +28,7 @@ class ConsumerTerms:
     Attributes:
         stream: the configuration of the stream.
         consumers: those of its consumers by name; looked at, never changed.
+        taken: the subjects that they have of a work queue, where somebody knows that.
         account: what the account may use; -1 is no limit.
         max_ack_pending, max_request_batch: the server's limits; 0 for any number.
         max_consumers: how many the stream may have, where neither it nor its account says; 0 for any number.
@@ -32,6 +37,7 @@ class ConsumerTerms:
 
     stream: StreamConfig
     consumers: Mapping[str, ConsumerConfig] = field(default_factory=dict)
+    taken: Taken | None = None
     account: AccountLimits = field(default_factory=AccountLimits)
     max_ack_pending: int = 0
     max_request_batch: int = 0
