@@ -69,17 +69,17 @@ def of(language: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
-    with midge.Server(port=0) as server:
+def url(tmp_path: Path) -> Iterator[str]:
+    with midge.Server(port=0, store_dir=str(tmp_path / "streams-of-the-sample")) as server:
         yield server.url
 
 
 @pytest.fixture
-def env() -> dict[str, str]:
+def env(tmp_path: Path) -> dict[str, str]:
     """The environment of a reader of the documentation: this package."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "PYTEST_", "PYTHONWARNINGS"))}
     path = os.pathsep.join([str(Path(midge.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return kept | {"PYTHONPATH": path}
+    return kept | {"PYTHONPATH": path, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
 
 def test_every_sample_can_be_run() -> None:
@@ -118,7 +118,7 @@ def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path, url: str) -> No
             for part in re.split(r"&&", line):
                 words = shlex.split(part, comments=True)
                 if words[-1:] == ["&"]:
-                    beside.append(start(words[:-1], env))
+                    beside.append(start(words[:-1], env, tmp_path))
                 elif words:
                     run(words, env, tmp_path)
     finally:
@@ -171,9 +171,11 @@ def program(words: list[str]) -> list[str]:
     return [sys.executable, "-W", "error", "-m", *(re.sub("^[48]222$", "-1", word) for word in words)]
 
 
-def start(words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+def start(words: list[str], env: dict[str, str], directory: Path) -> subprocess.Popen[str]:
     """Start a command of which the next lines need that it is there."""
-    process = subprocess.Popen(program(words), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if READY.search(line):

@@ -93,3 +93,18 @@ def test_a_message_that_is_refused_ends_it(capsys: pytest.CaptureFixture[str], s
     assert main(["bench", "js", "pub", "--size", "2000000", "--msgs", "5", "-s", streams.url]) == 1
     assert capsys.readouterr().err.startswith("midge: ")
     assert asked(streams, "STREAM.NAMES")["streams"] is None
+
+
+@pytest.mark.parametrize("kind", ["sub", "fetch"])
+@pytest.mark.parametrize("options", [(), ("--no-ack", "--clients", "3", "--batch", "7")], ids=["one", "three"])
+def test_consuming(capsys: pytest.CaptureFixture[str], streams: package.Server, kind: str, options: tuple[str, ...]) -> None:
+    assert main(["bench", "js", kind, "foo", "--json", "--msgs", "200", "-s", streams.url, *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["msgs"], found["ack"]) == (f"js {kind}", 200, not options)
+    assert found["totals"][0]["msgs"] == sum(one["msgs"] for one in found["results"]) == 200
+    assert asked(streams, "STREAM.NAMES")["streams"] is None
+
+
+def test_consuming_from_an_embedded_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "js", "sub", "--embedded", "--storage", "memory", "--msgs", "100"]) == 0
+    assert capsys.readouterr().out.startswith('js sub: 100 messages of 128 bytes on "midge.bench.js"\n')

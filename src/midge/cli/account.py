@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
+from midge.cli.output import json_option
 from midge.cli.render import Row, number, print_description, print_json, size
 from midge.cli.target import Target
 
-__all__ = ["command", "info"]
+__all__ = ["info"]
 
 command = LazyGroup(
     "account", help="Tell about the account.", short_help="The account.", places={"info": "account:info"}, aliases={"nfo": "info"}

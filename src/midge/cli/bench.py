@@ -40,7 +40,7 @@ from midge.server.server import Server
 
 __all__ = ["Figures", "Job", "Plan", "command", "group", "percentile", "print_figures", "progress_bars", "race", "shares", "watch"]
 
-Kind = Literal["pub", "sub", "pubsub", "request", "js pub"]
+Kind = Literal["pub", "sub", "pubsub", "request", "js pub", "js sub", "js fetch"]
 Job = Callable[[], Coroutine[Any, Any, None]]
 DEFAULT_MSGS = 100_000
 DEFAULT_SIZE = 128
@@ -133,7 +133,7 @@ def command(
 ) -> None:
     """Measure KIND: publish, subscribe, both, or request, on SUBJECT.
 
-    "midge bench js pub" measures a stream.
+    "midge bench js pub", "js sub" and "js fetch" measure a stream.
     """
     if embedded and kind == "sub":
         raise click.UsageError("nobody else can publish to an embedded server: use pubsub")

@@ -19,27 +19,31 @@ from typing import Any
 import click
 
 from midge.cli.bench import Figures, Job, Plan, group, print_figures, progress_bars, race, shares, watch
+from midge.cli.lazy_group import LazyGroup
 from midge.cli.target import Target, run_async, target_options
 from midge.client.client import Client
 from midge.errors import JetStreamError, MidgeError
 from midge.message import Message
 from midge.server.server import Server
 
-__all__ = ["command"]
+__all__ = ["MAX_SIZE", "pub", "temporary_stream"]
 
-_MAX_SIZE = 64 << 20
+MAX_SIZE = 64 << 20
 _API = "$JS.API.STREAM"
 
 
-@click.group("js")
-def command() -> None:
-    """Measure streams."""
+command = LazyGroup(
+    "js",
+    help="Measure streams.",
+    places={"pub": "bench_js:pub", "sub": "bench_js_consume:sub", "fetch": "bench_js_consume:fetch"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
-@command.command("pub", short_help="Measure how fast messages are stored and acknowledged.")
+@click.command("pub", short_help="Measure how fast messages are stored and acknowledged.")
 @click.argument("subject", default="midge.bench.js")
 @click.option("--msgs", type=click.IntRange(min=1), default=100_000, show_default=True, help="How many messages.")
-@click.option("--size", type=click.IntRange(0, _MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each.")
+@click.option("--size", type=click.IntRange(0, MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each.")
 @click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients.")
 @click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages that a client has on the way.")
 @click.option("--storage", type=click.Choice(["file", "memory"]), default="file", show_default=True, help="Where the stream is kept.")
@@ -86,7 +90,7 @@ async def _measure(target: Target, plan: Plan, config: dict[str, Any], window: i
 
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(target.connect("midge bench js", on_error))
-        await stack.enter_async_context(_stream(admin, config, target.timeout))
+        await stack.enter_async_context(temporary_stream(admin, config, target.timeout))
         jobs: list[Job] = []
         for figures in publishers:
             client = await stack.enter_async_context(target.connect("midge bench js pub", on_error))
@@ -97,7 +101,7 @@ async def _measure(target: Target, plan: Plan, config: dict[str, Any], window: i
 
 
 @contextlib.asynccontextmanager
-async def _stream(client: Client, config: dict[str, Any], timeout: float) -> AsyncIterator[None]:
+async def temporary_stream(client: Client, config: dict[str, Any], timeout: float) -> AsyncIterator[None]:
     """A stream that is there for as long as it takes."""
     await _ask(client, f"{_API}.CREATE.{config['name']}", config, timeout)
     try:

@@ -16,12 +16,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from midge.cli.output import counted, printable
+from midge.cli.output import counted, json_option, printable
 from midge.store.check import Finding, check_stream, find_damages
 from midge.store.recovery import Damage
 from midge.store.view import Place, StoreView
 
-__all__ = ["DAMAGED", "check", "command", "directory_argument", "json_option"]
+__all__ = ["DAMAGED", "check", "command", "directory_argument"]
 
 DAMAGED = 3
 T = TypeVar("T")
@@ -31,11 +31,6 @@ def directory_argument(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command DIR, the path of a store."""
     kind: Any = {"type": click.Path(path_type=Path, exists=True, file_okay=False)}
     return click.argument("path", metavar="DIR", **kind)(command)
-
-
-def json_option(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command --json."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 @click.command("check", short_help="Check the files of streams.")

@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.consumer_info import show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
+from midge.cli.names import consumer_argument, stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say
 from midge.cli.target import Target
 from midge.cli.units import FUTURE
 from midge.jetstream.entity import json_time
 from midge.jetstream.names import check_name
 
-__all__ = ["command", "info", "list_consumers", "names", "pause", "remove", "reset", "resume", "unpin"]
+__all__ = ["info", "list_consumers", "names", "pause", "remove", "reset", "resume", "unpin"]
 
 _COLUMNS = ("name", "kind", "delivered", "ack floor", "unacknowledged", "redelivered", "waiting", "unprocessed", "last delivery")
 _TEXTS = 2
@@ -45,7 +46,7 @@ command = LazyGroup(
 
 
 @click.command("list", short_help="List the consumers of a stream.")
-@click.argument("stream")
+@stream_argument
 @click.option("--names", "-n", "names_only", is_flag=True, help="Print names alone.")
 @json_option
 @js_options
@@ -68,7 +69,7 @@ def list_consumers(target: Target, stream: str, names_only: bool, as_json: bool)
 
 
 @click.command("names", short_help="Print the names of a stream's consumers.")
-@click.argument("stream")
+@stream_argument
 @json_option
 @js_options
 def names(target: Target, stream: str, as_json: bool) -> None:
@@ -77,8 +78,7 @@ def names(target: Target, stream: str, as_json: bool) -> None:
 
 
 @click.command("info", short_help="Tell everything about a consumer.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @json_option
 @js_options
 def info(target: Target, stream: str, consumer: str, as_json: bool) -> None:
@@ -87,8 +87,7 @@ def info(target: Target, stream: str, consumer: str, as_json: bool) -> None:
 
 
 @click.command("pause", short_help="Let a consumer deliver nothing for a time.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @click.argument("until", type=FUTURE)
 @force_option
 @json_option
@@ -102,8 +101,7 @@ def pause(target: Target, stream: str, consumer: str, until: datetime, force: bo
 
 
 @click.command("resume", short_help="Let a consumer deliver again.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @force_option
 @json_option
 @js_options
@@ -115,8 +113,7 @@ def resume(target: Target, stream: str, consumer: str, force: bool, as_json: boo
 
 
 @click.command("reset", short_help="Let a consumer begin again.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @click.option("--sequence", type=click.IntRange(min=1), help="Where to begin; at what is acknowledged without it.")
 @force_option
 @json_option
@@ -130,8 +127,7 @@ def reset(target: Target, stream: str, consumer: str, sequence: int | None, forc
 
 
 @click.command("unpin", short_help="Let another client of a group be pinned.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @click.argument("group")
 @force_option
 @json_option
@@ -144,8 +140,7 @@ def unpin(target: Target, stream: str, consumer: str, group: str, force: bool, a
 
 
 @click.command("rm", short_help="Remove a consumer.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @force_option
 @json_option
 @js_options

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
 from midge.cli.consumer_info import CONFIG, show_consumer
 from midge.cli.jetstream import Api, js_options, run
+from midge.cli.names import consumer_argument, stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import force_option, print_json, say
 from midge.cli.target import Target
 from midge.cli.units import DURATION, FUTURE, SIZE, read_duration
@@ -69,7 +70,7 @@ def special_options(command: Callable[..., T]) -> Callable[..., T]:
 
 
 @click.command("add", short_help="Add a consumer.")
-@click.argument("stream")
+@stream_argument
 @click.argument("consumer", required=False)
 @settings_options(SETTINGS)
 @special_options
@@ -109,8 +110,7 @@ def add(
 
 
 @click.command("edit", short_help="Edit a consumer's configuration.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @settings_options(SETTINGS)
 @special_options
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and change nothing.")

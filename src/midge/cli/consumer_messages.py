@@ -12,6 +12,7 @@ import click
 
 from midge.cli import output
 from midge.cli.jetstream import Api, js_options, run
+from midge.cli.names import consumer_argument
 from midge.cli.output import Style, format_options
 from midge.cli.stream_messages import Place, print_message
 from midge.cli.target import Target
@@ -26,8 +27,7 @@ _BATCH = 256
 
 
 @click.command("next", short_help="Take messages.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="How many messages.")
 @click.option("--wait", type=DURATION, help="How long to wait for them; --timeout without it.")
 @click.option("--ack", "word", flag_value="ack", type=str, default="ack", help="Acknowledge them; so it is without another word.")
@@ -66,8 +66,7 @@ def fetch(
 
 
 @click.command("sub", short_help="Show messages as they come.")
-@click.argument("stream")
-@click.argument("consumer")
+@consumer_argument
 @click.option("--count", type=click.IntRange(min=1), help="End after so many messages.")
 @click.option("--ack/--no-ack", default=True, show_default=True, help="Acknowledge them.")
 @click.option("--group", metavar="GROUP", help="The priority group.")

@@ -8,15 +8,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from midge.cli.check import json_option
 from midge.cli.context_file import FIELDS, FILES, Contexts
 from midge.cli.jetstream import js_parameters
 from midge.cli.lazy_group import LazyGroup
+from midge.cli.output import json_option
 from midge.cli.render import cell, confirm, force_option, print_description, print_json, print_table, say
 from midge.cli.target import complete_contexts, connection_options
 from midge.errors import MidgeError
 
-__all__ = ["add", "command", "list_contexts", "previous", "remove", "select", "show", "unselect"]
+__all__ = ["add", "list_contexts", "previous", "remove", "select", "show", "unselect"]
 
 _SECRETS = {"password", "token", "user_jwt", "user_seed"}
 _HIDDEN = "********"

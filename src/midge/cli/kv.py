@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import click
 
 from midge.cli.bucket_options import bucket_keywords, bucket_options, print_bucket
-from midge.cli.check import json_option
 from midge.cli.config_options import commas
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
-from midge.cli.output import counted
+from midge.cli.names import bucket_argument
+from midge.cli.output import counted, json_option
 from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, size
 from midge.cli.target import Target
 from midge.cli.units import DURATION, SIZE
@@ -23,7 +23,7 @@ from midge.jetstream.configs import Republish
 from midge.jetstream.key_value.bucket import KeyValue
 from midge.jetstream.key_value.config import stream_name
 
-__all__ = ["add", "command", "compact", "edit", "info", "list_buckets", "remove"]
+__all__ = ["add", "compact", "edit", "info", "list_buckets", "remove"]
 
 T = TypeVar("T")
 _PREFIX = "KV_"
@@ -94,7 +94,7 @@ def list_buckets(target: Target, names_only: bool, as_json: bool) -> None:
 
 
 @click.command("add", short_help="Add a bucket.")
-@click.argument("bucket")
+@bucket_argument
 @_config_options
 @click.option("--mirror", metavar="BUCKET", help="Copy another bucket.")
 @click.option("--source", "sources", metavar="BUCKET", multiple=True, help="Have the keys of another bucket, too; may be repeated.")
@@ -108,7 +108,7 @@ def add(target: Target, bucket: str, mirror: str | None, sources: tuple[str, ...
 
 
 @click.command("edit", short_help="Edit a bucket's configuration.")
-@click.argument("bucket")
+@bucket_argument
 @_config_options
 @json_option
 @js_options
@@ -119,7 +119,7 @@ def edit(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
 
 
 @click.command("info", short_help="Tell everything about a bucket.")
-@click.argument("bucket")
+@bucket_argument
 @json_option
 @js_options
 def info(target: Target, bucket: str, as_json: bool) -> None:
@@ -128,7 +128,7 @@ def info(target: Target, bucket: str, as_json: bool) -> None:
 
 
 @click.command("rm", short_help="Remove a bucket.")
-@click.argument("bucket")
+@bucket_argument
 @force_option
 @json_option
 @js_options
@@ -143,7 +143,7 @@ def remove(target: Target, bucket: str, force: bool, as_json: bool) -> None:
 
 
 @click.command("compact", short_help="Remove what is left of deleted keys.")
-@click.argument("bucket")
+@bucket_argument
 @click.option("--older-than", type=DURATION, default=_OLD_MARKERS, metavar="DURATION", help="Younger markers stay; 30m without it.")
 @force_option
 @json_option

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
-from midge.cli.output import Style, flush, format_options, printable
+from midge.cli.names import bucket_argument
+from midge.cli.output import Style, flush, format_options, json_option, printable
 from midge.cli.payload import payload
 from midge.cli.render import confirm, force_option, number, print_json, print_table, say
 from midge.cli.target import Target
@@ -28,7 +28,7 @@ _SHOWN = 60  # characters of a value in a table
 
 
 @click.command("get", short_help="Show the value of a key.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.option("--revision", type=click.IntRange(min=1), help="What it was at this revision.")
 @format_options
@@ -40,7 +40,7 @@ def get(target: Target, bucket: str, key: str, revision: int | None, style: Styl
 
 
 @click.command("put", short_help="Set the value of a key.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.argument("value", required=False)
 @json_option
@@ -52,7 +52,7 @@ def put(target: Target, bucket: str, key: str, value: str | None, as_json: bool)
 
 
 @click.command("create", short_help="Set the value of a key that has none.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.argument("value", required=False)
 @click.option("--ttl", help="How long it is kept; the bucket needs --marker-ttl.", **_TTL)
@@ -65,7 +65,7 @@ def create(target: Target, bucket: str, key: str, value: str | None, ttl: int | 
 
 
 @click.command("update", short_help="Set the value of a key that nobody has changed.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.argument("value")
 @click.argument("revision", type=click.IntRange(min=0))
@@ -78,7 +78,7 @@ def update(target: Target, bucket: str, key: str, value: str, revision: int, as_
 
 
 @click.command("del", short_help="Delete a key.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.option("--revision", type=click.IntRange(min=1), help="Only if its last value has this revision.")
 @force_option
@@ -91,7 +91,7 @@ def delete(target: Target, bucket: str, key: str, revision: int | None, force: b
 
 
 @click.command("purge", short_help="Delete a key with its history.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.option("--revision", type=click.IntRange(min=1), help="Only if its last value has this revision.")
 @click.option("--ttl", help="How long the marker is kept.", **_TTL)
@@ -106,7 +106,7 @@ def purge(target: Target, bucket: str, key: str, revision: int | None, ttl: int 
 
 
 @click.command("history", short_help="Show all that is kept of a key.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @json_option
 @js_options
@@ -121,7 +121,7 @@ def history(target: Target, bucket: str, key: str, as_json: bool) -> None:
 
 
 @click.command("keys", short_help="Print the keys.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("filters", nargs=-1)
 @json_option
 @js_options
@@ -140,7 +140,7 @@ def keys(target: Target, bucket: str, filters: tuple[str, ...], as_json: bool) -
 
 
 @click.command("watch", short_help="Show what becomes of keys.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("filters", nargs=-1)
 @click.option("--history", "include_history", is_flag=True, help="Begin with all that is kept.")
 @click.option("--updates", "updates_only", is_flag=True, help="Begin with what changes from now on.")
@@ -182,7 +182,7 @@ def watch(
 
 
 @click.command("revert", short_help="Set a key to an earlier value.")
-@click.argument("bucket")
+@bucket_argument
 @click.argument("key")
 @click.argument("revision", type=click.IntRange(min=1))
 @force_option

@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from midge.cli.bucket_options import bucket_keywords, bucket_options, print_bucket
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
+from midge.cli.names import store_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, size
 from midge.cli.target import Target
 from midge.jetstream.object_store.config import stream_name
 
-__all__ = ["add", "change_store", "command", "edit", "list_stores", "seal"]
+__all__ = ["add", "change_store", "edit", "list_stores", "seal"]
 
 _PREFIX = "OBJ_"
 
@@ -68,7 +69,7 @@ def list_stores(target: Target, names_only: bool, as_json: bool) -> None:
 
 
 @click.command("add", short_help="Add an object store.")
-@click.argument("bucket")
+@store_argument
 @bucket_options
 @json_option
 @js_options
@@ -79,7 +80,7 @@ def add(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
 
 
 @click.command("edit", short_help="Edit an object store's configuration.")
-@click.argument("bucket")
+@store_argument
 @bucket_options
 @json_option
 @js_options
@@ -90,7 +91,7 @@ def edit(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
 
 
 @click.command("seal", short_help="Let nothing in an object store be changed any more.")
-@click.argument("bucket")
+@store_argument
 @force_option
 @json_option
 @js_options

@@ -13,9 +13,10 @@ from typing import IO, Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
+from midge.cli.names import store_argument
 from midge.cli.object import change_store
+from midge.cli.output import json_option
 from midge.cli.payload import header_option
 from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say
 from midge.cli.target import Target
@@ -36,7 +37,7 @@ _STANDARD = Path("-")
 
 
 @click.command("info", short_help="Tell everything about an object, or a store.")
-@click.argument("bucket")
+@store_argument
 @click.argument("name", required=False)
 @json_option
 @js_options
@@ -50,7 +51,7 @@ def info(target: Target, bucket: str, name: str | None, as_json: bool) -> None:
 
 
 @click.command("ls", short_help="List the objects of a store.")
-@click.argument("bucket")
+@store_argument
 @click.option("--names", "-n", "names_only", is_flag=True, help="Print names alone.")
 @json_option
 @js_options
@@ -73,7 +74,7 @@ def list_objects(target: Target, bucket: str, names_only: bool, as_json: bool) -
 
 
 @click.command("put", short_help="Store a file.")
-@click.argument("bucket")
+@store_argument
 @click.argument("file", **_FILE)
 @click.option("--name", help="The object's name; the file's without it.")
 @click.option("--description", default="", help="What it is.")
@@ -114,7 +115,7 @@ def put(
 
 
 @click.command("get", short_help="Read an object into a file.")
-@click.argument("bucket")
+@store_argument
 @click.argument("name")
 @click.option("--output", "-O", metavar="FILE", help="Where to; the object's name without it.", **_FILE)
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
@@ -145,7 +146,7 @@ def get(target: Target, bucket: str, name: str, output: Path | None, progress: b
 
 
 @click.command("rm", short_help="Remove an object, or a store.")
-@click.argument("bucket")
+@store_argument
 @click.argument("name", required=False)
 @force_option
 @json_option
@@ -169,7 +170,7 @@ def remove(target: Target, bucket: str, name: str | None, force: bool, as_json: 
 
 
 @click.command("link", short_help="Store a link to an object, or to a store.")
-@click.argument("bucket")
+@store_argument
 @click.argument("name")
 @click.argument("to_bucket")
 @click.argument("to_name", required=False)
@@ -189,7 +190,7 @@ def link(target: Target, bucket: str, name: str, to_bucket: str, to_name: str | 
 
 
 @click.command("watch", short_help="Show what becomes of objects.")
-@click.argument("bucket")
+@store_argument
 @click.option("--updates", "updates_only", is_flag=True, help="Begin with what changes from now on.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
 @json_option

@@ -17,7 +17,7 @@ import click
 
 from midge.message import Message
 
-__all__ = ["Style", "counted", "describe", "flush", "format_options", "printable", "show"]
+__all__ = ["Style", "counted", "describe", "flush", "format_options", "json_option", "printable", "show"]
 
 T = TypeVar("T")
 Style = Literal["text", "json", "raw"]
@@ -28,6 +28,11 @@ def format_options(command: Callable[..., T]) -> Callable[..., T]:
     kind: Any = {"type": str, "default": "text"}
     command = click.option("--raw", "style", flag_value="raw", help="Print payloads only.", **kind)(command)
     return click.option("--json", "style", flag_value="json", help="Print one JSON object a line.", **kind)(command)
+
+
+def json_option(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command --json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def show(message: Message, style: Style, title: str) -> None:

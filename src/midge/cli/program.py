@@ -22,6 +22,7 @@ __all__ = ["run"]
 
 _COMMANDS = (
     "demo", "pub", "sub", "req", "reply", "stream", "consumer", "kv", "object", "account", "context", "bench", "check", "store", "nkey",
+    "completion",
 )  # fmt: skip
 
 

@@ -102,6 +102,7 @@ def rows_of(values: Mapping[str, Any], fields: Fields) -> list[Row]:
 
 
 def number(value: Any) -> str:
+    """Return a number with its thousands apart."""
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from midge.cli.check import DAMAGED, check, directory_argument, json_option
-from midge.cli.output import describe, printable
+from midge.cli.check import DAMAGED, check, directory_argument
+from midge.cli.output import describe, json_option, printable
 from midge.engine.consumers.dump import load
 from midge.engine.consumers.ledger import Ledger
 from midge.message import Headers, Message

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
-from midge.cli.output import counted
+from midge.cli.names import stream_argument
+from midge.cli.output import counted, json_option
 from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, size
 from midge.cli.stream_info import show_state, show_stream
 from midge.cli.target import Target
 from midge.jetstream.names import check_name
 
-__all__ = ["command", "info", "list_streams", "names", "purge", "remove", "state", "subjects"]
+__all__ = ["info", "list_streams", "names", "purge", "remove", "state", "subjects"]
 
 _COLUMNS = ("name", "subjects", "messages", "size", "consumers", "last message")
 _TEXTS = 2
@@ -88,7 +88,7 @@ def names(target: Target, subject: str | None, everything: bool, as_json: bool) 
 
 
 @click.command("info", short_help="Tell everything about a stream.")
-@click.argument("stream")
+@stream_argument
 @json_option
 @js_options
 def info(target: Target, stream: str, as_json: bool) -> None:
@@ -101,7 +101,7 @@ def info(target: Target, stream: str, as_json: bool) -> None:
 
 
 @click.command("state", short_help="Tell what a stream holds.")
-@click.argument("stream")
+@stream_argument
 @json_option
 @js_options
 def state(target: Target, stream: str, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def state(target: Target, stream: str, as_json: bool) -> None:
 
 
 @click.command("subjects", short_help="List the subjects of a stream's messages.")
-@click.argument("stream")
+@stream_argument
 @click.argument("filter", default=">")
 @click.option("--names", "-n", "names_only", is_flag=True, help="Print subjects alone.")
 @click.option("--sort", type=click.Choice(["messages", "subject"]), default="messages", show_default=True, help="In which order.")
@@ -139,7 +139,7 @@ def subjects(target: Target, stream: str, filter: str, names_only: bool, sort: s
 
 
 @click.command("purge", short_help="Remove messages.")
-@click.argument("stream")
+@stream_argument
 @click.option("--subject", metavar="SUBJECT", help="Only those whose subject matches.")
 @click.option("--seq", type=click.IntRange(min=1), help="Only those before this sequence.")
 @click.option("--keep", type=click.IntRange(min=0), help="All but the last so many.")
@@ -161,7 +161,7 @@ def purge(target: Target, stream: str, subject: str | None, seq: int | None, kee
 
 
 @click.command("rm", short_help="Remove a stream.")
-@click.argument("stream")
+@stream_argument
 @force_option
 @json_option
 @js_options

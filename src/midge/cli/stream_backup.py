@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import changed, commas, read_config
 from midge.cli.jetstream import Api, js_options, run
-from midge.cli.output import counted
+from midge.cli.names import stream_argument
+from midge.cli.output import counted, json_option
 from midge.cli.render import Advance, bar, print_json, say
 from midge.cli.snapshot import CHUNK_SIZE, Restoring, Snapshot, is_archive
 from midge.cli.target import Target
@@ -33,7 +33,7 @@ _EXISTING: Any = {"type": click.Path(path_type=Path, file_okay=False, exists=Tru
 
 
 @click.command("backup", short_help="Write a stream to a directory.")
-@click.argument("stream")
+@stream_argument
 @click.argument("directory", **_DIRECTORY)
 @click.option("--consumers/--no-consumers", default=True, show_default=True, help="With its consumers.")
 @click.option("--check", is_flag=True, help="Have the server check the messages before.")

@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import changed, commas
 from midge.cli.jetstream import Api, js_options, opened, run_guarded
-from midge.cli.output import counted
+from midge.cli.output import counted, json_option
 from midge.cli.render import bar, print_json, say
 from midge.cli.snapshot import Restoring, Snapshot
 from midge.cli.stream_digest import Digest, digest_of

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from midge.cli.check import json_option
 from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
 from midge.cli.jetstream import Api, js_options, run
+from midge.cli.names import stream_argument
+from midge.cli.output import json_option
 from midge.cli.render import confirm, force_option, print_json, say
 from midge.cli.stream_info import CONFIG, show_stream
 from midge.cli.target import Target
@@ -77,7 +78,7 @@ SETTINGS = (
 
 
 @click.command("add", short_help="Add a stream.")
-@click.argument("stream")
+@stream_argument
 @settings_options(SETTINGS)
 @click.option("--output", metavar="FILE", type=click.File("w"), help="Write the configuration to a file, and add nothing.")
 @json_option
@@ -97,7 +98,7 @@ def add(target: Target, stream: str, as_json: bool, output: Any, **values: Any) 
 
 
 @click.command("edit", short_help="Edit a stream's configuration.")
-@click.argument("stream")
+@stream_argument
 @settings_options(SETTINGS)
 @click.option("--dry-run", is_flag=True, help="Tell what would change, and change nothing.")
 @force_option
@@ -122,7 +123,7 @@ def edit(target: Target, stream: str, dry_run: bool, force: bool, as_json: bool,
 
 
 @click.command("seal", short_help="Let nothing more be added to or removed from a stream.")
-@click.argument("stream")
+@stream_argument
 @force_option
 @json_option
 @js_options

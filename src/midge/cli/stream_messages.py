@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import click
 
 from midge.cli import output
-from midge.cli.check import json_option
 from midge.cli.jetstream import Api, js_options, run
-from midge.cli.output import Style, describe, format_options
+from midge.cli.names import stream_argument
+from midge.cli.output import Style, describe, format_options, json_option
 from midge.cli.render import confirm, force_option, print_json, say
 from midge.cli.target import Target
 from midge.cli.units import PAST
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 @click.command("get", short_help="Show one message.")
-@click.argument("stream")
+@stream_argument
 @click.argument("seq", type=click.IntRange(min=1), required=False)
 @click.option("--last-for", "-S", metavar="SUBJECT", help="The last message whose subject matches.")
 @click.option("--next-for", metavar="SUBJECT", help="The first message from SEQ on whose subject matches.")
@@ -57,7 +57,7 @@ def get(target: Target, stream: str, seq: int | None, last_for: str | None, next
 
 
 @click.command("view", short_help="Show messages.")
-@click.argument("stream")
+@stream_argument
 @click.argument("count", type=click.IntRange(min=1), default=10)
 @click.option("--id", "start", metavar="SEQUENCE", type=click.IntRange(min=1), help="Begin with this message.")
 @click.option("--since", type=PAST, help="Begin with what was stored at a time, or so long ago.")
@@ -91,7 +91,7 @@ def view(target: Target, stream: str, count: int, start: int | None, since: date
 
 
 @click.command("rmm", short_help="Remove one message.")
-@click.argument("stream")
+@stream_argument
 @click.argument("seq", type=click.IntRange(min=1))
 @click.option("--no-erase", is_flag=True, help="Do not overwrite what was kept of it.")
 @force_option

@@ -52,6 +52,8 @@ def read_duration(text: str) -> int:
 
 
 class _Duration(_Kind):
+    """Nanoseconds; -1 is none."""
+
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -64,6 +66,8 @@ class _Duration(_Kind):
 
 
 class _Size(_Kind):
+    """Bytes, in units of 1,024; -1 is no limit."""
+
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
