@@ -118,7 +118,7 @@ def test_sh(sample: Sample, env: dict[str, str], tmp_path: Path, url: str) -> No
             for part in re.split(r"&&", line):
                 words = shlex.split(part, comments=True)
                 if words[-1:] == ["&"]:
-                    beside.append(start(words[:-1], env))
+                    beside.append(start(words[:-1], env, tmp_path))
                 elif words:
                     run(words, env, tmp_path)
     finally:
@@ -171,9 +171,11 @@ def program(words: list[str]) -> list[str]:
     return [sys.executable, "-W", "error", "-m", *(re.sub("^[48]222$", "-1", word) for word in words)]
 
 
-def start(words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
+def start(words: list[str], env: dict[str, str], directory: Path) -> subprocess.Popen[str]:
     """Start a command of which the next lines need that it is there."""
-    process = subprocess.Popen(program(words), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program(words), env=env, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if READY.search(line):
