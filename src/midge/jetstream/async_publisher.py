@@ -165,7 +165,7 @@ class PendingAck:
         try:
             read_ack(self.subject, self._answer)
         except Exception as error:  # whatever it is, who awaits this is told, or nobody has asked
-            self._unheard = Unheard(self._publisher, error.with_traceback(None))  # a traceback would keep this as long as itself
+            self._unheard = Unheard(self._publisher, error.with_traceback(None))  # which would keep this
 
     def _finish(self) -> None:
         self.is_done = True
