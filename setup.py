@@ -61,6 +61,7 @@ MODULES = [
     "midge.engine.intake",
     "midge.engine.admission",
     "midge.engine.single",
+    "midge.engine.consumers.redelivery",
     "midge.engine.consumers.ledger",
     "midge.engine.consumers.dump",
     "midge.engine.consumers.delivery",

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from received import Received
 
 TRIALS = 1_000 if os.environ.get("MIDGE_LONG") else 6
 pytestmark = pytest.mark.timeout(36_000 if TRIALS > 100 else 120)
@@ -37,7 +38,7 @@ class Client:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
-        self.unread = b""
+        self.received = Received(self.socket)
         self.socket.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB R.> 1\r\n')
         self.number = 0
 
@@ -49,11 +50,11 @@ class Client:
         self.socket.settimeout(patience)
         try:
             while True:
-                words = self._line().split()
+                words = self.received.line().split()
                 if words[0] in (b"MSG", b"HMSG"):
                     size, head = int(words[-1]), int(words[-2]) if words[0] == b"HMSG" else 0
                     fields = words[1:-2] if head else words[1:-1]
-                    data = self._take(size + 2)[:-2]
+                    data = self.received.take(size + 2)[:-2]
                     yield fields[0].decode(), fields[2].decode() if len(fields) > 2 else "", data[head:]
                 elif words[0] == b"PING":
                     self.socket.sendall(b"PONG\r\n")
@@ -67,24 +68,6 @@ class Client:
             if to == f"R.{self.number}":
                 return answer
         raise ConnectionError("no answer")
-
-    def _line(self) -> bytes:
-        while b"\r\n" not in self.unread:
-            self._more()
-        line, _, self.unread = self.unread.partition(b"\r\n")
-        return line
-
-    def _take(self, size: int) -> bytes:
-        while len(self.unread) < size:
-            self._more()
-        data, self.unread = self.unread[:size], self.unread[size:]
-        return data
-
-    def _more(self) -> None:
-        data = self.socket.recv(1 << 18)
-        if not data:
-            raise ConnectionError("closed")
-        self.unread += data
 
 
 @contextmanager

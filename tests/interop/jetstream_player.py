@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import schemas
+from received import Received
 
 PATIENCE = 5.0
 TRIES = 5_000
@@ -62,13 +63,13 @@ class Player:
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.unread = b""
+        self.received = Received(self.socket)
         self.number = 0
-        self.info = json.loads(self._line()[5:])
+        self.info = json.loads(self.received.line()[5:])
         self.socket.sendall(
             b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"protocol":1}\r\nSUB R.> 1\r\nPING\r\n'
         )
-        while self._line() != b"PONG":
+        while self.received.line() != b"PONG":
             pass
 
     def close(self) -> None:
@@ -121,11 +122,11 @@ class Player:
         self.socket.sendall(b"HPUB %b R.end %d %d\r\n%b\r\n" % (subject.encode(), len(block), len(block), block))
         answers: list[bytes] = []
         while True:
-            line = self._line()
+            line = self.received.line()
             words = line.split()
             if words[:1] == [b"MSG"]:
-                payload = self._take(int(words[-1]))
-                self._take(2)
+                payload = self.received.take(int(words[-1]))
+                self.received.take(2)
                 if words[1] == b"R.end":
                     return answers
                 if words[1] == reply.encode():
@@ -142,35 +143,17 @@ class Player:
 
     def _answer(self, reply: str) -> bytes:
         while True:
-            line = self._line()
+            line = self.received.line()
             words = line.split()
             if words[:1] in ([b"MSG"], [b"HMSG"]):
-                payload = self._take(int(words[-1]))
-                self._take(2)
+                payload = self.received.take(int(words[-1]))
+                self.received.take(2)
                 if words[1].decode() == reply:
                     return payload
             elif line == b"PING":
                 self.socket.sendall(b"PONG\r\n")
             elif line.startswith(b"-ERR"):
                 return line
-
-    def _line(self) -> bytes:
-        while b"\r\n" not in self.unread:
-            self._more()
-        line, _, self.unread = self.unread.partition(b"\r\n")
-        return line
-
-    def _take(self, size: int) -> bytes:
-        while len(self.unread) < size:
-            self._more()
-        data, self.unread = self.unread[:size], self.unread[size:]
-        return data
-
-    def _more(self) -> None:
-        data = self.socket.recv(1 << 18)
-        if not data:
-            raise ConnectionError("the server closed the connection")
-        self.unread += data
 
 
 def with_storage(step: Step, storage: str) -> Step:

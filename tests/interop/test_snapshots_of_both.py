@@ -83,16 +83,16 @@ def taken(player: Player, **wanted: Any) -> tuple[bytes, dict[str, Any]]:
     found = []
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        line = player._line()
+        line = player.received.line()
         words = line.split()
         if words[:1] == [b"HMSG"]:
-            header = player._take(int(words[-1]))
-            player._take(2)
+            header = player.received.take(int(words[-1]))
+            player.received.take(2)
             assert header.startswith(b"NATS/1.0 204"), header
             return b"".join(found), answer
         if words[:1] == [b"MSG"]:
-            payload = player._take(int(words[-1]))
-            player._take(2)
+            payload = player.received.take(int(words[-1]))
+            player.received.take(2)
             if not payload:
                 return b"".join(found), answer  # nats-server says nothing of a snapshot that is one chunk
             found.append(payload)
@@ -155,9 +155,9 @@ def fetched(player: Player, name: str, count: int) -> list[bytes]:
     player.socket.sendall(b"PUB $JS.API.CONSUMER.MSG.NEXT.S.%b R.box %d\r\n%b\r\n" % (name.encode(), len(body), body))
     found: list[bytes] = []
     while len(found) < count:
-        words = player._line().split()
+        words = player.received.line().split()
         if words[:1] in ([b"MSG"], [b"HMSG"]):
-            player._take(int(words[-1]) + 2)
+            player.received.take(int(words[-1]) + 2)
             found.append(words[3])
     return found
 
@@ -238,10 +238,10 @@ def test_sizes_are_as_there(chunk: int, window: int, players: Pair) -> None:
         assert "error" not in answer
         found = []
         while True:
-            words = player._line().split()
+            words = player.received.line().split()
             if words[:1] in ([b"MSG"], [b"HMSG"]):
                 found.append(int(words[-1]))
-                player._take(found[-1] + 2)
+                player.received.take(found[-1] + 2)
                 if words[0] == b"HMSG" or not found[-1]:
                     break
                 if len(words) == 5:

@@ -27,7 +27,7 @@ cdef class Sending:
     @cython.locals(peer=Peer)
     cpdef flush_urgent(self)
     @cython.locals(peer=Peer)
-    cdef flush_dirty(self, Py_ssize_t count)
+    cpdef flush_dirty(self, Py_ssize_t count)
     @cython.locals(out=Outbox)
     cpdef send_early(self, Peer peer)
     @cython.locals(out=Outbox, waiting=Py_ssize_t)

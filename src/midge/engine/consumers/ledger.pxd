@@ -1,6 +1,8 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from midge.engine.consumers.redelivery cimport RedeliveryQueue
+
 cdef Py_ssize_t _STRIDE, _DELIVERY, _TIME, _COUNT, _TICKET, _FEW, _KEPT, _SCAN
 cdef int64_t _PAUSE, _PACE, _ALL, _LONGEST
 
@@ -11,10 +13,11 @@ cdef class Ledger:
     cdef readonly Py_ssize_t pending, redelivered, queued
     cdef public tuple backoff
     cdef readonly dict exceeded
-    cdef bytearray _entries, _queue
+    cdef bytearray _entries
+    cdef RedeliveryQueue _queue
     cdef list _order
     cdef Py_ssize_t _capacity, _head, _tail
-    cdef int64_t _front, _rear, _at, _nearest, _shift
+    cdef int64_t _at, _nearest, _shift
     cdef bint _is_gone
 
     cpdef start(self, int64_t next)
@@ -24,7 +27,7 @@ cdef class Ledger:
     cpdef int64_t deliver_again(self, int64_t sequence, int64_t wall) except -1
     @cython.locals(at=Py_ssize_t)
     cpdef int64_t count_of(self, int64_t sequence) except -1
-    @cython.locals(queue=bytearray, sequence=int64_t, at=Py_ssize_t)
+    @cython.locals(queue=RedeliveryQueue, sequence=int64_t, at=Py_ssize_t)
     cpdef int64_t first_queued(self) except -1
     @cython.locals(at=Py_ssize_t, count=int64_t, delivery=int64_t)
     cpdef int64_t give_up(self, int64_t sequence) except -1
@@ -81,8 +84,7 @@ cdef class Ledger:
     @cython.locals(live=Py_ssize_t, capacity=Py_ssize_t, packed=bytearray, fill=Py_ssize_t, at=Py_ssize_t)
     cdef _make_room(self)
     cdef _let_go(self)
-    @cython.locals(room=Py_ssize_t, place=int64_t)
     cdef _enqueue(self, Py_ssize_t at)
     cdef _unqueue(self, Py_ssize_t at)
-    @cython.locals(size=Py_ssize_t, old=bytearray, front=int64_t, rear=int64_t, sequence=int64_t, at=Py_ssize_t)
-    cdef _pack_queue(self, Py_ssize_t room)
+    @cython.locals(old=RedeliveryQueue, sequence=int64_t, at=Py_ssize_t)
+    cdef _pack_queue(self)

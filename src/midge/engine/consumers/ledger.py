@@ -3,7 +3,7 @@
 A delivered message that is not acknowledged is an *entry*: its sequence in the stream, the delivery sequence it had first, when it was
 delivered last, how often again, and its ticket in the queue of what is to be delivered again. Entries lie in one flat array in the order
 of their sequences (a first delivery never goes back), so finding one is a guess or a bisection and none is a Python object. An entry that
-is done with stays as a hole until the head passes it or the array is packed. The queue holds sequences; who leaves it keeps no ticket.
+is done with stays as a hole until the head passes it or the array is packed. Who leaves the queue (``redelivery``) keeps no ticket.
 
 The rules are nats-server's: the entry keeps its first delivery sequence, floors move as in ``moveAckFloor``, expiry as in ``checkPending``.
 As there, what is told of the floors (and outlives the process) stays where a message was given up: only acknowledgements move it.
@@ -19,9 +19,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.engine.consumers.redelivery import RedeliveryQueue
     from cython.cimports.midge.store.cells import copy, get64, put64
     from cython.cimports.midge.wire.octets import new_buffer
 else:
+    from midge.engine.consumers.redelivery import RedeliveryQueue
     from midge.store.cells import copy, get64, put64
     from midge.wire.octets import new_buffer
 
@@ -59,13 +61,14 @@ class Ledger:
     """
 
     __slots__ = (
-        "_at", "_capacity", "_entries", "_front", "_head", "_is_gone", "_nearest", "_order", "_queue", "_rear", "_shift", "_tail",
+        "_at", "_capacity", "_entries", "_head", "_is_gone", "_nearest", "_order", "_queue", "_shift", "_tail",
         "ack_wait", "backoff", "delivered", "exceeded", "floor", "last", "max_deliver", "next", "pending", "queued", "redelivered",
         "resume", "stream_floor", "told_floor", "told_stream_floor",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self._entries = self._queue = _NOTHING
+        self._entries = _NOTHING
+        self._queue = RedeliveryQueue()
         self.exceeded: dict[int, int] = {}
         self._order: list[int] | None = None  # those, the first last; some may be forgiven
         self.ack_wait = 0
@@ -83,7 +86,6 @@ class Ledger:
         self.delivered = self.floor = self.told_floor = 0
         self.pending = self.redelivered = self.queued = 0
         self._head = self._tail = 0
-        self._front = self._rear = 0  # of the queue, absolute: tickets are places in it, from 1
         self._at = self._nearest = self._shift = 0
         self._is_gone = False  # something was, since ``_tell``
         self.exceeded.clear()
@@ -131,12 +133,12 @@ class Ledger:
         """Return the sequence that is to be delivered again next, 0 where there is none."""
         queue = self._queue
         while self.queued:
-            sequence = get64(queue, 8 * (self._front & (len(queue) // 8 - 1)))
+            sequence = queue.first()
             at = self._find(sequence)
-            if at >= 0 and get64(self._entries, at + _TICKET) == self._front + 1:
+            if at >= 0 and get64(self._entries, at + _TICKET) == queue.front + 1:
                 return sequence
-            self._front += 1
-        self._front = self._rear
+            queue.skip()
+        queue.skip_all()
         return 0
 
     def give_up(self, sequence: int) -> int:
@@ -479,19 +481,14 @@ class Ledger:
         if self._capacity > _KEPT * _STRIDE:
             self._entries = _NOTHING
             self._capacity = 0
-        if len(self._queue) > 8 * _KEPT:
-            self._queue = _NOTHING
-        self._front = self._rear = 0
+        if self._queue.rear:
+            self._queue.clear()
 
     def _enqueue(self, at: int) -> None:
         """Put an entry at the end of the queue."""
-        room = len(self._queue) // 8
-        if self._rear - self._front == room:
-            self._pack_queue(room)
-        place = self._rear
-        put64(self._queue, 8 * (place & (len(self._queue) // 8 - 1)), get64(self._entries, at))
-        self._rear += 1
-        put64(self._entries, at + _TICKET, self._rear)
+        if self._queue.is_full():
+            self._pack_queue()
+        put64(self._entries, at + _TICKET, self._queue.append(get64(self._entries, at)))
         self.queued += 1
 
     def _unqueue(self, at: int) -> None:
@@ -500,17 +497,12 @@ class Ledger:
             put64(self._entries, at + _TICKET, 0)
             self.queued -= 1
 
-    def _pack_queue(self, room: int) -> None:
+    def _pack_queue(self) -> None:
         """Leave out of the queue what has no ticket any more; make it longer where little of it is."""
-        size = max(2 * room, _FEW) if 2 * self.queued >= room else room
-        old, front, rear = self._queue, self._front, self._rear
-        self._queue = new_buffer(8 * size)
-        self._front = self._rear = 0
-        while front < rear:
-            sequence = get64(old, 8 * (front & (room - 1)))
+        old = self._queue.renew(self.queued)
+        while old.front < old.rear:
+            sequence = old.first()
             at = self._find(sequence)
-            if at >= 0 and get64(self._entries, at + _TICKET) == front + 1:
-                put64(self._queue, 8 * (self._rear & (size - 1)), sequence)
-                self._rear += 1
-                put64(self._entries, at + _TICKET, self._rear)
-            front += 1
+            if at >= 0 and get64(self._entries, at + _TICKET) == old.front + 1:
+                put64(self._entries, at + _TICKET, self._queue.append(sequence))
+            old.skip()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from midge.errors import ConnectionClosedError, MidgeTimeoutError
 from midge.jetstream.caught_up import CAUGHT_UP, Mark
 from midge.jetstream.following import Following
 from midge.jetstream.key_value.entry import Entry
 from midge.jetstream.ordered import OrderedOptions
+from midge.jetstream.watching import Watcher
 
 if TYPE_CHECKING:
     from midge.jetstream.key_value.bucket import KeyValue
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyWatcher"]
 
 
-class KeyWatcher:
+class KeyWatcher(Watcher[Entry]):
     """Entries of a bucket as they stand, CAUGHT_UP, and then as they change; made by ``KeyValue.watch``.
 
     As a block, the server's consumer is there from its beginning and goes at its end. Without one, await it or begin to iterate, and
@@ -43,23 +41,12 @@ class KeyWatcher:
     def __repr__(self) -> str:
         return f"<KeyWatcher of {', '.join(self._filters)} in bucket {self._kv.bucket!r}>"
 
-    def __await__(self) -> Generator[Any, None, KeyWatcher]:
-        """Begin, and return this: nothing that happens from now on is missed.
+    @property
+    def awaited(self) -> str:
+        return f"an entry of {self!r}"
 
-        Raises:
-            BucketNotFoundError: there is no such bucket.
-        """
-        yield from self._begin().__await__()
-        return self
-
-    async def __aenter__(self) -> KeyWatcher:
-        return await self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    def __aiter__(self) -> KeyWatcher:
-        return self
+    async def begin(self) -> None:
+        await self._begin()
 
     async def __anext__(self) -> Entry | Mark:
         """Return the next entry, or CAUGHT_UP.
@@ -82,23 +69,6 @@ class KeyWatcher:
             entry = self._kv.entry(key, message.data, headers, metadata.stream_seq, metadata.timestamp, metadata.pending)
             if not (self._ignore_deletes and entry.is_deleted):
                 return entry
-
-    async def next(self, timeout: float | None = None) -> Entry | Mark:
-        """Return the next entry, or CAUGHT_UP.
-
-        Raises:
-            MidgeTimeoutError: none came in time; nothing is lost.
-            Others: as the loop.
-        """
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                return await self.__anext__()
-        except StopAsyncIteration:
-            raise ConnectionClosedError(f"{self!r} has been stopped") from None
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise MidgeTimeoutError(f"an entry of {self!r}", timeout) from error
 
     async def stop(self) -> None:
         """End it; who waits for an entry is told so."""

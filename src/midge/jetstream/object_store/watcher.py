@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from midge.errors import ConnectionClosedError, MidgeTimeoutError
 from midge.jetstream.caught_up import CAUGHT_UP, Mark
 from midge.jetstream.following import Following
 from midge.jetstream.object_store.info import ObjectInfo, read_info
+from midge.jetstream.watching import Watcher
 
 if TYPE_CHECKING:
     from midge.jetstream.object_store.store import ObjectStore
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectWatcher"]
 
 
-class ObjectWatcher:
+class ObjectWatcher(Watcher[ObjectInfo]):
     """What describes the objects of a store as they stand, CAUGHT_UP, and then as they change; made by ``ObjectStore.watch``.
 
     As a block, the server's consumer is there from its beginning and goes at its end. Without one, await it or begin to iterate, and
@@ -32,24 +30,13 @@ class ObjectWatcher:
     def __repr__(self) -> str:
         return f"<ObjectWatcher of {self._store!r}>"
 
-    def __await__(self) -> Generator[Any, None, ObjectWatcher]:
-        """Begin, and return this: nothing that happens from now on is missed.
+    @property
+    def awaited(self) -> str:
+        return f"a change of {self._store!r}"
 
-        Raises:
-            BucketNotFoundError: there is no such store.
-        """
+    async def begin(self) -> None:
         with self._store.found():
-            yield from self._following.begin().__await__()
-        return self
-
-    async def __aenter__(self) -> ObjectWatcher:
-        return await self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    def __aiter__(self) -> ObjectWatcher:
-        return self
+            await self._following.begin()
 
     async def __anext__(self) -> ObjectInfo | Mark:
         """Return what describes the next object, or CAUGHT_UP.
@@ -69,23 +56,6 @@ class ObjectWatcher:
             info = read_info(self._store.bucket, message.subject, message.data, metadata.timestamp)
             if not (self._ignore_deletes and info.deleted):
                 return info
-
-    async def next(self, timeout: float | None = None) -> ObjectInfo | Mark:
-        """Return what describes the next object, or CAUGHT_UP.
-
-        Raises:
-            MidgeTimeoutError: none came in time; nothing is lost.
-            Others: as the loop.
-        """
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                return await self.__anext__()
-        except StopAsyncIteration:
-            raise ConnectionClosedError(f"{self!r} has been stopped") from None
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise MidgeTimeoutError(f"a change of {self._store!r}", timeout) from error
 
     async def stop(self) -> None:
         """End it; who waits is told so."""
