@@ -134,7 +134,6 @@ class StoreDirectory:
         store = FileStore(self, folder, seed)
         self._stores[id] = store
         self._names[store] = account, stream, id
-        store.name()
         return store
 
     def create(self, row: StreamRow, told: Callable[[OSError | None], None]) -> None:

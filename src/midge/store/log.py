@@ -72,17 +72,8 @@ class FileStore(IndexedStore):
         self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
         self.failure = None
         self._recover(Recovery(self._files, path, seed))
-
-    def name(self) -> None:
-        """Let a worker see to it that the directory is on disk, where it is new; where that fails, the first round does it."""
-        if not self._folder.is_new:
-            return
-
-        def named(result: object) -> None:
-            self._shelf.readers -= 1
-
-        self._shelf.readers += 1
-        self._home.submit(self._folder.sync, named)
+        if folder.is_new:
+            self._upkeep.name(folder)
 
     # Changes
 

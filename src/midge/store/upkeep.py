@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from midge.store.checkpoint import CheckpointFile, checkpoint_name
 from midge.store.compaction import Compaction
+from midge.store.folder import Folder
 from midge.store.home import Home
 from midge.store.index import Index
 from midge.store.joining import Joining
@@ -96,6 +97,15 @@ class Upkeep:
             if segment is not None and segment.noted < segment.end:
                 self._note(segment, index, floor)
                 return
+
+    def name(self, folder: Folder) -> None:
+        """Let a worker see to it that a new directory is on disk; where that fails, the first round does it."""
+
+        def named(result: object) -> None:
+            self._shelf.readers -= 1
+
+        self._shelf.readers += 1
+        self._home.submit(folder.sync, named)
 
     def sealed(self, number: int) -> None:
         """A segment is not appended to any more, once all of it is on disk."""
