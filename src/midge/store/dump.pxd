@@ -1,10 +1,14 @@
 cimport cython
 from libc.stdint cimport int64_t
-from midge.store.blocks cimport Block
+from midge.store.blocks cimport Block, Blocks
+from midge.store.subjects cimport Subjects
 
 cdef int64_t _MAGIC, _LAST_SEQUENCE
 cdef Py_ssize_t _HEAD, _MESSAGE
 
+
+@cython.locals(names=list, numbers=bytearray, block=Block, index=Py_ssize_t, subject=Py_ssize_t, number=Py_ssize_t)
+cpdef list fill(Block run, int64_t last, Blocks blocks, Subjects subjects)
 
 @cython.locals(text=bytes, head=bytearray, lengths=bytearray, at=Py_ssize_t, name=bytes)
 cpdef bytes encode(Block block, list names)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from midge.store.blocks import Block
+from midge.store.blocks import Block, Blocks
+from midge.store.subjects import Subjects
 
 if TYPE_CHECKING:
     import cython
@@ -24,12 +25,32 @@ if cython.compiled:
 else:
     from midge.store.cells import get32, get64, has_bit, put32, put64, set_bit
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "fill"]
 
 _MAGIC = 0x01584D4D
 _HEAD = 24
 _MESSAGE = 24
 _LAST_SEQUENCE = (1 << 63) - 2
+
+
+def fill(run: Block, last: int, blocks: Blocks, subjects: Subjects) -> list[bytes]:
+    """Copy messages of an index to a block, from its first sequence to the last. Return their subjects, numbered as they came."""
+    names: list[bytes] = []
+    numbers = bytearray(4 * subjects.top)  # of each subject the one it has in the dump, plus one
+    for block in blocks.blocks[max(blocks.at(run.first), 0) :]:
+        if block.first > last:
+            break
+        index = block.next(block.find(run.first))
+        while index < block.used and block.sequence(index) <= last:
+            subject = block.subject(index)
+            number = get32(numbers, 4 * subject)
+            if number == 0:
+                names.append(subjects.name(subject))
+                number = len(names)
+                put32(numbers, 4 * subject, number)
+            run.put(block.sequence(index), block.time(index), block.place(index), block.measure(index), number - 1)
+            index = block.next(index + 1)
+    return names
 
 
 def encode(block: Block, names: list[bytes]) -> bytes:

@@ -57,12 +57,10 @@ cdef class Index:
     cpdef total(self, bytes subject)
     @cython.locals(number=Py_ssize_t, found=int64_t)
     cdef Py_ssize_t _pending(self, tuple filters, int64_t start) except -1
-    @cython.locals(at=int64_t, end=int64_t, run=Block, names=list)
+    @cython.locals(at=int64_t, end=int64_t, run=Block)
     cpdef bytes dump(self, first, last)
     @cython.locals(buf=bytearray, run=Block, lengths=Py_ssize_t, names=Py_ssize_t)
     cpdef restore(self, data)
-    @cython.locals(numbers=bytearray, block=Block, index=Py_ssize_t, subject=Py_ssize_t, number=Py_ssize_t)
-    cdef _fill(self, Block run, int64_t last, list names)
     @cython.locals(numbers=bytearray, at=Py_ssize_t, name=Py_ssize_t, size=Py_ssize_t, index=Py_ssize_t, number=Py_ssize_t)
     cdef _take(self, Block run, bytearray buf, Py_ssize_t lengths, Py_ssize_t names)
     cdef _empty(self)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from midge.store.base import Total
 from midge.store.blocks import Block, Blocks
-from midge.store.dump import decode, encode
+from midge.store.dump import decode, encode, fill
 from midge.store.glance import Glance
 from midge.store.pool import Pool
 from midge.store.postings import Postings
@@ -281,9 +281,7 @@ class Index:
         """Return all that is known of the messages from first to last, both included and less than 2**32 apart, for ``restore``."""
         at, end = max(_bounded(first), 1), _bounded(last)
         run = Block(at, self._blocks.alive(at, end)[0], True)
-        names: list[bytes] = []
-        self._fill(run, end, names)
-        return encode(run, names)
+        return encode(run, fill(run, end, self._blocks, self._subjects))
 
     def restore(self, data: bytes | bytearray) -> None:
         """Add the messages of a ``dump``, which are all above ``last``.
@@ -296,23 +294,6 @@ class Index:
         self._take(run, buf, lengths, names)
 
     # Private: files
-
-    def _fill(self, run: Block, last: int, names: list[bytes]) -> None:
-        """Copy messages to a block, from its first sequence to the last, their subjects numbered as they come."""
-        numbers = bytearray(4 * self._subjects.top)  # of each subject the one it has in the dump, plus one
-        for block in self._blocks.blocks[max(self._blocks.at(run.first), 0) :]:
-            if block.first > last:
-                break
-            index = block.next(block.find(run.first))
-            while index < block.used and block.sequence(index) <= last:
-                subject = block.subject(index)
-                number = get32(numbers, 4 * subject)
-                if number == 0:
-                    names.append(self._subjects.name(subject))
-                    number = len(names)
-                    put32(numbers, 4 * subject, number)
-                run.put(block.sequence(index), block.time(index), block.place(index), block.measure(index), number - 1)
-                index = block.next(index + 1)
 
     def _take(self, run: Block, buf: bytearray, lengths: int, names: int) -> None:
         """Note the messages of a dump, whose names stand in a buffer."""

@@ -52,16 +52,12 @@ class FileStore(IndexedStore):
     """
 
     def __init__(self, home: Home, folder: Folder, seed: int) -> None:
-        path = folder.path
         self._home = home
-        self._files = home.files
         self._folder = folder
-        self._path = path
         self._shelf = Shelf()
-        self._upkeep = Upkeep(home, path, self._shelf, self.settle, self._replaced)
+        self._upkeep = Upkeep(home, folder.path, self._shelf, self.settle, self._replaced)
         self._removals = Removals(self._shelf, self._upkeep.waste)
-        self._reader = Reader(self._files, path, self._shelf, home.submit, home.report, home.handles)
-        self.sight = self._reader
+        self.sight = self._reader = Reader(home.files, folder.path, self._shelf, home.submit, home.report, home.handles)
         self._unsent: list[tuple[Segment, Block]] = []
         self._waiting: list[Callable[[Exception | None], None]] = []
         self._erasures = Erasures(self._shelf)
@@ -71,7 +67,7 @@ class FileStore(IndexedStore):
         self._round: Round | None = None
         self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
         self.failure = None
-        self._recover(Recovery(self._files, path, seed))
+        self._recover(Recovery(home.files, folder.path, seed))
         if folder.is_new:
             self._upkeep.name(folder)
 
@@ -284,7 +280,7 @@ class FileStore(IndexedStore):
         """Forget what was not committed, by reading the files in a worker; later, where they cannot be read at present."""
         unsynced = {segment.head.number for segment in self._unsynced}
         limit = None if self._is_unfinished else self._durable
-        recovery = Recovery(self._files, self._path, self._tail.seed, limit)
+        recovery = Recovery(self._home.files, self._folder.path, self._tail.seed, limit)
 
         def done(result: object) -> None:
             self._shelf.readers -= 1
@@ -326,7 +322,7 @@ class FileStore(IndexedStore):
 
     def _begin_anew(self, done: Callable[[bool], None]) -> None:
         number = self._durable[0] + 1
-        fresh = Segment(self._files, self._path, self._next_head(number))
+        fresh = Segment(self._home.files, self._folder.path, self._next_head(number))
 
         def begun(error: OSError | None) -> None:
             self.failure = error
@@ -406,7 +402,7 @@ class FileStore(IndexedStore):
         elif self._shelf.segments:
             self._durable = self._shelf.end
         else:
-            self._add_segment(Segment(self._files, self._path, self._next_head(1)))
+            self._add_segment(Segment(self._home.files, self._folder.path, self._next_head(1)))
 
     def _next_head(self, number: int) -> Head:
         index = self._index
@@ -440,7 +436,7 @@ class FileStore(IndexedStore):
 
     def _roll(self) -> None:
         """Begin another segment; its file is made by the round that writes to it."""
-        self._add_segment(Segment(self._files, self._path, self._next_head(self._shelf.end[0] + 1)))
+        self._add_segment(Segment(self._home.files, self._folder.path, self._next_head(self._shelf.end[0] + 1)))
 
     def _note(self, kind: int, flags: int, numbers: list[int]) -> None:
         """Append a record that is no message."""

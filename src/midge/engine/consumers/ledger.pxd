@@ -54,6 +54,7 @@ cdef class Ledger:
     @cython.locals(at=Py_ssize_t, on=bytearray)
     cpdef tuple entry(self, int64_t sequence)
     cpdef bint has(self, int64_t sequence) except -1
+    @cython.locals(at=Py_ssize_t)
     cpdef put(self, int64_t sequence, int64_t delivery, int64_t time, int64_t count)
     @cython.locals(at=Py_ssize_t)
     cpdef bint drop(self, int64_t sequence) except -1
@@ -77,8 +78,6 @@ cdef class Ledger:
     cdef Py_ssize_t _from(self, int64_t sequence) noexcept
     @cython.locals(at=Py_ssize_t)
     cdef Py_ssize_t _find(self, int64_t sequence) noexcept
-    @cython.locals(at=Py_ssize_t)
-    cdef _add(self, int64_t sequence, int64_t delivery, int64_t time, int64_t count)
     @cython.locals(entries=bytearray)
     cdef _remove(self, Py_ssize_t at)
     @cython.locals(live=Py_ssize_t, capacity=Py_ssize_t, packed=bytearray, fill=Py_ssize_t, at=Py_ssize_t)

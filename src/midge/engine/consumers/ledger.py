@@ -70,7 +70,6 @@ class Ledger:
         self._entries = _NOTHING
         self._queue = RedeliveryQueue()
         self.exceeded: dict[int, int] = {}
-        self._order: list[int] | None = None  # those, the first last; some may be forgiven
         self.ack_wait = 0
         self.backoff: tuple[int, ...] = ()
         self.max_deliver = -1
@@ -85,11 +84,10 @@ class Ledger:
         self.told_stream_floor = self.stream_floor
         self.delivered = self.floor = self.told_floor = 0
         self.pending = self.redelivered = self.queued = 0
-        self._head = self._tail = 0
-        self._at = self._nearest = self._shift = 0
+        self._head = self._tail = self._at = self._nearest = self._shift = 0
         self._is_gone = False  # something was, since ``_tell``
         self.exceeded.clear()
-        self._order = None
+        self._order: list[int] | None = None  # those, the first last; some may be forgiven
         self._let_go()
 
     # Deliveries
@@ -99,7 +97,7 @@ class Ledger:
         self.delivered += 1
         self.next = max(self.next, sequence + 1)
         self.last = max(self.last, sequence)
-        self._add(sequence, self.delivered, wall, 0)
+        self.put(sequence, self.delivered, wall, 0)
         return self.delivered
 
     def deliver_only(self, sequence: int) -> int:
@@ -286,8 +284,18 @@ class Ledger:
         return self._find(sequence) >= 0
 
     def put(self, sequence: int, delivery: int, time: int, count: int) -> None:
-        """Add an entry as it was when it was kept: in the order of their sequences, behind all others."""
-        self._add(sequence, delivery, time, count)
+        """Add an entry behind all others: a new one, or one as it was when it was kept."""
+        if self._tail == self._capacity:
+            self._make_room()
+        at = self._tail
+        put64(self._entries, at, sequence)
+        put64(self._entries, at + _DELIVERY, delivery)
+        put64(self._entries, at + _TIME, time)
+        put64(self._entries, at + _COUNT, count)
+        put64(self._entries, at + _TICKET, 0)
+        self._tail = at + _STRIDE
+        self.pending += 1
+        self.redelivered += count > 0
 
     def exceed(self, sequence: int, count: int) -> None:
         """A message was delivered as often as it may be, and is expected no more."""
@@ -429,26 +437,11 @@ class Ledger:
             return at
         return -1
 
-    def _add(self, sequence: int, delivery: int, time: int, count: int) -> None:
-        if self._tail == self._capacity:
-            self._make_room()
-        at = self._tail
-        put64(self._entries, at, sequence)
-        put64(self._entries, at + _DELIVERY, delivery)
-        put64(self._entries, at + _TIME, time)
-        put64(self._entries, at + _COUNT, count)
-        put64(self._entries, at + _TICKET, 0)
-        self._tail = at + _STRIDE
-        self.pending += 1
-        if count:
-            self.redelivered += 1
-
     def _remove(self, at: int) -> None:
         """Make a hole of an entry, and let the head pass the holes before the first entry."""
         entries = self._entries
         self._unqueue(at)
-        if get64(entries, at + _COUNT):
-            self.redelivered -= 1
+        self.redelivered -= get64(entries, at + _COUNT) > 0
         put64(entries, at + _DELIVERY, 0)
         self.pending -= 1
         if self.pending == 0 and self._at == 0:
@@ -481,8 +474,7 @@ class Ledger:
         if self._capacity > _KEPT * _STRIDE:
             self._entries = _NOTHING
             self._capacity = 0
-        if self._queue.rear:
-            self._queue.clear()
+        self._queue.clear()
 
     def _enqueue(self, at: int) -> None:
         """Put an entry at the end of the queue."""
