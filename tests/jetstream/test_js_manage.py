@@ -373,9 +373,9 @@ async def test_consumers_are_made_changed_and_removed(url: str) -> None:
         assert 3500 < info.pause_remaining < 3601
         assert await consumer.fetch(1, timeout=0.1) == []
         await consumer.resume()
-        assert len(await consumer.fetch(3, timeout=1)) == 3
+        assert len(await consumer.fetch(3, timeout=20)) == 3
         assert await consumer.reset(2) == 2
-        assert (await consumer.next(1)).data == b"2"
+        assert (await consumer.next(20)).data == b"2"
         await consumer.delete()
         with pytest.raises(ConsumerNotFoundError):
             await consumer.info()

@@ -24,7 +24,7 @@ class Puller(Player):
     def tell(self, subject: str, body: bytes) -> None:
         """Publish, and let nats-server have read it."""
         self.socket.sendall(b"PUB %b %d\r\n%b\r\nPING\r\n" % (subject.encode(), len(body), body))
-        while self._line() != b"PONG":
+        while self.received.line() != b"PONG":
             pass
 
     def pull(self, subject: str, body: bytes, expected: int) -> list[Delivered]:
@@ -34,9 +34,9 @@ class Puller(Player):
         self.socket.sendall(b"SUB %b %d\r\nPUB %b %b %d\r\n%b\r\n" % (inbox, self.number, subject.encode(), inbox, len(body), body))
         came: list[Delivered] = []
         while len(came) < expected and not (came and not came[-1].reply):
-            came += self._messages(inbox, self._line())
+            came += self._messages(inbox, self.received.line())
         self.socket.sendall(b"UNSUB %d\r\nPING\r\n" % self.number)
-        while (line := self._line()) != b"PONG":
+        while (line := self.received.line()) != b"PONG":
             came += self._messages(inbox, line)
         return came
 
@@ -45,8 +45,8 @@ class Puller(Player):
         words = line.split()
         if words[0] not in (b"MSG", b"HMSG"):
             return []
-        body = self._take(int(words[-1]))
-        self._take(2)
+        body = self.received.take(int(words[-1]))
+        self.received.take(2)
         size = int(words[-2]) if words[0] == b"HMSG" else 0
         reply = words[3] if len(words) > (5 if size else 4) else b""
         return [Delivered(inbox, words[1], reply, body[:size], body[size:])] if words[2] == inbox[2:] else []
