@@ -221,6 +221,7 @@ def test_a_stream_is_removed_as_a_whole(tmp_path: Path, steps: int) -> None:
     with pytest.raises(Ended):
         world.engine.remove_stream(world.account.streams["S"])
     disk.left = -1
+    world.directory.keeper.let_go()
     world.directory._workers.close()
     world.directory.state.close()
     os.close(world.directory._lock)
