@@ -88,6 +88,9 @@ MODULES = [
     "midge.server.hub",
 ]
 DIRECTIVES = {"language_level": 3, "annotation_typing": False, "freethreading_compatible": True}
+# What CFLAGS says of optimising holds; it stands before what is given here, and the compiler believes the last.
+OPTIMISING = [] if os.name == "nt" or "-O" in os.environ.get("CFLAGS", "") else ["-O2"]
+COMPILERS = min(os.cpu_count() or 1, 8)  # at a time; the largest module takes some 500 MB
 MODE = os.environ.get("MIDGE_EXT", "try")
 NOTICE = "midge: NOT COMPILED, the pure Python modules are used and the message path is many times slower"
 
@@ -99,6 +102,10 @@ def say(text: str) -> None:
 
 class BuildExtensions(build_ext):
     """Compile, or fall back as a whole: a half-compiled package would mix typed and untyped objects."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or COMPILERS
 
     def run(self) -> None:
         try:
@@ -132,10 +139,7 @@ def extensions() -> list[Extension]:
         from Cython.Build import cythonize
 
         return cythonize(
-            [
-                Extension(name, [f"src/{name.replace('.', '/')}.py"], extra_compile_args=[] if os.name == "nt" else ["-O2"])
-                for name in MODULES
-            ],
+            [Extension(name, [f"src/{name.replace('.', '/')}.py"], extra_compile_args=OPTIMISING) for name in MODULES],
             compiler_directives=DIRECTIVES,
             build_dir="build/cython",
             nthreads=0,
