@@ -315,7 +315,7 @@ async def test_what_counts_nothing_is_no_counter(url: str) -> None:
 async def test_what_failed_and_nobody_awaited_is_reported(url: str, is_awaited: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Once for all of a turn; who awaits is told, and nobody else."""
     errors: list[Exception] = []
-    async with world(url, options={"error_callback": errors.append}, max_msg_size=10) as here:
+    async with world(url, options={"error_callback": errors.append}, jetstream={"retry_time": 0}, max_msg_size=10) as here:
         acks = [await here.js.publish_async(here.subject(), b"x" * size) for size in (5, 11, 12)]
         acks.append(await here.js.publish_async("nobody." + here.name))
         await here.js.publish_async_done(5)

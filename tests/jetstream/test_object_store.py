@@ -131,7 +131,7 @@ async def test_small_chunks_are_bounded_by_their_number(url: str) -> None:
             for number in range(2_000):
                 await anext(reader)
                 assert reader._consumer is not None and reader._consumer.at_hand <= 1_000 - (number == 0)
-        assert Upload(store._js.client, store.stream, "s", 1, None)._publisher.max_pending == 1_000
+        assert Upload(store._js, store.stream, "s", 1, None)._publisher.max_pending == 1_000
 
 
 async def test_a_put_that_is_cancelled_with_its_first_chunk_leaves_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ async def test_a_put_that_is_cancelled_with_its_first_chunk_leaves_nothing(url: 
             sent.set()
             return await asyncio.Event().wait()  # type: ignore[return-value]
 
-    monkeypatch.setattr("midge.jetstream.object_store.upload.AsyncPublisher", Full)
+    monkeypatch.setattr("midge.jetstream.context.AsyncPublisher", Full)
     async with object_store(url) as store:
         sent = asyncio.Event()
         putting = asyncio.create_task(store.put("o", b"x" * 5_000, chunk_size=1_000))

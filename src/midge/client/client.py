@@ -330,8 +330,15 @@ class Client(Publisher):
         return Replies(self._connection, subject, data, headers, timeout, Stop(stall, max_msgs, sentinel))
 
     def jetstream(
-        self, *, domain: str | None = None, prefix: str | None = None, timeout: float | None = 5.0, max_pending: int = 4_000
-    ) -> JetStream:  # fmt: skip
+        self,
+        *,
+        domain: str | None = None,
+        prefix: str | None = None,
+        timeout: float | None = 5.0,
+        max_pending: int = 4_000,
+        retry_time: float = 15.0,
+        retry_wait: float = 0.25,
+    ) -> JetStream:
         """Return the way to the streams of this client's account.
 
         Args:
@@ -339,10 +346,17 @@ class Client(Publisher):
             prefix: what the API's subjects begin with, such as "$JS.API"; for imports of another account's API. Not with ``domain``.
             timeout: seconds that an answer may take, where a call says nothing; None for as long as it takes.
             max_pending: how many publishes of ``publish_async`` may wait for their acknowledgements.
+            retry_time: seconds that a publish is tried again which nobody takes, as where a leader is elected; 0 for not at all.
+            retry_wait: seconds between two such attempts.
+
+        Raises:
+            TypeError, ValueError: an argument makes no sense.
         """
         from midge.jetstream.context import JetStream  # only where it is used
 
-        return JetStream(self, domain=domain, prefix=prefix, timeout=timeout, max_pending=max_pending)
+        return JetStream(
+            self, domain=domain, prefix=prefix, timeout=timeout, max_pending=max_pending, retry_time=retry_time, retry_wait=retry_wait
+        )
 
     def new_inbox(self) -> str:
         """Return a subject that nobody else uses, for answers."""

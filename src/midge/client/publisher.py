@@ -5,10 +5,11 @@ One call from Python into C per publish, and an awaitable that costs next to not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from midge.client.encoder import Payload
 from midge.client.room import READY, Answer
+from midge.client.session import FLUSH_AT
 from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ else:
     from midge.client.session import Session
 
 __all__ = ["Publisher"]
+
+_FLUSH_AT = FLUSH_AT
 
 
 class Publisher:
@@ -77,6 +80,23 @@ class Publisher:
             self._connection.home.check_loop()
         waiting = self._session.answer(subject, data)
         if waiting == 0:
+            return self._ready
+        return self._connection.make_room(waiting)
+
+    def ask(self, subject: str, data: Payload, headers: HeadersLike | None, waiter: Any) -> str:
+        """Queue a request whose answer ``waiter.receive`` is called with, and return its token; ``room`` has it sent.
+
+        Raises as ``publish``, and in another thread.
+        """
+        if get_ident() != self._thread or not self._session.scheduled:
+            self._connection.home.check()
+        return self._session.request(subject, data, headers, waiter)
+
+    def room(self) -> Answer:
+        """See to it that what was queued is sent; return what holds back who queues more."""
+        outbox = self._session.outbox
+        waiting = outbox.before + outbox.fill - outbox.start
+        if self._session.scheduled and waiting < _FLUSH_AT:
             return self._ready
         return self._connection.make_room(waiting)
 

@@ -1,4 +1,5 @@
 cimport cython
+from midge.client.publisher cimport Publisher
 from midge.message cimport Message
 
 
@@ -7,9 +8,9 @@ cdef class PendingAck:
     cdef readonly str subject
     cdef object _data, _headers, _error, _future, _unheard
     cdef Message _answer
-    cdef int _retries
     cdef readonly bint is_done
-    cdef readonly long long tick
+    cdef public int tries
+    cdef public long long tick
     cdef readonly str token
 
     cpdef bint receive(self, Message message) except -1
@@ -20,7 +21,8 @@ cdef class PendingAck:
 
 
 cdef class AsyncPublisher:
-    cdef object _connection, _idle, _order, _rooms, _timer, _unheard
+    cdef object _connection, _idle, _order, _patience, _requests, _retrying, _rooms, _timer, _unheard
+    cdef Publisher _sender
     cdef long long _tick
     cdef readonly Py_ssize_t max_pending
     cdef readonly Py_ssize_t pending

@@ -8,6 +8,8 @@ there is anything in it, gives up what was not acknowledged in time: it counts t
 When the link to the server is lost, what was sent through it may have been stored or not: those acknowledgements fail with
 DisconnectedError. What waits for the next link goes on waiting.
 
+What nobody took is sent again, see ``retrying``; it stays in the window, and its time begins anew with each attempt.
+
 One that failed and goes without that anybody asked is reported, together with all others of that turn: see ``unheard``.
 """
 
@@ -18,9 +20,12 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from midge.client.room import READY
 from midge.errors import MidgeTimeoutError
 from midge.jetstream.errors import TooManyPendingError, UnheardAckError
 from midge.jetstream.pub_ack import PubAck, is_unheard, read_ack
+from midge.jetstream.requests import Requests
+from midge.jetstream.retrying import Patience, Retrying
 from midge.jetstream.unheard import Unheard
 
 if TYPE_CHECKING:
@@ -31,15 +36,15 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
+    from cython.cimports.midge.client.publisher import Publisher
     from cython.cimports.midge.message import Message
 else:
+    from midge.client.publisher import Publisher
     from midge.message import Message
 
 __all__ = ["AsyncPublisher", "PendingAck"]
 
 TICKS = 8  # parts of the time that an acknowledgement may take: it is given up at most one part late
-RETRIES = 2  # of a publish that nobody took: a leader may be elected just then (ADR-22)
-RETRY_SECONDS = 0.25
 SURPLUS = 1_000  # that are done and may be kept behind one that is not
 
 
@@ -48,7 +53,8 @@ class PendingAck:
 
     Raises:
         JetStreamError: when awaited: the stream refused the message.
-        NoStreamError: when awaited: no stream took it.
+        NoStreamError: when awaited: no stream takes it.
+        JetStreamUnavailableError: when awaited: its stream has no leader, and got none for ``retry_time`` seconds.
         DisconnectedError, ConnectionClosedError: when awaited: the link was lost, so nobody knows.
         MidgeTimeoutError: when awaited: none came in time.
     """
@@ -60,12 +66,12 @@ class PendingAck:
         "_future",
         "_headers",
         "_publisher",
-        "_retries",
         "_unheard",
         "is_done",
         "subject",
         "tick",
         "token",
+        "tries",
     )
 
     def __init__(self, publisher: AsyncPublisher, subject: str, data: Any, headers: Any, tick: int) -> None:
@@ -73,7 +79,6 @@ class PendingAck:
         self.subject = subject
         self._data = data
         self._headers = headers
-        self._retries = RETRIES
         self._answer: Message | None = None
         self._error: Exception | None = None
         self._future: asyncio.Future[None] | None = None
@@ -81,6 +86,7 @@ class PendingAck:
         self.is_done = False
         self.tick = tick
         self.token = ""
+        self.tries = 0  # after the first
 
     @property
     def future(self) -> asyncio.Future[None]:
@@ -132,9 +138,7 @@ class PendingAck:
         """The answer came. False: no more is wanted."""
         if self.is_done:
             return False
-        if self._retries and is_unheard(message):
-            self._retries -= 1
-            self._publisher.retry(self)
+        if is_unheard(message) and self._publisher.retrying.add(self):
             return False
         self._answer = message
         data = message._data
@@ -182,15 +186,27 @@ class AsyncPublisher:
         connection: the client's.
         max_pending: how many publishes may wait for their acknowledgements.
         timeout: seconds that an acknowledgement may take, and that a publish may wait for room; None for as long as it takes.
+        requests: who is asked whether there is a stream for what nobody took.
+        patience: for how long that is sent again.
 
     Attributes:
         pending: how many wait.
+        retrying: where those are that nobody took.
     """
 
-    __slots__ = ("_connection", "_idle", "_order", "_rooms", "_tick", "_timer", "_unheard", "max_pending", "pending", "timeout")
+    __slots__ = (
+        "_connection", "_idle", "_order", "_patience", "_requests", "_retrying", "_rooms", "_sender", "_tick", "_timer", "_unheard",
+        "max_pending", "pending", "timeout",
+    )  # fmt: skip
 
-    def __init__(self, connection: Connection, max_pending: int, timeout: float | None) -> None:
+    def __init__(
+        self, connection: Connection, max_pending: int, timeout: float | None, requests: Requests, patience: Patience
+    ) -> None:  # fmt: skip
         self._connection = connection
+        self._sender: Publisher = connection.home.publisher
+        self._requests = requests
+        self._patience = patience
+        self._retrying: Retrying | None = None  # before one is needed: it keeps this
         self.max_pending = max_pending
         self.timeout = timeout
         self.pending = 0
@@ -206,6 +222,17 @@ class AsyncPublisher:
         loop = self._connection.loop
         assert loop is not None
         return loop
+
+    @property
+    def retrying(self) -> Retrying:
+        if self._retrying is None:
+            self._retrying = Retrying(self, self._requests, self._patience)
+        return self._retrying
+
+    @property
+    def is_full(self) -> bool:
+        """True if the connection has no room for more, for the moment."""
+        return self._connection.is_full()
 
     async def publish(self, subject: str, data: Any, headers: Any) -> PendingAck:
         """Publish, once there is room in the window and in the client's buffer."""
@@ -223,8 +250,9 @@ class AsyncPublisher:
                 self._order = deque([each for each in order if not each.is_done])
             if self._timer is None:
                 self._set_timer()
-        connection = self._connection
-        await connection.make_room(len(connection.session.outbox))
+        room = self._sender.room()
+        if room is not READY:
+            await room
         return ack
 
     async def done(self, timeout: float | None) -> None:
@@ -250,25 +278,25 @@ class AsyncPublisher:
 
     def ask(self, subject: str, data: Any, headers: Any, ack: PendingAck) -> str:
         """Publish something that an acknowledgement answers; return its token."""
-        connection = self._connection
-        connection.home.check()
-        token: str = connection.session.request(subject, data, headers, ack)
-        return token
+        return self._sender.ask(subject, data, headers, ack)
 
     def forget(self, token: str) -> None:
         """Nobody waits for the answer to this one any more."""
         self._connection.interest.requests.pop(token, None)
 
-    def retry(self, ack: PendingAck) -> None:
-        """Nobody took it: try again in a moment."""
-        self.loop.call_later(RETRY_SECONDS, self._retry, ack)
+    def renew(self, acks: list[PendingAck]) -> None:
+        """The time of these begins anew."""
+        again = set(acks)
+        for ack in acks:
+            ack.tick = self._tick
+        if self.timeout is not None:
+            self._order = deque([each for each in self._order if not each.is_done and each not in again] + acks)
 
-    def _retry(self, ack: PendingAck) -> None:
-        if ack.is_done:
-            return
+    def send_again(self, ack: PendingAck) -> None:
+        """Publish once more what nobody took."""
         try:
             ack.send()
-            self._connection.make_room(0)
+            self._sender.room()
         except Exception as error:
             ack.fail(error)
 

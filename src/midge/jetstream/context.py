@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from midge.client.encoder import Payload
-from midge.errors import JetStreamError, MidgeTimeoutError, NoRespondersError
-from midge.jetstream.async_publisher import RETRIES, RETRY_SECONDS, AsyncPublisher, PendingAck
+from midge.errors import MidgeTimeoutError, NoRespondersError
+from midge.jetstream.async_publisher import AsyncPublisher, PendingAck
 from midge.jetstream.atomic_batch import AtomicBatch
 from midge.jetstream.configs import StreamConfig
 from midge.jetstream.counter import Counter
@@ -23,6 +23,7 @@ from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.recent_writes import RecentWrites
 from midge.jetstream.requests import API_PREFIX, Requests, info_of
+from midge.jetstream.retrying import LOOK_EVERY, Patience, has_stream, no_leader
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
 from midge.message import HeadersLike
@@ -30,11 +31,12 @@ from midge.message import HeadersLike
 if TYPE_CHECKING:
     from midge.client.client import Client
 
-__all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_TIMEOUT", "JetStream"]
+__all__ = ["DEFAULT_MAX_PENDING", "DEFAULT_RETRY_TIME", "DEFAULT_RETRY_WAIT", "DEFAULT_TIMEOUT", "JetStream"]
 
 DEFAULT_TIMEOUT = 5.0
 DEFAULT_MAX_PENDING = 4_000
-LOOK_SECONDS = 1.0  # for an answer whether there is a stream at all, to which nobody answers just now
+DEFAULT_RETRY_TIME = 15.0  # a server that was killed is missed for 4 to 9 s before another one is elected
+DEFAULT_RETRY_WAIT = 0.25
 
 
 class JetStream(KeyValueManager, ObjectStoreManager):
@@ -47,7 +49,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         recent_writes: what buckets were given by this context; for them.
     """
 
-    __slots__ = ("_publisher", "_requests", "client", "prefix", "recent_writes", "timeout")
+    __slots__ = ("_patience", "_publisher", "_requests", "client", "prefix", "recent_writes", "timeout")
 
     def __init__(
         self,
@@ -57,6 +59,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         prefix: str | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         max_pending: int = DEFAULT_MAX_PENDING,
+        retry_time: float = DEFAULT_RETRY_TIME,
+        retry_wait: float = DEFAULT_RETRY_WAIT,
     ) -> None:
         if domain is not None and prefix is not None:
             raise ValueError("give a domain or a prefix, not both")
@@ -71,7 +75,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         self.timeout = timeout
         self.recent_writes = RecentWrites()
         self._requests = Requests(client, self.prefix, timeout)
-        self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
+        self._patience = Patience(retry_time, retry_wait)
+        self._publisher = self.new_publisher(max_pending, timeout)
 
     def __repr__(self) -> str:
         return f"<JetStream {self.prefix} of {self.client!r}>"
@@ -89,8 +94,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
     ) -> PubAck:
         """Publish a message, and return when the stream has it: in what way safe, its server decides.
 
-        Where nobody takes it, a stream's leader may be elected just then: it is tried again, twice, within half a second; and as long as
-        there is time, where there is a stream for the subject (in a cluster an election may take several seconds).
+        Where nobody takes it, the stream's leader may be elected just then: it is tried again, as long as there is time (of ``timeout``,
+        and of the context's ``retry_time``), unless somebody says after half a second that no stream takes the subject.
 
         Args:
             subject: one of a stream's.
@@ -102,41 +107,48 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         Raises:
             JetStreamError: the stream refused it; WrongLastError where something else was expected to be the last.
             NoStreamError: no stream takes the subject.
+            JetStreamUnavailableError: its stream had no leader in all that time; it was not stored.
             MidgeTimeoutError: no answer came in time: nobody knows whether it was stored. With a ``msg_id`` it may be published again.
         """
         asked = headers_with(headers, options)
         timeout = self.timeout if timeout is None else timeout
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        retries = RETRIES
+        until = loop.time() + self._patience.seconds
+        if deadline is not None:
+            until = min(until, deadline)
+        tries = 0
         while True:
             left = None if deadline is None else deadline - loop.time()
             try:
                 message = await self.client.request(subject, data, timeout=left, headers=asked)
             except NoRespondersError:
-                if (left is not None and left <= RETRY_SECONDS) or (not retries and not await self._has_stream(subject)):
+                tries += 1
+                if tries % LOOK_EVERY == 0 and await has_stream(self._requests, subject) is False:
                     raise NoStreamError(subject) from None
-                retries = retries - 1 if retries else RETRIES
-                await asyncio.sleep(RETRY_SECONDS)
+                if loop.time() + self._patience.wait >= until:
+                    raise (NoStreamError(subject) if tries < LOOK_EVERY else no_leader(subject)) from None
+                await asyncio.sleep(self._patience.wait)
             except MidgeTimeoutError as error:
                 unmet = error.unmet if error.unmet != "nothing came" else "no acknowledgement came"
                 raise MidgeTimeoutError(f"publish on {subject!r}", timeout, unmet) from error.__cause__
             else:
                 return read_ack(subject, message)
 
-    async def publish_async(
+    def publish_async(
         self, subject: str, data: Payload = b"", *, headers: HeadersLike | None = None, **options: Unpack[PublishOptions]
-    ) -> PendingAck:
+    ) -> Coroutine[Any, Any, PendingAck]:
         """Publish a message without waiting for the acknowledgement: ``ack = await (await js.publish_async(...))``, now or later.
 
         Awaiting the call holds back who publishes more than the window has room for (``max_pending``) or the server takes. An
-        acknowledgement that nobody awaits is still counted: see ``publish_async_done``.
+        acknowledgement that nobody awaits is still counted: see ``publish_async_done``. Where nobody takes the message, it is tried again
+        as by ``publish``, for ``retry_time``; it stays in the window meanwhile.
 
         Raises:
             TooManyPendingError: the window was full for as long as ``timeout``; nothing was sent.
             LocalProtocolError and others: what ``Client.publish`` raises.
         """
-        return await self._publisher.publish(subject, data, headers_with(headers, options) if options else headers)
+        return self._publisher.publish(subject, data, headers_with(headers, options) if options else headers)
 
     @property
     def publish_async_pending(self) -> int:
@@ -150,6 +162,10 @@ class JetStream(KeyValueManager, ObjectStoreManager):
             MidgeTimeoutError: some still are, after so many seconds; None waits for as long as it takes.
         """
         await self._publisher.done(timeout)
+
+    def new_publisher(self, max_pending: int, timeout: float | None) -> AsyncPublisher:
+        """Return a window of its own, for what has more to publish than one message; for object stores."""
+        return AsyncPublisher(self.client._connection, max_pending, timeout, self._requests, self._patience)
 
     def atomic_batch(self, *, timeout: float | None = None) -> AtomicBatch:
         """Begin a batch of messages of which a stream stores all or none: ``async with js.atomic_batch() as batch``."""
@@ -165,14 +181,6 @@ class JetStream(KeyValueManager, ObjectStoreManager):
     def counter(self, stream: str) -> Counter:
         """Return the numbers of a stream that counts, without asking whether it does."""
         return Counter(self, self.stream(stream))
-
-    async def _has_stream(self, subject: str) -> bool:
-        """True if a stream takes the subject, as far as somebody says so within a moment."""
-        try:
-            await self.stream_name_of(subject, timeout=LOOK_SECONDS)
-        except (JetStreamError, NoRespondersError, MidgeTimeoutError):
-            return False
-        return True
 
     def _nuid(self) -> str:
         return self.client.new_inbox().rpartition(".")[2]

@@ -2,6 +2,7 @@
 
 JetStreamError
 ├── JetStreamNotEnabledError                the server, or this account, has no JetStream
+├── JetStreamUnavailableError               a stream or consumer, or all of them, has no leader at the moment
 ├── StreamNotFoundError (LookupError)
 ├── ConsumerNotFoundError (LookupError)
 ├── MessageNotFoundError (LookupError)
@@ -26,6 +27,7 @@ __all__ = [
     "ConsumerExistsError",
     "ConsumerNotFoundError",
     "JetStreamNotEnabledError",
+    "JetStreamUnavailableError",
     "MalformedAnswerError",
     "MessageNotFoundError",
     "NoStreamError",
@@ -53,6 +55,10 @@ class JetStreamNotEnabledError(JetStreamError):
                 "midge.Server(jetstream=True)), or the domain or prefix is another one"
             )
         return f"{super().__str__()}: JetStream has to be enabled in the server (nats-server -js, midge.Server(jetstream=True)) and account"
+
+
+class JetStreamUnavailableError(JetStreamError):
+    """Nobody leads this stream or consumer, or the cluster, at the moment; as far as anybody knows, it is there. Try again later."""
 
 
 class StreamNotFoundError(JetStreamError, LookupError):
@@ -161,6 +167,8 @@ class MalformedAnswerError(MidgeError, ValueError):
 
 
 _KINDS: dict[int, type[JetStreamError]] = {
+    10008: JetStreamUnavailableError,
+    10009: JetStreamUnavailableError,
     10013: ConsumerExistsError,
     10014: ConsumerNotFoundError,
     10037: MessageNotFoundError,

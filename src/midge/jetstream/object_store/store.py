@@ -106,7 +106,7 @@ class ObjectStore:
             nuid=self._nuid.next(),
         )
         timeout = self.timeout if timeout is None else timeout
-        upload = Upload(self._js.client, self.stream, self.chunk_subject(info.nuid), chunk_size, timeout)
+        upload = Upload(self._js, self.stream, self.chunk_subject(info.nuid), chunk_size, timeout)
         is_told = False
         try:
             with self.found():

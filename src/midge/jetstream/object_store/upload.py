@@ -8,13 +8,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from midge.errors import MidgeError
-from midge.jetstream.async_publisher import AsyncPublisher, PendingAck
+from midge.jetstream.async_publisher import PendingAck
 from midge.jetstream.object_store.errors import ObjectDamagedError
 from midge.jetstream.object_store.source import Source, chunks
 from midge.jetstream.stream import Stream
 
 if TYPE_CHECKING:
-    from midge.client.client import Client
+    from midge.jetstream.context import JetStream
 
 __all__ = ["Upload", "digest_text"]
 
@@ -26,7 +26,7 @@ class Upload:
     """One object's chunks.
 
     Args:
-        client: who publishes.
+        js: who publishes.
         stream: the store's.
         subject: of the chunks.
         chunk_size: bytes in each.
@@ -37,9 +37,9 @@ class Upload:
         digest: of all bytes, when it is over.
     """
 
-    def __init__(self, client: Client, stream: Stream, subject: str, chunk_size: int, timeout: float | None) -> None:
+    def __init__(self, js: JetStream, stream: Stream, subject: str, chunk_size: int, timeout: float | None) -> None:
         max_pending = min(max(ON_THE_WAY // chunk_size, 2), ON_THE_WAY_CHUNKS)
-        self._publisher = AsyncPublisher(client._connection, max_pending, timeout)
+        self._publisher = js.new_publisher(max_pending, timeout)
         self._stream = stream
         self._subject = subject
         self._chunk_size = chunk_size
