@@ -13,7 +13,7 @@ import pytest
 from js_worlds import filled, lying, until, world
 
 import midge
-from midge.jetstream.errors import ConsumerNotFoundError
+from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, JetStreamUnavailableError
 
 INFO = b'{"type":"io.nats.jetstream.api.v1.consumer_info_response","stream_name":"S","name":"C","config":{"ack_policy":"explicit"}}'
 
@@ -160,8 +160,38 @@ async def test_a_request_that_nobody_takes_is_made_again_while_there_is_such_a_c
         await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
         assert numbers(await fetching) == [1]
         nobody = nc.jetstream().stream("S").consumer("D")
-        with pytest.raises(ConsumerNotFoundError, match="nobody answers"):
+        with pytest.raises(JetStreamNotEnabledError, match="nobody answers"):
             await nobody.fetch(1, timeout=5)
+
+
+@pytest.mark.parametrize("no_wait", [False, True])
+async def test_a_consumer_without_a_leader_is_not_said_to_be_missing(no_wait: bool) -> None:
+    """Nobody takes requests, and nobody says that there is no such consumer: not before the time is over, and in another way."""
+    unavailable = {"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}
+    async with lying() as (nc, liar):
+        liar.subscription.unsubscribe()
+        api = await liar.nc.subscribe("$JS.API.CONSUMER.INFO.>", callback=liar.receive)
+        liar.answers["CONSUMER.INFO.S.C"] = unavailable
+        consumer = nc.jetstream().stream("S").consumer("C")
+        with pytest.raises(JetStreamUnavailableError, match="no leader at the moment") as caught:
+            await consumer.fetch(1, timeout=0.4, no_wait=no_wait)
+        assert not isinstance(caught.value, LookupError) and len(liar.asked) == 2
+        fetching = asyncio.create_task(consumer.fetch(1, timeout=5, no_wait=no_wait))
+        await until(lambda: len(liar.asked) == 3)
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
+        assert numbers(await fetching) == [1]
+        api.unsubscribe()
+
+
+async def test_a_link_that_is_lost_while_a_consumer_is_looked_for_ends_no_fetch() -> None:
+    async with lying() as (nc, liar):
+        liar.subscription.unsubscribe()
+        await liar.nc.subscribe("$JS.API.CONSUMER.INFO.>", callback=liar.receive)  # and no answer
+        fetching = asyncio.create_task(nc.jetstream().stream("S").consumer("C").fetch(1, timeout=5))
+        await until(lambda: liar.asked)
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
+        await nc.reconnect()
+        assert numbers(await fetching) == [1]
 
 
 async def test_fetches_at_the_same_time_share_what_comes(url: str) -> None:

@@ -12,7 +12,7 @@ from js_worlds import lying, until, world
 
 import midge
 from midge.jetstream.context import JetStream
-from midge.jetstream.errors import NoStreamError, WrongLastError
+from midge.jetstream.errors import JetStreamUnavailableError, NoStreamError, WrongLastError
 from midge.jetstream.schedule import Schedule
 
 
@@ -133,17 +133,51 @@ async def test_a_publish_that_nobody_takes_is_tried_again() -> None:
         assert (await later).seq == 2
 
 
-async def test_a_publish_that_nobody_takes_is_tried_again_for_longer_where_there_is_a_stream() -> None:
-    """A leader is elected, which takes longer than half a second. Where there is no stream, nobody waits for one."""
+async def said(js: JetStream, how: str, subject: str) -> midge.PubAck:
+    """Publish in one of the two ways."""
+    return await js.publish(subject, b"1") if how == "publish" else await (await js.publish_async(subject, b"1"))
+
+
+UNAVAILABLE = {"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}
+BOTH = pytest.mark.parametrize("how", ["publish", "publish_async"])
+
+
+@BOTH
+@pytest.mark.parametrize("says", [{"total": 1, "streams": ["S"]}, UNAVAILABLE], ids=["there-is-a-stream", "the-cluster-has-no-leader"])
+async def test_a_publish_that_nobody_takes_is_tried_again_for_longer_where_there_is_a_stream(how: str, says: dict[str, Any]) -> None:
+    """A leader is elected, which takes longer than a few attempts. Where there is no stream, nobody waits for one."""
     async with lying() as (nc, liar):
-        liar.answers["STREAM.NAMES"] = lambda body: {"total": 1, "streams": ["S"]} if body["subject"] == "orders.new" else {"total": 0}
-        js = nc.jetstream()
-        publishing = asyncio.create_task(js.publish("orders.new", b"1"))
-        await until(lambda: liar.asked)
+        liar.answers["STREAM.NAMES"] = lambda body: says if body["subject"] == "orders.new" else {"total": 0, "streams": None}
+        js = nc.jetstream(retry_wait=0.01)
+        publishing = asyncio.create_task(said(js, how, "orders.new"))
+        await until(lambda: len(liar.asked) >= 3)
+        assert not publishing.done()
         await liar.nc.subscribe("orders.new", callback=lambda message: message.respond(b'{"stream":"S","seq":7}'))
         assert (await publishing).seq == 7
         with pytest.raises(NoStreamError):
-            await js.publish("orders.old", b"1")
+            await said(js, how, "orders.old")
+
+
+@BOTH
+async def test_a_publish_whose_stream_gets_no_leader_says_so(how: str) -> None:
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        with pytest.raises(JetStreamUnavailableError, match="'orders': its stream has no leader") as caught:
+            await said(nc.jetstream(retry_time=0.1, retry_wait=0.02), how, "orders")
+        assert not isinstance(caught.value, LookupError)
+
+
+@BOTH
+async def test_how_long_a_publish_is_tried_again_can_be_said(how: str) -> None:
+    async with lying() as (nc, liar):
+        with pytest.raises(NoStreamError):
+            await said(nc.jetstream(retry_time=0), how, "orders")
+        assert nc.stats.out_msgs == 1 and not liar.asked
+        for wrong in ({"retry_time": -1}, {"retry_wait": 0}, {"retry_wait": float("nan")}, {"retry_time": float("inf")}):
+            with pytest.raises(ValueError, match="retry_"):
+                nc.jetstream(**wrong)
+        with pytest.raises(TypeError, match="retry_time"):
+            nc.jetstream(retry_time="1")  # type: ignore[arg-type]
 
 
 async def test_a_publish_that_is_not_answered_says_what_it_waited_for() -> None:

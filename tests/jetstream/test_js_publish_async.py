@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from js_worlds import until, world
+from js_worlds import lying, until, world
 from nodes import Node, started
 from servers import find_nats_server
 
@@ -99,6 +99,46 @@ async def test_an_acknowledgement_that_does_not_come_in_time_is_given_up() -> No
         with pytest.raises(midge.MidgeTimeoutError):
             await ack
         assert js.publish_async_pending == 0 and not nc._connection.interest.requests
+
+
+async def test_what_nobody_takes_stays_in_the_window_and_is_sent_again_in_order() -> None:
+    """An election fills no more memory than the window has room for, and takes longer than an acknowledgement may."""
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        js = nc.jetstream(max_pending=50, timeout=0.2, retry_wait=0.02)
+        acks = [await js.publish_async("orders", b"%d" % number) for number in range(50)]
+        more = asyncio.create_task(js.publish_async("orders", b"50"))
+        await until(lambda: acks[0].tries > 12)  # more than 0.24 s
+        assert not any(ack.is_done for ack in acks) and not more.done() and js.publish_async_pending == 50
+        came: list[midge.Message] = []
+        await liar.nc.subscribe("orders", callback=lambda message: (came.append(message), acknowledge(message, len(came))))
+        for number, ack in enumerate(acks):
+            assert (await ack).seq == number + 1
+        assert [int(message.data) for message in came[:50]] == list(range(50))
+        assert (await (await more)).seq == 51
+
+
+async def test_closing_fails_what_nobody_has_taken() -> None:
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        js = nc.jetstream(retry_wait=0.02)
+        ack = await js.publish_async("orders")
+        await until(lambda: liar.asked)
+        await nc.close()
+        with pytest.raises(midge.ConnectionClosedError):
+            await asyncio.wait_for(ack, 2)  # type: ignore[arg-type]
+        assert js.publish_async_pending == 0
+
+
+async def test_what_nobody_has_taken_outlives_the_link() -> None:
+    """It was not stored, so it is sent through the next one."""
+    async with lying() as (nc, liar):
+        js = nc.jetstream(retry_wait=0.05)
+        acks = [await js.publish_async("orders", b"%d" % number) for number in range(3)]
+        await until(lambda: all(ack.tries for ack in acks))
+        await nc.reconnect()
+        await liar.nc.subscribe("orders", callback=lambda message: acknowledge(message, int(message.data) + 1))
+        assert [(await ack).seq for ack in acks] == [1, 2, 3]
 
 
 async def test_the_wait_for_all_has_an_end() -> None:

@@ -185,7 +185,8 @@ class AsyncPublisher:
     Args:
         connection: the client's.
         max_pending: how many publishes may wait for their acknowledgements.
-        timeout: seconds that an acknowledgement may take, and that a publish may wait for room; None for as long as it takes.
+        timeout: seconds that an acknowledgement may take, and that a publish may wait for room; None for as long as it takes. While some
+            are sent again that nobody took, others wait for room all the same.
         requests: who is asked whether there is a stream for what nobody took.
         patience: for how long that is sent again.
 
@@ -335,7 +336,9 @@ class AsyncPublisher:
                     await waiter
             except TimeoutError:
                 assert self.timeout is not None
-                raise TooManyPendingError(self.max_pending, self.timeout) from None
+                if self._retrying is None or not self._retrying.is_busy:
+                    raise TooManyPendingError(self.max_pending, self.timeout) from None
+                deadline = self.loop.time() + self.timeout  # a leader is elected, which has an end of its own
             finally:
                 if waiter in self._rooms:
                     self._rooms.remove(waiter)

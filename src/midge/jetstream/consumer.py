@@ -154,6 +154,7 @@ class Consumer:
 
         Raises:
             ConsumerNotFoundError: it is not there.
+            JetStreamUnavailableError: it has no leader, and got none in all the time.
             JetStreamError: the request was refused.
             ConnectionClosedError: the connection is closed. Cancelling loses nothing, either: the next call gets what has come.
         """

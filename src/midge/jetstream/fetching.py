@@ -7,11 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from midge.errors import JetStreamError, MidgeTimeoutError
-from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, StreamNotFoundError
+from midge.errors import MidgeError
+from midge.jetstream.errors import ConsumerNotFoundError, JetStreamNotEnabledError, JetStreamUnavailableError, StreamNotFoundError
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
-from midge.jetstream.statuses import Kind, Status
+from midge.jetstream.statuses import Kind
 
 __all__ = ["check_heartbeat", "fetch"]
 
@@ -33,7 +33,8 @@ async def fetch(
 ) -> list[StreamMessage]:
     """Return up to so many messages, none where there is none in time.
 
-    Where nobody takes the request, a leader may be elected just then: it is made again as long as there is time.
+    Where nobody takes the request, a leader may be elected just then: it is asked whether there is such a consumer, and unless somebody
+    says that there is none, the request is made again as long as there is time.
 
     Args:
         max_bytes: ask for no more than so many, counted as the server does; None for no bound.
@@ -44,6 +45,8 @@ async def fetch(
     Raises:
         JetStreamError: the request was refused.
         ConsumerNotFoundError: there is no such consumer.
+        JetStreamUnavailableError: it had no leader in all that time.
+        JetStreamNotEnabledError: nobody answers there at all.
         MidgeError: the connection has ended. Whatever is raised, nothing that came is lost: the next call gets it.
     """
     loop = asyncio.get_running_loop()
@@ -75,9 +78,12 @@ async def fetch(
                 while pull.held and len(found) < batch:
                     found.append(pull.take())
                 watcher = None
-                if status.kind is Kind.UNHEARD and not found and await _is_there(look, deadline):
+                if status.kind is Kind.UNHEARD and not found:
+                    await _find(look, pull.subject, deadline)
                     continue
-                _see(status, found, pull.subject)
+                error = status.error()
+                if error is not None and not found:
+                    raise error
                 if status.kind is not Kind.PIN and status.text not in AGAIN:
                     return found
             elif watcher.is_lost:
@@ -107,19 +113,28 @@ async def _has_link(pull: Pull, wanted: int, deadline: float) -> bool:
     return pull.is_connected or len(pull.held) > 0
 
 
-async def _is_there(look: Look, deadline: float) -> bool:
-    """True if it is worth asking again, which is after a moment. Raises what says that there is no such consumer."""
+async def _find(look: Look, subject: str, deadline: float) -> None:
+    """Nobody took a request: return, after a moment, if it is worth asking again.
+
+    Raises:
+        ConsumerNotFoundError: somebody says that there is no such consumer.
+        JetStreamNotEnabledError: nobody answers there at all.
+        JetStreamUnavailableError: nobody says so, and there is no more time.
+    """
     left = deadline - asyncio.get_running_loop().time()
-    if left <= 0:
-        return False
-    try:
-        await look(min(LOOK_SECONDS, left))
-    except (JetStreamNotEnabledError, ConsumerNotFoundError, StreamNotFoundError):
-        return False
-    except (JetStreamError, MidgeTimeoutError) as error:
-        log.debug("nobody says whether there is a consumer: %s", error)
-    await asyncio.sleep(min(AGAIN_SECONDS, left))
-    return True
+    if left > 0:
+        try:
+            await look(min(LOOK_SECONDS, left))
+        except (ConsumerNotFoundError, StreamNotFoundError) as error:
+            raise ConsumerNotFoundError(404, 10014, f"nobody answers on {subject}: there is no such consumer") from error
+        except JetStreamNotEnabledError:
+            raise
+        except MidgeError as error:  # it may be that the link is lost, or that everybody is electing
+            log.debug("nobody says whether there is a consumer: %s", error)
+        left = deadline - asyncio.get_running_loop().time()
+    if left <= AGAIN_SECONDS:
+        raise JetStreamUnavailableError(503, 10008, f"nobody answers on {subject}: the consumer has no leader at the moment")
+    await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _ask(pull: Pull, batch: int, max_bytes: int | None, left: float, no_wait: bool, more: dict[str, Any]) -> Watcher:
@@ -152,12 +167,3 @@ async def _has_heard(pull: Pull, watcher: Watcher, deadline: float) -> bool:
             return True
         if not pull.has_heard:
             return False
-
-
-def _see(status: Status, found: list[StreamMessage], subject: str) -> None:
-    """Raise what the status comes to, where it is an error and nothing came."""
-    error = status.error()
-    if status.kind is Kind.UNHEARD:
-        error = ConsumerNotFoundError(503, 10014, f"nobody answers on {subject}: there is no such consumer, or JetStream is not enabled")
-    if error is not None and not found:
-        raise error

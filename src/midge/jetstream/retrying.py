@@ -73,6 +73,11 @@ class Retrying:
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """True if some are to be sent again."""
+        return len(self._queue) > 0 or len(self._unsure) > 0
+
     def add(self, ack: PendingAck) -> bool:
         """Send one again in a while. False where that was done often enough, and nobody knows of a stream."""
         if ack.tries >= self._limit:
