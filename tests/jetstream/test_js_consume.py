@@ -571,6 +571,21 @@ async def test_a_leader_that_is_none_any_more_is_not_waited_for() -> None:
                 break
 
 
+async def test_consuming_goes_on_when_there_is_a_leader_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody took the request, and somebody says that the consumer is there, or that nobody can say anything."""
+    monkeypatch.setattr("midge.jetstream.consuming.FIRST_DELAY", 0.05)
+    async with lying() as (nc, liar):
+        liar.subscription.unsubscribe()
+        await liar.nc.subscribe("$JS.API.CONSUMER.INFO.>", callback=liar.receive)
+        liar.answers["CONSUMER.INFO.S.C"] = {"error": {"code": 503, "err_code": 10008, "description": "temporarily unavailable"}}
+        consuming = nc.jetstream().stream("S").consumer("C").consume()
+        task = asyncio.create_task(take(consuming, 1))
+        await until(lambda: len(liar.asked) >= 2)
+        assert isinstance(consuming.last_error, midge.jetstream.JetStreamUnavailableError)
+        await liar.nc.subscribe("$JS.API.CONSUMER.MSG.NEXT.S.C", callback=lambda request: liar.nc.publish(request.reply, b"1", reply="ack"))
+        assert await asyncio.wait_for(task, 5) == [1]
+
+
 @needs_nats_server
 async def test_consuming_may_begin_between_two_links(tmp_path: Path) -> None:
     node = Node(f'jetstream {{ store_dir: "{tmp_path}", sync_interval: always }}')

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ConsumerExistsError,
         ConsumerNotFoundError,
         JetStreamNotEnabledError,
+        JetStreamUnavailableError,
         MalformedAnswerError,
         MessageNotFoundError,
         NoStreamError,
@@ -65,6 +66,7 @@ __all__ = [
     "FastIngest",
     "JetStream",
     "JetStreamNotEnabledError",
+    "JetStreamUnavailableError",
     "MalformedAnswerError",
     "MessageNotFoundError",
     "Metadata",
@@ -101,7 +103,7 @@ _HOMES = {
     "context": "JetStream",
     "counter": "Counter CounterEntry",
     "errors": (
-        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError MalformedAnswerError "
+        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError JetStreamUnavailableError MalformedAnswerError "
         "MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError "
         "UnheardAckError WrongLastError"
     ),
