@@ -24,7 +24,8 @@ async def test_a_change_of_leaders_loses_nothing_and_nobody_notices(url: str) ->
 
         async def publish() -> None:
             for number in range(1, 100_000, 5):
-                more = [await here.js.publish_async(here.subject(), b"%d" % each, msg_id=str(each)) for each in range(number + 1, number + 5)]
+                others = range(number + 1, number + 5)
+                more = [await here.js.publish_async(here.subject(), b"%d" % each, msg_id=str(each)) for each in others]
                 await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=20)
                 await asyncio.gather(*more)
                 stored.extend(range(number, number + 5))

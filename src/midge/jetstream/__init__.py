@@ -103,9 +103,9 @@ _HOMES = {
     "context": "JetStream",
     "counter": "Counter CounterEntry",
     "errors": (
-        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError JetStreamUnavailableError MalformedAnswerError "
-        "MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError TooManyPendingError "
-        "UnheardAckError WrongLastError"
+        "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError JetStreamUnavailableError "
+        "MalformedAnswerError MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError "
+        "TooManyPendingError UnheardAckError WrongLastError"
     ),
     "fast_ingest": "FastIngest",
     "infos": "AccountInfo ConsumerInfo StreamInfo StreamState",
