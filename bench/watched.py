@@ -5,7 +5,7 @@
     entries   a dict of key to entry: with revision, time and all
 
 From a bucket in memory whose keys are ``tenant.<number>.name`` with values of 32 bytes; until the mark that says that all have come.
-Each measurement is a fresh process, and memory is the most that was resident, less what was before the watch. Every key is counted. Linux only.
+Each measurement is a fresh process, and memory is the most that was resident, less what was before the watch. Linux only.
 """
 
 from __future__ import annotations
