@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,40 @@ async def test_fetches_at_the_same_time_share_what_comes(url: str) -> None:
         await here.fill(20)
         found = [message for messages in await asyncio.gather(*fetching) for message in messages]
         assert sorted(numbers(found)) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("how", ["fetch", "consume"])
+async def test_taking_messages_makes_no_task_and_no_future_for_each(url: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py makes a task for each message that it waits for, natsio and nats-jetstream two futures."""
+    async with filled(url, 2_000) as (_, consumer):
+        loop, made = asyncio.get_running_loop(), Counter[str]()
+
+        def counting(name: str) -> Any:
+            make = getattr(loop, name)
+
+            def count(*arguments: Any, **keywords: Any) -> Any:
+                made[name] += 1
+                return make(*arguments, **keywords)
+
+            return count
+
+        await consumer.fetch(1)  # what is made once
+        for name in ("create_task", "create_future", "call_later", "call_at"):
+            monkeypatch.setattr(loop, name, counting(name), raising=False)
+        seen = 1
+        if how == "fetch":
+            while seen < 2_000:
+                for message in await consumer.fetch(min(500, 2_000 - seen)):
+                    await message.ack()
+                    seen += 1
+        else:
+            async for message in consumer.consume():
+                await message.ack()
+                seen += 1
+                if seen == 2_000:
+                    break
+        monkeypatch.undo()
+        assert made["create_task"] == 0 and sum(made.values()) < 200  # some for each request, and for each wait
 
 
 async def test_one_subscription_serves_a_hundred_fetches(url: str) -> None:
