@@ -215,11 +215,6 @@ class Consumer:
         return Pull(self._requests.client, self._next_subject)
 
     @property
-    def is_connected(self) -> bool:
-        """True while the client has a link to a server."""
-        return self._requests.client.is_connected
-
-    @property
     def is_closed(self) -> bool:
         """True if the client's connection has ended."""
         return self._requests.client.is_closed

@@ -136,10 +136,7 @@ class Consuming:
         return len(self._pull.held)
 
     async def __aenter__(self) -> Consuming:
-        self.begin()
-        if self._handling is not None:
-            self._handling.start()
-        return self
+        return self.start()
 
     async def __aexit__(self, kind: object, *_: object) -> None:
         if kind is None and self._handling is not None:
@@ -211,7 +208,7 @@ class Consuming:
             self._pull.begin()
             self._has_begun = True
             self._refill()
-            self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
+            self._look_again(0)
 
     def seat(self, kind: type[Seat] = Seat) -> Seat | None:
         """Return who takes messages, for whom a drain of the client waits; None where nothing more will come."""
@@ -268,7 +265,7 @@ class Consuming:
     def _refill(self) -> None:
         """Ask for as much as there is room for."""
         pull = self._pull
-        if self._is_stopping or self._again is not None or not self._consumer.is_connected or pull.is_closed:
+        if self._is_stopping or self._again is not None or not pull.is_connected or pull.is_closed:
             return  # there is a time for it, or a link to come; or the client is drained
         room = (self._max_messages if self._max_bytes is None else self._max_bytes) - self._left()
         if room <= 0:
@@ -363,7 +360,7 @@ class Consuming:
     def _look(self, silent: int) -> None:
         """See whether the server was heard of lately."""
         pull = self._pull
-        if pull.has_heard or not self._consumer.is_connected or not pull.outstanding:
+        if pull.has_heard or not pull.is_connected or not self._is_owed():
             silent = 0
             pull.has_heard = False
         else:
@@ -373,9 +370,13 @@ class Consuming:
                 self._miss()
         self._look_again(silent)
 
+    def _is_owed(self) -> bool:
+        """True if something was asked for that has not come."""
+        return self._pull.outstanding > 0
+
     def _look_again(self, silent: int) -> None:
-        """See again in a while, as long as something may come."""
-        if not self._is_stopping and not self._has_ended and not self._pull.is_closed:
+        """See again in a while, as long as something may come, and there are heartbeats to wait for."""
+        if self._heartbeat and not self._is_stopping and not self._has_ended and not self._pull.is_closed:
             self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, silent)
 
     def _miss(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Push", "PushConsuming"]
 
 STALLED = "Nats-Consumer-Stalled"
-HEARTBEAT = 15.0  # seconds between two looks, where the consumer sends none
 
 
 class Push(Pull):
@@ -67,25 +65,15 @@ class PushConsuming(Consuming):
 
     def __init__(self, consumer: Consumer, push: Push, callback: Any, options: ConsumeOptions) -> None:
         super().__init__(consumer, push, callback, options)
-        self._push = push
         self._heartbeat = consumer.config.idle_heartbeat or 0.0
-
-    def begin(self) -> None:
-        if not self._has_begun and not self._is_stopping:
-            self._push.begin()
-            self._has_begun = True
-            if self._heartbeat:
-                self._timer = asyncio.get_running_loop().call_later(self._heartbeat, self._look, 0)
 
     def _refill(self) -> None:
         """The server delivers by itself."""
 
-    def _look(self, silent: int) -> None:
-        """See whether the server was heard of lately; if not, whether the consumer is still there."""
-        silent = 0 if self._push.has_heard or not self._consumer.is_connected else silent + 1
-        self._push.has_heard = False
-        if silent >= 2:
-            silent = 0
-            self.missed_heartbeats += 1
-            self._look_for_it()
-        self._look_again(silent)
+    def _is_owed(self) -> bool:
+        return True
+
+    def _miss(self) -> None:
+        """Nothing was heard for too long: see whether the consumer is still there."""
+        self.missed_heartbeats += 1
+        self._look_for_it()
