@@ -5,8 +5,11 @@ Each measurement is a fresh process; the peers take turns within a round. The st
     publish_async   N messages with the same window (4,000), until the last acknowledgement is there
     consume         N messages, one loop, each acknowledged; until the server knows that of all
     fetch           the same by batches of 500
+    kv put, kv get  one key, one call after the other
+    object put      bytes of one object, into a stream in memory, by chunks of 128 KiB
+    object get      and out again, all of it
 
-nats-py has no consume: its part is ``fetch(500)`` in a loop, the fastest way that it has. Every message is counted.
+nats-py has no consume: its part is ``fetch(500)`` in a loop, the fastest way that it has. Every message and every byte is counted.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from report import median, print_json, print_table, rate_text, ratio_text, ratios, turns
@@ -25,23 +30,35 @@ from servers import OURS, THEIRS, Server, ServerError, nats_server, require_comp
 PEERS = (OURS, "nats-py")
 COUNTS = {"publish_async": {OURS: 200_000, "nats-py": 20_000}, "consume": {OURS: 200_000, "nats-py": 20_000}}
 COUNTS["fetch"] = COUNTS["consume"]
+COUNTS["kv put"] = COUNTS["kv get"] = {OURS: 5_000, "nats-py": 5_000}
+COUNTS["object put"] = COUNTS["object get"] = {OURS: 64 << 20, "nats-py": 64 << 20}  # bytes
 WINDOW = 4_000
 BATCH = 500
 PAYLOAD = bytes(128)
 TIMEOUT = 120.0
 
+Run = Callable[[str, int], Coroutine[Any, Any, float]]
 
-async def fill(url: str, count: int) -> None:
-    """Make the stream anew, with so many messages and a consumer."""
+
+async def fill(url: str, case: str, count: int) -> None:
+    """Make the stream anew, with so many messages and a consumer, or the bucket or object store, with what is read of it."""
     import midge
 
     async with midge.connect(url) as nc:
         js = nc.jetstream()
+        if case.startswith("kv"):
+            kv = await js.ensure_key_value("B", storage="memory")
+            await kv.put("k", PAYLOAD)
+            return
+        if case.startswith("object"):
+            store = await js.ensure_object_store("B", storage="memory")
+            await store.put("o", bytes(count if case == "object get" else 1))
+            return
         if "B" in [name async for name in js.stream_names()]:
             await js.delete_stream("B")
         stream = await js.create_stream(name="B", subjects=["b"], storage="memory")
         await stream.create_consumer(durable_name="C", max_ack_pending=20_000)
-        for _ in range(count):
+        for _ in range(0 if case == "publish_async" else count):
             await js.publish_async("b", PAYLOAD)
         await js.publish_async_done(TIMEOUT)
 
@@ -94,6 +111,33 @@ async def midge_fetch(url: str, count: int) -> float:
         return time.perf_counter() - start
 
 
+async def midge_bucket(url: str, count: int, is_put: bool) -> float:
+    import midge
+
+    async with midge.connect(url) as nc:
+        kv = nc.jetstream().key_value("B")
+        start = time.perf_counter()
+        for _ in range(count):
+            if is_put:
+                await kv.put("k", PAYLOAD)
+            else:
+                assert (await kv.get("k")).value == PAYLOAD
+        return time.perf_counter() - start
+
+
+async def midge_object(url: str, size: int, is_put: bool) -> float:
+    import midge
+
+    async with midge.connect(url) as nc:
+        store = nc.jetstream().object_store("B")
+        data = bytes(size) if is_put else b""
+        start = time.perf_counter()
+        found = (await store.put("o", data)).size if is_put else len(await store.get_bytes("o"))
+        taken = time.perf_counter() - start
+        assert found == size
+        return taken
+
+
 async def natspy_publish(url: str, count: int) -> float:
     import nats
 
@@ -129,16 +173,57 @@ async def natspy_consume(url: str, count: int) -> float:
     return taken
 
 
-RUNS = {
-    OURS: {"publish_async": midge_publish, "consume": midge_consume, "fetch": midge_fetch},
-    "nats-py": {"publish_async": natspy_publish, "consume": natspy_consume, "fetch": natspy_consume},
-}
+async def natspy_bucket(url: str, count: int, is_put: bool) -> float:
+    import nats
+
+    nc = await nats.connect(url)
+    kv = await nc.jetstream().key_value("B")
+    start = time.perf_counter()
+    for _ in range(count):
+        if is_put:
+            await kv.put("k", PAYLOAD)
+        else:
+            assert (await kv.get("k")).value == PAYLOAD
+    taken = time.perf_counter() - start
+    await nc.close()
+    return taken
+
+
+async def natspy_object(url: str, size: int, is_put: bool) -> float:
+    import nats
+
+    nc = await nats.connect(url)
+    store = await nc.jetstream().object_store("B")
+    data = bytes(size) if is_put else b""
+    start = time.perf_counter()
+    found = (await store.put("o", data)).size if is_put else len((await store.get("o")).data or b"")
+    taken = time.perf_counter() - start
+    assert found == size
+    await nc.close()
+    return taken
+
+
+def both(name: str, run: Callable[..., Coroutine[Any, Any, float]]) -> dict[str, Run]:
+    """The two cases of a bucket or store."""
+    return {f"{name} put": partial(run, is_put=True), f"{name} get": partial(run, is_put=False)}
+
+
+RUNS: dict[str, dict[str, Run]] = {
+    OURS: {
+        "publish_async": midge_publish, "consume": midge_consume, "fetch": midge_fetch, **both("kv", midge_bucket),
+        **both("object", midge_object),
+    },
+    "nats-py": {
+        "publish_async": natspy_publish, "consume": natspy_consume, "fetch": natspy_consume, **both("kv", natspy_bucket),
+        **both("object", natspy_object),
+    },
+}  # fmt: skip
 
 
 def measure(server: Server, peer: str, case: str, count: int) -> float:
-    """Messages a second of one run."""
+    """Messages, or bytes, a second of one run."""
     url = f"nats://{server.host}:{server.port}"
-    asyncio.run(fill(url, 0 if case == "publish_async" else count))
+    asyncio.run(fill(url, case, count))
     command = [sys.executable, __file__, "--as", peer, url, case, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode:
