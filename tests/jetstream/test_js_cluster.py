@@ -9,6 +9,8 @@ from bucket_worlds import bucket, object_store
 from conftest import needs_server
 from js_worlds import until, world
 
+import midge
+from midge.jetstream.async_publisher import PendingAck
 from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.key_value.errors import KeyNotFoundError
 
@@ -22,16 +24,26 @@ async def test_a_change_of_leaders_loses_nothing_and_nobody_notices(url: str) ->
         seen: list[int] = []
         stored: list[int] = []
 
-        async def publish() -> None:
+        async def publish(number: int) -> None:
+            await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=20)
+            stored.append(number)
+
+        async def confirm(number: int, ack: PendingAck) -> None:
+            try:
+                await ack
+            except midge.MidgeTimeoutError:  # the old leader had it, and nobody knows what became of it
+                await publish(number)
+            else:
+                stored.append(number)
+
+        async def publish_all() -> None:
             for number in range(1, 100_000, 5):
                 others = range(number + 1, number + 5)
-                more = [await here.js.publish_async(here.subject(), b"%d" % each, msg_id=str(each)) for each in others]
-                await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=20)
-                await asyncio.gather(*more)
-                stored.extend(range(number, number + 5))
+                acks = [await here.js.publish_async(here.subject(), b"%d" % each, msg_id=str(each)) for each in others]
+                await asyncio.gather(publish(number), *map(confirm, others, acks))
 
         async with consumer.consume(lambda message: seen.append(int(message.data))):
-            publishing = asyncio.create_task(publish())
+            publishing = asyncio.create_task(publish_all())
             for name in (f"STREAM.LEADER.STEPDOWN.{here.name}", f"CONSUMER.LEADER.STEPDOWN.{here.name}.C"):
                 count = len(stored)
                 await until(lambda count=count: len(stored) > count + 20, 20)  # type: ignore[misc]

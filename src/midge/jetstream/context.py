@@ -114,9 +114,6 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         timeout = self.timeout if timeout is None else timeout
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        until = loop.time() + self._patience.seconds
-        if deadline is not None:
-            until = min(until, deadline)
         tries = 0
         while True:
             left = None if deadline is None else deadline - loop.time()
@@ -126,7 +123,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
                 tries += 1
                 if tries % LOOK_EVERY == 0 and await has_stream(self._requests, subject) is False:
                     raise NoStreamError(subject) from None
-                if loop.time() + self._patience.wait >= until:
+                is_late = deadline is not None and loop.time() + self._patience.wait >= deadline
+                if is_late or tries > self._patience.attempts:
                     raise (NoStreamError(subject) if tries < LOOK_EVERY else no_leader(subject)) from None
                 await asyncio.sleep(self._patience.wait)
             except MidgeTimeoutError as error:
