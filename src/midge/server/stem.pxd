@@ -1,7 +1,7 @@
 cimport cython
 from midge.server.results cimport Result
 
-cdef bytes _DOT, _DOTS
+cdef int _DOT
 
 
 @cython.final
@@ -10,7 +10,7 @@ cdef class Stem:
     cdef Result _result
     cdef bint _is_last
 
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, here=int, last=int)
     cpdef Result find(self, bytes subject)
     @cython.locals(size=Py_ssize_t, token=bytes)
     cpdef keep(self, Result result, list tokens, Py_ssize_t deciding, bint is_last)

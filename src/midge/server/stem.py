@@ -21,7 +21,7 @@ else:
 
 __all__ = ["Stem"]
 
-_DOT, _DOTS = b".", b".."
+_DOT = 46
 
 
 class Stem:
@@ -36,12 +36,15 @@ class Stem:
 
     def find(self, subject: bytes) -> Result | None:
         """Return the result, if it holds for a subject."""
-        if self._result is None or not subject.startswith(self._text) or subject.endswith(_DOT):
+        if self._result is None or not subject.startswith(self._text):
             return None
-        size = len(self._text)
-        if self._is_last:
-            return None if subject.find(_DOT, size) >= 0 else self._result
-        return None if subject.find(_DOTS, size - 1) >= 0 else self._result
+        last = _DOT
+        for at in range(len(self._text), len(subject)):  # a loop is compiled to one; ``find`` parses its arguments for longer
+            here = subject[at]
+            if here == _DOT and (self._is_last or last == _DOT):
+                return None
+            last = here
+        return None if last == _DOT else self._result
 
     def keep(self, result: Result, tokens: list[bytes], deciding: int, is_last: bool) -> None:
         """Remember a result that so many tokens of its subject have decided, at least one, of which not the last one is."""
