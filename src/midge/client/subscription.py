@@ -283,9 +283,9 @@ class Subscription(Feed):
         if self._coroutine is not None:
             self.discard(0)
 
-    def relieve(self) -> None:
+    def on_let_go(self) -> None:
         """There is room again: parsing may go on."""
-        self._connection.go_on()
+        self._connection.parse_soon()
 
     # Private
 

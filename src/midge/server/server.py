@@ -379,7 +379,7 @@ class Server:
 
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
-        self._ask(lambda turns: turns.hold_back(seconds))
+        self._ask(lambda turns: turns.set_delay(seconds))
 
     def reload(self, options: ServerOptions | None = None, along: Callable[[], None] | None = None) -> None:
         """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
@@ -415,7 +415,7 @@ class Server:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
 
         def reset(turns: Turns) -> None:
-            turns.hold_back(0.0)
+            turns.set_delay(0.0)
             self._connections.refuse(0)
             if self._lobby is not None:
                 self._lobby.abort(KICKED)
