@@ -101,10 +101,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect, such as ``nats://127.0.0.1:4222``, or ``tls://`` where TLS is required.
-
-        Where no port is open it is no address: ``pipe://`` and the name.
-        """
+        """Where clients connect: ``nats://127.0.0.1:4222``, ``tls://`` where TLS is required; with no port ``pipe://`` and the name."""
         return self._ports.url
 
     @property
@@ -223,8 +220,7 @@ class Server:
             self._lame_duck.set()
         self._stopping = loop.create_future()
         self._ports.close()
-        if self._lobby is not None:
-            self._lobby.abort(SERVER_SHUTDOWN)
+        self._turn_away(SERVER_SHUTDOWN)
         if self._jetstream is not None:
             self._jetstream.engine.take_leave()
         try:
@@ -253,8 +249,7 @@ class Server:
             log.info("Entering lame duck mode, stop accepting new clients")
             self._lame_duck = end = asyncio.Event()
             self._ports.close()
-            if self._lobby is not None:
-                self._lobby.abort(SERVER_SHUTDOWN)
+            self._turn_away(SERVER_SHUTDOWN)
             if self._connections:
                 tell_clients(self.hub)
                 self._running().reactor.schedule()
@@ -417,8 +412,7 @@ class Server:
         def reset(turns: Turns) -> None:
             turns.set_delay(0.0)
             self._connections.refuse(0)
-            if self._lobby is not None:
-                self._lobby.abort(KICKED)
+            self._turn_away(KICKED)
             self._connections.abort(KICKED)
 
         self._ask(reset)
@@ -476,6 +470,11 @@ class Server:
         return self._stopping is None and self._lame_duck is None and self._ports.is_ready
 
     # Closing
+
+    def _turn_away(self, reason: str) -> None:
+        """Close whoever is on the way in."""
+        if self._lobby is not None:
+            self._lobby.abort(reason)
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""
