@@ -21,11 +21,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
+from midge.client.callbacks import is_cancelled
 from midge.client.consumers import TURN_MSGS, Consumer, is_end
 from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
 from midge.client.room import READY, Answer
-from midge.client.teller import is_cancelled
 from midge.errors import (
     ConnectionClosedError,
     LocalProtocolError,
