@@ -7,7 +7,7 @@
     Interest.feeds ──sid──► Subscription (is a Feed: what it receives; and the waiters: who waits for a message)
 
 A waiter is only woken, never handed a message, so a cancelled wait loses nothing. Every wait ends when the subscription or the
-connection does. What few subscriptions need (a buffer, waiters, workers) is made when it is needed.
+connection does. What few subscriptions need (a buffer, waiters, more than one worker) is made when it is needed.
 
 A drain waits for the workers and for the loops that go on, each as long as its Consumer lives. It does not wait for a task that takes
 single messages with ``next()``, and what that has not taken can still be read afterwards.
