@@ -16,6 +16,7 @@ from midge.model.stream import StreamConfig
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    from midge.engine.durable_feed import DurableFeed
     from midge.engine.engine import Engine
     from midge.engine.feed import Feed
 
@@ -66,7 +67,7 @@ class Account:
         self.limits = limits
         self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
-        self.feeds: dict[str, dict[Feed, None]] = {}
+        self.feeds: dict[str, dict[Feed | DurableFeed, None]] = {}
         self.restores: dict[str, StreamConfig] = {}
         self.transfers: dict[Transfer, None] = {}
         self.unopened: set[str] = set()

@@ -41,6 +41,9 @@ class Taker(Protocol):
             OSError: not now.
         """
 
+    def resume(self, origin: Stream, sequence: int) -> int:
+        """Return the last sequence of the origin that is had; it has nothing more up to the one that is given, reading begins behind."""
+
     def take(self, message: Stored, subject: bytes) -> None:
         """Store a message under a subject.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine import direct
 from midge.engine.admission import admit_copy
+from midge.engine.durable_feed import DurableFeed
 from midge.engine.feed import Feed
 from midge.engine.headers import without
 from midge.model.base import time_of
@@ -39,7 +40,7 @@ class Mirror:
         source = stream.config.mirror
         assert source is not None
         self._stream = stream
-        self._feed = Feed(stream, source, self)
+        self._feed: Feed | DurableFeed = (Feed if source.consumer is None else DurableFeed)(stream, source, self)
         self._direct: list[object] = []
         self._feed.open()
 
@@ -81,6 +82,13 @@ class Mirror:
             store.skip(wanted - 1, 0)
             self._stream.changed()
         return wanted
+
+    def resume(self, _: Stream, sequence: int) -> int:
+        store = self._stream.store
+        if sequence > store.last:
+            store.skip(sequence, 0)
+            self._stream.changed()
+        return store.last
 
     def take(self, message: Stored, subject: bytes) -> None:
         store = self._stream.store

@@ -50,6 +50,14 @@ class Outside(Protocol):
         """Let a function hear what is published; the publication is valid during the call only. Returns what ``unsubscribe`` takes."""
         ...
 
+    def attend(self, account: str, subject: bytes, receive: Receive) -> object:
+        """Let a function hear what is published to a subject, and what consumers deliver there, whatever its own subject.
+
+        Returns:
+            what ``unsubscribe`` takes.
+        """
+        ...
+
     def unsubscribe(self, token: Any) -> None:
         """End a subscription."""
         ...

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit_copy
 from midge.engine.config_sources import index_name
+from midge.engine.durable_feed import DurableFeed
 from midge.engine.feed import Feed
 from midge.engine.headers import add, without
 from midge.engine.identity import identity_of
@@ -53,6 +54,8 @@ class Sources:
         for name in [name for name in self._sources if name not in wanted]:
             self._sources.pop(name).close()
             self._positions.discard(name)
+        for name in [name for name, source in self._sources.items() if source.config != wanted[name]]:
+            self._sources[name].reconfigure(wanted[name])
         new = [name for name in wanted if name not in self._sources]
         for name in new:
             self._positions.add(name)
@@ -122,18 +125,29 @@ class Sources:
 class _Source:
     """One source."""
 
-    __slots__ = ("_config", "_is_open", "_name", "_origin", "_positions", "_stream", "_template", "feed")
+    __slots__ = ("_is_open", "_name", "_origin", "_positions", "_stream", "_template", "config", "feed")
 
     def __init__(self, stream: Stream, positions: Positions, name: str, config: StreamSource) -> None:
         self._stream = stream
         self._positions = positions
         self._name = name
-        self._config = config
         self._is_open = False
         stream_name, filters, destinations = name.encode("utf-8", "surrogateescape").split(b" ")
         self._template = b"%b %%d %b %b %%b %%b" % tuple(each.replace(b"%", b"%%") for each in (stream_name, filters, destinations))
         self._origin = b""
-        self.feed = Feed(stream, config, self)
+        self._configure(config)
+
+    def _configure(self, config: StreamSource) -> None:
+        self.config = config
+        self.feed: Feed | DurableFeed = (Feed if config.consumer is None else DurableFeed)(self._stream, config, self)
+
+    def reconfigure(self, config: StreamSource) -> None:
+        """Go on with another configuration, of the same name: where it begins is another matter, or where its consumer delivers."""
+        was_open = self._is_open
+        self.close()
+        self._configure(config)
+        if was_open:
+            self.open()
 
     def open(self) -> None:
         """Read, unless it does already."""
@@ -161,6 +175,14 @@ class _Source:
         self._origin = identity.encode()
         return position.sequence + 1
 
+    def resume(self, origin: Stream, sequence: int) -> int:
+        position, identity = self._positions[self._name], identity_of(origin)
+        if position.identity != identity:
+            self._positions.start(position, sequence, identity)
+        position.sequence = max(position.sequence, sequence)
+        self._origin = identity.encode()
+        return position.sequence
+
     def take(self, message: Stored, subject: bytes) -> None:
         line = self._template % (message.sequence, message.subject, self._origin)
         header = add(without(message.header, _NOT_COPIED) if message.header else b"", HEADER, line)
@@ -175,7 +197,7 @@ class _Source:
 
     def _first_of(self, origin: Stream) -> int:
         """Return the sequence that an origin is read from which was not before."""
-        config, store = self._config, origin.store
+        config, store = self.config, origin.store
         if config.opt_start_seq:
             return config.opt_start_seq
         if config.opt_start_time is not None:

@@ -246,10 +246,10 @@ class JetStream:
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
         pattern = subject.decode("utf-8", "surrogateescape") if subject.startswith(b"$JS.") else ""
-        ear = _Ear(account, subject, Inlet(receive, _work_of(subject), pattern))
-        self._ears[ear] = None
-        self._listen(ear)
-        return ear
+        return self._hear(account, subject, Inlet(receive, _work_of(subject), pattern))
+
+    def attend(self, account: str, subject: bytes, receive: Receive) -> object:
+        return self._hear(account, subject, Inlet(receive, WORK_MESSAGE))
 
     def unsubscribe(self, token: Any) -> None:
         del self._ears[token]
@@ -321,6 +321,12 @@ class JetStream:
             call()
         except Exception as error:
             self.failed(what, error)
+
+    def _hear(self, account: str, subject: bytes, inlet: Inlet) -> _Ear:
+        ear = _Ear(account, subject, inlet)
+        self._ears[ear] = None
+        self._listen(ear)
+        return ear
 
     def _listen(self, ear: _Ear) -> None:
         account: Account | None = self._hub.accounts.get(ear.account)
