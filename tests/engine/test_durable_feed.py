@@ -1,4 +1,4 @@
-"""Streams that follow a durable consumer: everything once and in order, acknowledged when it is stored, whatever happens to the consumer."""
+"""Streams that follow a durable consumer: everything once, in order, acknowledged when it is stored, whatever happens to the consumer."""
 
 from pathlib import Path
 from typing import Any

@@ -215,6 +215,7 @@ class DurableFeed:
             return False
         self._delay = 0
         self.stream.changed()
+        self.stream.intake.see_to_settling()
         return round == self._round
 
     def _answer(self, header: bytes, reply: bytes) -> None:
