@@ -62,6 +62,59 @@ def test_everything_once_and_acknowledged(kind: str, retention: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sources", "mirror"])
+@pytest.mark.parametrize("retention", ["interest", "workqueue"])
+def test_of_a_queue_what_is_taken_is_gone(kind: str, retention: str) -> None:
+    world = World()
+    world.create("S", retention=retention)
+    origin = {"sources": [{"name": "S"}]} if kind == "sources" else {"mirror": {"name": "S"}}
+    world.create("D", **{"subjects": None} | origin)
+    world.wait(0.1)
+    fill(world, 50)
+    world.wait(2)
+    assert payloads(world) == list(range(50))
+    assert world.state("S")["messages"] == 0
+    (name,) = world.api("CONSUMER.NAMES.S")["consumers"]
+    assert name.startswith("JS_SRC_" if kind == "sources" else "JS_MIRROR_")
+    world.api("STREAM.DELETE.D")
+    assert world.api("CONSUMER.NAMES.S")["total"] == 0
+    assert not world.outside.attending
+
+
+def test_two_sources_of_one_queue() -> None:
+    world = World()
+    world.create("S", retention="interest")
+    sources = [{"name": "S", "filter_subject": "s.0"}, {"name": "S", "filter_subject": "s.1"}]
+    world.create("D", subjects=None, sources=sources[:1])
+    world.wait(0.1)
+    fill(world, 3)
+    before = world.api("CONSUMER.NAMES.S")["consumers"]
+    world.api("STREAM.UPDATE.D", name="D", storage="memory", sources=sources)
+    world.wait(0.1)
+    fill(world, 3, 3)
+    world.wait(2)
+    assert sorted(payloads(world)) == [0, 3, 4]
+    names = world.api("CONSUMER.NAMES.S")["consumers"]
+    assert len(names) == 2
+    assert before[0] not in names
+    world.api("STREAM.UPDATE.D", name="D", storage="memory", subjects=["d"])
+    assert world.api("CONSUMER.NAMES.S")["total"] == 0
+
+
+def test_an_origin_that_begins_to_forget_is_followed_by_a_consumer() -> None:
+    world = World()
+    world.create("S")
+    fill(world, 3)
+    world.create("D", subjects=None, sources=[{"name": "S"}])
+    world.wait(0.1)
+    world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="memory", retention="interest")
+    world.wait(0.1)
+    fill(world, 3, 3)
+    world.wait(2)
+    assert payloads(world) == list(range(6))
+    assert world.state("S")["messages"] == 0
+
+
+@pytest.mark.parametrize("kind", ["sources", "mirror"])
 def test_no_more_than_may_be_pending_and_all_in_the_end(kind: str) -> None:
     world = World()
     world.create("S")
@@ -194,7 +247,7 @@ def test_what_is_closed_listens_no_more() -> None:
     assert world.outside.attending
     world.api("STREAM.DELETE.D")
     assert not world.outside.attending
-    assert not world.account.feeds
+    assert not world.account.followings
     fill(world, 3)
     world.wait(30)
 
@@ -251,4 +304,23 @@ def test_goes_on_after_a_restart(kind: str, tmp_path: Path) -> None:
     world.wait(2)
     assert payloads(world) == list(range(5))
     assert world.state("S")["messages"] == 0
+    closed(world)
+
+
+@pytest.mark.parametrize("kind", ["sources", "mirror"])
+def test_its_own_consumer_is_found_again(kind: str, tmp_path: Path) -> None:
+    origin = {"sources": [{"name": "S"}]} if kind == "sources" else {"mirror": {"name": "S"}}
+    world = opened(tmp_path)
+    world.create("S", storage="file", retention="interest")
+    world.create("D", **{"subjects": None, "storage": "file"} | origin)
+    world.wait(0.1)
+    fill(world, 3)
+    before = world.api("CONSUMER.NAMES.S")["consumers"]
+    closed(world)
+    world = opened(tmp_path)
+    fill(world, 2, 3)
+    world.wait(3)
+    assert payloads(world) == list(range(5))
+    assert world.state("S")["messages"] == 0
+    assert world.api("CONSUMER.NAMES.S")["consumers"] == before
     closed(world)

@@ -248,6 +248,16 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         create(), fill(3), consumer(filter_subject="s.1"), consumer("E", "to.E", filter_subject="s.2"), sourced("D", by()), Wait("D", 1),
         api("STREAM.UPDATE.D", {"name": "D", "sources": [by(), by("E", "to.E")]}), Wait("D", 2), told("D"), messages("D", 1, 2),
     ],
+    "a source of a work queue": [
+        create(retention="workqueue"), fill(3), sourced("D", {"name": "S", "filter_subject": "s.*"}), Wait("S", 3, 0), told("S"), told("D"),
+        messages("D", 1, 3), api("CONSUMER.NAMES.S"), api("CONSUMER.INFO.S.JS_SRC_AAbGRlqB"), api("STREAM.DELETE.D"),
+        api("CONSUMER.INFO.S.JS_SRC_AAbGRlqB", until="gone"),
+    ],
+    "a mirror of a stream for interest": [
+        create(retention="interest"), mirror(), api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="found"), fill(3), Wait("S", 3, 0),
+        told("S"), told("M"), messages("M", 1, 3), api("STREAM.UPDATE.M", {"name": "M", "subjects": ["m"]}),
+        api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="gone"),
+    ],
     "a mirror by a consumer": [
         create(), fill(3), consumer(), by_consumer(), Wait("M", 3), fill(2), Wait("M", 5), told("M"), messages("M", 1, 3, 5),
     ],

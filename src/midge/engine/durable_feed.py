@@ -1,9 +1,10 @@
 """Durable feed: how a stream follows another one of its account through a durable consumer of that, for a mirror or a source (ADR-60).
 
-The consumer is somebody else's: it says what is taken, and in which order. It is reset, the feed listens on its deliver subject, and what
-comes is handed on while the delivery sequences have no gap. Where they have one, or what comes cannot be taken, nothing more is listened
-to and all of that begins anew: the consumer goes back to its acknowledgement floor, and what is had already is passed over. The questions
-of its flow control are answered with what is stored when that is safe, and this is what acknowledges: a crash leaves no message out.
+The consumer is somebody else's, or one that is made where none is named (``consumers.feeding``). It says what is taken, and in which
+order. It is reset, the feed listens on its deliver subject, and what comes is handed on while the delivery sequences have no gap. Where
+they have one, or what comes cannot be taken, nothing more is listened to and all of that begins anew: the consumer goes back to its
+acknowledgement floor, and what is had already is passed over. The questions of its flow control are answered with what is stored when
+that is safe, and this is what acknowledges: a crash leaves no message out.
 
 Who resets it without an end (two that share a consumer) does so a few times a second. Where nothing was heard for a while, neither message
 nor heartbeat, it is tried again.
@@ -13,6 +14,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from midge.engine.config_sources import index_name
+from midge.engine.consumers import feeding
+from midge.engine.consumers.feeding import config_of, name_of
 from midge.engine.errors import ApiError
 from midge.engine.feed import FIRST_DELAY, LAST_DELAY, Taker
 from midge.engine.headers import value_of
@@ -50,7 +54,7 @@ class DurableFeed:
 
     Args:
         stream: the one that follows.
-        source: whom, and by which consumer.
+        source: whom, and by which consumer, unless that is to be made.
         taker: gets the messages.
 
     Attributes:
@@ -58,8 +62,8 @@ class DurableFeed:
     """
 
     __slots__ = (
-        "_delay", "_error", "_heard", "_number", "_round", "_selection", "_sequence", "_source", "_taker", "_timer", "_token", "stream",
-        "was_even",
+        "_consumer_name", "_delay", "_error", "_heard", "_number", "_round", "_selection", "_sequence", "_source", "_taker", "_timer",
+        "_token", "stream", "was_even",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, source: StreamSource, taker: Taker) -> None:
@@ -67,6 +71,7 @@ class DurableFeed:
         self.was_even = False
         self._source = source
         self._taker = taker
+        self._consumer_name = _consumer_of(stream, source)
         self._selection = Selection(source, stream.engine.choose)
         self._token: object | None = None  # while it listens
         self._round = 0  # counts how often it began anew: what belongs to an earlier round is nobody's any more
@@ -77,27 +82,23 @@ class DurableFeed:
         self._timer: Timer | None = None
 
     @property
-    def name(self) -> str:
-        """Whom it follows."""
-        return self._source.name
-
-    @property
-    def origin(self) -> Stream | None:
-        """The stream that is followed, None while there is none."""
-        return self.stream.account.streams.get(self.name)
+    def is_misnamed(self) -> bool:
+        """True if the consumer has another name by now: the stream has got another source of that name, or has lost it."""
+        return self._consumer_name != _consumer_of(self.stream, self._source)
 
     def open(self) -> None:
         """Follow the consumer, now or as soon as it is there."""
-        self.stream.account.feeds.setdefault(self.name, {})[self] = None
         self.restart()
 
     def close(self) -> None:
         """Follow it no more."""
-        feeds = self.stream.account.feeds[self.name]
-        del feeds[self]
-        if not feeds:
-            del self.stream.account.feeds[self.name]
         self._forget()
+
+    def leave(self) -> None:
+        """Nobody will follow it again: delete the consumer if it was made. Next: ``close``."""
+        consumer = self._consumer()
+        if self._source.consumer is None and consumer is not None and consumer.config.sourcing:
+            feeding.remove(consumer)
 
     def connect(self, _: Stream) -> None:
         """The origin is there; its consumers may not be yet."""
@@ -152,28 +153,55 @@ class DurableFeed:
                 self._try_at(self._heard + SILENCE)
                 return
             self._forget()
-        wanted = self._source.consumer
-        assert wanted is not None
-        origin, consumer = self.origin, self._consumer()
-        if origin is None or consumer is None:
-            self._try_later(None)
-        elif consumer.config.ack_policy != "flow_control":
-            self._try_later(ApiError(10214 if self.stream.config.mirror is not None else 10217))
+        origin, consumer, wanted = self._origin(), self._consumer(), self._source.consumer
+        if wanted is None and origin is not None:
+            self._make(origin, consumer)
+        elif origin is None or consumer is None or wanted is None:
+            self._try_later(ApiError(10059) if wanted is None else None)
         else:
-            self._error = None
-            consumer.reset(consumer.ledger.stream_floor + 1, wall)
-            self._number = 0
-            self._sequence = self._taker.resume(origin, consumer.ledger.last)
-            self.was_even = self.was_even or not consumer.delivery.count()
-            self._heard = wall
-            subject = wanted.deliver_subject.encode("utf-8", "surrogateescape")
-            self._token = self.stream.engine.outside.attend(self.stream.account.name, subject, self._receive)
-            self._try_at(wall + SILENCE)
+            self._begin(origin, consumer, wanted.deliver_subject)
+
+    def _make(self, origin: Stream, old: Consumer | None) -> None:
+        """Have the consumer made, or configured as is wanted now, and begin when it is."""
+        round = self._round
+
+        def made(consumer: Consumer, error: OSError | None) -> None:
+            if round != self._round:
+                return
+            if error is not None:
+                self._try_later(ApiError(10051, err=error))
+            else:
+                self._begin(origin, consumer, consumer.config.deliver_subject)
+
+        try:
+            start, before = self._taker.begin(origin), None if old is None else old.config
+            feeding.make(origin, config_of(self.stream, self._source, self._consumer_name, start, before), made)
+        except ApiError as error:
+            self._try_later(error)
+        except OSError as error:
+            self._try_later(ApiError(10077, err=error))
+
+    def _begin(self, origin: Stream, consumer: Consumer, subject: str) -> None:
+        """Reset the consumer, and listen."""
+        if consumer.config.ack_policy != "flow_control":
+            self._try_later(ApiError(10214 if self.stream.config.mirror is not None else 10217))
+            return
+        engine = self.stream.engine
+        self._error = None
+        consumer.reset(consumer.ledger.stream_floor + 1, engine.wall)
+        self._number = 0
+        self._sequence = self._taker.resume(origin, consumer.ledger.last)
+        self.was_even = self.was_even or not consumer.delivery.count()
+        self._heard = engine.wall
+        self._token = engine.outside.attend(self.stream.account.name, subject.encode("utf-8", "surrogateescape"), self._receive)
+        self._try_at(engine.wall + SILENCE)
+
+    def _origin(self) -> Stream | None:
+        return self.stream.account.streams.get(self._source.name)
 
     def _consumer(self) -> Consumer | None:
-        origin, wanted = self.origin, self._source.consumer
-        assert wanted is not None
-        return None if origin is None else origin.consumers.get(wanted.name)
+        origin = self._origin()
+        return None if origin is None else origin.consumers.get(self._consumer_name)
 
     # What is delivered
 
@@ -187,9 +215,8 @@ class DurableFeed:
             self._heard = wall
             self._answer(header, reply)
             return True
-        delivery, wanted = _parsed(reply), self._source.consumer
-        assert wanted is not None
-        if delivery is None or delivery.consumer.decode("utf-8", "surrogateescape") != wanted.name or delivery.deliveries > 1:
+        delivery = _parsed(reply)
+        if delivery is None or delivery.consumer.decode("utf-8", "surrogateescape") != self._consumer_name or delivery.deliveries > 1:
             return True
         self._heard = wall
         if delivery.number != self._number + 1:
@@ -210,7 +237,7 @@ class DurableFeed:
         except Exception as error:  # a refusal, the store's, or a subject that a transform has made too long: told, and tried again
             refusal = error if isinstance(error, ApiError) else ApiError(10077, err=error)
             self._try_later(refusal)
-            what = f"taking messages of stream {self.name} into stream {self.stream.name}"
+            what = f"taking messages of stream {self._source.name} into stream {self.stream.name}"
             self.stream.engine.outside.failed(what, refusal)
             return False
         self._delay = 0
@@ -234,6 +261,10 @@ class DurableFeed:
                     outside.emit(account, question, b"", position, b"")
 
             self.stream.store.settle(tell)
+
+
+def _consumer_of(stream: Stream, source: StreamSource) -> str:
+    return source.consumer.name if source.consumer is not None else name_of(stream, source, index_name(source))
 
 
 def _parsed(reply: bytes) -> _Delivery | None:

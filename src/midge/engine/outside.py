@@ -51,7 +51,7 @@ class Outside(Protocol):
         ...
 
     def attend(self, account: str, subject: bytes, receive: Receive) -> object:
-        """Let a function hear what is published to a subject, and what consumers deliver there, whatever its own subject.
+        """Let a function hear what consumers deliver to a subject, whatever the message's own, and nothing that clients publish there.
 
         Returns:
             what ``unsubscribe`` takes.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit_copy
 from midge.engine.config_sources import index_name
-from midge.engine.durable_feed import DurableFeed
-from midge.engine.feed import Feed
+from midge.engine.following import Following
 from midge.engine.headers import add, without
 from midge.engine.identity import identity_of
 from midge.engine.jobs import Job, finish
@@ -52,10 +51,13 @@ class Sources:
         """Read the sources that the configuration has, and no others."""
         wanted = {index_name(each): each for each in self._stream.config.sources}
         for name in [name for name in self._sources if name not in wanted]:
+            self._sources[name].following.leave()
             self._sources.pop(name).close()
             self._positions.discard(name)
         for name in [name for name, source in self._sources.items() if source.config != wanted[name]]:
             self._sources[name].reconfigure(wanted[name])
+        for source in self._sources.values():
+            source.review()
         new = [name for name in wanted if name not in self._sources]
         for name in new:
             self._positions.add(name)
@@ -64,6 +66,11 @@ class Sources:
         }
         if new:
             self._learn()
+
+    def leave(self) -> None:
+        """It has no sources any more. Next: ``close``."""
+        for source in self._sources.values():
+            source.following.leave()
 
     def close(self) -> None:
         """Read nothing any more."""
@@ -125,7 +132,7 @@ class Sources:
 class _Source:
     """One source."""
 
-    __slots__ = ("_is_open", "_name", "_origin", "_positions", "_stream", "_template", "config", "feed")
+    __slots__ = ("_is_open", "_name", "_origin", "_positions", "_stream", "_template", "config", "following")
 
     def __init__(self, stream: Stream, positions: Positions, name: str, config: StreamSource) -> None:
         self._stream = stream
@@ -139,7 +146,7 @@ class _Source:
 
     def _configure(self, config: StreamSource) -> None:
         self.config = config
-        self.feed: Feed | DurableFeed = (Feed if config.consumer is None else DurableFeed)(self._stream, config, self)
+        self.following = Following(self._stream, config, self)
 
     def reconfigure(self, config: StreamSource) -> None:
         """Go on with another configuration, of the same name: where it begins is another matter, or where its consumer delivers."""
@@ -149,19 +156,24 @@ class _Source:
         if was_open:
             self.open()
 
+    def review(self) -> None:
+        """The stream has other sources than before."""
+        if self._is_open:
+            self.following.review()
+
     def open(self) -> None:
         """Read, unless it does already."""
         if not self._is_open:
             self._is_open = True
-            self.feed.open()
+            self.following.open()
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self.feed.close()
+            self.following.close()
 
     def describe(self, wall: int) -> StreamSourceInfo:
-        info = self.feed.describe(wall)
+        info = self.following.describe(wall)
         info.seq = self._positions[self._name].sequence
         return info
 

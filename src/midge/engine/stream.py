@@ -117,8 +117,8 @@ class Stream:
             self.schedules.learn_stored()
         self.changed()
         self._follow()
-        for feed in self.account.feeds.get(self.name, ()):
-            feed.connect(self)
+        for following in self.account.followings.get(self.name, ()):
+            following.connect(self)
 
     def update(self, config: StreamConfig) -> None:
         """Go on with another configuration, which is checked already and durable."""
@@ -137,6 +137,8 @@ class Stream:
         self.expiry.arm()
         self.changed()
         self._follow()
+        for following in self.account.followings.get(self.name, ()):
+            following.review()
 
     def stop_consumers(self) -> None:
         """Deliver nothing more; who waits is told that the server shuts down, as nats-server does."""
@@ -389,6 +391,7 @@ class Stream:
         """Take messages from where the configuration says, and from nowhere else."""
         kind = Mirror if self.config.mirror is not None else Sources if self.config.sources else None
         if self.origins is not None and type(self.origins) is not kind:
+            self.origins.leave()
             self.origins.close()
             self.origins = None
         if kind is not None and self.origins is None:

@@ -249,7 +249,10 @@ class JetStream:
         return self._hear(account, subject, Inlet(receive, _work_of(subject), pattern))
 
     def attend(self, account: str, subject: bytes, receive: Receive) -> object:
-        return self._hear(account, subject, Inlet(receive, WORK_MESSAGE))
+        def take(publication: Publication, wall: int) -> bool:
+            return self._hub.producer is None and receive(publication, wall)
+
+        return self._hear(account, subject, Inlet(take, WORK_MESSAGE))
 
     def unsubscribe(self, token: Any) -> None:
         del self._ears[token]
