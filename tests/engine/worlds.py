@@ -135,12 +135,12 @@ class FakeOutside:
 class World:
     """An engine, its outside and the time."""
 
-    def __init__(self, directory: Any = None, limits: AccountLimits | None = AccountLimits(), **settings: Any) -> None:
+    def __init__(self, directory: Any = None, limits: AccountLimits | None = AccountLimits(), wall: int = START, **settings: Any) -> None:
         self.outside = FakeOutside()
-        self.wall = START
+        self.wall = wall
         self.directory = directory
         self.engine = Engine(
-            Settings("here", "2.11.0", **settings), directory, self.outside, nuid=lambda: "ID", choose=lambda _: 0, wall=START
+            Settings("here", "2.11.0", **settings), directory, self.outside, nuid=lambda: "ID", choose=lambda _: 0, wall=wall
         )
         self.account = self.engine.open_account(ACCOUNT, limits)
         self.number = 0

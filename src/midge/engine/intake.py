@@ -148,7 +148,7 @@ class Intake:
             if len(self.dedupe):
                 self.dedupe.add(id, sequence, wall)
             else:
-                self.stream.remember(id, sequence)
+                self.stream.remember(id, sequence, wall)
         if self.timed or self.limited:
             self.stream.appended(publication, sequence)
         if self.acks and publication.reply_end:
