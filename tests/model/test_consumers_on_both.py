@@ -188,8 +188,7 @@ class ConsumersOfBoth(RuleBasedStateMachine):
         """Only ours, where nothing waits to be delivered again."""
         wall = self.pair.world.wall
         closed(self.pair.world)
-        self.pair.world = opened(Path(self.directory.name))
-        self.pair.world.wall = wall
+        self.pair.world = opened(Path(self.directory.name), wall=wall)
 
     @invariant()
     def both_agree(self) -> None:
