@@ -21,7 +21,6 @@ from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
 from midge.engine.consumers.pace import moved
 from midge.engine.consumers.ranked import Ranked
-from midge.engine.consumers.rests import Rests
 from midge.engine.consumers.search import Search
 from midge.engine.consumers.waiting import Request, Waiting
 from midge.engine.decoding import decode
@@ -67,7 +66,7 @@ class Pull:
     """
 
     __slots__ = (
-        "_chosen", "_dues", "_ending", "_inbox", "_looked", "_reply", "_rests", "_search", "_unseen", "asked", "consumer", "groups",
+        "_chosen", "_dues", "_ending", "_inbox", "_looked", "_reply", "_search", "_unseen", "asked", "consumer", "groups",
         "requests",
     )  # fmt: skip
 
@@ -80,10 +79,9 @@ class Pull:
         self._inbox: deque[Arrival] | None = None  # what came in since the last turn
         self._chosen: Request | None = None
         self._reply = b""  # where the last message went
-        self._rests: Rests | None = None  # those who do not keep up, once there was one
         self._dues: Dues | None = None  # when requests end and heartbeats are due, once there was one
         self._ending: dict[Request, None] | None = None  # those that end with the stream
-        self._search: Search | None = None  # for whom to serve, once one was passed over
+        self._search: Search | None = None  # for whom to serve, once one was passed over, or did not keep up
         self._looked = 0  # when those that wait were looked through
         self._unseen: list[Request] | None = None  # those that are still to be, the first last; empty where all were in this turn
 
@@ -110,8 +108,6 @@ class Pull:
     def work(self, wall: int) -> None:
         if self._search is not None:
             self._search.begin_slice()
-        if self._rests is not None:
-            self._rests.due = 0
         if self._unseen:
             self._look_on(wall)
         else:
@@ -126,7 +122,8 @@ class Pull:
             self.consumer.wake()
 
     def choose(self, size: int) -> Any:
-        requests, wall, rests = self.requests, self.consumer.delivery.wall, self._rests
+        requests, wall = self.requests, self.consumer.delivery.wall
+        rests = None if self._search is None else self._search.rests
         if self.groups is None and rests is None and len(requests):  # most of them
             request = requests.first
             if request.size == 0 and not 0 < request.expires <= wall:
@@ -192,9 +189,9 @@ class Pull:
         self.requests.took(request, messages)
 
     def crowded(self, wall: int) -> bool:
-        if self._rests is None:
-            self._rests = Rests()
-        self._rests.add(self._reply, wall)
+        if self._search is None:
+            self._search = Search()
+        self._search.rests.add(self._reply, wall)
         return True
 
     def lost(self) -> None:
@@ -216,7 +213,7 @@ class Pull:
     def next_deadline(self) -> int:
         if not len(self.requests):
             return 0
-        rest = 0 if self._rests is None else self._rests.due
+        rest = 0 if self._search is None else self._search.rests.due
         due = 0 if self._dues is None else self._dues.first()
         return min(due, rest) if due and rest else due or rest
 
@@ -236,7 +233,7 @@ class Pull:
         self.consumer.delivery.wanted = len(self.requests) > 0
 
     def set_clock(self, by: int) -> None:
-        self._rests = None
+        self._search = None
         self._looked, self.asked = moved(self._looked, by), moved(self.asked, by)
         for request in self.requests:
             request.received = moved(request.received, by)

@@ -1,4 +1,5 @@
-"""Search: how far it has been looked for a request that may be served, where others are passed over.
+"""Search: how far it has been looked for a request that may be served, where others are passed over: who does not keep up, and whoever
+has to wait for others of its group.
 
 A slice looks at so many; what is left is looked at in the next one. All were looked at when as many were passed over, one after the other,
 as wait: then nobody is to be served until something changes.
@@ -6,23 +7,31 @@ as wait: then nobody is to be served until something changes.
 
 from __future__ import annotations
 
+from midge.engine.consumers.rests import Rests
+
 __all__ = ["PASSES", "Search"]
 
 PASSES = 4_096  # requests that are passed over in one slice
 
 
 class Search:
-    """One search, through as many slices as it takes."""
+    """One search, through as many slices as it takes.
 
-    __slots__ = ("_among", "_left", "_passed")
+    Attributes:
+        rests: those who do not keep up.
+    """
+
+    __slots__ = ("_among", "_left", "_passed", "rests")
 
     def __init__(self) -> None:
+        self.rests = Rests()
         self._left = PASSES
         self._passed = self._among = 0
 
     def begin_slice(self) -> None:
         """Another slice has begun."""
         self._left = PASSES
+        self.rests.due = 0
 
     def found(self) -> None:
         """One was served: whoever was passed over may be looked at again."""
