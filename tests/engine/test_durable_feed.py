@@ -169,6 +169,21 @@ def test_one_that_somebody_resets_doubles_nothing(kind: str, sequence: int) -> N
     assert floor(world) == 12
 
 
+@pytest.mark.parametrize("kind", ["sources", "mirror"])
+def test_what_is_had_already_is_acknowledged_as_it_comes(kind: str) -> None:
+    """Else it would stop where no more may be pending, before what is new."""
+    world = World()
+    world.create("S")
+    consumer(world, max_ack_pending=3)
+    follow(world, kind)
+    fill(world, 10)
+    assert "error" not in world.api("CONSUMER.RESET.S.C", seq=1)
+    fill(world, 1, 10)
+    world.wait(5)
+    assert payloads(world) == list(range(11))
+    assert floor(world) == 11
+
+
 def test_one_that_is_made_anew_goes_on() -> None:
     world = World()
     world.create("S")

@@ -62,8 +62,8 @@ class DurableFeed:
     """
 
     __slots__ = (
-        "_consumer_name", "_delay", "_error", "_heard", "_number", "_round", "_selection", "_sequence", "_source", "_taker", "_timer",
-        "_token", "stream", "was_even",
+        "_consumer_name", "_delay", "_error", "_heard", "_number", "_reached", "_round", "_selection", "_sequence", "_source", "_taker",
+        "_timer", "_token", "stream", "was_even",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, source: StreamSource, taker: Taker) -> None:
@@ -75,7 +75,8 @@ class DurableFeed:
         self._selection = Selection(source, stream.engine.choose)
         self._token: object | None = None  # while it listens
         self._round = 0  # counts how often it began anew: what belongs to an earlier round is nobody's any more
-        self._sequence = self._number = 0  # the last sequence of the origin that was taken, and the last of the delivery
+        self._sequence = 0  # the last of the origin that is had,
+        self._number = self._reached = 0  # and the last delivery, with its sequence: which may be one that was had before
         self._error: ApiError | None = None
         self._heard = 0  # when the last word came
         self._delay = 0
@@ -190,7 +191,8 @@ class DurableFeed:
         self._error = None
         consumer.reset(consumer.ledger.stream_floor + 1, engine.wall)
         self._number = 0
-        self._sequence = self._taker.resume(origin, consumer.ledger.last)
+        self._reached = consumer.ledger.last
+        self._sequence = self._taker.resume(origin, self._reached)
         self.was_even = self.was_even or not consumer.delivery.count()
         self._heard = engine.wall
         self._token = engine.outside.attend(self.stream.account.name, subject.encode("utf-8", "surrogateescape"), self._receive)
@@ -224,7 +226,7 @@ class DurableFeed:
         elif delivery.sequence <= self._sequence or self._took(
             Stored(delivery.sequence, delivery.time, publication.subject(), header, payload)
         ):
-            self._number = delivery.number
+            self._number, self._reached = delivery.number, delivery.sequence
             self._sequence = max(self._sequence, delivery.sequence)
             self.was_even = self.was_even or not delivery.pending
         return True
@@ -254,7 +256,7 @@ class DurableFeed:
         question = reply or value_of(header, b"Nats-Consumer-Stalled")
         if question:
             account, outside = self.stream.account.name, self.stream.engine.outside
-            position, round = _POSITION % (self._number, self._sequence), self._round
+            position, round = _POSITION % (self._number, self._reached), self._round
 
             def tell(error: Exception | None) -> None:
                 if error is None and round == self._round:
