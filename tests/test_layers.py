@@ -41,7 +41,7 @@ SERVER_CORE = (
     "server.monitor_connz server.monitor_jsz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
     "server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing "
     "server.reasons server.reload server.results server.route server.sending server.service_imports server.session server.snappy "
-    "server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.trace_headers "
+    "server.stem server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.trace_headers "
     "server.tracer server.watch"
 )
 SERVER_DRIVERS = (
