@@ -21,9 +21,9 @@ from received import Received
 
 TRIALS = 1_000 if os.environ.get("MIDGE_LONG") else 6
 pytestmark = pytest.mark.timeout(36_000 if TRIALS > 100 else 120)
-CHAPTER = 30  # kills of one store: a stream that only grows takes longer to open each time
 PATIENCE = 20.0
 SECOND = 1_000_000_000
+CHAPTER = 30  # kills of one store: a stream that only grows takes longer to open each time
 SERVER = """
 import asyncio, sys, midge
 async def main():
