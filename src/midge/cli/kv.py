@@ -6,7 +6,7 @@ Here is what is done to a bucket as a whole; its keys are in ``kv_keys``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,8 +20,10 @@ from midge.cli.render import confirm, force_option, moment, number, print_json, 
 from midge.cli.target import Target
 from midge.cli.units import DURATION, SIZE
 from midge.jetstream.configs import Republish
-from midge.jetstream.key_value.bucket import KeyValue
 from midge.jetstream.key_value.config import stream_name
+
+if TYPE_CHECKING:
+    from midge.jetstream.key_value.bucket import KeyValue
 
 __all__ = ["add", "compact", "edit", "info", "list_buckets", "remove"]
 

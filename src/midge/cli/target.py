@@ -12,19 +12,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import midge
 from midge.cli.context_file import Contexts, target_fields
-from midge.client.connect import Connecting
-from midge.client.options import ErrorCallback
-from midge.client.tls_config import TLSConfig
 from midge.errors import DisconnectedError, MidgeError
-from midge.events import Disconnected, Event, Reconnected
-from midge.server.server import Server
 from midge.server.thread import new_event_loop
+
+if TYPE_CHECKING:
+    from midge.client.connect import Connecting
+    from midge.client.options import ErrorCallback
+    from midge.client.tls_config import TLSConfig
+    from midge.events import Event
+    from midge.server.server import Server
 
 __all__ = ["Target", "complete_contexts", "connection_options", "run_async", "target_of", "target_options"]
 
@@ -113,7 +115,7 @@ class Target:
         """Return what the options say of TLS; any of them means TLS or nothing."""
         if not (self.tlsca or self.tlscert or self.tlskey or self.tlsfirst):
             return None
-        return TLSConfig(ca_file=self.tlsca, cert_file=self.tlscert, key_file=self.tlskey, handshake_first=self.tlsfirst)
+        return midge.TLSConfig(ca_file=self.tlsca, cert_file=self.tlscert, key_file=self.tlskey, handshake_first=self.tlsfirst)
 
     def raise_errors(self) -> None:
         """Raise the first error that no call raised, if there is one."""
@@ -123,9 +125,9 @@ class Target:
 
 def _tell(event: Event) -> None:
     """Say that the server went away or is back."""
-    if isinstance(event, Disconnected):
+    if isinstance(event, midge.events.Disconnected):
         click.echo(f"Disconnected from {event.url}: {event.error}", err=True)
-    elif isinstance(event, Reconnected):
+    elif isinstance(event, midge.events.Reconnected):
         click.echo(f"Connected again to {event.url}", err=True)
 
 
