@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from midge.cli.answers import consumer_answer
 from midge.cli.consumer_info import show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
@@ -57,7 +58,7 @@ def list_consumers(target: Target, stream: str, names_only: bool, as_json: bool)
         return
 
     async def ask(api: Api) -> list[dict[str, Any]]:
-        return [row async for row in api.pages(f"CONSUMER.LIST.{check_name(stream)}", "consumers")]
+        return [consumer_answer(row) async for row in api.pages(f"CONSUMER.LIST.{check_name(stream)}", "consumers")]
 
     rows = sorted(run(target, "midge consumer list", ask), key=lambda row: str(row["name"]))
     if as_json:

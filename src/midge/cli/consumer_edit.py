@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from midge.cli.answers import consumer_answer
 from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
 from midge.cli.consumer_info import CONFIG, show_consumer
 from midge.cli.jetstream import Api, js_options, run
@@ -105,7 +106,7 @@ def add(
     if as_json:
         print_json(found)
     else:
-        say(f"Added consumer {found['name']} to stream {stream}")
+        say(f"Added consumer {consumer_answer(found)['name']} to stream {stream}")
         show_consumer(found)
 
 
@@ -122,7 +123,8 @@ def edit(target: Target, stream: str, consumer: str, dry_run: bool, force: bool,
     changes = _wanted(values)
 
     async def change(api: Api) -> dict[str, Any] | None:
-        before = (await api.ask(f"CONSUMER.INFO.{check_name(stream)}.{check_name(consumer, 'consumer name')}"))["config"]
+        found = await api.ask(f"CONSUMER.INFO.{check_name(stream)}.{check_name(consumer, 'consumer name')}")
+        before = consumer_answer(found)["config"]
         after = changed(before, changes) | {"name": consumer}
         for one, other in (("filter_subject", "filter_subjects"), ("filter_subjects", "filter_subject")):
             if one in changes:

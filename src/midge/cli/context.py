@@ -46,9 +46,7 @@ def list_contexts(names_only: bool, as_json: bool) -> None:
     contexts = Contexts()
     names, selected = contexts.names(), contexts.selected
     if as_json:
-        print_json(
-            names if names_only else [{"name": name, "selected": name == selected, "context": contexts.load(name)} for name in names]
-        )
+        print_json(names if names_only else [{"name": name, "selected": name == selected} | _loaded(contexts, name) for name in names])
     elif names_only:
         for name in names:
             say(name)
@@ -143,8 +141,17 @@ def remove(name: str, force: bool) -> None:
     say(f"Deleted context {name}")
 
 
+def _loaded(contexts: Contexts, name: str) -> dict[str, Any]:
+    """Return what a context says, or why that is unknown: one that is damaged does not hide the others."""
+    try:
+        return {"context": contexts.load(name)}
+    except (MidgeError, OSError) as error:
+        return {"error": str(error)}
+
+
 def _row(contexts: Contexts, name: str) -> list[str]:
-    context = contexts.load(name)
+    found = _loaded(contexts, name)
+    context = found.get("context") or {"description": found.get("error")}
     return [f"{name}*" if name == contexts.selected else name, cell(context.get("description")), _masked(context.get("url"))]
 
 

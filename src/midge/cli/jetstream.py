@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.target import Target, run_async, target_options
 from midge.errors import MidgeError
+from midge.jetstream.names import check_name
 from midge.jetstream.requests import Requests, api_prefix
 
 if TYPE_CHECKING:
@@ -53,6 +55,13 @@ class Api:
             MidgeTimeoutError: no answer came in time.
         """
         return await self._requests.ask(name, body)
+
+    async def stream_info(self, stream: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the server's description of a stream.
+
+        Raises: as ``ask``; MalformedAnswerError where it describes none.
+        """
+        return stream_answer(await self.ask(f"STREAM.INFO.{check_name(stream)}", body))
 
     def pages(self, name: str, field: str, body: dict[str, Any] | None = None) -> AsyncIterator[Any]:
         """Iterate over all that is listed."""

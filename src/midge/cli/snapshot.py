@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
+from midge.cli.answers import stream_answer
 from midge.cli.jetstream import Api
 from midge.client.subscription import Subscription
 from midge.errors import MidgeError, MidgeTimeoutError
+from midge.jetstream.errors import MalformedAnswerError
 from midge.jetstream.names import check_name
 from midge.jetstream.requests import answer_of
 from midge.message import Message
@@ -63,6 +65,7 @@ class Snapshot:
         inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(inbox, callback=self._take)
         answer = await self._api.ask(f"STREAM.SNAPSHOT.{self._stream}", self._asked | {"deliver_subject": inbox})
+        stream_answer(answer)
         self.config, self.state = answer["config"], answer["state"]
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -123,9 +126,13 @@ class Restoring:
         """Ask whether it may come.
 
         Raises:
-            JetStreamError: it was refused, such as for a stream that is there already.
+            MalformedAnswerError: the answer makes no sense.
+        JetStreamError: it was refused, such as for a stream that is there already.
         """
-        self._subject = (await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body))["deliver_subject"]
+        answer = await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body)
+        if not isinstance(answer.get("deliver_subject"), str):
+            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
+        self._subject = answer["deliver_subject"]
         self._inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(self._inbox)
 

@@ -22,7 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from midge.cli.check import DAMAGED, check, directory_argument
-from midge.cli.output import describe, json_option, printable
+from midge.cli.output import complain, describe, json_option, printable
 from midge.engine.consumers.dump import load
 from midge.engine.consumers.ledger import Ledger
 from midge.message import Headers, Message
@@ -115,7 +115,7 @@ def export(path: Path, stream: str, account: str | None, start: int, limit: int 
                     break
                 sys.stdout.write(json.dumps(_message(stored)) + "\n")
             for damage in log.damages:
-                click.echo(f"midge: {printable(str(damage))}", err=True)
+                complain(str(damage))
             return DAMAGED if log.damages else 0
 
 

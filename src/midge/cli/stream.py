@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import stream_argument
@@ -17,6 +18,7 @@ from midge.cli.render import cell, confirm, force_option, moment, number, print_
 from midge.cli.stream_info import show_state, show_stream
 from midge.cli.target import Target
 from midge.jetstream.names import check_name
+from midge.jetstream.requests import whole
 
 __all__ = ["info", "list_streams", "names", "purge", "remove", "state", "subjects"]
 
@@ -66,7 +68,8 @@ def list_streams(target: Target, subject: str | None, everything: bool, names_on
     body = {"subject": subject} if subject else {}
 
     async def ask(api: Api) -> list[dict[str, Any]]:
-        return [row async for row in api.pages("STREAM.LIST", "streams", body) if everything or not _is_beneath(row["config"]["name"])]
+        rows = [stream_answer(row) async for row in api.pages("STREAM.LIST", "streams", body)]
+        return [row for row in rows if everything or not _is_beneath(row["config"]["name"])]
 
     rows = sorted(run(target, "midge stream list", ask), key=lambda row: str(row["config"]["name"]))
     if as_json:
@@ -93,7 +96,7 @@ def names(target: Target, subject: str | None, everything: bool, as_json: bool) 
 @js_options
 def info(target: Target, stream: str, as_json: bool) -> None:
     """Tell how STREAM is configured, what it holds and where it is."""
-    found = run(target, "midge stream info", lambda api: api.ask(f"STREAM.INFO.{check_name(stream)}"))
+    found = run(target, "midge stream info", lambda api: api.stream_info(stream))
     if as_json:
         print_json(found)
     else:
@@ -106,7 +109,7 @@ def info(target: Target, stream: str, as_json: bool) -> None:
 @js_options
 def state(target: Target, stream: str, as_json: bool) -> None:
     """Tell what STREAM holds, with the sequences that are missing."""
-    found = run(target, "midge stream state", lambda api: api.ask(f"STREAM.INFO.{check_name(stream)}", {"deleted_details": True}))
+    found = run(target, "midge stream state", lambda api: api.stream_info(stream, {"deleted_details": True}))
     if as_json:
         print_json(found["state"])
     else:
@@ -157,7 +160,7 @@ def purge(target: Target, stream: str, subject: str | None, seq: int | None, kee
     if as_json:
         print_json(found)
     else:
-        say(f"Purged {counted(found.get('purged', 0), 'message')} of stream {stream}")
+        say(f"Purged {counted(whole(found, 'purged'), 'message')} of stream {stream}")
 
 
 @click.command("rm", short_help="Remove a stream.")

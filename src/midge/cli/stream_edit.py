@@ -109,7 +109,7 @@ def edit(target: Target, stream: str, dry_run: bool, force: bool, as_json: bool,
     changes = given(SETTINGS, values)
 
     async def change(api: Api) -> dict[str, Any] | None:
-        before = (await api.ask(f"STREAM.INFO.{check_name(stream)}"))["config"]
+        before = (await api.stream_info(stream))["config"]
         after = changed(before, changes) | {"name": stream}
         if not ask_about_changes(f"stream {stream}", before, after, CONFIG, force=force, dry_run=dry_run, as_json=as_json):
             return None
@@ -132,7 +132,7 @@ def seal(target: Target, stream: str, force: bool, as_json: bool) -> None:
     confirm(f"Really seal stream {stream}, for good?", force=force)
 
     async def change(api: Api) -> dict[str, Any]:
-        config = (await api.ask(f"STREAM.INFO.{check_name(stream)}"))["config"]
+        config = (await api.stream_info(stream))["config"]
         return await api.ask(f"STREAM.UPDATE.{stream}", config | {"sealed": True})
 
     found = run(target, "midge stream seal", change)

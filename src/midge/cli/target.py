@@ -18,6 +18,7 @@ import click
 
 import midge
 from midge.cli.context_file import Contexts, target_fields
+from midge.cli.output import printable
 from midge.errors import DisconnectedError, MidgeError
 from midge.server.thread import new_event_loop
 
@@ -126,9 +127,9 @@ class Target:
 def _tell(event: Event) -> None:
     """Say that the server went away or is back."""
     if isinstance(event, midge.events.Disconnected):
-        click.echo(f"Disconnected from {event.url}: {event.error}", err=True)
+        click.echo(printable(f"Disconnected from {event.url}: {event.error}"), err=True)
     elif isinstance(event, midge.events.Reconnected):
-        click.echo(f"Connected again to {event.url}", err=True)
+        click.echo(printable(f"Connected again to {event.url}"), err=True)
 
 
 def target_options(command: Callable[..., T]) -> Callable[..., T]:
