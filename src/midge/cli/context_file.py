@@ -120,7 +120,7 @@ def target_fields(name: str, context: dict[str, Any]) -> dict[str, Any]:
             raise MidgeError(f"context {name!r} has {field}, which midge does not know")
     found = {}
     for field, attribute in FIELDS.items():
-        value = context.get(field)
+        value: Any = context.get(field)
         if value and not isinstance(value, bool if field == "tls_first" else str):
             raise MidgeError(f"context {name!r} is damaged: {field} is {value!r:.80}")
         if value:
