@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Spawn
 
 import midge
 from midge.cli import snapshot as module
@@ -57,6 +60,20 @@ def test_a_server_that_goes_away_is_noticed_at_once() -> None:
         await nc.close()
 
     asyncio.run(story())
+
+
+def test_sigterm_leaves_no_half_of_a_backup(spawn: Spawn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with midge.Server(port=0) as server, midge.connect(server.url) as nc:
+            await sender(nc, 1)
+            asked = await nc.subscribe("$JS.API.STREAM.SNAPSHOT.S")
+            await nc.flush()
+            child = spawn("stream", "backup", "S", str(tmp_path / "backup"), "-s", server.url)
+            await asked.next(timeout=20)
+            assert await asyncio.to_thread(child.end, signal.SIGTERM) == (143, "", "")
+
+    asyncio.run(story())
+    assert not list(tmp_path.rglob("stream*"))
 
 
 def test_a_server_that_heeds_no_window_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

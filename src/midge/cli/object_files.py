@@ -6,8 +6,10 @@ What is got is written under another name first, and gets its own when all of it
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -133,9 +135,9 @@ def get(target: Target, bucket: str, name: str, output: Path | None, progress: b
         confirm(f"Really replace {path}?", force=force)
 
     async def read(api: Api) -> ObjectInfo:
-        async with api.js.object_store(bucket).get(name) as reader:
+        async with api.js.object_store(bucket).get(name) as reader, _target(path) as target:
             with bar("get", reader.info.size, of_bytes=True, hidden=not progress or as_json) as advance:
-                await save(_counted(reader, advance), sys.stdout.buffer if path == _STANDARD else path)
+                await save(_counted(reader, advance), target)
             return reader.info
 
     found = run(target, "midge object get", read)
@@ -220,6 +222,18 @@ async def _read(file: IO[bytes], advance: Advance) -> AsyncIterator[bytes]:
     while block := await asyncio.to_thread(file.read, _BLOCK):
         yield block
         advance(len(block))
+
+
+@asynccontextmanager
+async def _target(path: Path) -> AsyncIterator[Path | IO[bytes]]:
+    """What an object is saved to: a file that is replaced, behind links to it; what is no file, such as /dev/null, is written to."""
+    if path == _STANDARD:
+        yield sys.stdout.buffer
+    elif path.exists() and not path.is_file():
+        with await asyncio.to_thread(path.open, "wb", 0) as file:
+            yield file
+    else:
+        yield Path(os.path.realpath(path))
 
 
 async def _counted(chunks: AsyncIterator[bytes], advance: Advance) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """The click program: every command but ``serve``, imported when it is run, and the one place where errors become exit codes.
 
-0 is success, 1 an error of the network or the server, 2 a command line that makes no sense, 130 an interrupt; ``req`` adds two of
+0 is success, 1 an error of the network or the server, 2 a command line that makes no sense, 130 an interrupt,
+143 a SIGTERM; ``req`` adds two of
 its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a traceback is a bug in midge.
 """
 
