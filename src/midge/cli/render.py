@@ -32,6 +32,7 @@ __all__ = [
 
 T = TypeVar("T")
 _WIDE = 240
+_TEXT_WIDTH = 16  # what is longer is folded where there is no room for it
 Row = tuple[str, str]
 Fields = Mapping[str, tuple[str, Callable[[Any], str]]]  # of JSON: what people call them, and how their values are shown
 Advance = Callable[[int], None]
@@ -43,17 +44,37 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
-    """Print a table; the first ``left`` columns are texts, and the others numbers."""
+    """Print a table; the first ``left`` columns are texts, and the others numbers.
+
+    Where the terminal is too narrow for it, nothing is cut off: each row is a paragraph of its own then.
+    """
     from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
 
+    cells = [[printable(value) for value in row] for row in rows]
+    console = _console()
+    if _width(columns, cells, left) > console.width:
+        for row in cells:
+            for name, value in zip(columns, row, strict=True):
+                click.echo(f"{name}: {value}")
+            click.echo()
+        return
     table = Table(box=SIMPLE)
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < left else "right", overflow="fold", no_wrap=place >= left)
-    for row in rows:
-        table.add_row(*(escape(printable(value)) for value in row))
-    _console().print(table)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]], left: int) -> int:
+    """Return how wide a table is at least: texts can be folded, and numbers cannot."""
+    from rich.cells import cell_len
+
+    widest = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    needed = [width if place >= left else min(width, _TEXT_WIDTH) for place, width in enumerate(widest)]
+    return sum(needed) + 3 * len(needed) + 1  # with blanks around each, and between them
 
 
 def print_description(title: str, sections: Iterable[tuple[str, Sequence[Row]]]) -> None:
@@ -62,7 +83,7 @@ def print_description(title: str, sections: Iterable[tuple[str, Sequence[Row]]])
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(justify="right", style="dim", no_wrap=True)
+    table.add_column(justify="right", style="dim", overflow="fold")
     table.add_column(overflow="fold")
     for heading, rows in sections:
         if rows:
