@@ -114,6 +114,14 @@ def test_the_nats_command_reads_what_we_write(ours: Cli, home: Path) -> None:
     assert b'"a"' in done.stdout and b'"b"' in done.stdout
 
 
+def test_what_is_selected_as_json(ours: Cli, home: Path) -> None:
+    put(home, "a", url="nats://one:4222")
+    put(home, "b", url="nats://two:4222")
+    assert ours.json("context", "select", "a") == ours.json("context", "select", "a") == {"selected": "a"}
+    assert ours.json("context", "select", "b") == {"selected": "b"} and ours.json("context", "previous") == {"selected": "a"}
+    assert ours.json("context", "unselect") == {"selected": None} and ours.json("context", "rm", "a", "-f") == {"success": True}
+
+
 def test_a_damaged_context_does_not_hide_the_others(ours: Cli, home: Path) -> None:
     put(home, "a", url="nats://one:4222")
     (home / "context" / "bad.json").write_text("[1")
