@@ -23,6 +23,7 @@ from midge.cli.render import (
     print_table,
     rows_of,
     say,
+    say_all,
     size,
 )  # fmt: skip
 from midge.cli.stream_info import cluster_rows, metadata_rows
@@ -104,8 +105,7 @@ def list_of(
     if as_json:
         print_json(names if names_only else rows)
     elif names_only:
-        for name in names:
-            say(name)
+        say_all(names)
     elif not rows:
         say(f"There are no {kind}s")
     else:

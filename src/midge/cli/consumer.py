@@ -13,7 +13,7 @@ from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import consumer_argument, stream_argument
 from midge.cli.output import json_option
-from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say
+from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import FUTURE
 from midge.jetstream.entity import json_time
@@ -178,8 +178,7 @@ def _print_names(target: Target, stream: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        for name in found:
-            say(name)
+        say_all(found)
 
 
 def _row(found: dict[str, Any]) -> list[str]:

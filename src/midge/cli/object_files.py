@@ -20,7 +20,7 @@ from midge.cli.names import store_argument
 from midge.cli.object import change_store
 from midge.cli.output import json_option
 from midge.cli.payload import header_option
-from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say
+from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import SIZE, shown_size
 from midge.errors import MidgeError
@@ -67,8 +67,7 @@ def list_objects(target: Target, bucket: str, names_only: bool, as_json: bool) -
     if as_json:
         print_json([each.name if names_only else to_json(each) for each in found])
     elif names_only:
-        for each in found:
-            say(each.name)
+        say_all([each.name for each in found])
     elif not found:
         say(f"Object store {bucket} is empty")
     else:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Advance", "Fields", "Row", "bar", "cell", "confirm", "duration", "force_option", "limit", "moment", "number", "print_description",
-    "print_json", "print_table", "rows_of", "say", "size",
+    "print_json", "print_table", "rows_of", "say", "say_all", "size",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -99,6 +99,12 @@ def print_description(title: str, sections: Iterable[tuple[str, Sequence[Row]]])
 def say(text: str) -> None:
     """Print a line for people."""
     click.echo(printable(text))
+
+
+def say_all(texts: Sequence[str]) -> None:
+    """Print many lines for people, at one go."""
+    if texts:
+        click.echo("\n".join(map(printable, texts)))
 
 
 def _console() -> Console:

@@ -14,7 +14,7 @@ from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import stream_argument
 from midge.cli.output import counted, json_option
-from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, size
+from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, say_all, size
 from midge.cli.stream_info import show_state, show_stream
 from midge.cli.target import Target
 from midge.jetstream.names import check_name
@@ -135,8 +135,7 @@ def subjects(target: Target, stream: str, filter: str, names_only: bool, sort: s
     if as_json:
         print_json([subject for subject, _ in found] if names_only else dict(found))
     elif names_only:
-        for subject, _ in found:
-            say(subject)
+        say_all([subject for subject, _ in found])
     else:
         print_table(("subject", "messages"), [(subject, number(count)) for subject, count in found])
 
@@ -186,8 +185,7 @@ def _print_names(target: Target, subject: str | None, *, everything: bool, as_js
     if as_json:
         print_json(found)
     else:
-        for name in found:
-            say(name)
+        say_all(found)
 
 
 def _is_beneath(name: str) -> bool:
