@@ -100,7 +100,7 @@ class FakeOutside:
         return 2 if route in self.crowded else 1
 
     def has_interest(self, account: str, subject: bytes) -> bool:
-        return subject in self.listeners or (subject.startswith(INBOX) and subject not in self.deaf)
+        return subject in self.listeners or (subject, None) in self.interest or (subject.startswith(INBOX) and subject not in self.deaf)
 
     def watch(self, account: str, subject: bytes, queue: bytes | None, told: Callable[[bool], None]) -> "FakeEye":
         eye = FakeEye((subject, queue), told, (subject, queue) in self.interest)
