@@ -110,7 +110,19 @@ def test_the_server_program_imports_only_what_every_server_needs() -> None:
     assert not {"midge.server.config.load", "midge.server.config.lexer", "midge.server.config.tls", "midge.server.tls"} & set(loaded)
 
 
-def test_a_name_of_the_client_that_is_not_imported_yet_can_be_seen_and_a_wrong_one_is_an_error() -> None:
+def test_a_command_that_talks_to_a_server_imports_none() -> None:
+    """Nor what draws tables before there is one, nor the library's JetStream where the server's own JSON is all that it shows."""
+    pytest.importorskip("click")
+    pytest.importorskip("rich")
+    code = "import sys, midge.cli; midge.cli.main(['stream', 'list', '-s', 'nats://127.0.0.1:1']); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "could not connect" in run.stderr
+    loaded = set(run.stdout.split())
+    assert "midge.client.client" in loaded
+    assert not {"midge.server.server", "midge.server.hub", "midge.engine", "midge.jetstream.context", "rich.console"} & loaded
+
+
+def test_a_name_of_the_client_or_the_server_that_is_not_imported_yet_can_be_seen_and_a_wrong_one_is_an_error() -> None:
     assert set(midge.__all__) <= set(dir(midge))
     with pytest.raises(AttributeError, match="module 'midge' has no attribute 'nothing'"):
         getattr(midge, "nothing")  # noqa: B009

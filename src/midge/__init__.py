@@ -1,7 +1,7 @@
 """midge: NATS for Python, whole. A client, and a server that runs inside your process or on its own.
 
-The client is imported when the first of its names is asked for: ``midge serve`` is started by supervisors and test suites that wait
-for it, and has no use for it.
+Client and server are imported when the first of their names is asked for: ``midge serve`` is started by supervisors and test suites
+that wait for it, and has no use for a client; a command that talks to a server has none for another.
 """
 
 import importlib
@@ -50,12 +50,6 @@ from midge.errors import (
     UpgradeError,
 )
 from midge.message import Headers, HeadersLike, Message
-from midge.server.access import Permissions, Responses, User
-from midge.server.identity import AuthRequest, Identity
-from midge.server.jetstream_options import JetStreamLimits, JetStreamOptions
-from midge.server.listener_options import ServerTLS, WebSocketListener
-from midge.server.options import ServerOptions
-from midge.server.server import Server
 from midge.wire import parser as _parser
 
 if typing.TYPE_CHECKING:
@@ -68,6 +62,12 @@ if typing.TYPE_CHECKING:
     from midge.client.replies import Replies
     from midge.client.subscription import Callback, Subscription
     from midge.client.tls_config import TLSConfig
+    from midge.server.access import Permissions, Responses, User
+    from midge.server.identity import AuthRequest, Identity
+    from midge.server.jetstream_options import JetStreamLimits, JetStreamOptions
+    from midge.server.listener_options import ServerTLS, WebSocketListener
+    from midge.server.options import ServerOptions
+    from midge.server.server import Server
 
 __all__ = [
     "AuthRequest",
@@ -143,36 +143,47 @@ __all__ = [
 
 compiled: bool = not (_parser.__file__ or "").endswith(".py")
 
-_CLIENT = {
-    "Callback": "subscription",
-    "Client": "client",
-    "Connecting": "connect",
-    "ErrorCallback": "options",
-    "EventCallback": "options",
-    "EventStream": "event_stream",
-    "Options": "options",
-    "Replies": "replies",
-    "ServerInfo": "handshake",
-    "Stats": "client",
-    "Subscription": "subscription",
-    "TLSConfig": "tls_config",
-    "connect": "connect",
+_HOMES = {
+    "AuthRequest": "server.identity",
+    "Callback": "client.subscription",
+    "Client": "client.client",
+    "Connecting": "client.connect",
+    "ErrorCallback": "client.options",
+    "EventCallback": "client.options",
+    "EventStream": "client.event_stream",
+    "Identity": "server.identity",
+    "JetStreamLimits": "server.jetstream_options",
+    "JetStreamOptions": "server.jetstream_options",
+    "Options": "client.options",
+    "Permissions": "server.access",
+    "Replies": "client.replies",
+    "Responses": "server.access",
+    "Server": "server.server",
+    "ServerInfo": "client.handshake",
+    "ServerOptions": "server.options",
+    "ServerTLS": "server.listener_options",
+    "Stats": "client.client",
+    "Subscription": "client.subscription",
+    "TLSConfig": "client.tls_config",
+    "User": "server.access",
+    "WebSocketListener": "server.listener_options",
+    "connect": "client.connect",
 }
 
 
-def _name_of_client(name: str) -> object:
-    """Import a name of the client's, which is then as any other of the package."""
+def _name_of_either(name: str) -> object:
+    """Import a name of the client's or the server's, which is then as any other of the package."""
     if name == "events":
         return importlib.import_module("midge.events")  # which makes it an attribute
-    if name not in _CLIENT:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"midge.client.{_CLIENT[name]}"), name)
+    value = globals()[name] = getattr(importlib.import_module(f"midge.{_HOMES[name]}"), name)
     return value
 
 
 if not typing.TYPE_CHECKING:  # a type checker would take every name for one of the package
-    __getattr__ = _name_of_client
+    __getattr__ = _name_of_either
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_CLIENT, "events"})
+    return sorted({*globals(), *_HOMES, "events"})

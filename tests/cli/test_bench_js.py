@@ -85,7 +85,7 @@ def test_replicas_are_refused_by_who_has_none(capsys: pytest.CaptureFixture[str]
 def test_a_server_without_streams(capsys: pytest.CaptureFixture[str]) -> None:
     with package.Server(port=0) as server:
         assert main(["bench", "js", "pub", "--msgs", "5", "-s", server.url]) == 1
-    assert "no responders" in capsys.readouterr().err
+    assert "JetStream is not enabled" in capsys.readouterr().err
 
 
 def test_a_message_that_is_refused_ends_it(capsys: pytest.CaptureFixture[str], streams: package.Server) -> None:

@@ -16,11 +16,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from processes import COMMAND, Run, Spawn, environment
 
 import midge as package
-from midge.cli import main
+from midge.cli import main, program
 from midge.cli.output import describe, printable
 from midge.message import Message
 
@@ -427,6 +428,30 @@ def test_a_status_shows_in_json(hear: Hear, server: str) -> None:
 
     found = describe(hear("foo", work)[0])
     assert (found["status"], found["description"], found["headers"], found["data"]) == (503, "No Responders", [], "")
+
+
+def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """All commands that are no groups, by what is typed."""
+    if not isinstance(command, click.Group):
+        yield path.strip(), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from leaves(found, f"{path} {name}")
+
+
+def test_every_command_that_tells_something_has_json() -> None:
+    """The others are a server, a tour, a script for a shell, bare keys, and what is JSON already."""
+    without = [path for path, command in leaves(program._program) if not any("--json" in parameter.opts for parameter in command.params)]
+    assert without == ["serve", "demo", "store export", "nkey create", "nkey public", "nkey sign", "completion"]
+
+
+def test_pub_as_json(midge: Run, server: str) -> None:
+    assert json.loads(midge("pub", "a", "hello", "--count", "2", "--json", "-s", server).stdout) == {
+        "subject": "a", "messages": 2, "bytes": 10,
+    }  # fmt: skip
 
 
 def test_printable() -> None:

@@ -56,7 +56,7 @@ def test_next(cli: Cli, stream: str) -> None:
     assert [each["seq"] for each in cli.lines("consumer", "next", stream, "C", "--count", "2")] == [4, 5]
     assert "no message came within 0.05 s" in cli.refused("consumer", "next", stream, "C", "--wait", "50ms")
     assert cli.json("consumer", "info", stream, "C")["num_ack_pending"] == 0
-    assert "no such consumer" in cli.refused("consumer", "next", stream, "NIX", "--wait", "50ms")
+    assert "no such consumer" in cli.refused("consumer", "next", stream, "NIX", "--wait", "5s")
 
 
 def test_sub(cli: Cli, stream: str) -> None:

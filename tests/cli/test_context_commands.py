@@ -112,3 +112,36 @@ def test_the_nats_command_reads_what_we_write(ours: Cli, home: Path) -> None:
     assert Contexts().selected == "b" and target_of(None, {}).server == "nats://two:4222"
     done = subprocess.run([nats, "context", "ls", "--json"], check=True, capture_output=True)
     assert b'"a"' in done.stdout and b'"b"' in done.stdout
+
+
+def test_what_is_selected_as_json(ours: Cli, home: Path) -> None:
+    put(home, "a", url="nats://one:4222")
+    put(home, "b", url="nats://two:4222")
+    assert ours.json("context", "select", "a") == ours.json("context", "select", "a") == {"selected": "a"}
+    assert ours.json("context", "select", "b") == {"selected": "b"} and ours.json("context", "previous") == {"selected": "a"}
+    assert ours.json("context", "unselect") == {"selected": None} and ours.json("context", "rm", "a", "-f") == {"success": True}
+
+
+def test_a_damaged_context_does_not_hide_the_others(ours: Cli, home: Path) -> None:
+    put(home, "a", url="nats://one:4222")
+    (home / "context" / "bad.json").write_text("[1")
+    assert "nats://one:4222" in (out := ours("context", "ls")) and "'bad' is damaged" in out
+    a, bad = ours.json("context", "ls")
+    assert a["context"] == {"url": "nats://one:4222"} and "is damaged" in bad["error"]
+
+
+@pytest.mark.parametrize("context", [{"url": 5}, {"password": ["x"]}, {"creds": 7}, {"tls_first": "yes"}])
+def test_a_field_that_is_no_text_is_an_error(ours: Cli, home: Path, context: dict[str, Any]) -> None:
+    put(home, "a", **context)
+    assert ours.refused("account", "info", "--context", "a").startswith("context 'a' is damaged: ")
+
+
+def test_a_link_to_a_context_stays_one_and_nobody_else_sees_the_directories(ours: Cli, home: Path, tmp_path: Path) -> None:
+    ours("context", "add", "a", "-s", "nats://one:4222")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (home, home / "context")] == [0o700, 0o700]
+    kept = tmp_path / "kept.json"
+    kept.write_text('{"url": "nats://two:4222"}')
+    (home / "context" / "b.json").symlink_to(kept)
+    ours("context", "add", "b", "--description", "changed")
+    assert (home / "context" / "b.json").is_symlink()
+    assert json.loads(kept.read_text()) == {"url": "nats://two:4222", "description": "changed"}

@@ -52,6 +52,20 @@ def test_files_in_and_out(cli: Cli, store: str, tmp_path: Path, monkeypatch: pyt
     assert "nothing" in cli.refused("object", "get", store, "nothing")
 
 
+def test_what_is_no_file_is_written_to_and_a_link_stays(cli: Cli, store: str, tmp_path: Path) -> None:
+    cli("object", "put", store, "-", "--name", "a", stdin=b"hello")
+    pipe, link, behind = tmp_path / "pipe", tmp_path / "link", tmp_path / "behind"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    cli("object", "get", store, "a", "-O", str(pipe), "-f")
+    assert pipe.is_fifo() and os.read(reader, 10) == b"hello"
+    os.close(reader)
+    behind.write_bytes(b"before")
+    link.symlink_to(behind)
+    cli("object", "get", store, "a", "-O", str(link), "-f")
+    assert link.is_symlink() and behind.read_bytes() == b"hello"
+
+
 def test_links_watch_rm_and_seal(cli: Cli, store: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"one")
     cli("object", "put", store, str(tmp_path / "a"))

@@ -123,7 +123,7 @@ def test_streams_without_messages() -> None:
 
 def test_no_further_ahead_than_was_acknowledged() -> None:
     world = filled(World())
-    world.outside.listeners.append(b"box")
+    world.outside.bind("box")
     world.api("STREAM.SNAPSHOT.S", deliver_subject="box", chunk_size=1, window_size=3000)
     world.wait(1)
     chunks = [each for each in world.outside.sent if each[0] == b"box"]
@@ -146,10 +146,10 @@ def test_a_receiver_that_comes_late_and_goes() -> None:
     world.api("STREAM.SNAPSHOT.S", deliver_subject="box", chunk_size=1024, window_size=2048)
     world.wait(1)
     assert not [each for each in world.outside.sent if each[0] == b"box"]
-    world.outside.listeners.append(b"box")
+    world.outside.bind("box")
     world.wait(0.2)
     assert len([each for each in world.outside.sent if each[0] == b"box"]) == 2
-    world.outside.listeners.remove(b"box")
+    world.outside.bind("box", gone=True)
     world.wait(0.2)
     end, advisory = world.outside.sent[-2:]
     assert end == (b"box", b"NATS/1.0 408 No Interest\r\n\r\n", b"")
@@ -157,9 +157,36 @@ def test_a_receiver_that_comes_late_and_goes() -> None:
     assert not world.account.transfers
 
 
-def test_a_stream_that_is_deleted_meanwhile() -> None:
+def test_a_subscription_that_happens_to_match_is_no_receiver() -> None:
+    """A client that asks by its one subscription for all answers makes the one for chunks later: what came before would be lost."""
     world = filled(World())
     world.outside.listeners.append(b"box")
+    world.api("STREAM.SNAPSHOT.S", deliver_subject="box", chunk_size=1024, window_size=2048)
+    world.wait(1)
+    assert not [each for each in world.outside.sent if each[0] == b"box"]
+    world.outside.bind("box")
+    world.turn()  # at once
+    assert len([each for each in world.outside.sent if each[0] == b"box"]) == 2
+    world.outside.bind("box", gone=True)
+    world.turn()
+    assert world.outside.sent[-1] == (b"box", b"NATS/1.0 408 No Interest\r\n\r\n", b"")
+
+
+def test_a_receiver_that_only_matches_gets_it_after_two_seconds() -> None:
+    world = filled(World())
+    world.outside.listeners.append(b"box")
+    world.api("STREAM.SNAPSHOT.S", deliver_subject="box", chunk_size=1024, window_size=2048)
+    world.wait(2.2)
+    assert len([each for each in world.outside.sent if each[0] == b"box"]) == 2
+    world.outside.listeners.remove(b"box")
+    world.wait(0.2)
+    assert world.outside.sent[-1] == (b"box", b"NATS/1.0 408 No Interest\r\n\r\n", b"")
+    assert not world.account.transfers and not world.outside.eyes
+
+
+def test_a_stream_that_is_deleted_meanwhile() -> None:
+    world = filled(World())
+    world.outside.bind("box")
     world.api("STREAM.SNAPSHOT.S", deliver_subject="box", chunk_size=1024, window_size=2048)
     world.wait(0.2)
     world.api("STREAM.DELETE.S")
@@ -170,7 +197,7 @@ def test_a_stream_that_is_deleted_meanwhile() -> None:
 
 def test_what_is_removed_and_added_meanwhile() -> None:
     world = filled(World())
-    world.outside.listeners.append(b"box")
+    world.outside.bind("box")
     world.api("STREAM.PURGE.S", keep=100)
     last = world.state()["last_seq"]
     world.publish("$JS.API.STREAM.SNAPSHOT.S", b'{"deliver_subject":"box"}', "R")

@@ -12,7 +12,7 @@ __all__ = ["sent", "taken"]
 
 def taken(world: World, name: str = "S", **wanted: Any) -> tuple[bytes, bytes]:
     """Take a snapshot, acknowledging every chunk; return it, and the header of its end."""
-    world.outside.listeners.append(b"box")
+    world.outside.bind("box")
     token = world.outside.subscribe("A", b"box", lambda *_: True)
     start = len(world.outside.sent)
     answer = world.api(f"STREAM.SNAPSHOT.{name}", deliver_subject="box", **wanted)
@@ -26,7 +26,7 @@ def taken(world: World, name: str = "S", **wanted: Any) -> tuple[bytes, bytes]:
         for _, header, payload in chunks:
             if not payload:
                 world.outside.unsubscribe(token)
-                world.outside.listeners.remove(b"box")
+                world.outside.bind("box", gone=True)
                 return b"".join(found), header
             found.append(payload)
             acks = [pattern[:-1] + b"1.1" for pattern, _ in world.outside.ears.values() if pattern.startswith(b"$JS.SNAPSHOT.ACK.")]

@@ -4,16 +4,20 @@ Each is a small program under ``other/``, built in a directory of its own from t
 network. So they run only with MIDGE_OTHER_CLIENTS=1, and where the toolchain is installed.
 """
 
+import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from certificates import Files
+from nodes import nats_node
 
 import midge
+from midge.cli import main
 
 OTHER = Path(__file__).parent / "other"
 NATS_GO = "github.com/nats-io/nats.go@v1"
@@ -83,17 +87,34 @@ def test_nats_js(server: midge.Server, secure: tuple[midge.Server, Files], tmp_p
     assert run(node, "other.mjs", guarded.url, cwd=tmp_path, seconds=RUNNING, AUTHORITY=files.ca).endswith("done\n")
 
 
-def test_the_program_nats(server: midge.Server, tmp_path: Path) -> None:
-    go = need("go")
-    run(go, "install", NATS_CLI, cwd=tmp_path, seconds=BUILDING, GOBIN=str(tmp_path))
-    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "NATS_URL": server.url}
+class Nats:
+    """The program ``nats``, built once."""
 
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "nats"
+        self._directory = directory
+        run(need("go"), "install", NATS_CLI, cwd=directory, seconds=BUILDING, GOBIN=str(directory))
+
+    def environment(self, url: str) -> dict[str, str]:
+        """What it is told of where it is, and of the server."""
+        return {"HOME": str(self._directory), "XDG_CONFIG_HOME": str(self._directory), "NATS_URL": url}
+
+    def __call__(self, url: str, *args: str) -> str:
+        return run(str(self.path), *args, cwd=self._directory, seconds=RUNNING, **self.environment(url))
+
+
+@pytest.fixture(scope="module")
+def nats_program(tmp_path_factory: pytest.TempPathFactory) -> Nats:
+    return Nats(tmp_path_factory.mktemp("nats"))
+
+
+def test_the_program_nats(server: midge.Server, nats_program: Nats, tmp_path: Path) -> None:
     def nats(*args: str) -> str:
-        return run(str(tmp_path / "nats"), *args, cwd=tmp_path, seconds=RUNNING, **home)
+        return nats_program(server.url, *args)
 
     assert "Published 5 bytes" in nats("pub", "a", "hello")
     reply = subprocess.Popen(
-        [str(tmp_path / "nats"), "reply", "cli.echo", "--echo"], cwd=tmp_path, env=os.environ | home,
+        [str(nats_program.path), "reply", "cli.echo", "--echo"], cwd=tmp_path, env=os.environ | nats_program.environment(server.url),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert reply.stdout is not None
@@ -107,3 +128,46 @@ def test_the_program_nats(server: midge.Server, tmp_path: Path) -> None:
     assert "No responders are available" in nats("req", "cli.nobody", "hello")
     assert nats("rtt", "3").count(server.url) == 2
     assert "msgs/sec" in nats("bench", "pub", "cli.bench", "--clients", "2", "--msgs", "20000", "--no-progress")
+
+
+def test_backups_of_the_program_nats_and_ours(nats_program: Nats, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each program restores what the other has backed up, on either server; ours takes what ``nats`` has just restored, again and again."""
+
+    def ours(url: str, *args: str) -> str:
+        capfd.readouterr()
+        assert main([*args, "-s", url]) == 0, capfd.readouterr().err
+        return capfd.readouterr().out
+
+    def state(url: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(ours(url, "stream", "info", "S", "--json"))
+        return {name: found["state"][name] for name in ("messages", "bytes", "first_seq", "last_seq", "consumer_count", "num_deleted")}
+
+    store = tmp_path / "store"
+    with midge.Server(port=0, store_dir=str(tmp_path / "ours")) as server, nats_node(f'jetstream {{ store_dir: "{store}" }}') as theirs:
+        places = {"ours": server.url, "theirs": theirs}
+        url = server.url
+        ours(url, "stream", "add", "S", "--subjects", "s.>")
+        ours(url, "pub", "s.a", "x" * 500, "--count", "20000", "-H", "A: b")
+        ours(url, "consumer", "add", "S", "C")
+        ours(url, "consumer", "next", "S", "C", "--count", "3", "--raw")
+        ours(url, "stream", "rmm", "S", "7", "-f")
+        wanted = state(url)
+        for number, (writer, source, reader, target) in enumerate(
+            [
+                ("nats", "ours", "nats", "ours"), ("nats", "ours", "midge", "theirs"), ("nats", "theirs", "midge", "ours"),
+                ("midge", "ours", "nats", "theirs"), ("midge", "theirs", "nats", "ours"), ("nats", "ours", "nats", "theirs"),
+            ]
+        ):  # fmt: skip
+            directory = str(tmp_path / f"backup{number}")
+            if writer == "nats":
+                nats_program(places[source], "stream", "backup", "S", directory, "--no-progress", "--consumers")
+            else:
+                ours(places[source], "stream", "backup", "S", directory)
+            ours(places[source], "stream", "rm", "S", "-f")
+            if reader == "nats":
+                nats_program(places[target], "stream", "restore", directory, "--no-progress")
+            else:
+                ours(places[target], "stream", "restore", directory)
+            assert state(places[target]) == wanted, (writer, source, reader, target)
+            floor = json.loads(ours(places[target], "consumer", "info", "S", "C", "--json"))["ack_floor"]["stream_seq"]
+            assert floor == 3

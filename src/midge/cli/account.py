@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from midge.cli.answers import account_answer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.output import json_option
@@ -26,7 +27,7 @@ def info(target: Target, as_json: bool) -> None:
     """Tell which server this is, what the account uses of streams and consumers there, and what it may use."""
 
     async def ask(api: Api) -> tuple[list[Row], dict[str, Any]]:
-        found = await api.ask("INFO")
+        found = account_answer(await api.ask("INFO"))
         server, rtt = api.client.server_info, await api.client.rtt()
         rows = [("Server", f"{server.server_name or server.server_id}, version {server.version}"), ("URL", api.client.connected_url)]
         return [*rows, ("Round trip", f"{rtt * 1000:.2f} ms"), ("Maximum payload", size(api.client.max_payload))], found

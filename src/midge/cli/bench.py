@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -33,12 +33,26 @@ import midge
 from midge.cli.output import counted
 from midge.cli.target import Target, run_async, target_options
 from midge.cli.version import NOT_COMPILED
-from midge.client.client import Client
 from midge.errors import MidgeError, MidgeTimeoutError
 from midge.message import Message
-from midge.server.server import Server
 
-__all__ = ["Figures", "Job", "Plan", "command", "group", "percentile", "print_figures", "progress_bars", "race", "shares", "watch"]
+if TYPE_CHECKING:
+    from midge.client.client import Client
+
+__all__ = [
+    "Figures",
+    "Job",
+    "Plan",
+    "command",
+    "failing",
+    "group",
+    "percentile",
+    "print_figures",
+    "progress_bars",
+    "race",
+    "shares",
+    "watch",
+]  # fmt: skip
 
 Kind = Literal["pub", "sub", "pubsub", "request", "js pub", "js sub", "js fetch"]
 Job = Callable[[], Coroutine[Any, Any, None]]
@@ -140,7 +154,7 @@ def command(
     plan = Plan(kind, subject, msgs, size, clients, responder)
     with contextlib.ExitStack() as stack:
         if embedded:
-            target = Target(stack.enter_context(Server(port=0)).url, timeout=target.timeout)
+            target = Target(stack.enter_context(midge.Server(port=0)).url, timeout=target.timeout)
         progress = stack.enter_context(progress_bars(no_progress or as_json))
         groups = run_async(_measure(target, plan, progress))
     print_figures(plan, groups, {"embedded": embedded}, as_json=as_json)
@@ -166,12 +180,7 @@ def percentile(ordered: list[float], share: float) -> float:
 
 async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[Figures]]:
     """Run the plan; return the figures of each role's clients."""
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_error(error: Exception) -> None:
-        if not failed.done():
-            failed.set_exception(error if isinstance(error, MidgeError) else MidgeError(str(error)))
-
+    failed, on_error = failing()
     async with contextlib.AsyncExitStack() as stack:
 
         async def connect(name: str) -> Client:
@@ -199,6 +208,17 @@ async def _measure(target: Target, plan: Plan, progress: Progress) -> list[list[
 def group(role: str, plan: Plan, shares: list[int]) -> list[Figures]:
     """Return empty figures for each of those who share one role."""
     return [Figures(f"{role} {number}", share, plan.size) for number, share in enumerate(shares, 1)]
+
+
+def failing() -> tuple[asyncio.Future[None], Callable[[Exception], None]]:
+    """Return what fails with the first error that no call raised, and what is called with errors."""
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_error(error: Exception) -> None:
+        if not failed.done():
+            failed.set_exception(error if isinstance(error, MidgeError) else MidgeError(str(error)))
+
+    return failed, on_error
 
 
 async def race(jobs: list[Job], failed: asyncio.Future[None], watcher: Job) -> None:

@@ -12,25 +12,29 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from midge.cli.bench import Figures, Job, Plan, group, print_figures, progress_bars, race, shares, watch
+import midge
+from midge.cli.bench import Figures, Job, Plan, failing, group, print_figures, progress_bars, race, shares, watch
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.target import Target, run_async, target_options
-from midge.client.client import Client
 from midge.errors import JetStreamError, MidgeError
+from midge.jetstream.requests import API_PREFIX, Requests
 from midge.message import Message
-from midge.server.server import Server
 
-__all__ = ["MAX_SIZE", "pub", "temporary_stream"]
+if TYPE_CHECKING:
+    from midge.client.client import Client
 
-MAX_SIZE = 64 << 20
-_API = "$JS.API.STREAM"
+__all__ = ["pub", "run_plan", "stream_options", "temporary_stream"]
 
+T = TypeVar("T")
+Measure = Callable[[Target, dict[str, Any], list[Figures], Job], Coroutine[Any, Any, None]]
+_SUBJECT = "midge.bench.js"
+_MAX_SIZE = 64 << 20
 
 command = LazyGroup(
     "js",
@@ -40,26 +44,32 @@ command = LazyGroup(
 )
 
 
-@click.command("pub", short_help="Measure how fast messages are stored and acknowledged.")
-@click.argument("subject", default="midge.bench.js")
-@click.option("--msgs", type=click.IntRange(min=1), default=100_000, show_default=True, help="How many messages.")
-@click.option("--size", type=click.IntRange(0, MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each.")
-@click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients.")
-@click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages that a client has on the way.")
-@click.option("--storage", type=click.Choice(["file", "memory"]), default="file", show_default=True, help="Where the stream is kept.")
-@click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="How many servers keep it.")
-@click.option("--stream", default="midge-bench", show_default=True, help="The stream's name, which must be free.")
-@click.option("--embedded", is_flag=True, help="Start a server in this process, instead of connecting to one.")
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@target_options
-def pub(
+def stream_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command SUBJECT, what every measurement of a stream asks for, and the options of a Target."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON."),
+        click.option("--no-progress", is_flag=True, help="Show no progress bar."),
+        click.option("--embedded", is_flag=True, help="Start a server in this process, instead of connecting to one."),
+        click.option("--stream", default="midge-bench", show_default=True, help="The stream's name, which must be free."),
+        click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="How many servers keep it."),
+        click.option(
+            "--storage", type=click.Choice(["file", "memory"]), default="file", show_default=True, help="Where the stream is kept."
+        ),
+        click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients."),
+        click.option("--size", type=click.IntRange(0, _MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each."),
+        click.option("--msgs", type=click.IntRange(min=1), default=100_000, show_default=True, help="How many messages."),
+    ):
+        command = option(command)
+    return click.argument("subject", default=_SUBJECT)(target_options(command))
+
+
+def run_plan(
     target: Target,
-    subject: str,
-    msgs: int,
-    size: int,
-    clients: int,
-    window: int,
+    plan: Plan,
+    role: str,
+    measure: Measure,
+    more: dict[str, Any],
+    *,
     storage: str,
     replicas: int,
     stream: str,
@@ -67,27 +77,36 @@ def pub(
     no_progress: bool,
     as_json: bool,
 ) -> None:
-    """Publish to a stream that stores SUBJECT, and wait for every acknowledgement."""
-    plan = Plan("js pub", subject, msgs, size, clients, False)
-    config = {"name": stream, "subjects": [subject], "storage": storage, "num_replicas": replicas}
+    """Measure a stream and print the figures.
+
+    Args:
+        role: what the clients are.
+        measure: does it, with the server, the stream's configuration, the figures to fill and what watches them.
+        more: of what was asked for, which JSON shows, too.
+    """
+    config = {"name": stream, "subjects": [plan.subject], "storage": storage, "num_replicas": replicas}
     with contextlib.ExitStack() as stack:
         if embedded:
             directory = stack.enter_context(tempfile.TemporaryDirectory()) if storage == "file" else ""
-            target = Target(stack.enter_context(Server(port=0, jetstream=True, store_dir=directory)).url, timeout=target.timeout)
+            target = Target(stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directory)).url, timeout=target.timeout)
         progress = stack.enter_context(progress_bars(no_progress or as_json))
-        publishers = group("publisher", plan, shares(plan))
-        run_async(_measure(target, plan, config, window, publishers, partial(watch, plan, [publishers], progress, target.timeout)))
-    more = {"embedded": embedded, "window": window, "storage": storage, "replicas": replicas, "stream": stream}
-    print_figures(plan, [publishers], more, as_json=as_json)
+        figures = group(role, plan, shares(plan))
+        run_async(measure(target, config, figures, partial(watch, plan, [figures], progress, target.timeout)))
+    more = {"embedded": embedded} | more | {"storage": storage, "replicas": replicas, "stream": stream}
+    print_figures(plan, [figures], more, as_json=as_json)
 
 
-async def _measure(target: Target, plan: Plan, config: dict[str, Any], window: int, publishers: list[Figures], watcher: Any) -> None:
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+@click.command("pub", short_help="Measure how fast messages are stored and acknowledged.")
+@stream_options
+@click.option("--window", type=click.IntRange(min=1), default=1000, show_default=True, help="Messages that a client has on the way.")
+def pub(target: Target, subject: str, msgs: int, size: int, clients: int, window: int, **options: Any) -> None:
+    """Publish to a stream that stores SUBJECT, and wait for every acknowledgement."""
+    plan = Plan("js pub", subject, msgs, size, clients, False)
+    run_plan(target, plan, "publisher", partial(_measure, plan, window), {"window": window}, **options)
 
-    def on_error(error: Exception) -> None:
-        if not failed.done():
-            failed.set_exception(error if isinstance(error, MidgeError) else MidgeError(str(error)))
 
+async def _measure(plan: Plan, window: int, target: Target, config: dict[str, Any], publishers: list[Figures], watcher: Job) -> None:
+    failed, on_error = failing()
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(target.connect("midge bench js", on_error))
         await stack.enter_async_context(temporary_stream(admin, config, target.timeout))
@@ -103,26 +122,14 @@ async def _measure(target: Target, plan: Plan, config: dict[str, Any], window: i
 @contextlib.asynccontextmanager
 async def temporary_stream(client: Client, config: dict[str, Any], timeout: float) -> AsyncIterator[None]:
     """A stream that is there for as long as it takes."""
-    await _ask(client, f"{_API}.CREATE.{config['name']}", config, timeout)
+    requests = Requests(client, API_PREFIX, timeout)
+    found = (await requests.ask(f"STREAM.CREATE.{config['name']}", config)).get("config") or {}
     try:
+        if found.get("num_replicas", 1) != config["num_replicas"]:
+            raise MidgeError(f"the server keeps the stream {found['num_replicas']} times, and not {config['num_replicas']} times")
         yield
     finally:
-        await _ask(client, f"{_API}.DELETE.{config['name']}", None, timeout)
-
-
-async def _ask(client: Client, subject: str, body: dict[str, Any] | None, timeout: float) -> dict[str, Any]:
-    """Ask the JetStream API.
-
-    Raises:
-        JetStreamError: it has refused.
-    """
-    answer = await client.request(subject, b"" if body is None else json.dumps(body).encode(), timeout=timeout)
-    found: dict[str, Any] = json.loads(answer.data)
-    if "error" in found:
-        raise JetStreamError(found["error"]["code"], found["error"]["err_code"], found["error"]["description"])
-    if body is not None and (found.get("config") or {}).get("num_replicas", 1) != body["num_replicas"]:
-        raise MidgeError(f"the server keeps the stream {found['config']['num_replicas']} times, and not {body['num_replicas']} times")
-    return found
+        await requests.ask(f"STREAM.DELETE.{config['name']}")
 
 
 class _Publisher:

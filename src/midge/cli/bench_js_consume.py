@@ -6,10 +6,8 @@ A stream is made, filled and removed afterwards; only the consuming is measured.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,42 +15,29 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from midge.cli.bench import Figures, Job, Plan, group, print_figures, progress_bars, race, shares, watch
-from midge.cli.bench_js import MAX_SIZE, temporary_stream
-from midge.cli.target import Target, run_async, target_options
-from midge.errors import MidgeError
+from midge.cli.bench import Figures, Job, Plan, failing, race
+from midge.cli.bench_js import run_plan, stream_options, temporary_stream
+from midge.cli.target import Target
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.consuming import Consuming
-from midge.server.server import Server
 
 __all__ = ["fetch", "sub"]
 
 T = TypeVar("T")
-_SUBJECT = "midge.bench.js"
+Kind = Literal["js sub", "js fetch"]
 _CONSUMER = "bench"
 _FETCH_SECONDS = 1.0
 
 
 def _options(command: Callable[..., T]) -> Callable[..., T]:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON."),
-        click.option("--no-progress", is_flag=True, help="Show no progress bar."),
-        click.option("--embedded", is_flag=True, help="Start a server in this process, instead of connecting to one."),
-        click.option("--stream", default="midge-bench", show_default=True, help="The stream's name, which must be free."),
-        click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="How many servers keep it."),
-        click.option(
-            "--storage", type=click.Choice(["file", "memory"]), default="file", show_default=True, help="Where the stream is kept."
-        ),
         click.option("--ack/--no-ack", default=True, show_default=True, help="Acknowledge each message."),
         click.option(
             "--batch", type=click.IntRange(min=1), default=500, show_default=True, help="How many messages are asked for at a time."
         ),
-        click.option("--clients", type=click.IntRange(min=1), default=1, show_default=True, help="How many clients."),
-        click.option("--size", type=click.IntRange(0, MAX_SIZE), default=128, show_default=True, help="Bytes of payload in each."),
-        click.option("--msgs", type=click.IntRange(min=1), default=100_000, show_default=True, help="How many messages."),
     ):
         command = option(command)
-    return click.argument("subject", default=_SUBJECT)(target_options(command))
+    return stream_options(command)
 
 
 @click.command("sub", short_help="Measure how fast messages are taken as they come.")
@@ -70,44 +55,16 @@ def fetch(target: Target, **options: Any) -> None:
 
 
 def _bench(
-    kind: Literal["js sub", "js fetch"],
-    target: Target,
-    *,
-    subject: str,
-    msgs: int,
-    size: int,
-    clients: int,
-    batch: int,
-    ack: bool,
-    storage: str,
-    replicas: int,
-    stream: str,
-    embedded: bool,
-    no_progress: bool,
-    as_json: bool,
-) -> None:
+    kind: Kind, target: Target, *, subject: str, msgs: int, size: int, clients: int, batch: int, ack: bool, **more: Any
+) -> None:  # fmt: skip
     plan = Plan(kind, subject, msgs, size, clients, False)
-    config = {"name": stream, "subjects": [subject], "storage": storage, "num_replicas": replicas}
-    with contextlib.ExitStack() as stack:
-        if embedded:
-            directory = stack.enter_context(tempfile.TemporaryDirectory()) if storage == "file" else ""
-            target = Target(stack.enter_context(Server(port=0, jetstream=True, store_dir=directory)).url, timeout=target.timeout)
-        progress = stack.enter_context(progress_bars(no_progress or as_json))
-        figures = group("consumer", plan, shares(plan))
-        run_async(_measure(target, plan, config, batch, figures, partial(watch, plan, [figures], progress, target.timeout), ack=ack))
-    more = {"embedded": embedded, "batch": batch, "ack": ack, "storage": storage, "replicas": replicas, "stream": stream}
-    print_figures(plan, [figures], more, as_json=as_json)
+    run_plan(target, plan, "consumer", partial(_measure, plan, batch, ack), {"batch": batch, "ack": ack}, **more)
 
 
 async def _measure(
-    target: Target, plan: Plan, config: dict[str, Any], batch: int, figures: list[Figures], watcher: Any, *, ack: bool
+    plan: Plan, batch: int, ack: bool, target: Target, config: dict[str, Any], figures: list[Figures], watcher: Job
 ) -> None:  # fmt: skip
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_error(error: Exception) -> None:
-        if not failed.done():
-            failed.set_exception(error if isinstance(error, MidgeError) else MidgeError(str(error)))
-
+    failed, on_error = failing()
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(target.connect("midge bench js", on_error))
         await stack.enter_async_context(temporary_stream(admin, config, target.timeout))

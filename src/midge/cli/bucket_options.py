@@ -1,21 +1,41 @@
-"""The options that buckets and object stores have in common, and how either is described to people."""
+"""What buckets and object stores have in common: options, how they are listed, and how one is described to people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.config_options import commas, metadata_option
-from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, rows_of, size
+from midge.cli.jetstream import Api, run
+from midge.cli.render import (
+    Fields,
+    Row,
+    cell,
+    duration,
+    limit,
+    moment,
+    number,
+    print_description,
+    print_json,
+    print_table,
+    rows_of,
+    say,
+    say_all,
+    size,
+)  # fmt: skip
 from midge.cli.stream_info import cluster_rows, metadata_rows
+from midge.cli.target import Target
 from midge.cli.units import DURATION, SIZE
 from midge.jetstream.configs import Placement
 
-__all__ = ["bucket_keywords", "bucket_options", "print_bucket"]
+__all__ = ["bucket_keywords", "bucket_options", "changed_bucket", "list_of"]
 
 T = TypeVar("T")
+Change = Callable[[Api], Awaitable[Any]]
+State = Callable[[dict[str, Any]], list[Row]]
 _STORAGES = {"file": "file", "f": "file", "memory": "memory", "m": "memory"}
 _CONFIG: Fields = {
     "description": ("Description", cell),
@@ -65,15 +85,57 @@ def bucket_keywords(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def print_bucket(kind: str, bucket: str, info: dict[str, Any], state: list[Row]) -> None:
-    """Print a bucket, of which the server's description of its stream is given."""
-    config = {name: info["config"][name] for name in _CONFIG if info["config"].get(name) not in (None, False, "", [], {})}
+def list_of(
+    target: Target, kind: str, prefix: str, columns: Sequence[str], row: Callable[[dict[str, Any]], Sequence[str]], *,
+    names_only: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Print the buckets, or what else streams of this prefix are beneath.
+
+    Args:
+        kind: what one is called.
+        columns, row: of the table: what they are called behind the name, and what is in them.
+    """
+
+    async def ask(api: Api) -> list[dict[str, Any]]:
+        rows = [stream_answer(row) async for row in api.pages("STREAM.LIST", "streams")]
+        return [row for row in rows if row["config"]["name"].startswith(prefix)]
+
+    rows = sorted(run(target, f"midge {kind} list", ask), key=lambda row: str(row["config"]["name"]))
+    names = [row["config"]["name"].removeprefix(prefix) for row in rows]
+    if as_json:
+        print_json(names if names_only else rows)
+    elif names_only:
+        say_all(names)
+    elif not rows:
+        say(f"There are no {kind}s")
+    else:
+        print_table((kind, *columns), [(name, *row(each)) for name, each in zip(names, rows, strict=True)], left=2)
+
+
+def changed_bucket(target: Target, kind: str, bucket: str, stream: str, change: Change, state: State, *, as_json: bool) -> None:
+    """Do something to a bucket or an object store, and print what it is then.
+
+    Args:
+        kind: what it is called.
+        stream: the one beneath.
+        state: returns what is said of what the stream holds.
+    """
+
+    async def ask(api: Api) -> dict[str, Any]:
+        await change(api)
+        return await api.stream_info(stream)
+
+    found = run(target, f"midge {kind}", ask)
+    if as_json:
+        print_json(found)
+        return
+    config = {name: found["config"][name] for name in _CONFIG if found["config"].get(name) not in (None, False, "", [], {})}
     print_description(
-        f"{kind} {bucket}, created {moment(info.get('created'))}",
+        f"{kind.capitalize()} {bucket}, created {moment(found.get('created'))}",
         [
             ("Configuration", rows_of(config, _CONFIG)),
-            ("Metadata", metadata_rows(info["config"])),
-            ("Cluster", cluster_rows(info.get("cluster"))),
-            ("State", state),
+            ("Metadata", metadata_rows(found["config"])),
+            ("Cluster", cluster_rows(found.get("cluster"))),
+            ("State", state(found["state"])),
         ],
     )

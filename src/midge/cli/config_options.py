@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from midge.cli.jetstream import Api, run
 from midge.cli.render import Fields, cell, confirm, print_json, say
+from midge.cli.target import Target
 from midge.errors import MidgeError
 
-__all__ = ["Setting", "ask_about_changes", "changed", "commas", "given", "metadata_option", "read_config", "settings_options"]
+__all__ = ["Edit", "Setting", "changed", "commas", "edit_config", "given", "metadata_option", "read_config", "settings_options"]
 
 T = TypeVar("T")
 
@@ -110,23 +112,58 @@ def changed(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def ask_about_changes(
-    what: str, before: dict[str, Any], after: dict[str, Any], fields: Fields, *, force: bool, dry_run: bool, as_json: bool
-) -> bool:
-    """Show what an edit changes, as the fields say it, and ask whether it may; return whether there is something to do."""
+class Edit(NamedTuple):
+    """What ``edit`` does to something.
+
+    Attributes:
+        what: it is called.
+        fields: how people are told of its configuration.
+        read: returns the configuration there is.
+        change: returns what becomes of it.
+        apply: has the server take that; returns the server's answer.
+        show: prints the answer for people.
+    """
+
+    what: str
+    fields: Fields
+    read: Callable[[Api], Awaitable[dict[str, Any]]]
+    change: Callable[[dict[str, Any]], dict[str, Any]]
+    apply: Callable[[Api, dict[str, Any]], Awaitable[dict[str, Any]]]
+    show: Callable[[dict[str, Any]], None]
+
+
+def edit_config(target: Target, name: str, edit: Edit, *, force: bool, dry_run: bool, as_json: bool) -> None:
+    """Change a configuration, after showing what would change and asking whether it may."""
+
+    async def ask(api: Api) -> dict[str, Any] | None:
+        before = await edit.read(api)
+        after = edit.change(before)
+        if not _may(edit, before, after, force=force, dry_run=dry_run, as_json=as_json):
+            return None
+        return await edit.apply(api, after)
+
+    found = run(target, name, ask)
+    if found is not None and as_json:
+        print_json(found)
+    elif found is not None:
+        edit.show(found)
+
+
+def _may(edit: Edit, before: dict[str, Any], after: dict[str, Any], *, force: bool, dry_run: bool, as_json: bool) -> bool:
+    """Show what an edit changes and ask whether it may; return whether there is something to do."""
     names = [name for name in before | after if before.get(name) != after.get(name)]
     if not as_json:
         for name in names:
-            say(_difference(name, before.get(name), after.get(name), fields.get(name)))
+            say(_difference(name, before.get(name), after.get(name), edit.fields.get(name)))
         if not names:
-            say(f"Nothing to change in {what}")
+            say(f"Nothing to change in {edit.what}")
     if dry_run:
         if as_json:
             print_json(after)
         return False
     if not names and not as_json:
         return False
-    confirm(f"Really edit {what}?", force=force)
+    confirm(f"Really edit {edit.what}?", force=force)
     return True
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from midge.cli.answers import consumer_answer
 from midge.cli.consumer_info import show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import consumer_argument, stream_argument
 from midge.cli.output import json_option
-from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say
+from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import FUTURE
 from midge.jetstream.entity import json_time
@@ -57,7 +58,7 @@ def list_consumers(target: Target, stream: str, names_only: bool, as_json: bool)
         return
 
     async def ask(api: Api) -> list[dict[str, Any]]:
-        return [row async for row in api.pages(f"CONSUMER.LIST.{check_name(stream)}", "consumers")]
+        return [consumer_answer(row) async for row in api.pages(f"CONSUMER.LIST.{check_name(stream)}", "consumers")]
 
     rows = sorted(run(target, "midge consumer list", ask), key=lambda row: str(row["name"]))
     if as_json:
@@ -177,8 +178,7 @@ def _print_names(target: Target, stream: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        for name in found:
-            say(name)
+        say_all(found)
 
 
 def _row(found: dict[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
+from midge.cli.answers import consumer_answer
+from midge.cli.config_options import Edit, Setting, changed, commas, edit_config, given, settings_options
 from midge.cli.consumer_info import CONFIG, show_consumer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import consumer_argument, stream_argument
@@ -105,7 +106,7 @@ def add(
     if as_json:
         print_json(found)
     else:
-        say(f"Added consumer {found['name']} to stream {stream}")
+        say(f"Added consumer {consumer_answer(found)['name']} to stream {stream}")
         show_consumer(found)
 
 
@@ -121,29 +122,21 @@ def edit(target: Target, stream: str, consumer: str, dry_run: bool, force: bool,
     """Change what is given of the configuration of CONSUMER of STREAM; the rest stays as it is."""
     changes = _wanted(values)
 
-    async def change(api: Api) -> dict[str, Any] | None:
-        before = (await api.ask(f"CONSUMER.INFO.{check_name(stream)}.{check_name(consumer, 'consumer name')}"))["config"]
+    async def read(api: Api) -> dict[str, Any]:
+        found = await api.ask(f"CONSUMER.INFO.{check_name(stream)}.{check_name(consumer, 'consumer name')}")
+        config: dict[str, Any] = consumer_answer(found)["config"]
+        return {"name": consumer} | config
+
+    def change(before: dict[str, Any]) -> dict[str, Any]:
         after = changed(before, changes) | {"name": consumer}
         for one, other in (("filter_subject", "filter_subjects"), ("filter_subjects", "filter_subject")):
             if one in changes:
                 after.pop(other, None)
-        if not ask_about_changes(
-            f"consumer {consumer} of stream {stream}",
-            {"name": consumer} | before,
-            after,
-            CONFIG,
-            force=force,
-            dry_run=dry_run,
-            as_json=as_json,
-        ):
-            return None
-        return await _create(api, stream, after, "update")
+        return after
 
-    found = run(target, "midge consumer edit", change)
-    if found is not None and as_json:
-        print_json(found)
-    elif found is not None:
-        show_consumer(found)
+    what = f"consumer {consumer} of stream {stream}"
+    editing = Edit(what, CONFIG, read, change, lambda api, after: _create(api, stream, after, "update"), show_consumer)
+    edit_config(target, "midge consumer edit", editing, force=force, dry_run=dry_run, as_json=as_json)
 
 
 async def _create(api: Api, stream: str, config: dict[str, Any], action: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from midge.cli.answers import consumer_answer
 from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, rows_of, size
 from midge.cli.stream_info import cluster_rows, metadata_rows, used
 
@@ -55,7 +56,7 @@ _STATE: Fields = {
 
 def show_consumer(found: dict[str, Any]) -> None:
     """Print the answer of ``CONSUMER.INFO``."""
-    config = found["config"]
+    config = consumer_answer(found)["config"]
     state = {name: found[name] for name in _STATE if found.get(name) is not None}
     print_description(
         f"Consumer {found['name']} of stream {found['stream_name']}, created {moment(found.get('created'))}",

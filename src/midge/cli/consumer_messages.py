@@ -6,6 +6,8 @@ nothing came.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import click
@@ -18,12 +20,16 @@ from midge.cli.stream_messages import Place, print_message
 from midge.cli.target import Target
 from midge.cli.units import DURATION
 from midge.errors import MidgeError
+from midge.jetstream.consumer import Consumer
+from midge.jetstream.consuming import Consuming
 from midge.jetstream.message import StreamMessage
 
 __all__ = ["fetch", "subscribe"]
 
 Word = Literal["ack", "nak", "term", "none"]
 _BATCH = 256
+_WAIT = 30.0  # seconds that a request for the next message stays with the server
+_PAUSE = 0.1  # seconds between two looks whether the server is back
 
 
 @click.command("next", short_help="Take messages.")
@@ -79,11 +85,9 @@ def subscribe(target: Target, stream: str, consumer: str, count: int | None, ack
         handle = api.js.stream(stream).consumer(consumer)
         config = (await handle.info()).config
         options: Any = {"group": group} if group else {}
-        if count is not None:
-            options["max_messages"] = min(count, _BATCH)
         click.echo(f'Subscribed to consumer "{consumer}" of stream "{stream}"', err=True)
         number = 0
-        consuming = handle.consume(**options)
+        consuming = handle.consume(**options) if count is None or config.deliver_subject else _exactly(api, handle, count, options)
         async for message in consuming:
             _show(message, style)
             output.flush()
@@ -92,9 +96,22 @@ def subscribe(target: Target, stream: str, consumer: str, count: int | None, ack
             number += 1
             if number == count:
                 break
-        await consuming.stop()
+        if isinstance(consuming, Consuming):
+            await consuming.stop()
 
     run(target, "midge consumer sub", take, for_good=True)
+
+
+async def _exactly(api: Api, handle: Consumer, count: int, options: Any) -> AsyncIterator[StreamMessage]:
+    """Take so many messages and no more: what else was asked for would be delivered, and to nobody."""
+    while count:
+        found = await handle.fetch(min(count, _BATCH), no_wait=True, **options) or await handle.fetch(1, timeout=_WAIT, **options)
+        for message in found:
+            yield message
+        count -= len(found)
+        if not found and not api.client.is_connected:
+            await asyncio.sleep(_PAUSE)
+    handle.close()
 
 
 def _show(message: StreamMessage, style: Style) -> None:

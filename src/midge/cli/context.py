@@ -46,9 +46,7 @@ def list_contexts(names_only: bool, as_json: bool) -> None:
     contexts = Contexts()
     names, selected = contexts.names(), contexts.selected
     if as_json:
-        print_json(
-            names if names_only else [{"name": name, "selected": name == selected, "context": contexts.load(name)} for name in names]
-        )
+        print_json(names if names_only else [{"name": name, "selected": name == selected} | _loaded(contexts, name) for name in names])
     elif names_only:
         for name in names:
             say(name)
@@ -90,28 +88,28 @@ def add(ctx: click.Context, /, name: str, description: str | None, is_selected: 
 
 @click.command("select", short_help="Select a context.")
 @click.argument("name", shell_complete=complete_contexts)
-def select(name: str) -> None:
+@json_option
+def select(name: str, as_json: bool) -> None:
     """Let the context NAME be used where a command names neither a context nor a server."""
-    Contexts().select(name)
-    say(f"Selected context {name}")
+    _select(Contexts(), name, as_json=as_json)
 
 
 @click.command("unselect", short_help="Select no context.")
-def unselect() -> None:
+@json_option
+def unselect(as_json: bool) -> None:
     """Let no context be used where a command names none."""
-    Contexts().select(None)
-    say("No context is selected")
+    _select(Contexts(), None, as_json=as_json)
 
 
 @click.command("previous", short_help="Select the context that was selected before.")
-def previous() -> None:
+@json_option
+def previous(as_json: bool) -> None:
     """Select the context that was selected before."""
     contexts = Contexts()
     name = contexts.previous
     if name is None:
         raise MidgeError("no context was selected before")
-    contexts.select(name)
-    say(f"Selected context {name}")
+    _select(contexts, name, as_json=as_json)
 
 
 @click.command("show", short_help="Show a context.")
@@ -133,18 +131,39 @@ def show(name: str | None, as_json: bool) -> None:
 @click.command("rm", short_help="Remove a context.")
 @click.argument("name", shell_complete=complete_contexts)
 @force_option
-def remove(name: str, force: bool) -> None:
+@json_option
+def remove(name: str, force: bool, as_json: bool) -> None:
     """Remove the context NAME."""
     contexts = Contexts()
     if name not in contexts.names():
         raise MidgeError(f"there is no context {name!r}")
     confirm(f"Really delete context {name}?", force=force)
     contexts.remove(name)
-    say(f"Deleted context {name}")
+    if as_json:
+        print_json({"success": True})
+    else:
+        say(f"Deleted context {name}")
+
+
+def _select(contexts: Contexts, name: str | None, *, as_json: bool) -> None:
+    contexts.select(name)
+    if as_json:
+        print_json({"selected": name})
+    else:
+        say("No context is selected" if name is None else f"Selected context {name}")
+
+
+def _loaded(contexts: Contexts, name: str) -> dict[str, Any]:
+    """Return what a context says, or why that is unknown: one that is damaged does not hide the others."""
+    try:
+        return {"context": contexts.load(name)}
+    except (MidgeError, OSError) as error:
+        return {"error": str(error)}
 
 
 def _row(contexts: Contexts, name: str) -> list[str]:
-    context = contexts.load(name)
+    found = _loaded(contexts, name)
+    context = found.get("context") or {"description": found.get("error")}
     return [f"{name}*" if name == contexts.selected else name, cell(context.get("description")), _masked(context.get("url"))]
 
 

@@ -113,21 +113,26 @@ def target_fields(name: str, context: dict[str, Any]) -> dict[str, Any]:
     """Return what a context says as fields of a Target.
 
     Raises:
-        MidgeError: it asks for something that midge has not.
+        MidgeError: it asks for something that midge has not, or a field is no text.
     """
     for field in _UNSUPPORTED:
         if context.get(field):
             raise MidgeError(f"context {name!r} has {field}, which midge does not know")
     found = {}
     for field, attribute in FIELDS.items():
-        value = context.get(field)
+        value: Any = context.get(field)
+        if value and not isinstance(value, bool if field == "tls_first" else str):
+            raise MidgeError(f"context {name!r} is damaged: {field} is {value!r:.80}")
         if value:
             found[attribute] = Path(os.path.expandvars(value)).expanduser() if field in FILES else value
     return found
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Replace a file, which may be a link to one; nobody else can read it, nor what its directories hold."""
+    path = Path(os.path.realpath(path))
+    for directory in (path.parent.parent, path.parent):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

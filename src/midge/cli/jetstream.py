@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.target import Target, run_async, target_options
-from midge.client.client import Client
 from midge.errors import MidgeError
-from midge.jetstream.context import JetStream
-from midge.jetstream.requests import Requests
+from midge.jetstream.names import check_name
+from midge.jetstream.requests import Requests, api_prefix
+
+if TYPE_CHECKING:
+    from midge.client.client import Client
+    from midge.jetstream.context import JetStream
 
 __all__ = ["Api", "js_options", "js_parameters", "opened", "run", "run_guarded"]
 
@@ -27,15 +32,20 @@ class Api:
     """One connection's JetStream.
 
     Attributes:
-        client, js: the connection and its JetStream.
+        client: the connection.
         timeout: seconds that an answer may take.
     """
 
-    def __init__(self, client: Client, js: JetStream, timeout: float) -> None:
+    def __init__(self, client: Client, target: Target) -> None:
         self.client = client
-        self.js = js
-        self.timeout = timeout
-        self._requests = Requests(client, js.prefix, timeout)
+        self.timeout = target.timeout
+        self._target = target
+        self._requests = Requests(client, api_prefix(target.domain, target.prefix), target.timeout)
+
+    @cached_property
+    def js(self) -> JetStream:
+        """The library's JetStream, which not every command needs, and which takes its time to import."""
+        return self.client.jetstream(domain=self._target.domain, prefix=self._target.prefix, timeout=self.timeout)
 
     async def ask(self, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask for something such as ``STREAM.INFO.orders`` and return the server's answer, all of it.
@@ -45,6 +55,13 @@ class Api:
             MidgeTimeoutError: no answer came in time.
         """
         return await self._requests.ask(name, body)
+
+    async def stream_info(self, stream: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the server's description of a stream.
+
+        Raises: as ``ask``; MalformedAnswerError where it describes none.
+        """
+        return stream_answer(await self.ask(f"STREAM.INFO.{check_name(stream)}", body))
 
     def pages(self, name: str, field: str, body: dict[str, Any] | None = None) -> AsyncIterator[Any]:
         """Iterate over all that is listed."""
@@ -95,6 +112,5 @@ def run_guarded(main: Coroutine[Any, Any, T]) -> T:
 async def opened(target: Target, name: str, *, for_good: bool = False) -> AsyncIterator[Api]:
     """Connect; what the server has refused without a caller is raised at the end."""
     async with target.connect_for_good(name) if for_good else target.connect(name) as client:
-        js = client.jetstream(domain=target.domain, prefix=target.prefix, timeout=target.timeout)
-        yield Api(client, js, target.timeout)
+        yield Api(client, target)
     target.raise_errors()

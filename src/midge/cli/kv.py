@@ -6,22 +6,24 @@ Here is what is done to a bucket as a whole; its keys are in ``kv_keys``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from midge.cli.bucket_options import bucket_keywords, bucket_options, print_bucket
+from midge.cli.bucket_options import bucket_keywords, bucket_options, changed_bucket, list_of
 from midge.cli.config_options import commas
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import bucket_argument
 from midge.cli.output import counted, json_option
-from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, size
+from midge.cli.render import Row, confirm, force_option, moment, number, print_json, say, size
 from midge.cli.target import Target
 from midge.cli.units import DURATION, SIZE
 from midge.jetstream.configs import Republish
-from midge.jetstream.key_value.bucket import KeyValue
 from midge.jetstream.key_value.config import stream_name
+
+if TYPE_CHECKING:
+    from midge.jetstream.key_value.bucket import KeyValue
 
 __all__ = ["add", "compact", "edit", "info", "list_buckets", "remove"]
 
@@ -74,23 +76,8 @@ def _config_options(command: Callable[..., T]) -> Callable[..., T]:
 @js_options
 def list_buckets(target: Target, names_only: bool, as_json: bool) -> None:
     """List the buckets and what they hold."""
-
-    async def ask(api: Api) -> list[dict[str, Any]]:
-        rows = api.pages("STREAM.LIST", "streams")
-        return [row async for row in rows if row["config"]["name"].startswith(_PREFIX)]
-
-    rows = sorted(run(target, "midge kv list", ask), key=lambda row: str(row["config"]["name"]))
-    names = [row["config"]["name"].removeprefix(_PREFIX) for row in rows]
-    if as_json:
-        print_json(names if names_only else rows)
-    elif names_only:
-        for name in names:
-            say(name)
-    elif not rows:
-        say("There are no buckets")
-    else:
-        table = [(name, *_row(row)) for name, row in zip(names, rows, strict=True)]
-        print_table(("bucket", "description", "values", "size", "history", "last change"), table, left=2)
+    columns = ("description", "values", "size", "history", "last change")
+    list_of(target, "bucket", _PREFIX, columns, _row, names_only=names_only, as_json=as_json)
 
 
 @click.command("add", short_help="Add a bucket.")
@@ -173,18 +160,12 @@ def _nothing(bucket: str) -> Any:
 
 def _change(target: Target, bucket: str, change: Any, *, as_json: bool) -> None:
     """Do something to a bucket, and print what it is then."""
+    changed_bucket(target, "bucket", bucket, stream_name(bucket), change, _state, as_json=as_json)
 
-    async def ask(api: Api) -> dict[str, Any]:
-        await change(api)
-        return await api.ask(f"STREAM.INFO.{stream_name(bucket)}")
 
-    found = run(target, "midge kv", ask)
-    if as_json:
-        print_json(found)
-        return
-    state = found["state"]
-    rows = [("Values", number(state["messages"])), ("Size", size(state["bytes"])), ("Last revision", number(state["last_seq"]))]
-    print_bucket("Bucket", bucket, found, [*rows, ("Last change", moment(state.get("last_ts")))])
+def _state(found: dict[str, Any]) -> list[Row]:
+    rows = [("Values", number(found["messages"])), ("Size", size(found["bytes"])), ("Last revision", number(found["last_seq"]))]
+    return [*rows, ("Last change", moment(found.get("last_ts")))]
 
 
 def _keywords(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import bucket_argument
 from midge.cli.output import Style, flush, format_options, json_option, printable
 from midge.cli.payload import payload
-from midge.cli.render import confirm, force_option, number, print_json, print_table, say
+from midge.cli.render import confirm, force_option, number, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import DURATION
 from midge.jetstream.caught_up import CAUGHT_UP
@@ -135,8 +135,7 @@ def keys(target: Target, bucket: str, filters: tuple[str, ...], as_json: bool) -
     if as_json:
         print_json(found)
     else:
-        for key in found:
-            say(key)
+        say_all(found)
 
 
 @click.command("watch", short_help="Show what becomes of keys.")

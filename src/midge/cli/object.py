@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from midge.cli.bucket_options import bucket_keywords, bucket_options, print_bucket
-from midge.cli.jetstream import Api, js_options, run
+from midge.cli.bucket_options import bucket_keywords, bucket_options, changed_bucket, list_of
+from midge.cli.jetstream import js_options
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import store_argument
 from midge.cli.output import json_option
-from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, size
+from midge.cli.render import Row, confirm, force_option, moment, number, size
 from midge.cli.target import Target
 from midge.jetstream.object_store.config import stream_name
 
@@ -49,23 +49,8 @@ command = LazyGroup(
 @js_options
 def list_stores(target: Target, names_only: bool, as_json: bool) -> None:
     """List the object stores and what they hold."""
-
-    async def ask(api: Api) -> list[dict[str, Any]]:
-        rows = api.pages("STREAM.LIST", "streams")
-        return [row async for row in rows if row["config"]["name"].startswith(_PREFIX)]
-
-    rows = sorted(run(target, "midge object list", ask), key=lambda row: str(row["config"]["name"]))
-    names = [row["config"]["name"].removeprefix(_PREFIX) for row in rows]
-    if as_json:
-        print_json(names if names_only else rows)
-    elif names_only:
-        for name in names:
-            say(name)
-    elif not rows:
-        say("There are no object stores")
-    else:
-        table = [(name, *_row(row)) for name, row in zip(names, rows, strict=True)]
-        print_table(("store", "description", "size", "last change"), table, left=2)
+    columns = ("description", "size", "last change")
+    list_of(target, "object store", _PREFIX, columns, _row, names_only=names_only, as_json=as_json)
 
 
 @click.command("add", short_help="Add an object store.")
@@ -103,18 +88,11 @@ def seal(target: Target, bucket: str, force: bool, as_json: bool) -> None:
 
 def change_store(target: Target, bucket: str, change: Any, *, as_json: bool) -> None:
     """Do something to a store, and print what it is then."""
+    changed_bucket(target, "object store", bucket, stream_name(bucket), change, _state, as_json=as_json)
 
-    async def ask(api: Api) -> dict[str, Any]:
-        await change(api)
-        return await api.ask(f"STREAM.INFO.{stream_name(bucket)}")
 
-    found = run(target, "midge object", ask)
-    if as_json:
-        print_json(found)
-    else:
-        state = found["state"]
-        rows = [("Size", size(state["bytes"])), ("Messages", number(state["messages"])), ("Last change", moment(state.get("last_ts")))]
-        print_bucket("Object store", bucket, found, rows)
+def _state(found: dict[str, Any]) -> list[Row]:
+    return [("Size", size(found["bytes"])), ("Messages", number(found["messages"])), ("Last change", moment(found.get("last_ts")))]
 
 
 def _row(found: dict[str, Any]) -> list[str]:

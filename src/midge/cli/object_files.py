@@ -6,8 +6,10 @@ What is got is written under another name first, and gets its own when all of it
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +20,7 @@ from midge.cli.names import store_argument
 from midge.cli.object import change_store
 from midge.cli.output import json_option
 from midge.cli.payload import header_option
-from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say
+from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import SIZE, shown_size
 from midge.errors import MidgeError
@@ -65,8 +67,7 @@ def list_objects(target: Target, bucket: str, names_only: bool, as_json: bool) -
     if as_json:
         print_json([each.name if names_only else to_json(each) for each in found])
     elif names_only:
-        for each in found:
-            say(each.name)
+        say_all([each.name for each in found])
     elif not found:
         say(f"Object store {bucket} is empty")
     else:
@@ -133,9 +134,9 @@ def get(target: Target, bucket: str, name: str, output: Path | None, progress: b
         confirm(f"Really replace {path}?", force=force)
 
     async def read(api: Api) -> ObjectInfo:
-        async with api.js.object_store(bucket).get(name) as reader:
+        async with api.js.object_store(bucket).get(name) as reader, _target(path) as target:
             with bar("get", reader.info.size, of_bytes=True, hidden=not progress or as_json) as advance:
-                await save(_counted(reader, advance), sys.stdout.buffer if path == _STANDARD else path)
+                await save(_counted(reader, advance), target)
             return reader.info
 
     found = run(target, "midge object get", read)
@@ -220,6 +221,18 @@ async def _read(file: IO[bytes], advance: Advance) -> AsyncIterator[bytes]:
     while block := await asyncio.to_thread(file.read, _BLOCK):
         yield block
         advance(len(block))
+
+
+@asynccontextmanager
+async def _target(path: Path) -> AsyncIterator[Path | IO[bytes]]:
+    """What an object is saved to: a file that is replaced, behind links to it; what is no file, such as /dev/null, is written to."""
+    if path == _STANDARD:
+        yield sys.stdout.buffer
+    elif path.exists() and not path.is_file():
+        with await asyncio.to_thread(path.open, "wb", 0) as file:
+            yield file
+    else:
+        yield Path(os.path.realpath(path))
 
 
 async def _counted(chunks: AsyncIterator[bytes], advance: Advance) -> AsyncIterator[bytes]:

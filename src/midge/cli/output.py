@@ -17,7 +17,7 @@ import click
 
 from midge.message import Message
 
-__all__ = ["Style", "counted", "describe", "flush", "format_options", "json_option", "printable", "show"]
+__all__ = ["Style", "complain", "counted", "describe", "flush", "format_options", "json_option", "printable", "show"]
 
 T = TypeVar("T")
 Style = Literal["text", "json", "raw"]
@@ -48,6 +48,11 @@ def show(message: Message, style: Style, title: str) -> None:
         body = printable(message.data.decode("utf-8", "backslashreplace"), "\n\t")
         data = f"{head}\n{gap}{body}\n".encode("utf-8", "backslashreplace")
     sys.stdout.buffer.write(data + b"\n")
+
+
+def complain(text: str) -> None:
+    """Say on standard error, in one line, what went wrong; whatever a server has said of it cannot do anything to a terminal."""
+    click.echo(f"midge: {printable(text)}", err=True)
 
 
 def flush() -> None:

@@ -1,6 +1,7 @@
 """The click program: every command but ``serve``, imported when it is run, and the one place where errors become exit codes.
 
-0 is success, 1 an error of the network or the server, 2 a command line that makes no sense, 130 an interrupt; ``req`` adds two of
+0 is success, 1 an error of the network or the server, 2 a command line that makes no sense, 130 an interrupt,
+143 a SIGTERM; ``req`` adds two of
 its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a traceback is a bug in midge.
 """
 
@@ -15,6 +16,7 @@ import click
 
 from midge.cli import INTERRUPTED
 from midge.cli.lazy_group import LazyGroup
+from midge.cli.output import complain
 from midge.cli.version import banner
 from midge.errors import ConnectError, MidgeError
 
@@ -38,10 +40,10 @@ def run(args: Sequence[str]) -> int:
         return INTERRUPTED
     except ConnectError as error:
         tried = "; ".join(f"{url}: {_reason(cause)}" for url, cause in error.attempts)
-        click.echo(f"midge: could not connect to {tried}", err=True)
+        complain(f"could not connect to {tried}")
         return 1
     except (MidgeError, OSError) as error:
-        click.echo(f"midge: {error}", err=True)
+        complain(str(error))
         return 1
     return result if isinstance(result, int) else 0
 
@@ -53,7 +55,7 @@ def _complain(error: click.UsageError) -> None:
         return
     text = " ".join(error.format_message().split()).rstrip(".")
     path = error.ctx.command_path if error.ctx else "midge"
-    click.echo(f"midge: {text[:1].lower()}{text[1:]}. Try '{path} --help'.", err=True)
+    complain(f"{text[:1].lower()}{text[1:]}. Try '{path} --help'.")
 
 
 def _reason(error: BaseException) -> str:

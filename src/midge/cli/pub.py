@@ -9,8 +9,9 @@ from __future__ import annotations
 import click
 
 from midge.cli import payload as payloads
-from midge.cli.output import counted
+from midge.cli.output import counted, json_option
 from midge.cli.payload import header_option
+from midge.cli.render import print_json, say
 from midge.cli.target import Target, run_async, target_options
 from midge.message import Headers
 
@@ -24,14 +25,20 @@ __all__ = ["command"]
 @click.option("--reply", metavar="SUBJECT", help="Where answers should go.")
 @header_option
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Publish each message so many times.")
+@json_option
 @target_options
-def command(target: Target, subject: str, data: str | None, lines: bool, reply: str | None, headers: Headers | None, count: int) -> None:
+def command(
+    target: Target, subject: str, data: str | None, lines: bool, reply: str | None, headers: Headers | None, count: int, as_json: bool
+) -> None:  # fmt: skip
     """Publish DATA to SUBJECT. Without DATA, or with -, the payload is standard input."""
     if lines and data not in (None, "-"):
         raise click.UsageError("--lines reads standard input; it takes no DATA")
     whole = None if lines else payloads.payload(data)
     msgs, size = run_async(_publish(target, subject, whole, reply, headers, count))
-    click.echo(f'Published {counted(msgs, "message")}, {counted(size, "byte")}, to "{subject}"')
+    if as_json:
+        print_json({"subject": subject, "messages": msgs, "bytes": size})
+    else:
+        say(f'Published {counted(msgs, "message")}, {counted(size, "byte")}, to "{subject}"')
 
 
 async def _publish(

@@ -42,7 +42,7 @@ async def _request(target: Target, subject: str, data: bytes, headers: Headers |
         try:
             message: Message = await nc.request(subject, data, timeout=target.timeout, headers=headers)
         except NoRespondersError as error:
-            click.echo(f"midge: {error}", err=True)
+            output.complain(str(error))
             return NO_RESPONDERS
         except MidgeTimeoutError:
             target.raise_errors()  # the server may have refused the request

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
+from midge.cli.answers import stream_answer
 from midge.cli.jetstream import Api
 from midge.client.subscription import Subscription
 from midge.errors import MidgeError, MidgeTimeoutError
+from midge.jetstream.errors import MalformedAnswerError
 from midge.jetstream.names import check_name
 from midge.jetstream.requests import answer_of
 from midge.message import Message
@@ -24,6 +26,7 @@ __all__ = ["CHUNK_SIZE", "Restoring", "Snapshot", "is_archive"]
 CHUNK_SIZE = 128 << 10
 _ROOM = 256  # chunks that may wait here
 _WINDOW = 4 << 20  # bytes that the server may be ahead of the answers
+_MOST = 16 * _WINDOW  # bytes that may wait here, whatever the server does
 _AHEAD = 8  # chunks sent, and not answered
 _END = 204
 _PATIENCE = 60.0  # seconds without a sign of the server
@@ -48,7 +51,9 @@ class Snapshot:
         self._stream = check_name(stream)
         self._asked: dict[str, Any] = {"no_consumers": not consumers, "jsck": check, "chunk_size": CHUNK_SIZE, "window_size": _WINDOW}
         self._sub: Subscription | None = None
+        self._ended: asyncio.Future[None] | None = None
         self._held: deque[Message] = deque()
+        self._held_bytes = 0
         self._news = asyncio.Event()
         self._unanswered: list[str] = []
         self.config: dict[str, Any] = {}
@@ -62,7 +67,10 @@ class Snapshot:
         """
         inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(inbox, callback=self._take)
+        self._ended = asyncio.ensure_future(self._sub.wait_closed())
+        self._ended.add_done_callback(lambda _: self._news.set())
         answer = await self._api.ask(f"STREAM.SNAPSHOT.{self._stream}", self._asked | {"deliver_subject": inbox})
+        stream_answer(answer)
         self.config, self.state = answer["config"], answer["state"]
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -72,13 +80,15 @@ class Snapshot:
             MidgeError: it was cut off.
         """
         while True:
-            while not self._held:
+            while not self._held or self._held_bytes > _MOST:
+                self._check_end()
                 self._news.clear()
                 try:
                     await asyncio.wait_for(self._news.wait(), _PATIENCE)
                 except TimeoutError:
                     raise MidgeTimeoutError(f"the snapshot of stream {self._stream!r}", _PATIENCE) from None
             message = self._held.popleft()
+            self._held_bytes -= len(message.data)
             if self._unanswered and len(self._held) < _ROOM // 2:
                 self._answer(self._unanswered)
                 self._unanswered.clear()
@@ -92,9 +102,22 @@ class Snapshot:
         """Take nothing more."""
         if self._sub is not None:
             await self._sub.unsubscribe()
+        if self._ended is not None:
+            await asyncio.gather(self._ended, return_exceptions=True)
+
+    def _check_end(self) -> None:
+        """Raise if nothing more will come."""
+        if self._held_bytes > _MOST:
+            raise MidgeError(f"the server sends more than it was asked for of stream {self._stream!r}")
+        if self._ended is not None and self._ended.done():
+            self._ended.result()
+            raise MidgeError("the snapshot was cut off")
 
     def _take(self, message: Message) -> None:
+        if self._held_bytes > _MOST:
+            return  # and so it will be said
         self._held.append(message)
+        self._held_bytes += len(message.data)
         self._news.set()
         if message.data and message.reply:
             if len(self._held) < _ROOM:
@@ -123,9 +146,13 @@ class Restoring:
         """Ask whether it may come.
 
         Raises:
-            JetStreamError: it was refused, such as for a stream that is there already.
+            MalformedAnswerError: the answer makes no sense.
+        JetStreamError: it was refused, such as for a stream that is there already.
         """
-        self._subject = (await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body))["deliver_subject"]
+        answer = await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body)
+        if not isinstance(answer.get("deliver_subject"), str):
+            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
+        self._subject = answer["deliver_subject"]
         self._inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(self._inbox)
 

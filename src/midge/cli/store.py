@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,13 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from midge.cli.check import DAMAGED, check, directory_argument
-from midge.cli.output import describe, json_option, printable
+from midge.cli.output import complain, describe, json_option
+from midge.cli.render import cell, print_json, print_table
 from midge.engine.consumers.dump import load
 from midge.engine.consumers.ledger import Ledger
 from midge.message import Headers, Message
@@ -56,7 +54,7 @@ def _account_option(command: Callable[..., T]) -> Callable[..., T]:
 def list_streams(path: Path, account: str | None, as_json: bool) -> None:
     """List the streams below DIR and what they hold."""
     with closing(StoreView(str(path))) as view:
-        _print([_entry(view, place) for place in _chosen(view, account, None)], _ENTRY, as_json=as_json)
+        _print([_entry(view, place) for place in _chosen(view, account, None)], _ENTRY, left=2, as_json=as_json)
 
 
 @command.command("consumers", short_help="List the consumers.")
@@ -69,7 +67,7 @@ def list_consumers(path: Path, stream: str | None, account: str | None, as_json:
     with closing(StoreView(str(path))) as view:
         places = _chosen(view, account, stream)
         rows = [row for place in places for row in view.consumers.get((place.account, place.stream), ())]
-        _print(list(map(_consumer, rows)), _CONSUMER, as_json=as_json)
+        _print(list(map(_consumer, rows)), _CONSUMER, left=3, as_json=as_json)
 
 
 @command.command("usage", short_help="Tell what streams take on the disk.")
@@ -79,7 +77,7 @@ def list_consumers(path: Path, stream: str | None, account: str | None, as_json:
 def usage(path: Path, account: str | None, as_json: bool) -> None:
     """Tell what each stream below DIR takes on the disk, space that is set aside included, and what of it counts for its limits."""
     with closing(StoreView(str(path))) as view:
-        _print([_used(view, place) for place in _chosen(view, account, None)], _USAGE, as_json=as_json)
+        _print([_used(view, place) for place in _chosen(view, account, None)], _USAGE, left=2, as_json=as_json)
 
 
 @command.command("verify", short_help="Check some of the streams.")
@@ -115,7 +113,7 @@ def export(path: Path, stream: str, account: str | None, start: int, limit: int 
                     break
                 sys.stdout.write(json.dumps(_message(stored)) + "\n")
             for damage in log.damages:
-                click.echo(f"midge: {printable(str(damage))}", err=True)
+                complain(str(damage))
             return DAMAGED if log.damages else 0
 
 
@@ -158,7 +156,7 @@ def _consumer(row: ConsumerRow) -> dict[str, Any]:
     """
     ledger = Ledger()
     try:
-        load(ledger, row.state)
+        load(ledger, row.state, time.time_ns())
         config = json.loads(row.config)
     except ValueError as error:
         raise click.ClickException(f"consumer {row.name} of stream {row.stream} of account {row.account}: {error}") from error
@@ -199,23 +197,12 @@ def _time(nanoseconds: int) -> str | None:
     return f"{datetime.fromtimestamp(nanoseconds // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09d}Z"
 
 
-def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
-    """Print rows: for people, or as one JSON object a line."""
+def _print(rows: list[dict[str, Any]], columns: list[str], *, left: int, as_json: bool) -> None:
+    """Print rows: for people, or as one JSON object a line; the first ``left`` columns are texts."""
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row))
-        return
-    table = Table(*(escape(column.replace("_", " ")) for column in columns), box=SIMPLE)
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
-    for column, name in zip(table.columns, columns):
-        is_number = bool(rows) and isinstance(rows[0][name], int)
-        column.justify = "right" if is_number else "left"
-        column.no_wrap = is_number
-        column.overflow = "fold"
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    """Return a value as a table shows it."""
-    return escape(f"{value:,}" if isinstance(value, int) else printable(value or ""))
+            print_json(row)
+    else:
+        print_table(
+            [column.replace("_", " ") for column in columns], [[cell(row[column]) for column in columns] for row in rows], left=left
+        )

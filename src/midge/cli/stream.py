@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import stream_argument
 from midge.cli.output import counted, json_option
-from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, size
+from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, say_all, size
 from midge.cli.stream_info import show_state, show_stream
 from midge.cli.target import Target
 from midge.jetstream.names import check_name
+from midge.jetstream.requests import whole
 
 __all__ = ["info", "list_streams", "names", "purge", "remove", "state", "subjects"]
 
@@ -66,7 +68,8 @@ def list_streams(target: Target, subject: str | None, everything: bool, names_on
     body = {"subject": subject} if subject else {}
 
     async def ask(api: Api) -> list[dict[str, Any]]:
-        return [row async for row in api.pages("STREAM.LIST", "streams", body) if everything or not _is_beneath(row["config"]["name"])]
+        rows = [stream_answer(row) async for row in api.pages("STREAM.LIST", "streams", body)]
+        return [row for row in rows if everything or not _is_beneath(row["config"]["name"])]
 
     rows = sorted(run(target, "midge stream list", ask), key=lambda row: str(row["config"]["name"]))
     if as_json:
@@ -93,7 +96,7 @@ def names(target: Target, subject: str | None, everything: bool, as_json: bool) 
 @js_options
 def info(target: Target, stream: str, as_json: bool) -> None:
     """Tell how STREAM is configured, what it holds and where it is."""
-    found = run(target, "midge stream info", lambda api: api.ask(f"STREAM.INFO.{check_name(stream)}"))
+    found = run(target, "midge stream info", lambda api: api.stream_info(stream))
     if as_json:
         print_json(found)
     else:
@@ -106,7 +109,7 @@ def info(target: Target, stream: str, as_json: bool) -> None:
 @js_options
 def state(target: Target, stream: str, as_json: bool) -> None:
     """Tell what STREAM holds, with the sequences that are missing."""
-    found = run(target, "midge stream state", lambda api: api.ask(f"STREAM.INFO.{check_name(stream)}", {"deleted_details": True}))
+    found = run(target, "midge stream state", lambda api: api.stream_info(stream, {"deleted_details": True}))
     if as_json:
         print_json(found["state"])
     else:
@@ -132,8 +135,7 @@ def subjects(target: Target, stream: str, filter: str, names_only: bool, sort: s
     if as_json:
         print_json([subject for subject, _ in found] if names_only else dict(found))
     elif names_only:
-        for subject, _ in found:
-            say(subject)
+        say_all([subject for subject, _ in found])
     else:
         print_table(("subject", "messages"), [(subject, number(count)) for subject, count in found])
 
@@ -157,7 +159,7 @@ def purge(target: Target, stream: str, subject: str | None, seq: int | None, kee
     if as_json:
         print_json(found)
     else:
-        say(f"Purged {counted(found.get('purged', 0), 'message')} of stream {stream}")
+        say(f"Purged {counted(whole(found, 'purged'), 'message')} of stream {stream}")
 
 
 @click.command("rm", short_help="Remove a stream.")
@@ -183,8 +185,7 @@ def _print_names(target: Target, subject: str | None, *, everything: bool, as_js
     if as_json:
         print_json(found)
     else:
-        for name in found:
-            say(name)
+        say_all(found)
 
 
 def _is_beneath(name: str) -> bool:

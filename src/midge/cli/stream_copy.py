@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import click
 
+from midge.cli.answers import consumer_answer
 from midge.cli.config_options import changed, commas
 from midge.cli.jetstream import Api, js_options, opened, run_guarded
-from midge.cli.output import counted, json_option
+from midge.cli.output import complain, counted, json_option
 from midge.cli.render import bar, print_json, say
 from midge.cli.snapshot import Restoring, Snapshot
 from midge.cli.stream_digest import Digest, digest_of
@@ -106,7 +107,7 @@ async def _run(target: Target, destination: Target, job: Job) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(opened(target, "midge stream copy"))
         dest = await stack.enter_async_context(opened(destination, "midge stream copy"))
-        info = await source.ask(f"STREAM.INFO.{job.source}")
+        info = await source.stream_info(job.source)
         result = await _copied(source, dest, info, job)
         if job.check:
             result |= await _checked(source, dest, result, job)
@@ -125,7 +126,7 @@ async def _copied(source: Api, dest: Api, info: dict[str, Any], job: Job) -> dic
         except JetStreamError as error:
             if job.method == "snapshot":
                 raise
-            click.echo(f"midge: no snapshot: {error}; the messages are published again", err=True)
+            complain(f"no snapshot: {error}; the messages are published again")
         else:
             return await _stream_through(snapshot, dest, job)
         finally:
@@ -172,14 +173,14 @@ async def _republish(source: Api, dest: Api, info: dict[str, Any], job: Job) -> 
     if job.consumers:
         await _copy_consumers(source, dest, job)
     await copying.finish()
-    state = (await dest.ask(f"STREAM.INFO.{job.dest}"))["state"]
+    state = (await dest.stream_info(job.dest))["state"]
     return _result("republish", job, state["messages"], copying.last)
 
 
 async def _copy_consumers(source: Api, dest: Api, job: Job) -> None:
     """Make consumers that begin where those of the source have got everything acknowledged."""
     async for found in source.pages(f"CONSUMER.LIST.{job.source}", "consumers"):
-        config = found["config"] | {"name": found["name"]}
+        config = consumer_answer(found)["config"] | {"name": found["name"]}
         floor = found["ack_floor"]["stream_seq"] if config.get("ack_policy") != "none" else found["delivered"]["stream_seq"]
         config.pop("opt_start_time", None)
         config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": floor + 1}

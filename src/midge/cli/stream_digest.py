@@ -67,7 +67,7 @@ async def messages(api: Api, info: dict[str, Any], last: int) -> AsyncIterator[t
 
 async def digest_of(api: Api, stream: str, last: int | None, advance: Advance) -> Digest:
     """Read a stream, up to a sequence or to its end, and return its digest."""
-    info = await api.ask(f"STREAM.INFO.{stream}")
+    info = await api.stream_info(stream)
     last = info["state"]["last_seq"] if last is None else last
     digest, count, first, seq = hashlib.sha256(), 0, 0, 0
     async for seq, message in messages(api, info, last):

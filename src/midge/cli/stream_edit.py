@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from midge.cli.config_options import Setting, ask_about_changes, changed, commas, given, settings_options
+from midge.cli.config_options import Edit, Setting, changed, commas, edit_config, given, settings_options
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import stream_argument
 from midge.cli.output import json_option
@@ -108,18 +108,19 @@ def edit(target: Target, stream: str, dry_run: bool, force: bool, as_json: bool,
     """Change what is given of STREAM's configuration; the rest stays as it is."""
     changes = given(SETTINGS, values)
 
-    async def change(api: Api) -> dict[str, Any] | None:
-        before = (await api.ask(f"STREAM.INFO.{check_name(stream)}"))["config"]
-        after = changed(before, changes) | {"name": stream}
-        if not ask_about_changes(f"stream {stream}", before, after, CONFIG, force=force, dry_run=dry_run, as_json=as_json):
-            return None
-        return await api.ask(f"STREAM.UPDATE.{stream}", after)
+    async def read(api: Api) -> dict[str, Any]:
+        config: dict[str, Any] = (await api.stream_info(stream))["config"]
+        return config
 
-    found = run(target, "midge stream edit", change)
-    if found is not None and as_json:
-        print_json(found)
-    elif found is not None:
-        show_stream(found)
+    editing = Edit(
+        f"stream {stream}",
+        CONFIG,
+        read,
+        lambda before: changed(before, changes) | {"name": stream},
+        lambda api, after: api.ask(f"STREAM.UPDATE.{stream}", after),
+        show_stream,
+    )
+    edit_config(target, "midge stream edit", editing, force=force, dry_run=dry_run, as_json=as_json)
 
 
 @click.command("seal", short_help="Let nothing more be added to or removed from a stream.")
@@ -132,7 +133,7 @@ def seal(target: Target, stream: str, force: bool, as_json: bool) -> None:
     confirm(f"Really seal stream {stream}, for good?", force=force)
 
     async def change(api: Api) -> dict[str, Any]:
-        config = (await api.ask(f"STREAM.INFO.{check_name(stream)}"))["config"]
+        config = (await api.stream_info(stream))["config"]
         return await api.ask(f"STREAM.UPDATE.{stream}", config | {"sealed": True})
 
     found = run(target, "midge stream seal", change)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
+from midge.cli.answers import stream_answer
 from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, rows_of, size
 
 __all__ = ["CONFIG", "cluster_rows", "metadata_rows", "show_state", "show_stream", "stream_config_rows", "used"]
@@ -69,7 +70,7 @@ _SERVERS_OWN = "_nats."  # how the metadata begin that a server adds
 
 def show_stream(found: dict[str, Any]) -> None:
     """Print the answer of ``STREAM.INFO``."""
-    config = found["config"]
+    config = stream_answer(found)["config"]
     print_description(
         f"Stream {config['name']}, created {moment(found.get('created'))}",
         [

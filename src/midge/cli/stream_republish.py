@@ -67,7 +67,7 @@ class Republishing:
             MidgeError: there is such a stream, which is no copy under way, or is and nobody has said that it is to be resumed.
         """
         try:
-            found = await self._target.ask(f"STREAM.INFO.{self._name}")
+            found = await self._target.stream_info(self._name)
         except StreamNotFoundError:
             await self._target.ask(f"STREAM.CREATE.{self._name}", self._meanwhile())
             return 0
@@ -106,7 +106,7 @@ class Republishing:
 
     async def finish(self) -> None:
         """Give the stream the configuration that it shall have."""
-        found = (await self._target.ask(f"STREAM.INFO.{self._name}"))["config"]
+        found = (await self._target.stream_info(self._name))["config"]
         await self._target.ask(f"STREAM.UPDATE.{self._name}", self._config | {"first_seq": found.get("first_seq", 0)})
 
     def _meanwhile(self) -> dict[str, Any]:

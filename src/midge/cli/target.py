@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import math
+import signal
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import midge
 from midge.cli.context_file import Contexts, target_fields
-from midge.client.connect import Connecting
-from midge.client.options import ErrorCallback
-from midge.client.tls_config import TLSConfig
+from midge.cli.output import printable
 from midge.errors import DisconnectedError, MidgeError
-from midge.events import Disconnected, Event, Reconnected
-from midge.server.server import Server
 from midge.server.thread import new_event_loop
+
+if TYPE_CHECKING:
+    from midge.client.connect import Connecting
+    from midge.client.options import ErrorCallback
+    from midge.client.tls_config import TLSConfig
+    from midge.events import Event
+    from midge.server.server import Server
 
 __all__ = ["Target", "complete_contexts", "connection_options", "run_async", "target_of", "target_options"]
 
 T = TypeVar("T")
 DEFAULT_URL = "nats://127.0.0.1:4222"
 DEFAULT_TIMEOUT = 5.0
+TERMINATED = 128 + signal.SIGTERM
 NAMES = ("server", "user", "password", "token", "creds", "nkey", "tlsca", "tlscert", "tlskey", "tlsfirst", "timeout", "domain", "prefix")
 WHO = ("user", "password", "token", "creds", "nkey", "jwt", "seed")
 WHICH = ("domain", "prefix")
@@ -113,7 +119,7 @@ class Target:
         """Return what the options say of TLS; any of them means TLS or nothing."""
         if not (self.tlsca or self.tlscert or self.tlskey or self.tlsfirst):
             return None
-        return TLSConfig(ca_file=self.tlsca, cert_file=self.tlscert, key_file=self.tlskey, handshake_first=self.tlsfirst)
+        return midge.TLSConfig(ca_file=self.tlsca, cert_file=self.tlscert, key_file=self.tlskey, handshake_first=self.tlsfirst)
 
     def raise_errors(self) -> None:
         """Raise the first error that no call raised, if there is one."""
@@ -123,10 +129,10 @@ class Target:
 
 def _tell(event: Event) -> None:
     """Say that the server went away or is back."""
-    if isinstance(event, Disconnected):
-        click.echo(f"Disconnected from {event.url}: {event.error}", err=True)
-    elif isinstance(event, Reconnected):
-        click.echo(f"Connected again to {event.url}", err=True)
+    if isinstance(event, midge.events.Disconnected):
+        click.echo(printable(f"Disconnected from {event.url}: {event.error}"), err=True)
+    elif isinstance(event, midge.events.Reconnected):
+        click.echo(printable(f"Connected again to {event.url}"), err=True)
 
 
 def target_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -198,6 +204,29 @@ def complete_contexts(ctx: click.Context, parameter: click.Parameter, incomplete
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine to its end, in the fastest event loop there is."""
+    """Run a command's coroutine to its end, in the fastest event loop there is; SIGTERM ends it as tidily as an interrupt.
+
+    Raises:
+        click.exceptions.Exit: with 143, after that signal.
+    """
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(main)
+        return runner.run(_until_terminated(main))
+
+
+async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
+    task, is_told = asyncio.current_task(), False
+    assert task is not None
+
+    def tell() -> None:
+        nonlocal is_told
+        is_told = True
+        task.cancel()
+
+    if threading.current_thread() is threading.main_thread():
+        task.get_loop().add_signal_handler(signal.SIGTERM, tell)
+    try:
+        return await main
+    except asyncio.CancelledError:
+        if is_told:
+            raise click.exceptions.Exit(TERMINATED) from None
+        raise

@@ -22,7 +22,7 @@ from midge.jetstream.object_store.manager import ObjectStoreManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.recent_writes import RecentWrites
-from midge.jetstream.requests import API_PREFIX, Requests, info_of
+from midge.jetstream.requests import Requests, api_prefix, info_of
 from midge.jetstream.retrying import LOOK_EVERY, Patience, has_stream, no_leader
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
@@ -62,16 +62,12 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         retry_time: float = DEFAULT_RETRY_TIME,
         retry_wait: float = DEFAULT_RETRY_WAIT,
     ) -> None:
-        if domain is not None and prefix is not None:
-            raise ValueError("give a domain or a prefix, not both")
         if isinstance(max_pending, bool) or not isinstance(max_pending, int):
             raise TypeError(f"max_pending is a number of publishes, not {max_pending!r}")
         if max_pending < 1:
             raise ValueError(f"max_pending={max_pending}: expected 1 or more")
         self.client = client
-        self.prefix = (
-            f"$JS.{check_name(domain, 'domain')}.API" if domain is not None else API_PREFIX if prefix is None else prefix.rstrip(".")
-        )
+        self.prefix = api_prefix(domain, prefix)
         self.timeout = timeout
         self.recent_writes = RecentWrites()
         self._requests = Requests(client, self.prefix, timeout)

@@ -9,15 +9,30 @@ import msgspec
 
 from midge.errors import MidgeTimeoutError, NoRespondersError
 from midge.jetstream.errors import JetStreamNotEnabledError, MalformedAnswerError, error_of
+from midge.jetstream.names import check_name
 from midge.message import HeadersLike, Message
 
 if TYPE_CHECKING:
     from midge.client.client import Client
 
-__all__ = ["API_PREFIX", "Requests", "answer_of", "info_of", "whole"]
+__all__ = ["API_PREFIX", "Requests", "answer_of", "api_prefix", "info_of", "whole"]
 
 API_PREFIX = "$JS.API"
 _ANSWER = {"type", "did_create", "total", "offset", "limit"}
+
+
+def api_prefix(domain: str | None, prefix: str | None) -> str:
+    """Return what the subjects of the API begin with, in a domain or by a prefix of its own.
+
+    Raises:
+        ValueError: both are given.
+        InvalidSubjectError: the domain cannot be one.
+    """
+    if domain is not None and prefix is not None:
+        raise ValueError("give a domain or a prefix, not both")
+    if domain is not None:
+        return f"$JS.{check_name(domain, 'domain')}.API"
+    return API_PREFIX if prefix is None else prefix.rstrip(".")
 
 
 class Requests:

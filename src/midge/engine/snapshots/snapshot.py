@@ -4,6 +4,9 @@ What is sent is NATSARC1 in S2's framing, made as it leaves: messages are read i
 memory than one piece and one chunk. The stream lives on meanwhile; messages that come later are not part of it, and messages that are
 removed before they are read are gaps.
 
+Nothing is sent before somebody subscribes to exactly the subject, for two seconds: a client may make its subscription after it has asked,
+and have another one meanwhile that matches all its inboxes, where chunks would get lost.
+
 The end is an empty message: 204 where all is well, 408 where the receiver has gone or does not answer, 500 where something cannot be read.
 """
 
@@ -28,6 +31,7 @@ from midge.wire.publication import Publication
 from midge.wire.s2 import BEGIN, PIECE, frame
 
 if TYPE_CHECKING:
+    from midge.engine.outside import Eye
     from midge.engine.stream import Stream
 
 __all__ = ["Snapshot"]
@@ -54,8 +58,8 @@ class Snapshot:
     """
 
     __slots__ = (
-        "_ack", "_chunk", "_client", "_crc", "_entries", "_is_whole", "_is_working", "_index", "_last", "_next", "_out", "_piece",
-        "_since", "_slots", "_start", "_subject", "_timer", "_token", "_window", "state", "stream",
+        "_ack", "_chunk", "_client", "_crc", "_entries", "_eye", "_is_whole", "_is_working", "_index", "_last", "_next", "_out", "_piece",
+        "_since", "_slots", "_start", "_subject", "_timer", "_token", "_was_seen", "_window", "state", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, wanted: StreamSnapshotRequest, client: dict[str, object] | None) -> None:
@@ -72,11 +76,12 @@ class Snapshot:
         self._piece = bytearray(MAGIC)
         self._out = bytearray(BEGIN)
         self._index = 0
-        self._is_working = self._is_whole = False
+        self._is_working = self._is_whole = self._was_seen = False
         engine = stream.engine
         self._start = self._since = engine.wall
         self._ack = b"$JS.SNAPSHOT.ACK.%b.%b" % (stream.raw_name, engine.nuid().encode())
         self._token: object = None
+        self._eye: Eye | None = None
         self._timer = engine.timers.add(engine.wall, self._look)
 
     def begin(self) -> None:
@@ -84,7 +89,9 @@ class Snapshot:
         stream = self.stream
         stream.account.transfers[self] = None
         snapshot_create(stream, self.state, self._client)
-        self._token = stream.engine.outside.subscribe(stream.account.name, self._ack + b".>", self._acknowledged)
+        outside, account = stream.engine.outside, stream.account.name
+        self._token = outside.subscribe(account, self._ack + b".>", self._acknowledged)
+        self._eye = outside.watch(account, self._subject, None, lambda _: outside.call_soon(self._look_now))
 
     def close(self) -> None:
         """Nothing more is sent, and nobody is told."""
@@ -94,6 +101,9 @@ class Snapshot:
         if self._token is not None:
             engine.outside.unsubscribe(self._token)
             self._token = None
+        if self._eye is not None:
+            engine.outside.unwatch(self._eye)
+            self._eye = None
         self.stream.account.transfers.pop(self, None)
 
     # When something happens
@@ -106,21 +116,28 @@ class Snapshot:
     def _look(self, wall: int) -> None:
         """See whether the receiver is there, and does something."""
         engine = self.stream.engine
-        is_heard = engine.outside.has_interest(self.stream.account.name, self._subject)
+        is_seen = self._eye is not None and self._eye.interested
         has_begun = self._index > 0 or self._is_working
         self._timer = engine.timers.add(wall + TICK, self._look)
         if not has_begun:
-            if is_heard or wall - self._start >= INTEREST:
+            if is_seen or wall - self._start >= INTEREST:
                 self._since = wall
+                self._was_seen = is_seen
                 self._wake()
         elif self.stream.intake.closed:
             self._end(b"500 store is closed", "store is closed")
-        elif not is_heard:
+        elif self._was_seen and not is_seen or not engine.outside.has_interest(self.stream.account.name, self._subject):
             self._end(_GONE, "no interest")
         elif self._slots <= 0 and wall - self._since >= PATIENCE:
             self._end(_SILENT, "no flow response")
         else:
             self._wake()  # where too much waited to be sent
+
+    def _look_now(self) -> None:
+        """Look when somebody came or went."""
+        if self._token is not None:
+            self.stream.engine.timers.cancel(self._timer)
+            self._look(self.stream.engine.wall)
 
     def _wake(self) -> None:
         if not self._is_working and self._token is not None and self._slots > 0:

@@ -1,0 +1,88 @@
+"""Snapshots on their way out of a server that goes away, or sends more than was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import Spawn
+
+import midge
+from midge.cli import snapshot as module
+from midge.cli.jetstream import opened
+from midge.cli.snapshot import Snapshot
+from midge.cli.target import Target
+from midge.errors import ConnectionClosedError, MidgeError
+
+DESCRIPTION = {"config": {"name": "S"}, "state": {"messages": 1, "bytes": 1, "first_seq": 1, "last_seq": 1}}
+
+
+async def sender(nc: midge.Client, chunks: int) -> None:
+    """Answer requests for a snapshot with so many chunks at once, whatever the window."""
+
+    def send(message: midge.Message) -> None:
+        message.respond(json.dumps(DESCRIPTION).encode())
+        for _ in range(chunks):
+            nc.publish(json.loads(message.data)["deliver_subject"], b"chunk")
+
+    await nc.subscribe("$JS.API.STREAM.SNAPSHOT.S", callback=send)
+    await nc.flush()
+
+
+async def taken(url: str, between: Any = None) -> int:
+    """Take a snapshot, doing something after the first chunk; return how many chunks came."""
+    async with opened(Target(url), "test") as api:
+        snapshot = Snapshot(api, "S", consumers=False)
+        count = 0
+        try:
+            await snapshot.begin()
+            async for _ in snapshot.chunks():
+                count += 1
+                if count == 1 and between is not None:
+                    await between()
+        finally:
+            await snapshot.end()
+        return count
+
+
+def test_a_server_that_goes_away_is_noticed_at_once() -> None:
+    async def story() -> None:
+        server = midge.Server(port=0)
+        await server.start()
+        nc = await midge.connect(server.url, max_reconnects=0)
+        await sender(nc, 1)
+        with pytest.raises(ConnectionClosedError, match="lost"):
+            await asyncio.wait_for(taken(server.url, server.stop), 10)
+        await nc.close()
+
+    asyncio.run(story())
+
+
+def test_sigterm_leaves_no_half_of_a_backup(spawn: Spawn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with midge.Server(port=0) as server, midge.connect(server.url) as nc:
+            await sender(nc, 1)
+            asked = await nc.subscribe("$JS.API.STREAM.SNAPSHOT.S")
+            await nc.flush()
+            child = spawn("stream", "backup", "S", str(tmp_path / "backup"), "-s", server.url)
+            await asked.next(timeout=20)
+            assert await asyncio.to_thread(child.end, signal.SIGTERM) == (143, "", "")
+
+    asyncio.run(story())
+    assert not list(tmp_path.rglob("stream*"))
+
+
+def test_a_server_that_heeds_no_window_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 100)
+
+    async def story() -> None:
+        async with midge.Server(port=0) as server, midge.connect(server.url) as nc:
+            await sender(nc, 1000)
+            with pytest.raises(MidgeError, match="more than it was asked for"):
+                await asyncio.wait_for(taken(server.url, lambda: asyncio.sleep(0.2)), 10)
+
+    asyncio.run(story())
