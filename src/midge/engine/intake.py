@@ -189,7 +189,7 @@ class Intake:
         self._release(committed)
         if self.followed:
             self.stream.advanced()
-        if not self._settling and committed < store.last:
+        if not self._settling and (committed < store.last or store.is_pending):  # what was removed may come back, too
             self._settling = True
             store.settle(self._settled)
 

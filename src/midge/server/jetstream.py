@@ -201,7 +201,7 @@ class JetStream:
         """The directory has written something: called in the loop."""
         if self._turns.jetstream is not self:
             return  # closed meanwhile
-        self._directory.finish()
+        self._try("when something was written", self._directory.finish)
         self._turns.reactor.schedule()
 
     def renew(self) -> None:

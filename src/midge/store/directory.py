@@ -214,9 +214,15 @@ class StoreDirectory:
             raise failed
 
     def finish(self) -> None:
-        """Take what the workers have finished, tell those who wait for it, and start the next rounds."""
-        self._workers.finish()
-        self.begin()
+        """Take what the workers have finished, tell those who wait for it, and start the next rounds.
+
+        Raises:
+            Exception: as ``begin``.
+        """
+        try:
+            self._workers.finish()
+        finally:
+            self.begin()
 
     def next_deadline(self) -> int | None:
         """Return when to call ``handle_timeout``, in nanoseconds since the epoch; None for never."""
