@@ -20,7 +20,7 @@ from weakref import WeakSet
 from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
-from midge.store.folder import Folder, Owner
+from midge.store.folder import Folder, Owner, folder_name, id_of
 from midge.store.handles import Handles
 from midge.store.haste import Haste
 from midge.store.keeper import Keeper
@@ -98,6 +98,7 @@ class StoreDirectory:
         self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
+        self._before = 0  # the streams that were created before this have had a directory
         self._unsynced = [self.path]  # directories whose new names are synced before a stream is made
         self._make_path(self.path)
         self._lock = self._locked()
@@ -177,6 +178,7 @@ class StoreDirectory:
             store.close()
         if os.getpid() == self._pid:
             self.keeper.flush(self._workers.wait)
+            self._note_end()
         self.keeper.let_go()
         self._workers.close()
         self.state.close()
@@ -320,7 +322,7 @@ class StoreDirectory:
     # Inside
 
     def _path_of(self, id: int) -> str:
-        return f"{self.path}/streams/{id:08d}"
+        return f"{self.path}/streams/{folder_name(id)}"
 
     def _make_path(self, path: str) -> None:
         """Make a directory, and those above it."""
@@ -349,6 +351,7 @@ class StoreDirectory:
             if not isinstance(error, BlockingIOError):
                 raise
             raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
+        self._before = os.fstat(fd).st_mtime_ns if os.fstat(fd).st_size else 0
         with suppress(OSError):  # a full disk: who is refused is told no process then
             os.pwrite(fd, b"%-19d\n" % self._pid, 0)  # as long for each, so that nothing has to be cut off
         return fd
@@ -361,15 +364,28 @@ class StoreDirectory:
         """Remove what is left of stores that were deleted, and look for stores that the state does not know."""
         for name in self.files.names(f"{self.path}/streams"):
             if name.endswith(".gone"):
-                self._empty(f"{self.path}/streams/{name}")
+                self._clear(f"{self.path}/streams/{name}")
         for id in self.state.gone():
             self._remove(id)
-        ids = {int(name) for name in self.files.names(f"{self.path}/streams") if name.isdecimal()}
+        ids = self._ids()
         self._highest = max(ids, default=0)
         self._orphans = ids - self.state.store_ids()
         for id in sorted(self._orphans):
             why = "nothing is known of the stream that this is of: its configuration is lost"
             self.report(Damage(self._path_of(id), 0, 0, -1, why, self._path_of(id)))
+        for id, owner in self.state.stores().items():
+            if id not in ids and self.state.birth(*owner) < self._before:
+                self.report(Damage(self._path_of(id), 0, 0, -1, "it is missing, and with it all messages of the stream", ""))
+
+    def _ids(self) -> set[int]:
+        """Return the ids that have a directory."""
+        return {id for name in self.files.names(f"{self.path}/streams") if (id := id_of(name)) is not None}
+
+    def _note_end(self) -> None:
+        """Let the time of ``lock`` say, as that of ``_locked`` does, that one of these that is missing when this is opened next is lost."""
+        with suppress(OSError):  # then it is not missed
+            if self.state.store_ids() <= self._ids():
+                os.utime(self._lock)
 
     def _own(self, folder: Folder, owner: Owner) -> None:
         """Let a store's directory say whose it is; made where it is missing.
@@ -419,13 +435,31 @@ class StoreDirectory:
         return None
 
     def _remove(self, id: int) -> None:
-        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others."""
+        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others.
+
+        What cannot be removed is reported, and tried again by the next start: nobody has to wait for that.
+        """
         path = self._path_of(id)
-        if self.files.exists(path):
-            self.files.rename(path, f"{path}.gone")
-            self.files.sync_directory(f"{self.path}/streams")
-            self._empty(f"{path}.gone")
+        try:
+            if self.files.exists(path):
+                self.files.rename(path, f"{path}.gone")
+                self.files.sync_directory(f"{self.path}/streams")
+        except OSError as error:
+            self._report_left(path, error)
+            return
+        self._clear(f"{path}.gone")
         self.state.forget_gone(id)
+
+    def _clear(self, path: str) -> None:
+        """Remove a directory of a store that is gone."""
+        try:
+            if self.files.exists(path):
+                self._empty(path)
+        except OSError as error:
+            self._report_left(path, error)
+
+    def _report_left(self, path: str, error: OSError) -> None:
+        self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
     def _empty(self, path: str) -> None:
         for name in self.files.names(path):
