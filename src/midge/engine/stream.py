@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 SHUTDOWN = b"409 Server Shutdown"
+AGAIN = 1_000_000_000  # nanoseconds after which a store that fails is tried again
 TRIM = 2_000  # messages that limits remove one by one in one call
 
 
@@ -72,9 +73,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
-        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name", "retention",
-        "schedules", "store", "taken", "unopened",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers", "counted",
+        "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name",
+        "retention", "schedules", "store", "taken", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -93,6 +94,7 @@ class Stream:
         self.ingest = Ingest(self)
         self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
+        self._trimming: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
@@ -158,6 +160,7 @@ class Stream:
         self.ingest.stop()
         self.schedules.stop()
         self.engine.timers.cancel(self._forgetting)
+        self.engine.timers.cancel(self._trimming)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
         self._subscriptions.clear()
@@ -228,6 +231,7 @@ class Stream:
             self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
+        self._trim_later()
         if self.retention is not None:
             self.retention.undone()
         if self.origins is not None:
@@ -298,7 +302,13 @@ class Stream:
         self.changed()
 
     def trim(self) -> None:
-        """See to limits that have become smaller, all that is there and a slice at a time."""
+        """See to limits that have become smaller, all that is there and a slice at a time; while the store fails, when it works again."""
+        try:
+            self._trim()
+        except OSError:  # the store says so itself
+            self._trim_later()
+
+    def _trim(self) -> None:
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
         limit = self.config.max_msgs_per_subject
@@ -412,8 +422,22 @@ class Stream:
             self.engine.timers.add(0, lambda _: None if self.intake.closed else self._go_on_dropping())
 
     def _go_on_dropping(self) -> None:
-        self._drop_first()
+        try:
+            self._drop_first()
+        except OSError:
+            self._trim_later()
         self.changed()
+
+    def _trim_later(self) -> None:
+        if self._trimming is None or self._trimming.call is None:
+            self._trimming = self.engine.timers.add(self.engine.wall + AGAIN, self._trim_again)
+
+    def _trim_again(self, wall: int) -> None:
+        if self.store.failure is not None:
+            self._trim_later()
+        else:
+            self.trim()
+            self.changed()
 
     def _forget(self, wall: int) -> None:
         """Let ids go that are older than the window, and come back when the next one is."""
