@@ -304,3 +304,17 @@ def test_dropping_in_slices_goes_on_when_the_disk_works_again(tmp_path: Path, mo
         world.wait(1)
     assert world.state()["messages"] == 2
     closed(world)
+
+
+def test_a_limit_of_many_subjects_is_seen_to_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream.TRIM", 3)
+    world = World()
+    world.create()
+    for number in range(20):
+        world.ack(f"s.{number % 4}")
+    world.publish("$JS.API.STREAM.UPDATE.S", b'{"name":"S","subjects":["s.>"],"storage":"memory","max_msgs_per_subject":1}')
+    world.engine.step(world.wall)
+    store = world.account.streams["S"].store
+    assert 10 < store.messages < 20
+    world.turn()
+    assert [stored.sequence for stored in store.scan()] == [17, 18, 19, 20]

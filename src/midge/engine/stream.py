@@ -22,6 +22,7 @@ from midge.engine.expiry import Expiry
 from midge.engine.headers import is_delete_marker, nats_values
 from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
+from midge.engine.jobs import Job
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
@@ -73,9 +74,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers", "counted",
-        "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name",
-        "retention", "schedules", "store", "taken", "unopened",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers",
+        "counted", "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging",
+        "raw_name", "retention", "schedules", "store", "taken", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -311,10 +312,25 @@ class Stream:
     def _trim(self) -> None:
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
+        if self.config.max_msgs_per_subject > 0:
+            self.engine.jobs.start(self.store, self._trim_subjects())
+
+    def _trim_subjects(self) -> Job:
+        """Remove what subjects have too much of."""
+        store, removed = self.store, 0
         limit = self.config.max_msgs_per_subject
-        if limit > 0:
-            for subject in [subject for subject, total in self.store.totals(b">") if total.messages > limit]:
-                self.store.purge(subject, 0, limit)
+        for subject in [subject for subject, total in store.totals(b">") if total.messages > limit]:
+            while not self.intake.closed and (total := store.total(subject)) and total.messages > self.config.max_msgs_per_subject > 0:
+                try:
+                    store.remove(total.first)
+                except OSError:
+                    self._trim_later()
+                    return
+                removed += 1
+                if removed % TRIM == 0:
+                    self.changed()
+                    yield None
+        self.changed()
 
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""

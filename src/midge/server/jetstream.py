@@ -188,7 +188,8 @@ class JetStream:
                 loop.call_soon_threadsafe(committed)
 
         is_alone = turns.reactor.is_alone if is_own_loop(loop) else None
-        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake, is_alone=is_alone)
+        sync = options.jetstream.sync_interval
+        directory = StoreDirectory(options.store_dir, sync=sync, wake=wake, is_alone=is_alone, clock=perf_counter_ns)
         try:
             jetstream = JetStream(turns, directory, limits, settings)
         except BaseException:

@@ -43,7 +43,7 @@ class StoreDirectory:
         sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often.
             "os": when it is written; the system decides when it is synced.
         wake: called in whatever thread something finished, and where ``begin`` leaves something to begin; must not raise.
-        is_alone: see ``Haste``.
+        is_alone, clock: see ``Haste``.
         workers: threads that write; 0 to write in ``begin``.
         memory: bytes of what was written last that stay in memory, of all stores together.
         segment_size: bytes that a segment has at most, unless one message is longer.
@@ -67,6 +67,7 @@ class StoreDirectory:
         sync: str | float = "always",
         wake: Callable[[], None],
         is_alone: Callable[[], bool] | None = None,
+        clock: Callable[[], int] = lambda: 0,
         workers: int = 4,
         memory: int = 64 << 20,
         segment_size: int = SEGMENT_SIZE,
@@ -80,7 +81,7 @@ class StoreDirectory:
         self.always = sync == "always"
         self.segment_size = segment_size
         self.handles = Handles()
-        self.haste = Haste(is_alone)
+        self.haste = Haste(is_alone, clock)
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
         self._memory = memory

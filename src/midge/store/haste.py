@@ -9,7 +9,6 @@ So it is for a while after one sync that took long: a disk that stops now and th
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter_ns
 
 __all__ = ["QUICK", "Haste"]
 
@@ -24,13 +23,15 @@ class Haste:
 
     Args:
         is_alone: True if nobody has to wait when the caller of ``begin`` does; None where there is always somebody.
+        clock: the time in nanoseconds, from whenever.
 
     Attributes:
         rounds: how many the caller begins now.
     """
 
-    def __init__(self, is_alone: Callable[[], bool] | None) -> None:
+    def __init__(self, is_alone: Callable[[], bool] | None, clock: Callable[[], int]) -> None:
         self._is_alone = is_alone
+        self._clock = clock
         self._average = 2 * QUICK  # until more is known
         self._until = 0  # workers alone wait up to then
         self.rounds = 0
@@ -39,10 +40,10 @@ class Haste:
         """True if the caller of ``begin`` may sync a small round itself."""
         if self._average > QUICK or self.rounds != 1 or self._is_alone is None:
             return False
-        return perf_counter_ns() >= self._until and self._is_alone()
+        return self._clock() >= self._until and self._is_alone()
 
     def note(self, took: int) -> None:
         """A round was synced, which took so many nanoseconds."""
         self._average += (took - self._average) // _WEIGHT
         if took > _LONG * QUICK:
-            self._until = max(self._until, perf_counter_ns() + _REST * took)
+            self._until = max(self._until, self._clock() + _REST * took)
