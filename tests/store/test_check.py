@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from midge.store.directory import StoreDirectory
 from midge.store.log import FileStore
 from midge.store.recovery import Damage
 from midge.store.segment import HEAD_SIZE
+from midge.store.state import StreamRow
 from midge.store.view import LogView, ReadFiles, StoreView, UnindexedFiles
 
 
@@ -177,6 +179,15 @@ def test_streams_are_known_by_their_own_files(path: Path, kind: str) -> None:
         damages, (finding,) = checked(path)
         assert [each.file for each in damages] == [str(state), str(names)]
         assert (finding.place.account, finding.place.stream, finding.messages) == ("", "", 99)
+
+
+def test_a_server_that_was_killed_before_it_made_a_streams_directory(path: Path) -> None:
+    directory = opened(path)
+    directory.create(StreamRow("A", "NEW", b"{}", time.time_ns() + 1_000_000_000), lambda error: None)
+    directory.begin()
+    shutil.copytree(path, path.parent / "killed")
+    directory.close()
+    assert checked(path.parent / "killed")[0] == []
 
 
 @pytest.mark.parametrize("what", ["a stream is a file", "a segment is nowhere", "a checkpoint is a directory", "a file of somebody else's"])

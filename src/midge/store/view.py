@@ -163,6 +163,7 @@ class StoreView:
         configs: the configurations of streams, as the engine wrote them.
         consumers: of each of those, by name.
         damages: what is wrong with what is not a stream's.
+        before: the streams that were created before this have had a directory; in nanoseconds.
 
     Raises:
         FileNotFoundError: there is no store.
@@ -177,6 +178,7 @@ class StoreView:
         if not os.path.isdir(f"{self.path}/streams"):
             raise FileNotFoundError(f"there is no store at {path}")
         self._lock = self._locked()
+        self.before = (1 << 63) - 1 if self._lock < 0 else os.fstat(self._lock).st_mtime_ns
         try:
             self.configs: dict[tuple[str, str], StreamRow] = {}
             self.consumers: dict[tuple[str, str], list[ConsumerRow]] = {}
