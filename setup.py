@@ -73,6 +73,7 @@ MODULES = [
     "midge.server.tokens",
     "midge.server.trace_headers",
     "midge.server.results",
+    "midge.server.stem",
     "midge.server.sublist",
     "midge.server.mapping",
     "midge.server.stream_imports",

@@ -24,6 +24,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,9 @@ FENCED = re.compile(r"^```(?P<language>[^\n]*)\n(?P<text>.*?)^```$", re.DOTALL |
 IMPORTED = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
 NAMED_TEST = re.compile(r"(?:\btests/)?([\w/]+\.py)::(\w+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAMED_SOURCE = re.compile(
+    r"(?<![\w./*])(?:((?:[a-z_]+/)+\w+\.(?:py|pyx|pxd))\b|((?:client|server|wire|link|store|engine|jetstream|cli|model)/[\w*/]+)(?![\w.]))"
+)
 READY = re.compile("Server is ready|Subscribed to|Answering on")
 
 
@@ -147,6 +151,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             target = page.parent / path if path else page
             assert target.exists(), link
             assert not heading or heading in headings(target), link
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "decisions.md", "cython.md", "performance.md"])
+def test_every_source_that_is_named_is_there(page: str) -> None:
+    """The pages about the code; a path in them begins in the repository or in the package, and may lack its ending."""
+    named = {name for found in NAMED_SOURCE.findall((ROOT / "docs" / page).read_text("utf-8")) for name in found if name}
+    places = (ROOT, ROOT / "src" / "midge")
+    assert (
+        named and [name for name in sorted(named) if not any(glob(f"{place / name}{end}") for place in places for end in ("", ".py"))] == []
+    )
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Who may import whom (design.md, section 3): read from the sources, so that every import counts, also one inside a function.
+"""Who may import whom (docs/architecture.md): read from the sources, so that every import counts, also one inside a function.
 
 Each module belongs to exactly one row of ``RULES``; a new module needs a row before it may exist. Tools above the library
 (the command line, the blocking face, test helpers) may import anything.
@@ -41,7 +41,7 @@ SERVER_CORE = (
     "server.monitor_connz server.monitor_jsz server.monitor_pages server.monitor_queries server.monitor_state server.monitor_views "
     "server.options server.origins server.passwords server.patterns server.peer server.permissions server.pieces server.publishing "
     "server.reasons server.reload server.results server.route server.sending server.service_imports server.session server.snappy "
-    "server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.trace_headers "
+    "server.stem server.stream_imports server.sublist server.subscribing server.tls_names server.tokens server.trace server.trace_headers "
     "server.tracer server.watch"
 )
 SERVER_DRIVERS = (
@@ -70,12 +70,12 @@ RULES = [
         f"link link.* wire.* client.* {BELOW}",
         pure=False,
     ),
-    Rule("client.credentials", f"{CLIENT_CORE} {BELOW}", pure=False),
+    Rule("client.credentials", f"client.callbacks {CLIENT_CORE} {BELOW}", pure=False),
     Rule("client client.client", f"_version client.* jetstream.context {BELOW}", pure=False),
     Rule("client.connect client.publisher client.subscription", f"_version client.* {BELOW}", pure=False),
     Rule("client.consumers client.replies", f"client.* {BELOW}", pure=False),
     Rule("client.reporter client.requests client.home client.tls", f"client.* {BELOW}", pure=False),
-    Rule("client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
+    Rule("client.callbacks client.event_stream client.hearing client.suspects client.teller", f"client.* {BELOW}", pure=False),
     Rule("store.commit store.folder store.segment", "store.* wire.octets errors", pure=False),  # threads: workers, and what they open
     Rule("store store.*", "store.* wire.octets wire.publication errors"),
     Rule("engine engine.snapshots.restore engine.snapshots.snapshot", f"engine.* store.* wire.* {BELOW}", "msgspec"),

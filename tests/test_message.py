@@ -285,6 +285,8 @@ def test_bytes_that_are_not_utf_8_go_out_as_they_came(value: bytes) -> None:
         (b"NATS/1.0 503 No Responders\r\n\r\n", Headers(status=503, description="No Responders")),
         (b"NATS/1.0  408  Request Timeout \r\nA: b\r\n\r\n", Headers({"A": "b"}, status=408, description="Request Timeout")),
         (b"NATS/1.0503\r\n\r\n", Headers(status=503)),
+        (b"NATS/1.0 503 \x00\r\n\r\n", Headers(status=503)),
+        (b"NATS/1.0 503 a\rb\r\n\r\n", Headers(status=503)),
         (b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: 3\r\n\r\n",
          Headers({"Nats-Last-Consumer": "3"}, status=100, description="Idle Heartbeat")),
         (b"NATS/1.0 nonsense\r\n\r\n", Headers()),
@@ -295,6 +297,11 @@ def test_bytes_that_are_not_utf_8_go_out_as_they_came(value: bytes) -> None:
 )  # fmt: skip
 def test_blocks(block: bytes, expected: Headers) -> None:
     assert Headers.parse(block) == expected
+
+
+def test_a_description_that_cannot_go_out_again_is_malformed() -> None:
+    headers = Headers.parse(b"NATS/1.0 503 a\rb\r\n\r\n")
+    assert headers.is_malformed and headers.encode() == b"NATS/1.0 503\r\n\r\n"
 
 
 @calm

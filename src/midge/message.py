@@ -196,7 +196,11 @@ class Headers(MutableMapping[str, str]):
         status, _, description = inline.partition(b" ")
         if status.isdigit() and len(status) <= 9:
             headers.status = int(status)
-            headers.description = _decode(description.strip())
+            text = _decode(description.strip())
+            if _FORBIDDEN_IN_VALUE.search(text):  # it could not go out again
+                headers.is_malformed = True
+            else:
+                headers.description = text
         for line in rest.split(b"\n"):
             name, colon, value = line.partition(b":")
             if colon and name:

@@ -70,7 +70,7 @@ def test_consumers(path: Path, capsys: Captured) -> None:
         ledger.deliver(sequence, SECOND)
     ledger.ack(1)
     directory = opened(path)
-    row = ConsumerRow(1, "A", "ORDERS", "packing", b'{"name": "packing"}', SECOND, dump(ledger))
+    row = ConsumerRow(1, "A", "ORDERS", "packing", b'{"name": "packing"}', SECOND, dump(ledger, SECOND))
     directory.keeper.put(row, 1, lambda error: None)
     directory.close()
     (found,) = rows(capsys, "store", "consumers", str(path), "ORDERS", "--json")

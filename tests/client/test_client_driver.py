@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -308,6 +310,22 @@ async def test_a_callback_that_always_fails_does_not_flood_the_log(caplog: pytes
     await nc.close()
     assert caplog.records[-1].message == "630 more: ValueError (in the callback of the subscription to 'a')"
     assert len(caplog.records) == 11
+
+
+def test_a_failing_callback_is_seen_where_nobody_has_set_up_logging() -> None:
+    """Python's last resort prints what went wrong; a handler of the package's own that does nothing would switch it off."""
+    program = """
+import asyncio, midge
+
+async def main():
+    async with midge.Server(port=0) as server, midge.connect(server) as nc:
+        await nc.subscribe("a", callback=lambda message: 1 / 0)
+        await nc.publish("a")
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0 and "ZeroDivisionError: division by zero" in done.stderr and "subscription to 'a'" in done.stderr
 
 
 async def test_an_error_that_takes_no_note_is_reported_like_any_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -540,7 +540,7 @@ async def leaves(peer: Peer) -> None:
 async def test_the_error_of_an_attempt_does_not_hold_what_the_attempt_was_made_of(script: Script, seen: list[events.Event]) -> None:
     """A loop over events may be slow, and an outage long: a thousand links with their buffers are a gigabyte."""
     async with FakeServer(good, *[script] * 20) as server:
-        nc = await midge.connect(server.url, timeout=0.05, reconnect_delay=lambda passes: 0)
+        nc = await midge.connect(server.url, timeout=0.25, reconnect_delay=lambda passes: 0)
         drivers = weakref.WeakSet([nc._connection.driver])
         new_attempt = nc._connection.new_attempt
 

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from worlds import World
+from worlds import START, World
 
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
@@ -23,9 +23,9 @@ class Disk(Files):
         super().pwrite(fd, data, offset)
 
 
-def opened(path: Path, disk: Files | None = None) -> World:
-    """An engine over what is in a directory."""
-    return World(StoreDirectory(str(path), wake=lambda: None, workers=0, files=disk))
+def opened(path: Path, disk: Files | None = None, wall: int = START) -> World:
+    """An engine over what is in a directory, at a time."""
+    return World(StoreDirectory(str(path), wake=lambda: None, workers=0, files=disk), wall=wall)
 
 
 def closed(world: World) -> None:

@@ -190,7 +190,7 @@ def test_a_mirror_that_becomes_a_stream_follows_no_more() -> None:
     fill(world, 2)
     assert world.state("M")["last_seq"] == 2
     assert "mirror" not in world.api("STREAM.INFO.M")
-    assert not world.account.feeds
+    assert not world.account.followings
     assert not world.account.streams["S"].intake.followed
 
 
@@ -201,7 +201,7 @@ def test_removing_it_lets_go_of_everything() -> None:
     mirrored(world, mirror_direct=True)
     world.api("STREAM.DELETE.M")
     assert len(world.outside.ears) == ears
-    assert not world.account.feeds and not world.account.streams["S"].followers
+    assert not world.account.followings and not world.account.streams["S"].followers
     fill(world, 2)
 
 

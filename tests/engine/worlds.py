@@ -49,13 +49,17 @@ class FakeOutside:
         self.delivered: list[Delivered] = []
         self.deaf: set[bytes] = set()  # where nobody listens; inboxes have somebody unless they are here
         self.crowded: set[bytes] = set()  # where much waits to be sent
+        self.wall = START
         self.spent = 0  # deliveries, beside what everything costs
         self.client: dict[str, object] | None = None
+        self.attending: set[object] = set()  # the ears that hear what consumers deliver
         self.interest: set[tuple[bytes, bytes | None]] = set()  # deliver subjects, and queue groups, that somebody subscribed to
         self.eyes: list[FakeEye] = []
 
     def emit(self, account: str, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> bool:
         self.sent.append((subject, header, payload))
+        if subject.startswith(b"$JS.FC."):
+            self.calls.append(lambda: self.pass_on(Publication.compose(subject, reply, header, payload)))
         return True
 
     def answer(self, account: str, answers: list[Publication]) -> None:
@@ -66,8 +70,22 @@ class FakeOutside:
         self.ears[token] = subject, receive
         return token
 
+    def attend(self, account: str, subject: bytes, receive: Callable[[Publication, int], bool]) -> object:
+        token = self.subscribe(account, subject, receive)
+        self.attending.add(token)
+        self.bind(subject.decode())
+        return token
+
     def unsubscribe(self, token: object) -> None:
-        del self.ears[token]
+        subject, _ = self.ears.pop(token)
+        if token in self.attending:
+            self.attending.discard(token)
+            self.bind(subject.decode(), gone=True)
+
+    def pass_on(self, publication: Publication) -> bool:
+        """Let those hear a publication who listen to its subject."""
+        subject = publication.subject()
+        return any([receive(publication, self.wall) for pattern, receive in list(self.ears.values()) if matches(pattern, subject)])
 
     def route(self, account: str, subject: bytes) -> bytes:
         return subject
@@ -76,6 +94,8 @@ class FakeOutside:
         if route in self.deaf:
             return 0
         header = publication.header() if publication.header_size > 0 else b""
+        for token in [token for token in self.attending if self.ears[token][0] == route]:
+            self.ears[token][1](publication, self.wall)
         self.delivered.append(Delivered(route, publication.subject(), publication.reply(), header, publication.payload()))
         return 2 if route in self.crowded else 1
 
@@ -115,12 +135,12 @@ class FakeOutside:
 class World:
     """An engine, its outside and the time."""
 
-    def __init__(self, directory: Any = None, limits: AccountLimits | None = AccountLimits(), **settings: Any) -> None:
+    def __init__(self, directory: Any = None, limits: AccountLimits | None = AccountLimits(), wall: int = START, **settings: Any) -> None:
         self.outside = FakeOutside()
-        self.wall = START
+        self.wall = wall
         self.directory = directory
         self.engine = Engine(
-            Settings("here", "2.11.0", **settings), directory, self.outside, nuid=lambda: "ID", choose=lambda _: 0, wall=START
+            Settings("here", "2.11.0", **settings), directory, self.outside, nuid=lambda: "ID", choose=lambda _: 0, wall=wall
         )
         self.account = self.engine.open_account(ACCOUNT, limits)
         self.number = 0
@@ -128,6 +148,7 @@ class World:
     def turn(self) -> None:
         """Let everything happen that can."""
         more = True
+        self.outside.wall = self.wall
         while more or self.outside.calls:
             calls, self.outside.calls = self.outside.calls, []
             for call in calls:
@@ -154,10 +175,8 @@ class World:
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
         header = f"NATS/1.0\r\n{lines}\r\n".encode() if headers else b""
         publication = Publication.compose(subject.encode(), reply.encode(), header, payload)
-        heard = [
-            receive(publication, self.wall) for pattern, receive in list(self.outside.ears.values()) if matches(pattern, subject.encode())
-        ]
-        return any(heard)
+        self.outside.wall = self.wall
+        return self.outside.pass_on(publication)
 
     def ask(self, subject: str, payload: bytes = b"", **headers: str) -> list[tuple[bytes, bytes]]:
         """Publish, let everything happen, and return header and payload of the answers."""

@@ -29,7 +29,7 @@ _LEVELLED = (
 @dataclass(frozen=True)
 class Step:
     """One request: until says what ends the answers: "one", "status" (a status header), "none", "all" (those before the next message's),
-    "found" (asked again until it is no error).
+    "found" (asked again until it is no error), "gone" (until there is none).
 
     The reply subject ends in ``place``, unless that is empty.
     """
@@ -93,6 +93,9 @@ class Player:
         for _ in range(TRIES):
             answers = self._ask(step)
             if step.until == "found" and b'"code":404' in answers[0]:
+                time.sleep(PAUSE)
+                continue
+            if step.until == "gone" and b'"code":404' not in answers[0]:
                 time.sleep(PAUSE)
                 continue
             if not answers or b"error creating store for stream" not in answers[0]:

@@ -17,7 +17,14 @@ class Wait:
     messages: int = -1
 
 
-Part = Step | Wait
+@dataclass(frozen=True)
+class Failing:
+    """Until a stream tells an error of where it takes messages from."""
+
+    name: str
+
+
+Part = Step | Wait | Failing
 
 
 def fill(count: int, subject: str = "s.{}", **headers: str) -> list[Part]:
@@ -34,6 +41,22 @@ def sourced(name: str = "D", *sources: dict[str, Any], **config: Any) -> Step:
 
 def messages(name: str, *sequences: int) -> list[Part]:
     return [get(name, seq=sequence) for sequence in sequences]
+
+
+def consumer(name: str = "C", to: str = "to.D", **config: Any) -> Step:
+    """A durable consumer of S that a mirror or source may read through."""
+    wanted = {"durable_name": name, "deliver_subject": to, "ack_policy": "flow_control"} | config
+    return api(f"CONSUMER.CREATE.S.{name}", {"stream_name": "S", "config": wanted})
+
+
+def by(name: str = "C", to: str = "to.D", origin: str = "S", **source: Any) -> dict[str, Any]:
+    """A source that is read through a consumer."""
+    return {"name": origin, "consumer": {"name": name, "deliver_subject": to}} | source
+
+
+def by_consumer(name: str = "C", to: str = "to.D", **source: Any) -> Step:
+    """The mirror M, through a consumer."""
+    return mirror(consumer={"name": name, "deliver_subject": to}, **source)
 
 
 def told(name: str) -> Step:
@@ -198,6 +221,74 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         sourced("S", {"name": "S"}, subjects=["s.>"]),
         sourced("D", {"name": "D"}),
         sourced("D", {"name": "S"}), sourced("E", {"name": "D"}), update(sources=[{"name": "E"}]),
+    ],
+    "a source by a consumer": [
+        create(), fill(3), consumer(), sourced("D", by()), Wait("D", 3), fill(2), Wait("D", 5), told("D"), messages("D", 1, 3, 5),
+    ],
+    "a source by a consumer of a work queue": [
+        create(retention="workqueue"), fill(3), consumer(max_ack_pending=3), sourced("D", by()), Wait("S", 3, 0), told("S"), told("D"),
+        messages("D", 1, 3), api("CONSUMER.INFO.S.C"),
+    ],
+    "a source by a consumer, for interest": [
+        create(retention="interest"), consumer(filter_subject="s.2", max_ack_pending=1), fill(3), sourced("D", by()), Wait("S", 3, 0),
+        told("D"), messages("D", 1),
+    ],
+    "a source by a consumer that begins later": [
+        create(), fill(5), consumer(deliver_policy="by_start_sequence", opt_start_seq=4), sourced("D", by()), Wait("D", 2), told("D"),
+        messages("D", 1, 2),
+    ],
+    "a source by a consumer with a transform": [
+        create(), fill(3), consumer(), sourced("D", by(subject_transforms=[{"src": "s.*", "dest": "t.$1"}])), Wait("D", 3), told("D"),
+        messages("D", 1),
+    ],
+    "a source by a consumer of headers": [
+        create(), fill(2, A="b"), consumer(headers_only=True), sourced("D", by()), Wait("D", 2), messages("D", 1, 2),
+    ],
+    "two sources by consumers": [
+        create(), fill(3), consumer(filter_subject="s.1"), consumer("E", "to.E", filter_subject="s.2"), sourced("D", by()), Wait("D", 1),
+        api("STREAM.UPDATE.D", {"name": "D", "sources": [by(), by("E", "to.E")]}), Wait("D", 2), told("D"), messages("D", 1, 2),
+    ],
+    "a source of a work queue": [
+        create(retention="workqueue"), fill(3), sourced("D", {"name": "S", "filter_subject": "s.*"}), Wait("S", 3, 0), told("S"), told("D"),
+        messages("D", 1, 3), api("CONSUMER.NAMES.S"), api("CONSUMER.INFO.S.JS_SRC_AAbGRlqB"), api("STREAM.DELETE.D"),
+        api("CONSUMER.INFO.S.JS_SRC_AAbGRlqB", until="gone"),
+    ],
+    "a mirror of a stream for interest": [
+        create(retention="interest"), mirror(), api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="found"), fill(3), Wait("S", 3, 0),
+        told("S"), told("M"), messages("M", 1, 3), api("STREAM.UPDATE.M", {"name": "M", "subjects": ["m"]}),
+        api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="gone"),
+    ],
+    "a mirror by a consumer": [
+        create(), fill(3), consumer(), by_consumer(), Wait("M", 3), fill(2), Wait("M", 5), told("M"), messages("M", 1, 3, 5),
+    ],
+    "a mirror by a consumer of a work queue": [
+        create(retention="workqueue"), fill(3), consumer(max_ack_pending=3), by_consumer(), Wait("S", 3, 0), told("S"), told("M"),
+        api("CONSUMER.INFO.S.C"),
+    ],
+    "a mirror by a consumer with a filter": [
+        create(), fill(5), consumer(filter_subject="s.3"), by_consumer(), Wait("M", 3, 1), told("M"), messages("M", 3),
+    ],
+    "a mirror by a consumer that begins later": [
+        create(), fill(5), consumer(deliver_policy="by_start_sequence", opt_start_seq=4), by_consumer(), Wait("M", 5, 2), told("M"),
+    ],
+    "a mirror by a consumer of the last of each": [
+        create(), fill(3), fill(2), consumer(deliver_policy="last_per_subject", filter_subject="s.*"), by_consumer(), Wait("M", 5),
+        told("M"),
+    ],
+    "a mirror by a consumer becomes a stream": [
+        create(), fill(2), consumer(), by_consumer(), Wait("M", 2), api("STREAM.UPDATE.M", {"name": "M", "subjects": ["m"]}), pub("m"),
+        told("M"), api("CONSUMER.NAMES.S"),
+    ],
+    "a consumer with another policy": [
+        create(), fill(2), consumer(ack_policy="none"), sourced("D", by()), by_consumer(), Failing("D"), Failing("M"), info("D"), info("M"),
+    ],
+    "consumers that nothing can be read through": [
+        create(),
+        *(sourced("D", by(*wrong)) for wrong in (("a.b",), ("",), ("C", ""), ("C", "to.*"), ("C", "to..D"))),
+        *(by_consumer(*wrong) for wrong in (("a.b",), ("C", "to.>"))),
+        sourced("D", by(opt_start_seq=1)), sourced("D", by(filter_subject="s.1")), by_consumer(opt_start_seq=2),
+        by_consumer(filter_subject="s.1"), sourced("D", by(), by(subject_transforms=[{"src": "s.1", "dest": "t"}])),
+        sourced("D", by(), by()),
     ],
     "counters are added up": [
         create(allow_msg_counter=True), create("T", subjects=["t.>"], allow_msg_counter=True),

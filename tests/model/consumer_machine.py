@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from disks_of_engines import closed, opened
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from plain_consumer import DISK, FUZZ, Entry, Plain, consumer_of, numbers
-from worlds import SECOND, Delivered, World
+from worlds import SECOND, START, Delivered, World
 
 from midge.model.consumer import ConsumerInfo
 
@@ -274,8 +274,8 @@ class ConsumerMachine(RuleBasedStateMachine):
     def path(self) -> Path:
         return Path(self.directory.name) / str(self.opened)
 
-    def _opened(self) -> World:
-        return opened(self.path) if self.storage == "file" else World()
+    def _opened(self, wall: int = START) -> World:
+        return opened(self.path, wall=wall) if self.storage == "file" else World()
 
     def close(self, world: World) -> None:
         if self.storage == "file":
@@ -285,9 +285,7 @@ class ConsumerMachine(RuleBasedStateMachine):
 
     def reopen(self) -> None:
         """Open what there is, at the same time."""
-        wall = self.world.wall
-        self.world = self._opened()
-        self.world.wall = wall
+        self.world = self._opened(self.world.wall)
         self.seen = 0
         self.world.turn()
 

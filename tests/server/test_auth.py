@@ -368,9 +368,10 @@ def test_bcrypt_does_not_hold_up_others(served: Callable[..., Server], monkeypat
 def test_a_real_hash(served: Callable[..., Server]) -> None:
     pytest.importorskip("bcrypt")
     server = served(token=HASH)
-    with Raw(server, auth_token="s3cret") as right, Raw(server, auth_token="x") as wrong:
+    with Raw(server, auth_token="s3cret") as right, Raw(server, auth_token="x") as wrong, Raw(server, auth_token=HASH) as thief:
         assert right.sync() == b""
         assert wrong.rest() == VIOLATION
+        assert thief.rest() == VIOLATION, "who has seen the hash does not know the token"
 
 
 def test_a_flood_before_the_verdict_is_not_read(served: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,8 +208,8 @@ def test_a_client_that_half_closes_gets_what_waits_for_it_first() -> None:
 
 def test_a_closing_client_has_write_deadline_in_all_to_take_the_rest() -> None:
     """It is no session any more and counts for no limit, so it may not stay for as long as it pleases."""
-    with Server(port=0, write_deadline=0.2) as server, Raw(server, receive_buffer=SMALL) as client, Raw(server) as other:
-        client.send(b"SUB a 1\r\n" + pub(b"x" * 1_000_000) * 20 + b"FOO\r\n")
+    with Server(port=0, write_deadline=0.5) as server, Raw(server, receive_buffer=SMALL) as client, Raw(server) as other:
+        client.send(b"SUB a 1\r\n" + pub(b"x" * 1_000_000) * 8 + b"FOO\r\n")
         until(server, lambda: len(server.hub.sessions) == 1)
         assert ask(server, lambda: len(server._connections)) == 2
         while ask(server, lambda: len(server._connections)) == 2:

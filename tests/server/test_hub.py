@@ -88,6 +88,13 @@ def test_no_responders() -> None:
     assert counts(asker)[2] == 0
 
 
+def test_each_request_without_a_responder_is_answered_where_it_says() -> None:
+    asker = new_client(new_hub(), no_responders=True, headers=True)
+    asker.ask(b"SUB inbox.* 1\r\n")
+    for number in range(3):
+        assert asker.ask(pub("nobody", b"", f"inbox.{number}")).startswith(b"HMSG inbox.%d 1 " % number)
+
+
 def test_a_request_that_only_its_sender_could_answer_has_no_responder() -> None:
     hub = new_hub()
     asker = new_client(hub, b"SUB r 1\r\nSUB a 2\r\n", headers=True, no_responders=True, echo=False)

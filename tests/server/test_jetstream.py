@@ -15,7 +15,7 @@ from raw import Raw, until
 import midge
 from midge.errors import ServerStartError, StoreLockedError
 from midge.server.access import User
-from midge.server.account_options import AccountOptions
+from midge.server.account_options import AccountOptions, Export, Import
 from midge.server.damage_log import DamageLog
 from midge.server.jetstream_options import AccountJetStream, JetStreamLimits, JetStreamOptions
 from midge.server.options import ServerOptions
@@ -180,6 +180,28 @@ def test_accounts_have_streams_of_their_own_and_some_have_none() -> None:
         assert a.create("T", subjects=["t"], storage="memory")["error"]["err_code"] == 10027  # type: ignore[index]
         assert c.api("INFO")["error"]["err_code"] == 10039  # type: ignore[index]
         assert c.ask("s.a").startswith(b"NATS/1.0 503")
+
+
+def test_an_account_that_imports_the_api_has_one_answer() -> None:
+    """As with nats-server: where the import leaves the question for the account's information alone, it is told that there is nothing."""
+
+    def options(imported: str) -> ServerOptions:
+        export = Export(kind="service", subject="$JS.API.>")
+        mine = AccountOptions(name="A", jetstream=AccountJetStream(), exports=(export,))
+        other = AccountOptions(name="B", imports=(Import(kind="service", account="A", subject=imported),))
+        return ServerOptions(port=0, jetstream=True, accounts=(mine, other), users=(User(user="b", password="x", account="B"),))  # type: ignore[arg-type]
+
+    with Server(options("$JS.API.>")) as server:
+        client = Client(server, user="b", **{"pass": "x"})
+        kinds = ("INFO", "STREAM.NAMES", "STREAM.LIST", "INFO")
+        found = [client.api(kind) for kind in kinds]
+        assert not any("error" in each for each in found)
+        assert [str(each["type"]).split(".")[-1] for each in found] == [
+            "account_info_response", "stream_names_response", "stream_list_response", "account_info_response",
+        ]  # fmt: skip
+        server.reload(options("$JS.API.STREAM.>"))
+        client = Client(server, user="b", **{"pass": "x"})
+        assert client.api("INFO")["error"]["err_code"] == 10039  # type: ignore[index]
 
 
 def test_streams_go_on_after_a_reload() -> None:

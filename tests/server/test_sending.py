@@ -62,5 +62,5 @@ def test_what_is_emitted_is_bounded_and_what_is_answered_is_not_its_matter() -> 
 
 def test_the_marks_follow_from_what_may_wait() -> None:
     large, small = Sending(64 << 20), Sending(40_000)
-    assert (large.flush_at, large.press_at, large.stall_at) == (FLUSH_AT, 1 << 20, 48 << 20)
-    assert (small.flush_at, small.press_at, small.stall_at) == (30_000, 30_000, 30_000)
+    assert (large.flush_at, large.wait_at, large.stall_at) == (FLUSH_AT, 1 << 20, 48 << 20)
+    assert (small.flush_at, small.wait_at, small.stall_at) == (30_000, 30_000, 30_000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -161,7 +162,7 @@ def _consumer(row: ConsumerRow) -> dict[str, Any]:
     """
     ledger = Ledger()
     try:
-        load(ledger, row.state)
+        load(ledger, row.state, time.time_ns())
         config = json.loads(row.config)
     except ValueError as error:
         raise click.ClickException(f"consumer {row.name} of stream {row.stream} of account {row.account}: {error}") from error

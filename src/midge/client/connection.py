@@ -236,10 +236,10 @@ class Connection:
         self.session.unsubscribe(feed, limit)
         self.settle()
 
-    def go_on(self) -> None:
+    def parse_soon(self) -> None:
         """A subscription that held the connection has room again."""
         if self.driver is not None:
-            self.driver.go_on()
+            self.driver.parse_soon()
 
     def settle(self) -> None:
         """Take what happened in the session, and have sent what it has to send."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import inspect
 import os
 import stat
 from typing import Any
 
+from midge.client.callbacks import call
 from midge.client.handshake import ServerInfo, connect_line
 from midge.client.options import Options
 from midge.client.secrets import shown, text_problem, to_content, to_path
@@ -196,19 +196,10 @@ async def _ask(name: str, source: Any, *args: bytes) -> Secret:
     """
     if not callable(source):
         return Secret(source)
-    held = Secret(None)
     try:
-        held.value = source(*args)
-        if inspect.isawaitable(held.value):
-            held.value = await held.value
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise CredentialsError(name, "its callback was cancelled") from error
+        return Secret(await call(source, *args))
     except Exception as error:
         raise CredentialsError(name, f"its callback raised {type(error).__name__}") from error
-    return held
 
 
 async def _ask_text(name: str, source: Any) -> Secret:

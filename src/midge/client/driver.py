@@ -75,7 +75,7 @@ class Driver:
         self._is_parsing = False
         self._is_paused = False  # reading is, because there is still something to parse
         self._is_done = True  # the chunk is parsed to its end
-        self._will_go_on = False  # _go_on is scheduled
+        self._will_parse = False  # _parse_next is scheduled
         self._early: deque[bytes] = deque()  # what came before the chunk was done with
         self._cause: Exception | None = None  # why the link is lost, once the chunk is done with
 
@@ -104,7 +104,7 @@ class Driver:
     def hurry(self) -> None:
         """Send now, for who waits for the answer; where many do at once, at the end of the turn, together."""
         if self._is_paused:
-            self.go_on()
+            self.parse_soon()
         if self._hurries < HURRIES and not self._is_scheduled:
             self._hurries += 1
             self.flush()
@@ -125,14 +125,14 @@ class Driver:
     async def ponged(self, number: int) -> None:
         """Return when the PING of this number is answered."""
         self.schedule()
-        self.go_on()
+        self.parse_soon()
         await self.pongs.wait(number)
 
-    def go_on(self) -> None:
+    def parse_soon(self) -> None:
         """Parse on in the next turn of the event loop, if that is possible now."""
-        if self._is_paused and not self._will_go_on and (len(self.session.outbox) < HIGH_WATER or self._cause is not None):
-            self._loop.call_soon(self._go_on)
-            self._will_go_on = True
+        if self._is_paused and not self._will_parse and (len(self.session.outbox) < HIGH_WATER or self._cause is not None):
+            self._loop.call_soon(self._parse_next)
+            self._will_parse = True
 
     async def sent(self) -> None:
         """Return when everything is sent, or never will be."""
@@ -155,7 +155,7 @@ class Driver:
             return  # it was closed before that could be told
         if self._is_paused or self._is_parsing:
             self._cause = self._cause or cause
-            self._loop.call_soon(self._go_on)  # where it is not paused now, it may be then
+            self._loop.call_soon(self._parse_next)  # where it is not paused now, it may be then
         else:
             self.listener.driver_lost(cause)
 
@@ -190,7 +190,7 @@ class Driver:
     def link_progress(self) -> None:
         if len(self.session.outbox) < LOW_WATER:
             self.progress.wake()
-            self._go_on()
+            self._parse_next()
 
     def link_stuck(self) -> None:
         raise AssertionError("a client's link has no write deadline")
@@ -234,7 +234,7 @@ class Driver:
             self._is_parsing = False
             session.scheduled = self._is_scheduled
         if self._link is not None and (not is_done or self._is_paused or self._early or self._cause is not None):
-            self._go_on_or_read(is_done)
+            self._arrange_next(is_done)
         return is_done
 
     def _parse_slice(self) -> bool:
@@ -269,13 +269,13 @@ class Driver:
         if len(session.outbox):
             self.flush()
 
-    def _go_on_or_read(self, is_done: bool) -> None:
+    def _arrange_next(self, is_done: bool) -> None:
         """Arrange for what comes next: the rest of the chunk, what came meanwhile, the end, or more from the link."""
         self._is_done = is_done
         if not is_done or self._early:
             self._set_paused(True)
             if not self._is_held():
-                self.go_on()  # otherwise when the link gets on, or the feed lets go
+                self.parse_soon()  # otherwise when the link gets on, or the feed lets go
         elif self._cause is not None:
             self.listener.driver_lost(self._cause)
         else:
@@ -296,9 +296,9 @@ class Driver:
             else:
                 self._link.resume_reading()
 
-    def _go_on(self) -> None:
+    def _parse_next(self) -> None:
         """Parse the next slice of a chunk that is not done with."""
-        self._will_go_on = False
+        self._will_parse = False
         if not self._is_paused or self._is_parsing or self._link is None or self._is_held():
             return
         if not self._is_done:
@@ -307,7 +307,7 @@ class Driver:
             data = bytearray(self._early.popleft())
             self._parse(self.session.receive, data, len(data))
         else:
-            self._go_on_or_read(True)
+            self._arrange_next(True)
 
 
 class Heartbeat:

@@ -183,7 +183,7 @@ class Feed:
         if self.holds:
             self._let_go()
 
-    def relieve(self) -> None:
+    def on_let_go(self) -> None:
         """It holds the connection no longer: for who has to go on then."""
 
     def _fits(self, size: int) -> bool:
@@ -222,7 +222,7 @@ class Feed:
         has_room = self.waiting() <= self._max_msgs // 2 and self.buffered <= self._max_bytes // 2
         if self.has_ended or self._policy != _BLOCK or has_room:
             self.holds = False
-            self.relieve()
+            self.on_let_go()
 
 
 class Interest:

@@ -17,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from midge.client import states
+from midge.client.callbacks import is_cancelled
 from midge.client.driver import Driver
 from midge.client.pool import Server
 from midge.client.states import Happening, State
-from midge.client.teller import is_cancelled
 from midge.errors import DisconnectedError, MidgeError
 from midge.wire.frames import frames_begun, half_sent, pings_left, publishes_left
 from midge.wire.outbox import Outbox

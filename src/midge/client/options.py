@@ -13,9 +13,9 @@ from midge.client.secrets import (
     TextSource,
     UserSource,
     check_file_source,
+    check_text,
     check_text_source,
     check_together,
-    text_problem,
 )
 from midge.client.tls_config import read_tls
 from midge.client.ws_options import HeadersSource, check_path, check_source
@@ -112,7 +112,7 @@ class Options:
 
     def __post_init__(self) -> None:
         read_tls(self.tls)
-        _check_text("name", self.name)
+        check_text("name", self.name)
         for name in ("user", "password", "token", "nkey", "jwt"):
             check_text_source(name, getattr(self, name))
         for name in ("nkey_seed", "creds"):
@@ -173,14 +173,3 @@ def _check_above_zero(name: str, value: Any, *kinds: type) -> None:
         raise TypeError(f"{name} is a {kinds[-1].__name__}, not {value!r}")
     if not value > 0:
         raise ValueError(f"{name} {value}: expected more than 0")
-
-
-def _check_text(name: str, value: object) -> None:
-    """Check what goes into CONNECT."""
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is a str, not {type(value).__name__}")
-    problem = text_problem(value)
-    if problem:
-        raise ValueError(f"{name} {problem}")

@@ -11,17 +11,16 @@ time they were asked for anew.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from midge.client.attempt import connect_error
+from midge.client.callbacks import call, is_cancelled
 from midge.client.driver import Driver
 from midge.client.pool import Server, longest_wait
 from midge.client.states import Event
-from midge.client.teller import is_cancelled
 from midge.errors import AuthorizationError, MidgeError, ServerError
 from midge.events import ReconnectFailed
 
@@ -217,12 +216,7 @@ class Search:
     async def _ask(self, name: str, callback: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a callback of the application's returns; None where it raises, which is reported."""
         try:
-            answer = callback(*arguments)
-            return await answer if inspect.isawaitable(answer) else answer
-        except asyncio.CancelledError as cancelled:
-            if is_cancelled():
-                raise
-            self._report(name, RuntimeError(f"it waited for something that was cancelled: {cancelled!r}"))
+            return await call(callback, *arguments)
         except Exception as error:
             self._report(name, error)
         return None

@@ -16,7 +16,7 @@ from midge.nkeys import Prefix, check_seed, find_jwt, find_seed, wipe
 
 __all__ = [
     "CREDENTIALS", "FileSource", "SignCallback", "TextSource", "UserSource",
-    "check_file_source", "check_text_source", "check_together", "shown", "text_problem", "to_content", "to_path",
+    "check_file_source", "check_text", "check_text_source", "check_together", "shown", "text_problem", "to_content", "to_path",
 ]  # fmt: skip
 
 TextSource = str | Callable[[], str | Awaitable[str]]
@@ -32,16 +32,22 @@ _SECRET_LOOKING = re.compile(r"[A-Z2-7]{16}|(?i:[A-Z0-9]{40})|eyJ")
 
 
 def check_text_source(name: str, value: object) -> None:
-    """Check a text that goes into CONNECT, or the callback that gives it.
+    """Check a text that goes into CONNECT, or the callback that gives it; otherwise as ``check_text``."""
+    if not callable(value):
+        check_text(name, value, "a str or a function that returns one")
+
+
+def check_text(name: str, value: object, wanted: str = "a str") -> None:
+    """Check a text that goes into CONNECT.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is none, and not what is wanted.
         ValueError: it is not text.
     """
-    if value is None or callable(value):
+    if value is None:
         return
     if not isinstance(value, str):
-        raise TypeError(f"{name} is a str or a function that returns one, not {type(value).__name__}")
+        raise TypeError(f"{name} is {wanted}, not {type(value).__name__}")
     problem = text_problem(value)
     if problem:
         raise ValueError(f"{name} {problem}")

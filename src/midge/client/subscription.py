@@ -7,7 +7,7 @@
     Interest.feeds ──sid──► Subscription (is a Feed: what it receives; and the waiters: who waits for a message)
 
 A waiter is only woken, never handed a message, so a cancelled wait loses nothing. Every wait ends when the subscription or the
-connection does. What few subscriptions need (a buffer, waiters, workers) is made when it is needed.
+connection does. What few subscriptions need (a buffer, waiters, more than one worker) is made when it is needed.
 
 A drain waits for the workers and for the loops that go on, each as long as its Consumer lives. It does not wait for a task that takes
 single messages with ``next()``, and what that has not taken can still be read afterwards.
@@ -21,11 +21,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
+from midge.client.callbacks import is_cancelled
 from midge.client.consumers import TURN_MSGS, Consumer, is_end
 from midge.client.interest import ON_FULL, Feed, OnFull
 from midge.client.options import check_timeout
 from midge.client.room import READY, Answer
-from midge.client.teller import is_cancelled
 from midge.errors import (
     ConnectionClosedError,
     LocalProtocolError,
@@ -283,9 +283,9 @@ class Subscription(Feed):
         if self._coroutine is not None:
             self.discard(0)
 
-    def relieve(self) -> None:
+    def on_let_go(self) -> None:
         """There is room again: parsing may go on."""
-        self._connection.go_on()
+        self._connection.parse_soon()
 
     # Private
 

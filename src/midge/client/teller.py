@@ -7,12 +7,13 @@ or waiting for itself.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Teller", "is_cancelled"]
+from midge.client.callbacks import call
+
+__all__ = ["Teller"]
 
 T = TypeVar("T")
 
@@ -58,18 +59,6 @@ class Teller(Generic[T]):
 
     async def _tell_one(self, thing: T) -> None:
         try:
-            result = self._callback(thing)
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError as cancelled:
-            if is_cancelled():
-                raise
-            self._failed(RuntimeError(f"it waited for something that was cancelled: {cancelled!r}"))
+            await call(self._callback, thing)
         except Exception as failure:
             self._failed(failure)
-
-
-def is_cancelled() -> bool:
-    """True if the current task was asked to stop; a CancelledError can also come from what it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

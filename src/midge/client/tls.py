@@ -10,13 +10,12 @@ then on, and only by those who connect from then on.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import ssl
 
+from midge.client.callbacks import call
 from midge.client.handshake import ServerInfo
 from midge.client.servers import Address
-from midge.client.teller import is_cancelled
 from midge.client.tls_config import Path, TLSConfig, read_tls
 from midge.errors import MidgeError, TLSError, TLSNotOfferedError
 
@@ -69,15 +68,9 @@ class Security:
             return await asyncio.to_thread(make_context, self._config)
         if callable(own):
             try:
-                own = own()
-                if inspect.isawaitable(own):
-                    own = await own
+                own = await call(own)
             except MidgeError:
                 raise
-            except asyncio.CancelledError as error:
-                if is_cancelled():
-                    raise
-                raise TLSError("the function that makes the context was cancelled") from error
             except Exception as error:
                 raise TLSError(f"the function that makes the context has failed: {type(error).__name__}: {error}") from error
         if not isinstance(own, ssl.SSLContext):

@@ -6,11 +6,11 @@ The ``websockets`` package is an extra; nothing here imports it before a ``ws://
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from midge.client.callbacks import call
 from midge.client.credentials import Secret
 from midge.client.options import Options
 from midge.client.servers import Address
@@ -88,14 +88,7 @@ class WebSocketRequest:
         if not callable(source):
             return read_headers(source)
         try:
-            returned = source()
-            held = Secret(await returned if inspect.isawaitable(returned) else returned)
-            del returned
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise UpgradeError(None, "the callback for ws_headers was cancelled") from error
+            held = Secret(await call(source))
         except Exception as error:
             raise UpgradeError(None, f"the callback for ws_headers raised {type(error).__name__}") from error
         try:

@@ -17,7 +17,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.engine import Engine
-    from midge.engine.feed import Feed
+    from midge.engine.following import Following
 
 __all__ = ["Account"]
 
@@ -43,7 +43,7 @@ class Account:
 
     Attributes:
         streams: by name.
-        feeds: those that follow a stream of this name, which need not be there.
+        followings: those that follow a stream of this name, which need not be there.
         limited: what it stores has to be counted with each message.
         used: bytes, by kind of storage.
         total, errors: how many requests were answered, and how many of them with an error.
@@ -56,7 +56,7 @@ class Account:
     """
 
     __slots__ = (
-        "_tokens", "acks", "answers", "engine", "errors", "feeds", "is_asking", "limited", "limits", "name", "requests", "restores",
+        "_tokens", "acks", "answers", "engine", "errors", "followings", "is_asking", "limited", "limits", "name", "requests", "restores",
         "streams", "total", "transfers", "unopened", "used",
     )  # fmt: skip
 
@@ -66,7 +66,7 @@ class Account:
         self.limits = limits
         self.limited = limits is not None and (limits.max_memory >= 0 or limits.max_storage >= 0)
         self.streams: dict[str, Stream] = {}
-        self.feeds: dict[str, dict[Feed, None]] = {}
+        self.followings: dict[str, dict[Following, None]] = {}
         self.restores: dict[str, StreamConfig] = {}
         self.transfers: dict[Transfer, None] = {}
         self.unopened: set[str] = set()

@@ -118,7 +118,7 @@ def _admit_plain(stream: Stream, publication: Publication, wall: int) -> bool:
     sequence = intake.store.append(publication, wall)
     intake.last_id = b"" if id is None else id
     if id is not None:
-        stream.remember(id, sequence)
+        stream.remember(id, sequence, wall)
     intake.acknowledge(publication, sequence, b"}")
     return True
 
@@ -258,9 +258,9 @@ def _store(stream: Stream, message: _Message, wall: int) -> int:
     id = values.get(b"Nats-Msg-Id", b"")
     intake.last_id = id
     if id:
-        stream.remember(id, sequence)
+        stream.remember(id, sequence, wall)
     if ttl:
-        stream.expiry.add(sequence, store.last_time, ttl)
+        stream.expiry.add(sequence, wall, ttl)
     if config.allow_msg_ttl and is_delete_marker(message.header):
         stream.expiry.mark(sequence)
     if intake.timed or intake.limited or intake.metered:
@@ -281,7 +281,7 @@ def _skip(stream: Stream, message: _Message, wall: int) -> int:
     id = message.values.get(b"Nats-Msg-Id", b"")
     stream.intake.last_id = id
     if id:
-        stream.remember(id, store.last)
+        stream.remember(id, store.last, wall)
     _roll_up(stream, message, 0)
     return store.last
 

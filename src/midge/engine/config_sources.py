@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from midge.engine.config_subjects import check_mapping
 from midge.engine.crossings import LOOKS, Crossings, too_much_work
 from midge.engine.errors import ApiError, invalid_config
+from midge.engine.identity import short_name
 from midge.engine.names import is_literal, is_name, is_subject
 from midge.model.stream import StreamConfig, StreamConsumerSource, StreamSource
 from midge.quote import quote
@@ -43,9 +44,9 @@ def index_name(source: StreamSource) -> str:
     """Return what tells a source from others: two of one stream have different filters, transforms, prefixes or consumers."""
     name = source.name
     if source.external is not None:
-        name += f":{source.external.api}"
+        name += f":{short_name(source.external.api)}"
     if source.consumer is not None:
-        name += f":C={source.consumer.name}"
+        name += f":C={short_name(source.consumer.name)}"
     if not source.subject_transforms:
         return f"{name} {source.filter_subject or '>'} >"
     sources = "\f".join(transform.src or ">" for transform in source.subject_transforms)

@@ -22,6 +22,8 @@ cdef class Dedupe:
     cpdef add(self, bytes id, long long sequence, long long time)
     @cython.locals(run=Run)
     cpdef expire(self, long long wall)
+    @cython.locals(run=Run)
+    cpdef set_clock(self, long long by)
     @cython.locals(run=Run, id=bytes)
     cpdef forget_after(self, long long sequence)
     @cython.locals(sequences=dict, id=bytes, found="long long")

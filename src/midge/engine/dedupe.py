@@ -72,6 +72,12 @@ class Dedupe:
             self._forget(run.ids, 0, run.last)
             self._look()
 
+    def set_clock(self, by: int) -> None:
+        """The clock was set, by so many nanoseconds: ids are remembered for the rest of their time."""
+        for run in self._runs:
+            run.time += by
+        self._look()
+
     def forget_after(self, sequence: int) -> None:
         """Forget messages behind this one: they were undone."""
         while self._newest is not None and self._newest.last > sequence:

@@ -368,6 +368,8 @@ class Engine:
             if stream.origins is not None:
                 stream.origins.forget()
         roster.remove_all(stream)
+        if stream.origins is not None:
+            stream.origins.leave()
         stream.stop()
         del account.streams[stream.name]
         self._uncount(stream)

@@ -41,6 +41,9 @@ class Taker(Protocol):
             OSError: not now.
         """
 
+    def resume(self, origin: Stream, sequence: int) -> int:
+        """Return the last sequence of the origin that is had; it has nothing more up to the one that is given, reading begins behind."""
+
     def take(self, message: Stored, subject: bytes) -> None:
         """Store a message under a subject.
 
@@ -85,7 +88,6 @@ class Feed:
 
     def open(self) -> None:
         """Follow the origin, now or as soon as it is there."""
-        self.stream.account.feeds.setdefault(self._source.name, {})[self] = None
         origin = self.stream.account.streams.get(self._source.name)
         if origin is None:
             self._error = ApiError(10059)
@@ -94,10 +96,6 @@ class Feed:
 
     def close(self) -> None:
         """Follow it no more."""
-        feeds = self.stream.account.feeds[self._source.name]
-        del feeds[self]
-        if not feeds:
-            del self.stream.account.feeds[self._source.name]
         self.disconnect()
 
     def connect(self, origin: Stream) -> None:
@@ -147,11 +145,6 @@ class Feed:
             filter_subject=source.filter_subject,
             subject_transforms=source.subject_transforms,
         )
-
-    @property
-    def name(self) -> str:
-        """Whom it follows."""
-        return self._source.name
 
     # Inside
 

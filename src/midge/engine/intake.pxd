@@ -31,6 +31,7 @@ cdef class Intake:
     cpdef refuse(self, Publication publication, object error)
     cpdef send(self, Publication publication)
     cpdef flush(self)
+    cpdef see_to_settling(self)
     @cython.locals(count=Py_ssize_t, due=list)
     cdef _release(self, object committed)
     cpdef _settled(self, object error)

@@ -148,7 +148,7 @@ class Intake:
             if len(self.dedupe):
                 self.dedupe.add(id, sequence, wall)
             else:
-                self.stream.remember(id, sequence)
+                self.stream.remember(id, sequence, wall)
         if self.timed or self.limited:
             self.stream.appended(publication, sequence)
         if self.acks and publication.reply_end:
@@ -184,12 +184,15 @@ class Intake:
     def flush(self) -> None:
         """Let go of the answers that may leave; see to it that the others will."""
         self.dirty = False
-        store = self.store
-        committed = store.committed
-        self._release(committed)
+        self._release(self.store.committed)
         if self.followed:
             self.stream.advanced()
-        if not self._settling and (committed < store.last or store.is_pending):  # what was removed may come back, too
+        self.see_to_settling()
+
+    def see_to_settling(self) -> None:
+        """See to it that the stream hears what becomes of what was stored; where the store's next round may begin before ``flush``, now."""
+        store = self.store
+        if not self._settling and (store.committed < store.last or store.is_pending):  # what was removed may come back, too
             self._settling = True
             store.settle(self._settled)
 

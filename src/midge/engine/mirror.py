@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine import direct
 from midge.engine.admission import admit_copy
-from midge.engine.feed import Feed
+from midge.engine.following import Following
 from midge.engine.headers import without
 from midge.model.base import time_of
 from midge.model.stream import StreamSourceInfo
@@ -33,22 +33,26 @@ class Mirror:
         stream: the mirror; its configuration names the origin.
     """
 
-    __slots__ = ("_direct", "_feed", "_stream")
+    __slots__ = ("_direct", "_following", "_stream")
 
     def __init__(self, stream: Stream) -> None:
         source = stream.config.mirror
         assert source is not None
         self._stream = stream
-        self._feed = Feed(stream, source, self)
+        self._following = Following(stream, source, self)
         self._direct: list[object] = []
-        self._feed.open()
+        self._following.open()
 
     def forget(self) -> None:
         """The stream is deleted; nothing is noted of it."""
 
+    def leave(self) -> None:
+        """It is a mirror no more. Next: ``close``."""
+        self._following.leave()
+
     def close(self) -> None:
         """It is a stream of its own now, or none any more."""
-        self._feed.close()
+        self._following.close()
         self._listen(False)
 
     def update(self) -> None:
@@ -60,11 +64,11 @@ class Mirror:
 
     def undone(self) -> None:
         """What the store had not committed is gone."""
-        self._feed.restart()
+        self._following.restart()
 
     def describe(self, wall: int) -> tuple[StreamSourceInfo | None, list[StreamSourceInfo]]:
         """Return what a stream's information says of its mirror, and of its sources."""
-        return self._feed.describe(wall), []
+        return self._following.describe(wall), []
 
     # What the feed asks
 
@@ -82,6 +86,13 @@ class Mirror:
             self._stream.changed()
         return wanted
 
+    def resume(self, _: Stream, sequence: int) -> int:
+        store = self._stream.store
+        if sequence > store.last:
+            store.skip(sequence, 0)
+            self._stream.changed()
+        return store.last
+
     def take(self, message: Stored, subject: bytes) -> None:
         store = self._stream.store
         if message.sequence > store.last + 1:
@@ -95,7 +106,7 @@ class Mirror:
         """Hear direct gets of the origin, or no more."""
         engine, account = self._stream.engine, self._stream.account.name
         if is_wanted and not self._direct:
-            prefix = b"$JS.API.DIRECT.GET." + self._feed.name.encode("utf-8", "surrogateescape")
+            prefix = b"$JS.API.DIRECT.GET." + self._following.name.encode("utf-8", "surrogateescape")
             self._direct = [engine.outside.subscribe(account, subject, self._receive) for subject in (prefix, prefix + b".>")]
         elif not is_wanted:
             for token in self._direct:
@@ -104,10 +115,10 @@ class Mirror:
 
     def _receive(self, publication: Publication, _: int) -> bool:
         """Answer a direct get of the origin where that does not do it itself: one of its mirrors does, that had all of it once."""
-        origin, feeds = self._feed.origin, self._stream.account.feeds[self._feed.name]
+        origin, followings = self._following.origin, self._stream.account.followings[self._following.name]
         if origin is not None and origin.config.allow_direct:
             return False
-        mirrors = (feed.stream.origins for feed in feeds if feed.was_even and feed.stream.config.mirror_direct)
+        mirrors = (each.stream.origins for each in followings if each.was_even and each.stream.config.mirror_direct)
         if next(mirrors, None) is not self:
             return False
         direct.serve(self._stream, publication, self._stream.engine.api_level)

@@ -50,6 +50,14 @@ class Outside(Protocol):
         """Let a function hear what is published; the publication is valid during the call only. Returns what ``unsubscribe`` takes."""
         ...
 
+    def attend(self, account: str, subject: bytes, receive: Receive) -> object:
+        """Let a function hear what consumers deliver to a subject, whatever the message's own, and nothing that clients publish there.
+
+        Returns:
+            what ``unsubscribe`` takes.
+        """
+        ...
+
     def unsubscribe(self, token: Any) -> None:
         """End a subscription."""
         ...

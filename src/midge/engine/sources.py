@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from midge.engine.admission import admit_copy
 from midge.engine.config_sources import index_name
-from midge.engine.feed import Feed
+from midge.engine.following import Following
 from midge.engine.headers import add, without
 from midge.engine.identity import identity_of
 from midge.engine.jobs import Job, finish
@@ -51,8 +51,13 @@ class Sources:
         """Read the sources that the configuration has, and no others."""
         wanted = {index_name(each): each for each in self._stream.config.sources}
         for name in [name for name in self._sources if name not in wanted]:
+            self._sources[name].following.leave()
             self._sources.pop(name).close()
             self._positions.discard(name)
+        for name in [name for name, source in self._sources.items() if source.config != wanted[name]]:
+            self._sources[name].reconfigure(wanted[name])
+        for source in self._sources.values():
+            source.review()
         new = [name for name in wanted if name not in self._sources]
         for name in new:
             self._positions.add(name)
@@ -61,6 +66,11 @@ class Sources:
         }
         if new:
             self._learn()
+
+    def leave(self) -> None:
+        """It has no sources any more. Next: ``close``."""
+        for source in self._sources.values():
+            source.following.leave()
 
     def close(self) -> None:
         """Read nothing any more."""
@@ -122,32 +132,48 @@ class Sources:
 class _Source:
     """One source."""
 
-    __slots__ = ("_config", "_is_open", "_name", "_origin", "_positions", "_stream", "_template", "feed")
+    __slots__ = ("_is_open", "_name", "_origin", "_positions", "_stream", "_template", "config", "following")
 
     def __init__(self, stream: Stream, positions: Positions, name: str, config: StreamSource) -> None:
         self._stream = stream
         self._positions = positions
         self._name = name
-        self._config = config
         self._is_open = False
         stream_name, filters, destinations = name.encode("utf-8", "surrogateescape").split(b" ")
         self._template = b"%b %%d %b %b %%b %%b" % tuple(each.replace(b"%", b"%%") for each in (stream_name, filters, destinations))
         self._origin = b""
-        self.feed = Feed(stream, config, self)
+        self._configure(config)
+
+    def _configure(self, config: StreamSource) -> None:
+        self.config = config
+        self.following = Following(self._stream, config, self)
+
+    def reconfigure(self, config: StreamSource) -> None:
+        """Go on with another configuration, of the same name: where it begins is another matter, or where its consumer delivers."""
+        was_open = self._is_open
+        self.close()
+        self._configure(config)
+        if was_open:
+            self.open()
+
+    def review(self) -> None:
+        """The stream has other sources than before."""
+        if self._is_open:
+            self.following.review()
 
     def open(self) -> None:
         """Read, unless it does already."""
         if not self._is_open:
             self._is_open = True
-            self.feed.open()
+            self.following.open()
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self.feed.close()
+            self.following.close()
 
     def describe(self, wall: int) -> StreamSourceInfo:
-        info = self.feed.describe(wall)
+        info = self.following.describe(wall)
         info.seq = self._positions[self._name].sequence
         return info
 
@@ -160,6 +186,14 @@ class _Source:
             self._positions.start(position, self._first_of(origin) - 1, identity)
         self._origin = identity.encode()
         return position.sequence + 1
+
+    def resume(self, origin: Stream, sequence: int) -> int:
+        position, identity = self._positions[self._name], identity_of(origin)
+        if position.identity != identity:
+            self._positions.start(position, sequence, identity)
+        position.sequence = max(position.sequence, sequence)
+        self._origin = identity.encode()
+        return position.sequence
 
     def take(self, message: Stored, subject: bytes) -> None:
         line = self._template % (message.sequence, message.subject, self._origin)
@@ -175,7 +209,7 @@ class _Source:
 
     def _first_of(self, origin: Stream) -> int:
         """Return the sequence that an origin is read from which was not before."""
-        config, store = self._config, origin.store
+        config, store = self.config, origin.store
         if config.opt_start_seq:
             return config.opt_start_seq
         if config.opt_start_time is not None:

@@ -93,20 +93,20 @@ class Staging:
         before = {each.subject: stream.last_of(each.subject) for each in self._messages} if intake.republishes else {}
         last = store.append_all(stored, wall)
         for sequence, publication, message, ttl in zip(range(last - len(stored) + 1, last + 1), stored, self._messages, ttls, strict=True):
-            self._stored(sequence, publication, message, ttl, before)
+            self._stored(sequence, publication, message, ttl, before, wall)
         intake.last_id = self._messages[-1].values.get(b"Nats-Msg-Id", b"")
         stream.changed()
         return last
 
-    def _stored(self, sequence: int, publication: Publication, message: Staged, ttl: int, before: dict[bytes, int]) -> None:
+    def _stored(self, sequence: int, publication: Publication, message: Staged, ttl: int, before: dict[bytes, int], wall: int) -> None:
         """Do what a stored message brings with it."""
         stream, values = self._stream, message.values
         if b"Nats-Msg-Id" in values:
-            stream.remember(values[b"Nats-Msg-Id"], sequence)
+            stream.remember(values[b"Nats-Msg-Id"], sequence, wall)
         if stream.intake.choosy and stream.is_unwanted(message.subject):
             stream.store.remove(sequence)
         elif ttl:
-            stream.expiry.add(sequence, stream.store.last_time, ttl)
+            stream.expiry.add(sequence, wall, ttl)
         if stream.config.allow_msg_ttl and is_delete_marker(message.header):
             stream.expiry.mark(sequence)
         if b"Nats-Rollup" in values:

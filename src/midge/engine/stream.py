@@ -120,8 +120,8 @@ class Stream:
             self.schedules.learn_stored()
         self.changed()
         self._follow()
-        for feed in self.account.feeds.get(self.name, ()):
-            feed.connect(self)
+        for following in self.account.followings.get(self.name, ()):
+            following.connect(self)
 
     def update(self, config: StreamConfig) -> None:
         """Go on with another configuration, which is checked already and durable."""
@@ -140,6 +140,8 @@ class Stream:
         self.expiry.arm()
         self.changed()
         self._follow()
+        for following in self.account.followings.get(self.name, ()):
+            following.review()
 
     def stop_consumers(self) -> None:
         """Deliver nothing more; who waits is told that the server shuts down, as nats-server does."""
@@ -171,6 +173,7 @@ class Stream:
         """The clock was set, by so many nanoseconds, and the timers were moved with it."""
         self.expiry.arm()
         self.schedules.arm(wall)
+        self.dedupe.set_clock(by)
         for consumer in self.consumers.values():
             consumer.set_clock(by)
 
@@ -263,11 +266,11 @@ class Stream:
             return total.last
         return self.store.previous((subject,), self.store.last) if b"*" in subject or b">" in subject else 0
 
-    def remember(self, id: bytes, sequence: int) -> None:
-        """A message with an id was stored."""
-        self.dedupe.add(id, sequence, self.store.last_time)
+    def remember(self, id: bytes, sequence: int, time: int) -> None:
+        """A message with an id was stored at a time, which is not the store's where the clock was set back."""
+        self.dedupe.add(id, sequence, time)
         if self._forgetting is None or self._forgetting.call is None:
-            self._forget(self.store.last_time)
+            self._forget(time)
 
     def see_to_schedules(self, sequence: int, subject: bytes, values: dict[bytes, bytes]) -> None:
         """A message was stored that may be a schedule, or be sent by one, or end one."""
@@ -415,6 +418,7 @@ class Stream:
         """Take messages from where the configuration says, and from nowhere else."""
         kind = Mirror if self.config.mirror is not None else Sources if self.config.sources else None
         if self.origins is not None and type(self.origins) is not kind:
+            self.origins.leave()
             self.origins.close()
             self.origins = None
         if kind is not None and self.origins is None:
@@ -464,7 +468,9 @@ class Stream:
     def _remember_stored(self, wall: int) -> None:
         """Learn from the stored messages what is kept in memory only: ids within the window, times to live, the last id."""
         store = self.store
-        start = store.at_time(wall - self.dedupe.window) if self.dedupe.window else store.last + 1
+        by = min(wall - store.last_time, 0)  # the clock was set back since then, by that at least: ids are remembered no longer for it
+        since = wall - by - self.dedupe.window
+        start = store.at_time(since) if self.dedupe.window else store.last + 1
         if self.config.allow_msg_ttl:
             start = store.first
         for stored in store.scan(start) if start <= store.last else ():
@@ -474,8 +480,8 @@ class Stream:
             values = nats_values(stored.header)
             if id := values.get(b"Nats-Msg-Id"):
                 self.intake.last_id = id
-                if stored.time > wall - self.dedupe.window:
-                    self.dedupe.add(id, stored.sequence, stored.time)
+                if stored.time > since:
+                    self.dedupe.add(id, stored.sequence, stored.time + by)
             if self.config.allow_msg_ttl:
                 if is_delete_marker(stored.header):
                     self.expiry.mark(stored.sequence)

@@ -175,7 +175,6 @@ def check_supported(engine: Engine, config: StreamConfig) -> None:
     origins = [*config.sources, *([config.mirror] if config.mirror is not None else [])]
     wanted = {
         "mirrors and sources of other accounts and domains": any(each.external is not None for each in origins),
-        "mirrors and sources by a consumer": any(each.consumer is not None for each in origins),
     }
     for what, is_wanted in wanted.items():
         if is_wanted:

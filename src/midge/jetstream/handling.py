@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from midge.client.callbacks import is_cancelled
 from midge.client.consumers import Consumer
-from midge.client.teller import is_cancelled
 from midge.errors import DisconnectedError, JetStreamError, MidgeError, MidgeTimeoutError
 from midge.jetstream.message import StreamMessage
 from midge.message import Headers

@@ -17,13 +17,10 @@ the outbox, and the link is *blocked* until the peer takes more. The rules:
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from midge.wire.outbox import Outbox
-
-__all__ = ["READ", "WRITE", "Link", "LinkFactory", "LinkOwner", "Readiness", "Watched"]
+__all__ = ["READ", "WRITE", "Link", "LinkOwner", "Readiness", "Watched"]
 
 READ = 1  # what a link is watched for: EPOLLIN and EPOLLOUT
 WRITE = 4
@@ -91,18 +88,6 @@ class Link(Protocol):
 
     def abandon(self) -> None:
         """In a forked child: let go of our copy. The connection goes on in the parent, which must not notice."""
-
-
-class LinkFactory(Protocol):
-    """Makes the links of one listener or one server address. The link owns the socket from then on.
-
-    ``partial(SocketLink, readiness, write_deadline)`` is one.
-
-    Raises:
-        OSError: the socket is no longer connected; it is still the caller's.
-    """
-
-    def __call__(self, sock: socket.socket, outbox: Outbox) -> Link: ...
 
 
 class Watched(Protocol):

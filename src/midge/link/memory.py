@@ -26,8 +26,8 @@ class MemoryLink:
     """One of two ends. ``pair`` makes both; each needs its outbox before it is started."""
 
     __slots__ = (
-        "_arrived", "_closed", "_outbox", "_owner", "_paused", "_peer", "_readiness", "_receiving", "_relieved", "_scheduled",
-        "_under_way", "blocked", "error",
+        "_arrived", "_closed", "_outbox", "_owner", "_paused", "_peer", "_readiness", "_receiving", "_scheduled",
+        "_unblocked", "_under_way", "blocked", "error",
     )  # fmt: skip
 
     def __init__(self, readiness: Readiness) -> None:
@@ -39,7 +39,7 @@ class MemoryLink:
         self._under_way = 0
         self._paused = False
         self._receiving = False  # the owner is busy; it may run the event loop inside our call, and must not be told the next piece
-        self._relieved = False
+        self._unblocked = False
         self._scheduled = False
         self._closed = False
         self.blocked = False
@@ -110,7 +110,7 @@ class MemoryLink:
         if not self._closed:
             if piece is None:
                 self._peer = None  # it takes nothing any more: whoever waits for that, must not
-                self._relieved = self.blocked
+                self._unblocked = self.blocked
             self._arrived.append(piece)
             self._schedule()
 
@@ -118,7 +118,7 @@ class MemoryLink:
         """The peer has taken a piece whose block has this size."""
         self._under_way -= size
         if self.blocked and self._under_way < UNDER_WAY:
-            self._relieved = True
+            self._unblocked = True
             self._schedule()
 
     # In this end's loop
@@ -126,7 +126,7 @@ class MemoryLink:
     def _schedule(self) -> None:
         if self._scheduled or self._owner is None:
             return
-        if self._relieved or (self._arrived and not self._paused and not self._receiving):
+        if self._unblocked or (self._arrived and not self._paused and not self._receiving):
             self._scheduled = True
             self._readiness.defer(self._turn)
 
@@ -134,15 +134,15 @@ class MemoryLink:
         """Send what had to wait, then hand over one piece."""
         self._scheduled = False
         try:
-            if self._relieved:
-                self._go_on()
+            if self._unblocked:
+                self._resume_sending()
             if self._arrived and not self._paused and not self._receiving and self._owner is not None:
                 self._hand_over(self._owner)
         finally:
             self._schedule()
 
-    def _go_on(self) -> None:
-        self._relieved = False
+    def _resume_sending(self) -> None:
+        self._unblocked = False
         self.blocked = False
         self.flush()
         if self._owner is not None:
@@ -169,7 +169,7 @@ class MemoryLink:
         peer, self._peer = self._peer, None
         self._closed = True
         self.blocked = False
-        self._relieved = False
+        self._unblocked = False
         self._owner = None
         self._arrived.clear()
         return peer

@@ -9,10 +9,10 @@ cdef int _MAX_FRAMES, _NOTHING, _CONTROL, _BINARY, _DEFLATED, _PING, _PONG, _CLO
 
 @cython.final
 cdef class WebSocketLink:
-    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _ending, _last, _inflatable, _rest
+    cdef object _readiness, _inner, _upgrade, _owner, _inflater, _pieces, _pong, _end, _ending, _last, _inflatable, _behind
     cdef Outbox _outbox, _inner_outbox
     cdef FrameReader _reader
-    cdef bint _masks, _going, _scheduled, _deflated, _paused, _ended, _is_told, _silent, _closed
+    cdef bint _masks, _handing_over, _scheduled, _deflated, _paused, _ended, _is_told, _silent, _closed
     cdef int _window_bits
     cdef Py_ssize_t _inside, _head, _payload, _frame
     cdef readonly bint blocked

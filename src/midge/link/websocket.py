@@ -85,9 +85,9 @@ class WebSocketLink:
     """
 
     __slots__ = (
-        "_closed", "_deflated", "_end", "_ended", "_ending", "_frame", "_going", "_head", "_inflatable", "_inflater", "_inner",
-        "_inner_outbox", "_inside", "_is_told", "_last", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong",
-        "_reader", "_readiness", "_rest", "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
+        "_behind", "_closed", "_deflated", "_end", "_ended", "_ending", "_frame", "_handing_over", "_head", "_inflatable", "_inflater",
+        "_inner", "_inner_outbox", "_inside", "_is_told", "_last", "_masks", "_outbox", "_owner", "_paused", "_payload", "_pieces", "_pong",
+        "_reader", "_readiness", "_scheduled", "_silent", "_upgrade", "_window_bits", "blocked", "error",
     )  # fmt: skip
 
     def __init__(
@@ -108,9 +108,9 @@ class WebSocketLink:
         self._frame: int = _FRAME
         self._window_bits = 0  # for what we deflate; 0 where nothing is
         self._inflater: Inflater | None = None
-        self._rest: bytearray | None = None  # what came with the end of the upgrade, for an owner that has paused
+        self._behind: bytearray | None = None  # what came with the end of the upgrade, for an owner that has paused
         self._pieces: deque[Piece] = deque()
-        self._going = False  # pieces are being handed over
+        self._handing_over = False  # pieces are being handed over
         self._scheduled = False  # they will be, in a later turn
         self._inside = 0  # bytes in the inner outbox, when it was last looked at
         self._head = 0  # those of them that are no payload, in front
@@ -227,8 +227,8 @@ class WebSocketLink:
         self._inside = self._head = self._inner_outbox.waiting()
         self._send()
         if used < size:
-            self._rest = chunk[used:size]
-        self._go_on()
+            self._behind = chunk[used:size]
+        self._hand_over()
         if self._owner is not None:
             self._owner.link_progress()
 
@@ -255,7 +255,7 @@ class WebSocketLink:
         if self._pong is not None and not self.blocked:
             self._send()
         if self._inflater is not None:
-            self._go_on()
+            self._hand_over()
             return True
         owner = self._owner
         is_done = not filled or owner is None or owner.link_received(chunk, filled)
@@ -274,15 +274,15 @@ class WebSocketLink:
         last.data += memoryview(chunk)[start:stop]
         last.ends = reader.ends and reader.deflated
 
-    def _go_on(self) -> None:
+    def _hand_over(self) -> None:
         """Hand over pieces, until this is enough for one turn; then tell that this was all, if it was."""
         self._scheduled = False
-        if self._going:  # the owner runs the event loop inside our call
+        if self._handing_over:  # the owner runs the event loop inside our call
             return
-        if self._rest is not None and not self._paused:
-            rest, self._rest = self._rest, None
-            self._take_apart(rest, len(rest))
-        self._going = True
+        if self._behind is not None and not self._paused:
+            behind, self._behind = self._behind, None
+            self._take_apart(behind, len(behind))
+        self._handing_over = True
         left = SLICE
         try:
             while left > 0 and not self._paused and self._has_pieces():
@@ -291,12 +291,12 @@ class WebSocketLink:
                 if data and self._owner is not None:
                     self._owner.link_received(data, len(data))
         finally:
-            self._going = False
+            self._handing_over = False
             self._settle()
         self._tell_end()
 
     def _has_pieces(self) -> bool:
-        return self._rest is not None or len(self._pieces) > 0 or (self._inflater is not None and self._inflater.has_more)
+        return self._behind is not None or len(self._pieces) > 0 or (self._inflater is not None and self._inflater.has_more)
 
     def _next_data(self) -> bytearray:
         """Return what the first piece holds, or a part of it; nothing where it cannot be inflated, which is the end."""
@@ -315,7 +315,7 @@ class WebSocketLink:
             return bytearray()
 
     def _forget_pieces(self) -> None:
-        self._rest = None
+        self._behind = None
         self._pieces.clear()
         self._inflater = None
 
@@ -325,9 +325,9 @@ class WebSocketLink:
             return
         if self._has_pieces() or (self._ended and not self._is_told):
             self._inner.pause_reading()
-            if not (self._paused or self._scheduled or self._going):
+            if not (self._paused or self._scheduled or self._handing_over):
                 self._scheduled = True
-                self._readiness.defer(self._go_on)
+                self._readiness.defer(self._hand_over)
         elif self._paused:
             self._inner.pause_reading()
         else:

@@ -180,7 +180,7 @@ class Connection:
             session.stalled_by = None
             self._stall_for(slow)
         if self._chunk is not None:
-            self._read_on()
+            self._hear_more()
         if session.next_deadline() != self._deadline:
             self._set_deadline()
 
@@ -204,7 +204,7 @@ class Connection:
             self._keep(held)
         self._settle()
         if self._chunk is None and self.session.pending is None:
-            self._read_on()
+            self._hear_more()
         turns.reactor.schedule()
 
     def _keep(self, chunk: bytearray) -> None:
@@ -216,9 +216,9 @@ class Connection:
         if self._chunk is not None:
             self._turns.reactor.give_back(self._chunk)
             self._chunk = None
-            self._read_on()
+            self._hear_more()
 
-    def _read_on(self) -> None:
+    def _hear_more(self) -> None:
         """Go on with the chunk, or read another, unless something keeps the client from being heard."""
         if self._closed or self._stall is not None or self.session.closing is not None:
             return
@@ -285,7 +285,7 @@ class Connection:
             if other._held_back is not None:
                 other._held_back.discard(self)
             self._stall = None
-            self._read_on()
+            self._hear_more()
 
     def _let_go(self) -> None:
         """Whoever was held back for the sake of this client goes on."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import os
 
-__all__ = ["jitter", "seed", "server_id"]
+from midge.nkeys import KeyPair, Prefix
 
-_SERVER_PREFIX = 13 << 3  # the nkey prefix "N"
+__all__ = ["jitter", "seed", "server_id"]
 
 
 def jitter() -> float:
@@ -21,11 +20,5 @@ def seed() -> int:
 
 
 def server_id() -> str:
-    """Return a random public nkey of a server: prefix, 32 bytes, CRC-16/XMODEM, in base 32."""
-    raw = bytes([_SERVER_PREFIX]) + os.urandom(32)
-    crc = 0
-    for byte in raw:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return base64.b32encode(raw + crc.to_bytes(2, "little")).decode().rstrip("=")
+    """Return a random public nkey of a server, whose seed nobody has."""
+    return KeyPair(Prefix.SERVER, os.urandom(32), None).public_key

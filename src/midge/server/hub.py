@@ -266,14 +266,14 @@ class Hub(Sending):
         account: Account | None = self.accounts.get(route.account)
         if account is None:
             return 0
-        self.pressed = False
+        self.must_wait = False
         self.services.carried = route.subject
         try:
             if not self._reach(account.sublist, None, route.find(account), publication):
                 return 0
         finally:
             self.services.carried = None
-        return 2 if self.pressed else 1
+        return 2 if self.must_wait else 1
 
     def carry_on(self, account: Account, subject: bytes, publication: Publication) -> bool:
         """Give what is carried to those who listen to another subject in another account. True if anybody got it."""
@@ -390,7 +390,7 @@ class Hub(Sending):
             target.log_delivery(sub, publication)
         if out.before + out.fill - out.start > self.flush_at:
             self.send_early(target)
-            self.press(target, producer)
+            self.note_long(target, producer)
         return True
 
     def _deliver_to_sink(self, producer: Peer | None, sub: Subscription, publication: Publication) -> bool:

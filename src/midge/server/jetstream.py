@@ -25,6 +25,7 @@ from midge.engine.statistics import consumer_row, stream_row
 from midge.model.account import AccountLimits
 from midge.nuid import Nuid
 from midge.server.account import Account
+from midge.server.agreements import agree
 from midge.server.client_info import describe
 from midge.server.damage_log import DamageLog
 from midge.server.gotext import duration, size
@@ -38,6 +39,7 @@ from midge.server.thread import is_own_loop
 from midge.server.turns import Turns
 from midge.server.watch import Watch
 from midge.store.directory import StoreDirectory
+from midge.transform import is_subset
 from midge.wire.publication import Publication
 
 __all__ = ["JetStream"]
@@ -108,9 +110,8 @@ class JetStream:
         self._damages = None if directory is None else DamageLog(directory.quarantine)
         before = perf_counter_ns()
         self.engine = Engine(settings, directory, self, nuid=Nuid().next, choose=self._hub.chance.below, wall=time_ns())
-        for name in self._hub.accounts:
-            if name != self._hub.options.system_account:
-                self.engine.open_account(name, limits.get(name))
+        for name in self._served(limits):
+            self.engine.open_account(name, limits.get(name))
         self._hub.info.announce({"jetstream": True, "api_lvl": API_LEVEL} | ({"domain": settings.domain} if settings.domain else {}))
         turns.jetstream = self
         self._took = perf_counter_ns() - before
@@ -212,7 +213,8 @@ class JetStream:
             self._listen(ear)
         for eye in list(self._eyes):
             self._tell(eye, self._look(eye))
-        limits, names = _limits(options), {name for name in self._hub.accounts if name != options.system_account}
+        limits = _limits(options)
+        names = self._served(limits)
         for name in [name for name in self.engine.accounts if name not in names]:
             self.engine.accounts.pop(name).close()
         for name in names:
@@ -247,10 +249,13 @@ class JetStream:
 
     def subscribe(self, account: str, subject: bytes, receive: Receive) -> object:
         pattern = subject.decode("utf-8", "surrogateescape") if subject.startswith(b"$JS.") else ""
-        ear = _Ear(account, subject, Inlet(receive, _work_of(subject), pattern))
-        self._ears[ear] = None
-        self._listen(ear)
-        return ear
+        return self._hear(account, subject, Inlet(receive, _work_of(subject), pattern))
+
+    def attend(self, account: str, subject: bytes, receive: Receive) -> object:
+        def take(publication: Publication, wall: int) -> bool:
+            return self._hub.producer is None and receive(publication, wall)
+
+        return self._hear(account, subject, Inlet(take, WORK_MESSAGE))
 
     def unsubscribe(self, token: Any) -> None:
         del self._ears[token]
@@ -303,6 +308,12 @@ class JetStream:
 
     # Inside
 
+    def _served(self, limits: dict[str, AccountLimits]) -> list[str]:
+        """Return the accounts that requests are heard in: not one without JetStream that has another account answer them."""
+        options = self._hub.options
+        elsewhere = {name for name, routes in agree(options.accounts).services.items() if any(_hides_ours(each.local) for each in routes)}
+        return [name for name in self._hub.accounts if name != options.system_account and (name in limits or name not in elsewhere)]
+
     def _clock(self) -> int:
         """Return the wall time; where it was set meanwhile, let those know who wait for something."""
         wall, time = time_ns(), self._turns.time()
@@ -322,6 +333,12 @@ class JetStream:
             call()
         except Exception as error:
             self.failed(what, error)
+
+    def _hear(self, account: str, subject: bytes, inlet: Inlet) -> _Ear:
+        ear = _Ear(account, subject, inlet)
+        self._ears[ear] = None
+        self._listen(ear)
+        return ear
 
     def _listen(self, ear: _Ear) -> None:
         account: Account | None = self._hub.accounts.get(ear.account)
@@ -367,6 +384,11 @@ class JetStream:
         if self._directory is not None:
             self._directory.handle_timeout(wall)
         self._arm()
+
+
+def _hides_ours(local: str) -> bool:
+    """True if an import stands for the API, for which one request does: nats-server, too, asks for this one only."""
+    return is_subset("$JS.API.INFO", local)
 
 
 def _work_of(subject: bytes) -> int:

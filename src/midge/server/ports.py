@@ -188,7 +188,7 @@ class Ports:
         context = None if options.tls is None else _context(options.tls)
         websocket_context = None if websocket is None else _context(websocket)
 
-        def go_on() -> None:
+        def renew() -> None:
             self._options = options
             if self._websocket_security is not None and websocket is not None and websocket_context is not None:
                 self._websocket_security.reload(websocket, websocket_context)
@@ -199,7 +199,7 @@ class Ports:
             if self._gate is not None:
                 self._gate.use(self._security)
 
-        return go_on
+        return renew
 
     def announce(self) -> None:
         """Log where we listen, as nats-server does, in its order: other programs wait for these lines."""

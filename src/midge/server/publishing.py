@@ -111,7 +111,7 @@ def say_no_responders(session: Session, publication: Publication, result: Result
                 break
     if own is not None:
         header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % publication.subject()
-        session.put_line(b"HMSG %b %b %d %d\r\n%b" % (result.subject, own.sid, len(header), len(header), header))
+        session.put_line(b"HMSG %b %b %d %d\r\n%b" % (publication.reply(), own.sid, len(header), len(header), header))
     return looked_at
 
 

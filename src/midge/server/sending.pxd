@@ -9,9 +9,9 @@ cdef Py_ssize_t _WORK_SEND
 
 cdef class Sending:
     cdef readonly list urgent, dirty
-    cdef readonly Py_ssize_t flush_at, stall_at, press_at
+    cdef readonly Py_ssize_t flush_at, stall_at, wait_at
     cdef readonly Py_ssize_t piled
-    cdef readonly bint pressed
+    cdef readonly bint must_wait
     cdef Py_ssize_t _work
     cdef Py_ssize_t _max_pending
     cdef list _sending
@@ -31,4 +31,4 @@ cdef class Sending:
     @cython.locals(out=Outbox)
     cpdef send_early(self, Peer peer)
     @cython.locals(out=Outbox, waiting=Py_ssize_t)
-    cdef press(self, Peer peer, Peer producer)
+    cdef note_long(self, Peer peer, Peer producer)

@@ -31,7 +31,7 @@ __all__ = ["FLUSH_AT", "WORK", "Sending"]
 
 FLUSH_AT = 65536
 WORK = 16384  # what one step of a hub may do, in deliveries; about half a millisecond, or one where memory is cold
-PRESS_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
+WAIT_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
 _WORK_SEND = 256  # sending a long outbox costs as much as so many deliveries
 
 
@@ -47,13 +47,13 @@ class Sending:
         piled: about how many bytes of messages have been produced since the last time that nobody had anything to send.
         flush_at: bytes of an outbox that do not wait for the end of the turn.
         stall_at: bytes of an outbox that are too many to hear who fills it.
-        press_at: the same for those who can wait.
-        pressed: the last message made somebody's outbox longer than ``press_at``.
+        wait_at: the same for those who can wait.
+        must_wait: the last message made somebody's outbox longer than ``wait_at``.
     """
 
     __slots__ = (
-        "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "dirty", "flush_at", "piled", "press_at",
-        "pressed", "stall_at", "urgent",
+        "_answered", "_answers", "_emitted", "_emitted_size", "_max_pending", "_sending", "_work", "dirty", "flush_at",
+        "must_wait", "piled", "stall_at", "urgent", "wait_at",
     )  # fmt: skip
 
     def __init__(self, max_pending: int) -> None:
@@ -68,8 +68,8 @@ class Sending:
         self._max_pending = max_pending
         self.stall_at = max_pending // 4 * 3
         self.flush_at = min(FLUSH_AT, self.stall_at)
-        self.press_at = min(PRESS_AT, self.stall_at)
-        self.pressed = False
+        self.wait_at = min(WAIT_AT, self.stall_at)
+        self.must_wait = False
 
     # What the server itself has to say
 
@@ -139,11 +139,11 @@ class Sending:
         if peer.closing is None and out.waiting() > self._max_pending:
             peer.overflow()
 
-    def press(self, peer: Peer, producer: Peer | None) -> None:
+    def note_long(self, peer: Peer, producer: Peer | None) -> None:
         """Note what an outbox that stays long means for who fills it: a producer is held back, unless it was already."""
         out = peer.outbox
         waiting = out.waiting()
-        if waiting > self.press_at:
-            self.pressed = True
+        if waiting > self.wait_at:
+            self.must_wait = True
         if producer is not None and not producer.hurried and waiting > self.stall_at:
             producer.stalled_by = peer

@@ -101,10 +101,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where clients connect, such as ``nats://127.0.0.1:4222``, or ``tls://`` where TLS is required.
-
-        Where no port is open it is no address: ``pipe://`` and the name.
-        """
+        """Where clients connect: ``nats://127.0.0.1:4222``, ``tls://`` where TLS is required; with no port ``pipe://`` and the name."""
         return self._ports.url
 
     @property
@@ -223,8 +220,7 @@ class Server:
             self._lame_duck.set()
         self._stopping = loop.create_future()
         self._ports.close()
-        if self._lobby is not None:
-            self._lobby.abort(SERVER_SHUTDOWN)
+        self._turn_away(SERVER_SHUTDOWN)
         if self._jetstream is not None:
             self._jetstream.engine.take_leave()
         try:
@@ -253,8 +249,7 @@ class Server:
             log.info("Entering lame duck mode, stop accepting new clients")
             self._lame_duck = end = asyncio.Event()
             self._ports.close()
-            if self._lobby is not None:
-                self._lobby.abort(SERVER_SHUTDOWN)
+            self._turn_away(SERVER_SHUTDOWN)
             if self._connections:
                 tell_clients(self.hub)
                 self._running().reactor.schedule()
@@ -379,7 +374,7 @@ class Server:
 
     def set_delay(self, seconds: float) -> None:
         """Hold back whatever clients send for so long, as a slow network would; 0 ends that."""
-        self._ask(lambda turns: turns.hold_back(seconds))
+        self._ask(lambda turns: turns.set_delay(seconds))
 
     def reload(self, options: ServerOptions | None = None, along: Callable[[], None] | None = None) -> None:
         """Go on with these options, or with what the configuration file says by now; see ``reload.changes`` for what can be changed.
@@ -415,10 +410,9 @@ class Server:
         """Drop all clients, and with them all subscriptions; refuse and delay nobody any more. For the time between two tests."""
 
         def reset(turns: Turns) -> None:
-            turns.hold_back(0.0)
+            turns.set_delay(0.0)
             self._connections.refuse(0)
-            if self._lobby is not None:
-                self._lobby.abort(KICKED)
+            self._turn_away(KICKED)
             self._connections.abort(KICKED)
 
         self._ask(reset)
@@ -476,6 +470,11 @@ class Server:
         return self._stopping is None and self._lame_duck is None and self._ports.is_ready
 
     # Closing
+
+    def _turn_away(self, reason: str) -> None:
+        """Close whoever is on the way in."""
+        if self._lobby is not None:
+            self._lobby.abort(reason)
 
     def _drop_everything(self) -> None:
         """Close at once whatever is open; the server does not run any more."""

@@ -176,9 +176,7 @@ class Session(Peer):
 
     def data_to_send(self) -> bytes:
         """Return and forget what waits to be sent."""
-        data = b"".join(bytes(block[:fill]) for block, fill in self.outbox.blocks())[self.outbox.start :]
-        self.outbox.clear()
-        return data
+        return self.outbox.take_all()
 
     def next_deadline(self) -> float | None:
         """Return when ``handle_timeout`` must be called, or None."""

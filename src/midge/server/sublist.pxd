@@ -1,6 +1,7 @@
 cimport cython
 from midge.server.peer cimport Peer, Sink
 from midge.server.results cimport Result, Results
+from midge.server.stem cimport Stem
 
 cdef bytes _STAR, _REST
 
@@ -37,6 +38,7 @@ cdef class Node:
 cdef class Sublist:
     cdef Node _root
     cdef Results _results
+    cdef Stem _stem
     cdef dict _holes
     cdef list _crowded
     cdef object _watches
@@ -94,7 +96,7 @@ cdef _join(Node node, Subscription sub)
 cdef bint _leave_group(Node node, Subscription sub) except -1
 
 @cython.locals(node=Node, child=Node, grouped=list, later=list, at=Py_ssize_t, count=Py_ssize_t, searched=Py_ssize_t)
-cdef Py_ssize_t _collect(Node root, list tokens, Result result) except -1
+cdef Py_ssize_t _collect(Node root, list tokens, Result result, Stem stem) except -1
 
 cdef _add(Node node, Result result, list grouped)
 

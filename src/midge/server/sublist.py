@@ -28,10 +28,12 @@ else:
 if cython.compiled:
     from cython.cimports.midge.server.peer import Peer, Sink
     from cython.cimports.midge.server.results import Result, Results
+    from cython.cimports.midge.server.stem import Stem
     from cython.cimports.midge.server.tokens import has_empty_token, has_wildcard, is_pattern
 else:
     from midge.server.peer import Peer, Sink
     from midge.server.results import Result, Results
+    from midge.server.stem import Stem
     from midge.server.tokens import has_empty_token, has_wildcard, is_pattern
 
 __all__ = ["Group", "Node", "Sublist", "Subscription"]
@@ -79,8 +81,8 @@ class Group:
 class Node:
     """What follows one token, and the subscriptions that end here. Read it; the sublist changes it.
 
-    A list or dict costs more than all the rest of a subscription, and most nodes have one subscription or none: what is empty is None.
-    What is done with it are functions because a table of methods would cost each node 16 bytes.
+    Most nodes have one subscription or none, and a list or dict costs more than that: what is empty is None. Functions and not methods
+    work on it, whose table would cost each node 16 bytes.
     """
 
     __slots__ = ("children", "groups", "one", "plain", "rest", "star")
@@ -109,13 +111,14 @@ class Sublist:
     """
 
     __slots__ = (
-        "_crowded", "_holes", "_results", "_root", "_watches",
+        "_crowded", "_holes", "_results", "_root", "_stem", "_watches",
         "count", "hits", "inserts", "matches", "removes", "routing", "searched", "unsettled",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._root = Node()
         self._results = Results()
+        self._stem = Stem()
         self._holes: dict[Node, int] = {}  # how many there are, in the nodes that have any
         self._crowded: list[Node] = []  # nodes whose holes are to be closed after routing
         self._watches: Watches | None = None  # nobody watches
@@ -180,7 +183,7 @@ class Sublist:
             return old
         tokens = subject.split(b".")
         result = Result(subject)
-        self.searched = _collect(self._root, tokens, result)
+        self.searched = _collect(self._root, tokens, result, None)
         if old is None:
             self._results.add(result, tokens[0])
         else:
@@ -188,22 +191,24 @@ class Sublist:
         return result
 
     def match_uncached(self, subject: bytes) -> Result:
-        """Return the same as ``match``, for one use: neither looks it up nor keeps it. For subjects that are published to once."""
+        """Return the same as ``match``, for one use: only the last is kept. For subjects that are published to once."""
         self.matches += 1
-        result = Result(subject)
-        self.searched = _collect(self._root, subject.split(b"."), result)
+        result = self._stem.find(subject)
+        self.searched = 1
+        if result is None:
+            result = Result(subject)
+            self.searched = _collect(self._root, subject.split(b"."), result, self._stem)
         return result
 
     def watch(self, subject: bytes, callback: Callable[[bool], object], queue: bytes | None = None) -> Watch:
         """Call ``callback(True)`` when a subject gets its first subscription and ``callback(False)`` when it loses its last.
 
-        As with nats-server's notifications, only subscriptions to exactly this subject count, not others that match it: plain ones,
-        or with a queue those in that group. The first state is in ``interested`` of what is returned; cancel that to end it.
-
-        A callback is called by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0 nor within
-        another callback. It may subscribe, unsubscribe, match, watch and cancel; what that changes is told after it returns. It hears
-        of the state there is then: changes that cancel each other out meanwhile are not told. What it raises is logged; only an
-        interrupt comes out of the call, which is done all the same, and watches not told by then are told by the next.
+        As with nats-server's notifications, only subscriptions to exactly this subject count, not others that match it: plain ones, or with
+        a queue those in that group. The first state is in ``interested`` of what is returned; cancel that to end it. A callback is called
+        by ``insert``, ``remove`` or ``settle`` after everything else, never while ``routing`` is not 0 nor within another callback. It may
+        subscribe, unsubscribe, match, watch and cancel; what that changes is told after it returns. It hears of the state there is then,
+        not of changes that cancel each other out. What it raises is logged; only an interrupt comes out of the call, which is done all
+        the same, and watches not told by then are told by the next.
 
         Raises:
             ValueError: no subscription could have that subject.
@@ -249,6 +254,7 @@ class Sublist:
     def clear(self) -> None:
         """Take everything out, for an account that ends. Watches are forgotten, and nobody is told."""
         self._results.clear()
+        self._stem.forget()
         if self._watches is not None:
             self._watches.clear()
         self._holes.clear()
@@ -302,6 +308,7 @@ class Sublist:
 
     def _changed(self, sub: Subscription, tokens: list[bytes]) -> None:
         """A pattern has begun or ceased to have subscribers, or a group of this name members: see what that touches."""
+        self._stem.forget()
         first = tokens[0]
         if first == _STAR or first == _REST:
             self._results.end_all()
@@ -438,17 +445,14 @@ def _leave_group(node: Node, sub: Subscription) -> bool:
     return True
 
 
-def _collect(root: Node, tokens: list[bytes], result: Result) -> int:
-    """Add what matches the tokens below the root, and return how many nodes were looked at.
-
-    A stack and not recursion: a hostile subject has thousands of tokens.
-    """
+def _collect(root: Node, tokens: list[bytes], result: Result, stem: Stem | None) -> int:
+    """Add what matches the tokens below the root, and return how many nodes were looked at. Tell the stem what has decided it."""
     searched = 0
     if has_empty_token(tokens):
         return searched
     count = len(tokens)
     grouped: list[Node] = []
-    later: list[tuple[Node, int]] = []
+    later: list[tuple[Node, int]] = []  # and not recursion: a hostile subject has thousands of tokens
     node = root
     at = 0
     while True:
@@ -465,6 +469,10 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> int:
             at += 1
         else:
             _add(node, result, grouped)
+        if stem is not None:
+            if 0 < at < count and node.children is None and (not later or (len(later) == 1 and node.star is not None and at == count - 1)):
+                stem.keep(result, tokens, at, node.star is not None)
+            stem = None  # only the first way down is the only one
         if not later:
             break
         node, at = later.pop()

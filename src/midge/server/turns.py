@@ -53,7 +53,7 @@ class Turns:
         """Let the hub know what the wall clock says."""
         self.hub.epoch = self.hub.services.epoch = wall_clock() - self.time()
 
-    def hold_back(self, seconds: float) -> None:
+    def set_delay(self, seconds: float) -> None:
         """Hold back for so long whatever clients send from now on."""
         self.delay = seconds
 

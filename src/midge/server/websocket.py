@@ -22,10 +22,12 @@ from midge.server.listener_options import WebSocketListener
 from midge.server.lobby import Lobby
 from midge.server.origins import Origins
 from midge.server.reasons import (
+    AUTHENTICATION_EXPIRED,
     AUTHENTICATION_FAILURE,
     AUTHENTICATION_TIMEOUT,
     BAD_PROTOCOL_VERSION,
     CLIENT_CLOSED,
+    MAX_ACCOUNT_CONNECTIONS,
     MAX_CONNECTIONS,
     MAX_CONTROL_LINE_EXCEEDED,
     MAX_PAYLOAD_EXCEEDED,
@@ -52,12 +54,10 @@ _STATUS = {  # what a CLOSE says, by the reason; any other is INTERNAL (nats-ser
     BAD_PROTOCOL_VERSION: 1002,
     PARSE_ERROR: 1002,
     PROTOCOL_VIOLATION: 1002,
-    "Account Authentication Expired": 1008,
-    "Authentication Expired": 1008,
+    AUTHENTICATION_EXPIRED: 1008,
     AUTHENTICATION_FAILURE: 1008,
     AUTHENTICATION_TIMEOUT: 1008,
-    "Credentials Revoked": 1008,
-    "Maximum Account Connections Exceeded": 1008,
+    MAX_ACCOUNT_CONNECTIONS: 1008,
     MAX_CONNECTIONS: 1008,
     MAX_CONTROL_LINE_EXCEEDED: 1008,
     SLOW_CONSUMER_DEADLINE: 1008,

@@ -143,6 +143,10 @@ class Shelf:
     def block_of(self, segment: Segment, place: int) -> Block | None:
         """Return the block that holds a place of a segment."""
         number = segment.head.number
+        if self._blocks:  # the last one has what is read while it is written
+            block = self._blocks[-1]
+            if block.number == number and block.base <= place:
+                return block if place < block.base + block.fill else None
         at = bisect_right(self._keys, _key(number, place)) - 1
         if at < 0:
             return None

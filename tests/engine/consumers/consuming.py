@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worlds import SECOND, Delivered, World
+from worlds import SECOND, START, Delivered, World
 
 from midge.engine.consumers import roster
 from midge.engine.consumers.consumer import Consumer
@@ -17,8 +17,8 @@ __all__ = ["Consuming"]
 class Consuming(World):
     """A world whose stream ``S`` takes ``s.>``."""
 
-    def __init__(self, directory: Any = None, **config: Any) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Any = None, at: int = START, **config: Any) -> None:
+        super().__init__(directory, wall=at)
         if "S" not in self.account.streams:
             self.create(**config)
         self.stream = self.account.streams["S"]

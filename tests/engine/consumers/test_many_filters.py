@@ -96,3 +96,37 @@ def test_who_has_passed_something_by_is_not_led_past_it() -> None:
     sequences(world)
     world.store("s.9.c")
     assert sequences(world)[b"I.L"][:1] == [2]
+
+
+def test_who_takes_little_at_a_time_gets_everything_in_order_and_is_told_what_is_left() -> None:
+    dice = random.Random(5)
+    world = Consuming()
+    names = [f"C{number}" for number in range(MANY)]
+    for number, name in enumerate(names):
+        world.consume(name, filter_subject=f"s.{number}.>", ack_policy="none")
+    matching: dict[str, list[int]] = {name: [] for name in names}
+    got: dict[str, list[int]] = {name: [] for name in names}
+    for round in range(200):
+        busy = dice.randrange(MANY)
+        for _ in range(dice.choice((0, 1, 3, 60))):  # the last: more for one than it is told of
+            number = busy if dice.random() < 0.5 else dice.randrange(MANY)
+            world.publish(f"s.{number}.x", b"x")
+            matching[names[number]].append(world.stream.store.last)
+        if round % 3 == 1:
+            gone = dice.randrange(1, world.stream.store.last + 1)
+            if world.stream.store.time_of(gone):
+                world.stream.store.remove(gone)
+                for name in names:
+                    if gone in matching[name] and gone not in got[name]:
+                        matching[name].remove(gone)
+        for name in dice.sample(names, 15):
+            request = b'{"batch":%d,"no_wait":%s}' % (dice.choice((1, 2, 5, 40)), dice.choice((b"true", b"false")))
+            world.publish(f"$JS.API.CONSUMER.MSG.NEXT.S.{name}", request, f"I.{name}")
+        world.turn()
+        for to, found in sequences(world).items():
+            got[to[2:].decode()] += found
+        for name in names:
+            assert got[name] == matching[name][: len(got[name])]
+            left = len(matching[name]) - len(got[name])
+            assert world.stream.consumers[name].info(world.wall).num_pending == left
+    assert world.outside.failures == []

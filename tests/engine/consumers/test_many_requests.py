@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from consuming import Consuming, numbers
 from worlds import SECOND
 
 from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.pull import Pull
-from midge.engine.consumers.waiting import Request
+from midge.engine.consumers.search import PASSES
+from midge.engine.consumers.waiting import Request, Waiting
 
 MANY = 3_000
 NEXT = "$JS.API.CONSUMER.MSG.NEXT.S.C"
@@ -140,3 +142,51 @@ def test_what_does_not_wait_and_is_served_before_the_end_is_not_remembered() -> 
     for _ in range(10):
         world.ask_for(256, no_wait=True)
     assert len(world.consumer.target._ending or ()) <= 256  # type: ignore[union-attr]
+
+
+def passes_of(world: Crowd, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the requests that are passed over: in each step."""
+    passed, step, pass_over = [0], world.engine.step, Waiting.pass_over
+
+    def stepped(wall: int) -> bool:
+        passed.append(0)
+        return step(wall)
+
+    def counted(self: Waiting) -> None:
+        passed[-1] += 1
+        pass_over(self)
+
+    monkeypatch.setattr(world.engine, "step", stepped)
+    monkeypatch.setattr(Waiting, "pass_over", counted)
+    return passed
+
+
+def grouped(policy: str) -> Crowd:
+    world = Crowd()
+    world.api("CONSUMER.DELETE.S.C")
+    world.consumer = world.consume(max_waiting=1_000_000, priority_groups=["g"], priority_policy=policy, ack_policy="explicit")
+    return world
+
+
+def test_many_that_are_all_passed_over_take_several_turns_and_then_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = grouped("overflow")
+    world.ask_for(2 * PASSES, group="g", min_pending=1_000_000)
+    passed = passes_of(world, monkeypatch)
+    world.store("s.a")
+    world.turn()
+    assert world.news() == []
+    assert max(passed) <= PASSES + 1
+    assert 2 * PASSES <= sum(passed) <= 2 * PASSES + 10
+
+
+def test_the_one_among_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = grouped("overflow")
+    world.ask_for(2 * PASSES, group="g", min_pending=1_000_000)
+    world.ask_for(1, to="I.me", group="g", batch=5)
+    world.ask_for(PASSES, to="I.other", group="g", min_pending=1_000_000)
+    passed = passes_of(world, monkeypatch)
+    world.store(*["s.a"] * 5)
+    for _ in range(20):
+        world.turn()
+    assert [each.to for each in world.news()] == [b"I.me.0"] * 5
+    assert max(passed) <= PASSES + 5

@@ -10,7 +10,7 @@ import msgspec
 
 from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
-from midge.engine.consumers.config import decided, requested
+from midge.engine.consumers.config import Decision, decided, requested
 from midge.engine.consumers.pull import DELETED
 from midge.engine.consumers.taken import Taken
 from midge.engine.consumers.terms import ConsumerTerms
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from midge.engine.requests import ApiRequest
     from midge.engine.stream import Stream
 
-__all__ = ["create", "delete", "info", "list_consumers", "names", "pause", "reset", "terms_of", "unpin"]
+__all__ = ["create", "decide", "delete", "info", "list_consumers", "names", "pause", "reset", "terms_of", "unpin"]
 
 InfoT = TypeVar("InfoT", bound=ConsumerInfo)
 NAMES: Final = 1_024  # of a page
@@ -64,14 +64,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
     if stream is None:
         raise ApiError(10059)
     header = _identified(request, stream) if config.direct or config.sourcing else b""
-    attempts = count()
-    decision = decided(
-        config,
-        wanted.action,
-        terms_of(engine, stream, _Configs(stream.consumers), _taken(stream)),
-        choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
-        pedantic=wanted.pedantic,
-    )
+    decision = decide(stream, config, wanted.action, pedantic=wanted.pedantic)
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
         response = _described(ConsumerCreateResponse, consumer, request.wall)
@@ -93,6 +86,22 @@ def create(engine: Engine, request: ApiRequest) -> None:
             advisories.paused(consumer, request.wall)
 
     roster.change(consumer, decision.config, request.wall, _telling(request, changed))
+
+
+def decide(stream: Stream, config: ConsumerConfig, action: str, *, pedantic: bool) -> Decision:
+    """Return what becomes of a configuration that is asked for.
+
+    Raises:
+        ApiError: it may not be.
+    """
+    attempts, engine = count(), stream.engine
+    return decided(
+        config,
+        action,
+        terms_of(engine, stream, _Configs(stream.consumers), _taken(stream)),
+        choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
+        pedantic=pedantic,
+    )
 
 
 def info(engine: Engine, request: ApiRequest) -> None:

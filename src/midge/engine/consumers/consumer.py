@@ -27,6 +27,7 @@ from midge.store.base import Stored
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    from midge.engine.engine import Engine
     from midge.engine.stream import Stream
 
 __all__ = ["Consumer"]
@@ -66,11 +67,11 @@ class Consumer:
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
         self.stream = stream
-        self.engine = stream.engine
+        self.engine: Engine = stream.engine
         self.config = config
         self.created = created
         self.name: str = name or config.name or config.durable_name
-        self.delivery = Delivery(self, stream.store, self.engine.outside)
+        self.delivery: Delivery = Delivery(self, stream.store, self.engine.outside)
         self.delivery.head = b"$JS.ACK.%b.%b." % (stream.raw_name, self.raw_name)
         self.ledger = self.delivery.ledger
         self.state: ConsumerState | None = None

@@ -12,7 +12,7 @@ cdef class Delivery:
     cdef readonly object consumer
     cdef public object store, outside, target
     cdef readonly Ledger ledger
-    cdef public tuple filters
+    cdef public tuple ahead, filters
     cdef public bytes head
     cdef public list skips
     cdef public dict loaded
@@ -34,6 +34,7 @@ cdef class Delivery:
     @cython.locals(ledger=Ledger, was_full=bint, first=int64_t)
     cpdef int64_t ack(self, int64_t sequence, int64_t delivery) except -1
     cpdef touch(self)
+    cpdef strike_out(self)
     @cython.locals(last=int64_t, holes=int64_t)
     cpdef int64_t count(self) except -1
     @cython.locals(start=int64_t)
@@ -44,6 +45,10 @@ cdef class Delivery:
     cpdef restart(self)
     @cython.locals(skips=list, ledger=Ledger, sequence=int64_t)
     cdef int64_t _next(self) except -1
+    @cython.locals(ledger=Ledger, ahead=tuple)
+    cdef _pass_by(self)
+    @cython.locals(seen=int64_t, sequence=int64_t)
+    cdef _count_ahead(self)
     @cython.locals(ledger=Ledger, count=int64_t, left=int64_t, subject=bytes, header=bytes, payload=bytes)
     cdef Publication _composed(self, int64_t sequence, bint again)
     @cython.locals(sight=Sight, ledger=Ledger, publication=Publication, header=Py_ssize_t, size=Py_ssize_t, room=Py_ssize_t, buf=bytearray, at=Py_ssize_t)

@@ -67,6 +67,7 @@ class Delivery:
             says so when it is ``served``, and is told with ``followed(messages, size)`` before anything else is asked of it.
         wanted: the target may want something; it says so.
         filters: subjects that match; empty for all.
+        ahead: where the stream's ``Hunger`` says what matches: those messages, in order, up to its ``seen``; None where it does not.
         head: what reply subjects begin with, up to the count of deliveries.
         skips: the sequences to deliver first, the first last; ``ledger.resume`` says where to go on behind them.
         max_pending: how many messages may wait to be acknowledged; 0 for any number.
@@ -86,9 +87,9 @@ class Delivery:
     """
 
     __slots__ = (
-        "_committed", "_counted", "_followed", "_followed_size", "_holes", "_left", "_message", "_sight", "acked", "changed", "consumer",
-        "decorated", "filters", "granted", "head", "headers_only", "heard", "ledger", "loaded", "max_pending", "missing", "outside",
-        "paced", "policy", "retains", "room", "sampled", "sent", "skips", "stalled", "store", "target", "wall", "wanted",
+        "_committed", "_counted", "_followed", "_followed_size", "_holes", "_left", "_message", "_sight", "acked", "ahead", "changed",
+        "consumer", "decorated", "filters", "granted", "head", "headers_only", "heard", "ledger", "loaded", "max_pending", "missing",
+        "outside", "paced", "policy", "retains", "room", "sampled", "sent", "skips", "stalled", "store", "target", "wall", "wanted",
     )  # fmt: skip
 
     def __init__(self, consumer: Any, store: Any, outside: Any) -> None:
@@ -107,6 +108,7 @@ class Delivery:
         self.paced = self.sampled = False
         self.granted = self.room = 0
         self._left = self._counted = 0
+        self.ahead: tuple[int, ...] | None = None
         self._holes = -1
         self._sight: Sight = store.sight
         self._committed = self._followed = self._followed_size = 0
@@ -122,7 +124,10 @@ class Delivery:
         self.stalled = False
         if not self.wanted:
             return _IDLE
-        self.count()
+        if self.ahead is None:
+            self.count()
+        else:
+            self._count_ahead()
         self._committed = self.store.committed
         self._message = Publication()
         try:
@@ -233,6 +238,12 @@ class Delivery:
 
     # What is left
 
+    def strike_out(self) -> None:
+        """Nobody says any more what matches: look for it from here on."""
+        if self.ahead is not None:
+            self._pass_by()
+            self.ahead = None
+
     def count(self) -> int:
         """Return how many messages are still to be delivered for the first time."""
         store = self.store
@@ -288,6 +299,13 @@ class Delivery:
         if skips:
             return skips[-1]
         ledger = self.ledger
+        if self.ahead is not None:
+            self._pass_by()
+            return self.ahead[0] if self.ahead else 0
+        if ledger.next > self._committed:
+            self._committed = self.store.committed
+            if ledger.next > self._committed:
+                return 0  # what is stored but not committed is not looked at
         sequence = self._sight.index.next(self.filters, ledger.next)
         if 0 < sequence <= self._committed:
             return sequence
@@ -297,6 +315,27 @@ class Delivery:
         if ledger.next <= self._committed:
             ledger.next = self._committed + 1
         return 0
+
+    def _pass_by(self) -> None:
+        """Go on to the next of the messages that are known to match, or behind all that is known not to."""
+        ahead, ledger = self.ahead, self.ledger
+        assert ahead is not None
+        while ahead and ahead[0] < ledger.next:
+            ahead = ahead[1:]
+        self.ahead = ahead
+        ledger.next = max(ledger.next, ahead[0] if ahead else self.consumer.stream.hungry.seen + 1)
+
+    def _count_ahead(self) -> None:
+        """Do as ``count``, without a look at messages, and up to where it is known which match."""
+        self._pass_by()
+        seen: int = self.consumer.stream.hungry.seen
+        if self._holes != self.store.last - self.store.messages:
+            self.recount()
+        elif self._counted < seen:
+            for sequence in self.ahead or ():
+                if sequence > self._counted:
+                    self._left += 1
+            self._counted = seen
 
     def _composed(self, sequence: int, again: bool) -> Publication | None:
         """Return the message as it is delivered. None where it is gone, or has to be loaded: then ``missing`` says so."""

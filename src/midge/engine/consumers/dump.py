@@ -1,9 +1,11 @@
 """Dump: a ledger as bytes, and back: what outlives the process of a consumer's progress.
 
-    version (1; 2 with resume behind it), next, last, delivered, floor, stream floor, entries, exceeded;
+    version (1; 2 with resume behind it; 3 with resume, 0 for none, and the milliseconds at which it was written), next, last, delivered,
+    floor, stream floor, entries, exceeded;
     of each entry: sequence and delivery sequence, both as the distance from those before, milliseconds of its time (the distance, zigzag),
     redeliveries; of each message that was delivered as often as it may be: sequence, redeliveries
 
+Where there are entries it says when it was written: a clock that was set back since would keep them from being delivered again for as long.
 All are numbers of seven bits a byte, the lowest first, the last byte below 128: a pending message takes about five bytes. Whoever keeps the
 bytes checks them. The queue is not among them: who was to get a message again gets it when it expires, as after a start of nats-server.
 """
@@ -25,16 +27,23 @@ else:
 __all__ = ["dump", "load"]
 
 _VERSION = 1
-_RESUMING = 2  # the version of a ledger that has ``resume``
+_RESUMING = 2  # the version of a ledger that has ``resume``,
+_TIMED = 3  # and of one that has entries
 _UNIT = 1_000_000  # nanoseconds in a millisecond
 
 
-def dump(ledger: Ledger) -> bytes:
-    """Return a ledger as bytes."""
+def dump(ledger: Ledger, wall: int) -> bytes:
+    """Return a ledger as bytes.
+
+    Args:
+        wall: now, in nanoseconds.
+    """
     out = bytearray()
-    _put(out, _RESUMING if ledger.resume else _VERSION)
-    if ledger.resume:
+    _put(out, _TIMED if ledger.pending else _RESUMING if ledger.resume else _VERSION)
+    if ledger.resume or ledger.pending:
         _put(out, ledger.resume)
+    if ledger.pending:
+        _put(out, wall // _UNIT)
     floors = ledger.told_floor, ledger.told_stream_floor
     for number in (ledger.next, ledger.last, ledger.delivered, *floors, ledger.pending, len(ledger.exceeded)):
         _put(out, number)
@@ -54,15 +63,19 @@ def dump(ledger: Ledger) -> bytes:
     return bytes(out)
 
 
-def load(ledger: Ledger, data: bytes) -> None:
+def load(ledger: Ledger, data: bytes, wall: int) -> None:
     """Let a ledger go on where another one was.
+
+    Args:
+        wall: now, in nanoseconds; where it was later when the bytes were made, everything is so much sooner than it was to be then.
 
     Raises:
         ValueError: the bytes are no ledger, or of a later version.
     """
     numbers = _numbers(data)
-    resume = numbers.pop(1) if len(numbers) > 1 and numbers[0] == _RESUMING else 0
-    if len(numbers) < 8 or numbers[0] not in (_VERSION, _RESUMING) or len(numbers) != 8 + 4 * numbers[6] + 2 * numbers[7]:
+    resume = numbers.pop(1) if len(numbers) > 1 and numbers[0] in (_RESUMING, _TIMED) else 0
+    by = min(wall // _UNIT - numbers.pop(1), 0) if len(numbers) > 1 and numbers[0] == _TIMED else 0
+    if len(numbers) < 8 or numbers[0] not in (_VERSION, _RESUMING, _TIMED) or len(numbers) != 8 + 4 * numbers[6] + 2 * numbers[7]:
         raise ValueError("this is not how far a consumer has come")
     ledger.start(numbers[1])
     ledger.resume = resume
@@ -75,7 +88,7 @@ def load(ledger: Ledger, data: bytes) -> None:
         delivery += numbers[at + 1]
         step = numbers[at + 2]
         time += -(step + 1) // 2 if step & 1 else step // 2
-        ledger.put(sequence, delivery, time * _UNIT, numbers[at + 3])
+        ledger.put(sequence, delivery, (time + by) * _UNIT, numbers[at + 3])
         at += 4
     for _ in range(numbers[7]):
         ledger.exceed(numbers[at], numbers[at + 1])

@@ -33,7 +33,7 @@ def admit(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
     for row in rows:
         try:
             consumer = Consumer(stream, decode(ConsumerConfig, row.config), row.created, row.name)
-            load(consumer.ledger, row.state)
+            load(consumer.ledger, row.state, wall)
             _agree(consumer.ledger, stream.store)
         except Exception as error:
             stream.unopened.add(row.name)

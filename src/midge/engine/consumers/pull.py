@@ -5,7 +5,8 @@ status or put into the queue, where it ends when its batch is complete, its byte
 or with the stream where it does not wait. Where the consumer has priority groups, they have their say.
 
 All is bounded in a turn, however many come or wait: what is due is found by ``Dues``, who does not wait is known, and whether those that
-wait are listened for is looked at in slices.
+wait are listened for is looked at in slices. Where most are passed over (those of other clients than the pinned one), the search for whom
+to serve goes on in the next slice.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.groups import WRONG_PIN, Claim, Groups, Verdict, refusal
 from midge.engine.consumers.pace import moved
 from midge.engine.consumers.ranked import Ranked
-from midge.engine.consumers.rests import Rests
+from midge.engine.consumers.search import Search
 from midge.engine.consumers.waiting import Request, Waiting
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError
@@ -65,7 +66,8 @@ class Pull:
     """
 
     __slots__ = (
-        "_chosen", "_dues", "_ending", "_inbox", "_looked", "_reply", "_rests", "_unseen", "asked", "consumer", "groups", "requests",
+        "_chosen", "_dues", "_ending", "_inbox", "_looked", "_reply", "_search", "_unseen", "asked", "consumer", "groups",
+        "requests",
     )  # fmt: skip
 
     def __init__(self, consumer: Consumer, config: ConsumerConfig) -> None:
@@ -77,9 +79,9 @@ class Pull:
         self._inbox: deque[Arrival] | None = None  # what came in since the last turn
         self._chosen: Request | None = None
         self._reply = b""  # where the last message went
-        self._rests: Rests | None = None  # those who do not keep up, once there was one
         self._dues: Dues | None = None  # when requests end and heartbeats are due, once there was one
         self._ending: dict[Request, None] | None = None  # those that end with the stream
+        self._search: Search | None = None  # for whom to serve, once one was passed over, or did not keep up
         self._looked = 0  # when those that wait were looked through
         self._unseen: list[Request] | None = None  # those that are still to be, the first last; empty where all were in this turn
 
@@ -104,8 +106,8 @@ class Pull:
         return sum(self._is_heard(request) for request in self.requests if not 0 < request.expires < wall)
 
     def work(self, wall: int) -> None:
-        if self._rests is not None:
-            self._rests.due = 0
+        if self._search is not None:
+            self._search.begin_slice()
         if self._unseen:
             self._look_on(wall)
         else:
@@ -120,14 +122,14 @@ class Pull:
             self.consumer.wake()
 
     def choose(self, size: int) -> Any:
-        requests, wall, rests = self.requests, self.consumer.delivery.wall, self._rests
+        requests, wall = self.requests, self.consumer.delivery.wall
+        rests = None if self._search is None else self._search.rests
         if self.groups is None and rests is None and len(requests):  # most of them
             request = requests.first
             if request.size == 0 and not 0 < request.expires <= wall:
                 self._chosen = request
                 self._reply = request.reply
                 return request.route
-        passed = 0
         while len(requests):
             request = requests.first
             if 0 < request.expires <= wall:
@@ -139,8 +141,7 @@ class Pull:
                 verdict = Verdict.SERVE if self.groups is None else self._verdict(self.groups, request)
             if verdict is Verdict.PASS:
                 requests.pass_over()
-                passed += 1
-                if passed >= len(requests):
+                if self._has_searched():
                     return None
                 continue
             if verdict is Verdict.WRONG:
@@ -160,6 +161,8 @@ class Pull:
     def served(self, size: int) -> None:
         request, wall = self._chosen, self.consumer.delivery.wall
         assert request is not None
+        if self._search is not None:
+            self._search.found()
         if request.size > 0:
             request.size -= size
             if request.size == 0:  # it may have no more
@@ -186,9 +189,9 @@ class Pull:
         self.requests.took(request, messages)
 
     def crowded(self, wall: int) -> bool:
-        if self._rests is None:
-            self._rests = Rests()
-        self._rests.add(self._reply, wall)
+        if self._search is None:
+            self._search = Search()
+        self._search.rests.add(self._reply, wall)
         return True
 
     def lost(self) -> None:
@@ -210,7 +213,7 @@ class Pull:
     def next_deadline(self) -> int:
         if not len(self.requests):
             return 0
-        rest = 0 if self._rests is None else self._rests.due
+        rest = 0 if self._search is None else self._search.rests.due
         due = 0 if self._dues is None else self._dues.first()
         return min(due, rest) if due and rest else due or rest
 
@@ -230,7 +233,7 @@ class Pull:
         self.consumer.delivery.wanted = len(self.requests) > 0
 
     def set_clock(self, by: int) -> None:
-        self._rests = None
+        self._search = None
         self._looked, self.asked = moved(self._looked, by), moved(self.asked, by)
         for request in self.requests:
             request.received = moved(request.received, by)
@@ -411,6 +414,16 @@ class Pull:
     def _verdict(self, groups: Groups, request: Request) -> Verdict:
         delivery = self.consumer.delivery
         return groups.verdict(request.claim, delivery.count(), delivery.ledger.pending)
+
+    def _has_searched(self) -> bool:
+        """Count one that was passed over. True where all were, or as many as may be in this slice: then it goes on in another."""
+        if self._search is None:
+            self._search = Search()
+        if self._search.passed(len(self.requests)):
+            return True
+        if self._search.is_tired:
+            self.consumer.wake()
+        return self._search.is_tired
 
     def _end_short(self, request: Request, status: bytes) -> None:
         """Take out the first request, and say why, and what it did not get."""

@@ -181,6 +181,7 @@ class Push:
             header = publication.header()
             sequence = _number(value_of(header, b"Nats-Last-Stream"))
             if sequence > 0:
+                self._delivery.heard = self._consumer.engine.wall
                 self._delivery.ack(sequence, max(_number(value_of(header, b"Nats-Last-Consumer")), 0))
         return True
 

@@ -45,7 +45,7 @@ class ConsumerState:
     def dump(self) -> bytes:
         """Return how far the consumer has come; what happens from now on has to be noted."""
         self._consumer.delivery.changed = False
-        return dump(self._consumer.ledger)
+        return dump(self._consumer.ledger, self._consumer.engine.wall)
 
     def note(self) -> None:
         """Something has changed: have it written, some time."""

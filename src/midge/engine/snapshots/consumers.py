@@ -76,7 +76,9 @@ def row_of(stream: Stream, name: str, kept: KeptConsumer, others: Mapping[str, C
         quoted = quote(name.encode("utf-8", "surrogateescape"))
         raise ValueError(f"failed to add consumer {quoted}: its name is another one, or there twice")
     ledger = _ledger(kept.state)
-    row = ConsumerRow(0, stream.account.name, stream.name, name, encode(decision.config), stream.engine.wall, dump(ledger))
+    row = ConsumerRow(
+        0, stream.account.name, stream.name, name, encode(decision.config), stream.engine.wall, dump(ledger, stream.engine.wall)
+    )
     return row, decision.config, ledger.pending
 
 
