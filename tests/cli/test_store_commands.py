@@ -160,6 +160,15 @@ def test_usage(path: Path, capsys: Captured) -> None:
     assert rows(capsys, "store", "usage", str(path), "--json")[1]["quarantine"] == 8
 
 
+@pytest.mark.parametrize("command", ["list", "usage"])
+def test_a_stream_that_cannot_be_read_hides_no_other(path: Path, capsys: Captured, command: str) -> None:
+    (path / "streams/00000001/0000000009.seg").symlink_to(path / "nowhere")
+    assert main(["store", command, str(path), "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["account"] for line in out.splitlines()] == ["A", "B"]
+    assert err.startswith(f"midge: {path}/streams/00000001 cannot be read: ") and err.count("\n") == 1
+
+
 def test_export(path: Path, capsys: Captured) -> None:
     one, two, three = rows(capsys, "store", "export", str(path), "ORDERS", "--account", "A")
     assert one == {"seq": 1, "time": "2023-11-14T22:13:20.000000007Z", "subject": "orders.0", "headers": [], "data": "one"}

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from disks_of_engines import closed, opened
-from worlds import SECOND, World
+from worlds import ACCOUNT, SECOND, World
+
+from midge.model.account import AccountLimits
 
 
 @pytest.fixture
@@ -129,6 +131,27 @@ def test_an_end_meanwhile(tmp_path: Path) -> None:
     assert answers(world) == []
     world = opened(tmp_path)
     assert list(world.account.streams) == ["S"] and world.ack("S.a") == '{"stream":"S","seq":1}'
+    closed(world)
+
+
+def test_a_reload_meanwhile(tmp_path: Path) -> None:
+    """JetStream is taken from the account, and may be given back: the stream is there then, and once."""
+    world = opened(tmp_path)
+    stream(world, "S")
+    world.turn()
+    for is_given_back in (False, True):
+        answers(world)
+        stream(world, f"X{is_given_back}")
+        steps(world)
+        world.directory.begin()
+        world.engine.limit_account(ACCOUNT, None)
+        if is_given_back:
+            world.engine.limit_account(ACCOUNT, AccountLimits())
+        world.turn()
+        assert world.publish(f"X{is_given_back}.a") == is_given_back
+        assert [subject for subject, _ in answers(world)] == ["STREAM.CREATE.XTrue"] * is_given_back
+        world.engine.limit_account(ACCOUNT, AccountLimits())
+    assert world.ack("XTrue.a") == '{"stream":"XTrue","seq":2}' and world.ack("XFalse.a") == '{"stream":"XFalse","seq":1}'
     closed(world)
 
 

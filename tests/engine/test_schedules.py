@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worlds import SECOND, START, World
@@ -137,6 +138,25 @@ def test_one_that_cannot_be_stored_is_tried_again() -> None:
     stream.intake.full = False
     world.wait(2)
     assert len(sent(world)) == 1
+
+
+def test_one_that_fails_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it fails with; it is tried again, too."""
+    send, failing = module.Schedules._send, [True]
+
+    def fail(schedules: module.Schedules, subject: bytes, *rest: Any) -> None:
+        if subject == b"s.x" and failing:
+            raise RuntimeError("nobody knows why")
+        send(schedules, subject, *rest)
+
+    monkeypatch.setattr(module.Schedules, "_send", fail)
+    schedule(world, at(10), "s.x")
+    schedule(world, at(10), "s.z")
+    world.wait(12)
+    assert len(sent(world)) == 1
+    failing.clear()
+    world.wait(2)
+    assert len(sent(world)) == 2 and set(world.outside.failures) == {"a schedule of stream S: nobody knows why"}
 
 
 def opened(path: Path) -> World:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from worlds import World
+from worlds import SECOND, World
 
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
@@ -261,3 +261,60 @@ def test_what_is_too_old_is_ended_later_too(tmp_path: Path, disk: Disk) -> None:
         world.turn()
     assert world.state()["messages"] == 0
     closed(world)
+
+
+@pytest.mark.parametrize("fails", ["already", "then"])
+@pytest.mark.parametrize("limit", ["max_msgs", "max_msgs_per_subject"])
+def test_a_limit_that_comes_while_the_disk_fails_holds_when_it_works_again(tmp_path: Path, limit: str, fails: str) -> None:
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    for _ in range(5):
+        world.ack("s.a")
+    disk.full = True
+    if fails == "already":
+        assert "error" in world.ack("s.a")
+    updated = world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="file", **{limit: 2})
+    assert updated["config"][limit] == 2 and world.state()["messages"] == 5
+    disk.full = False
+    for _ in range(4):
+        world.wall += SECOND
+        world.directory.handle_timeout(world.wall)
+        world.wait(1)
+    assert world.state()["messages"] == 2
+    closed(world)
+
+
+def test_dropping_in_slices_goes_on_when_the_disk_works_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream.TRIM", 2)
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    for _ in range(9):
+        world.ack("s.a")
+    world.publish("$JS.API.STREAM.UPDATE.S", b'{"name":"S","subjects":["s.>"],"storage":"file","max_msgs":2}')
+    world.turn()
+    disk.full = True
+    assert "error" in world.ack("s.b")
+    world.wait(0)
+    disk.full = False
+    for _ in range(4):
+        world.wall += SECOND
+        world.directory.handle_timeout(world.wall)
+        world.wait(1)
+    assert world.state()["messages"] == 2
+    closed(world)
+
+
+def test_a_limit_of_many_subjects_is_seen_to_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream.TRIM", 3)
+    world = World()
+    world.create()
+    for number in range(20):
+        world.ack(f"s.{number % 4}")
+    world.publish("$JS.API.STREAM.UPDATE.S", b'{"name":"S","subjects":["s.>"],"storage":"memory","max_msgs_per_subject":1}')
+    world.engine.step(world.wall)
+    store = world.account.streams["S"].store
+    assert 10 < store.messages < 20
+    world.turn()
+    assert [stored.sequence for stored in store.scan()] == [17, 18, 19, 20]

@@ -340,7 +340,7 @@ class LoneHome:
         self.always = always
         self.segment_size = segment_size
         self.handles = Handles(4)
-        self.haste = Haste(lambda: waits)
+        self.haste = Haste(lambda: waits, lambda: 0)
         self.haste.rounds = 1
         self.haste.note(-(1 << 60))  # whatever the disk takes
         self.damages: list[Damage] = []

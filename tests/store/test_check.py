@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from midge.store.directory import StoreDirectory
 from midge.store.log import FileStore
 from midge.store.recovery import Damage
 from midge.store.segment import HEAD_SIZE
+from midge.store.state import StreamRow
 from midge.store.view import LogView, ReadFiles, StoreView, UnindexedFiles
 
 
@@ -176,6 +179,38 @@ def test_streams_are_known_by_their_own_files(path: Path, kind: str) -> None:
         damages, (finding,) = checked(path)
         assert [each.file for each in damages] == [str(state), str(names)]
         assert (finding.place.account, finding.place.stream, finding.messages) == ("", "", 99)
+
+
+def test_a_server_that_was_killed_before_it_made_a_streams_directory(path: Path) -> None:
+    directory = opened(path)
+    directory.create(StreamRow("A", "NEW", b"{}", time.time_ns() + 1_000_000_000), lambda error: None)
+    directory.begin()
+    shutil.copytree(path, path.parent / "killed")
+    directory.close()
+    assert checked(path.parent / "killed")[0] == []
+
+
+@pytest.mark.parametrize("what", ["a stream is a file", "a segment is nowhere", "a checkpoint is a directory", "a file of somebody else's"])
+def test_one_that_cannot_be_looked_at_keeps_nobody_from_looking_at_the_others(path: Path, what: str) -> None:
+    directory = opened(path)
+    fill(directory, "T", 10)
+    directory.close()
+    own = path / "streams" / "00000001"
+    if what == "a stream is a file":
+        shutil.rmtree(own)
+        own.touch()
+    elif what == "a segment is nowhere":
+        (own / "0000000009.seg").symlink_to(path / "nowhere")
+    elif what == "a checkpoint is a directory":
+        (own / "0000000001.idx").unlink()
+        (own / "0000000001.idx").mkdir()
+    else:
+        (path / "streams" / "00000007").touch()
+    with closing(StoreView(str(path))) as view:
+        assert all(view.size_of(place) + view.kept_of(place) >= 0 for place in view.streams)
+        found = {place.stream: check_stream(view, place) for place in view.streams}
+    assert found["T"].messages == 10 and found["T"].damages == []
+    assert [len(finding.damages) for finding in found.values()].count(1) == 1
 
 
 def test_a_later_version_is_told(path: Path) -> None:

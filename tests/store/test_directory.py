@@ -15,6 +15,7 @@ from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.base import ELSEWHERE, Stored
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
+from midge.store.state import ConsumerRow
 
 
 def opened(path: Path, *, sync: str | float = "always", files: Files | None = None, memory: int = 64 << 20) -> StoreDirectory:
@@ -257,6 +258,32 @@ def test_one_that_fails_to_begin_holds_up_no_other(tmp_path: Path) -> None:
     turn(directory)
     assert told == [stores[0].failure, stores[1].failure]
     assert [store.committed for store in stores] == [0, 0, 1, 1]
+    directory.close()
+
+
+def test_one_that_raises_where_it_is_told_keeps_nobody_from_being_told(tmp_path: Path) -> None:
+    """What was written is told to all who wait, in all stores, also of consumers, and what they do then is written."""
+    directory = opened(tmp_path)
+    directory.state.put_stream("A", "1", b"{}", 7)
+    first, second = directory.open("A", "1"), directory.open("A", "2")
+    told: list[object] = []
+
+    def fail(error: Exception | None) -> None:
+        first.append(message(b"b"), 1)
+        raise RuntimeError("who waits")
+
+    for number in range(2):
+        directory.keeper.put(ConsumerRow(number + 1, "A", "1", f"C{number}", b"{}", 5, b"0"), 7, (fail, told.append)[number])
+    for store in (first, second):
+        store.append(message(b"a"), 1)
+        store.settle(fail)
+        store.settle(told.append)
+    directory.begin()
+    with pytest.raises(RuntimeError, match="who waits"):
+        directory.finish()
+    assert told == [None, None, None]
+    turn(directory)
+    assert (first.committed, first.last, second.committed) == (4, 4, 1)
     directory.close()
 
 

@@ -13,9 +13,9 @@ from midge.store.log import FileStore
 SLOW = 10**15
 
 
-def haste(is_alone: Callable[[], bool] | None = lambda: True, rounds: int = 1) -> Haste:
+def haste(is_alone: Callable[[], bool] | None = lambda: True, rounds: int = 1, clock: Callable[[], int] = lambda: 0) -> Haste:
     """Of a disk that was quick for a while."""
-    found = Haste(is_alone)
+    found = Haste(is_alone, clock)
     found.rounds = rounds
     for _ in range(20):
         found.note(1000)
@@ -23,7 +23,7 @@ def haste(is_alone: Callable[[], bool] | None = lambda: True, rounds: int = 1) -
 
 
 def test_not_before_the_disk_was_quick_for_a_while() -> None:
-    found = Haste(lambda: True)
+    found = Haste(lambda: True, lambda: 0)
     found.rounds = 1
     for _ in range(5):
         found.note(1000)
@@ -36,13 +36,26 @@ def test_a_sync_that_took_long_is_remembered_for_a_while() -> None:
     found = haste()
     found.note(5 * QUICK)  # once is no habit
     assert found.may_wait()
-    found.note(100 * QUICK)
-    for _ in range(10):
+    for _ in range(5):
+        found.note(10 * QUICK)
+    for _ in range(8):
         found.note(1000)
         assert not found.may_wait()
     for _ in range(20):
         found.note(1000)
     assert found.may_wait()
+
+
+def test_a_disk_that_stops_now_and_then_holds_nobody_for_long() -> None:
+    """Every hundredth sync takes two seconds, the others a fifth of a millisecond: the loop waits for a fiftieth of the time."""
+    now = held = 0
+    found = haste(clock=lambda: now)
+    for number in range(100_000):
+        took = 2_000_000_000 if number % 100 == 99 else 200_000
+        held += took * (found.may_wait() and took > QUICK)
+        now += took
+        found.note(took)
+    assert 0 < held <= now / 50
 
 
 def test_a_slow_disk_is_left_to_the_workers() -> None:

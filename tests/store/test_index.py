@@ -232,3 +232,14 @@ def matches(pattern: bytes, subject: bytes) -> bool:
     """True for one of the patterns of the test above."""
     mine, its = pattern.split(b"."), subject.split(b".")
     return all(one in (b"*", b">", other) for one, other in zip(mine, its, strict=True))
+
+
+def test_sequences_that_begin_far_away_are_not_looked_at_one_by_one() -> None:
+    """What is left times the filters is more than 64 bits hold."""
+    first = 1 << 62
+    index = Index(first)
+    for number in range(50_000):
+        index.add(first + number, 0, 1, 0, 1, bytearray(b"a.b"), 0, 3)
+    begin = time.process_time()
+    assert not any(index.next((b"b.*", b"c.*", b"d.*"), 1) for _ in range(200))
+    assert time.process_time() - begin < 0.1

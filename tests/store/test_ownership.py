@@ -1,17 +1,22 @@
 """Whose a store's files are: what a crash while a stream is deleted, a lost or damaged state, and forked processes may not change."""
 
+import errno
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store.disks import message
+from store.disks import FailingFiles, message
 
 from midge.errors import MidgeError, StoreDamagedError
 from midge.store.directory import StoreDirectory
-from midge.store.state import State
+from midge.store.recovery import Damage
+from midge.store.state import State, StreamRow
+from midge.store.view import StoreView
 
 
 def opened(path: Path) -> StoreDirectory:
@@ -172,4 +177,100 @@ def test_a_deleted_store_is_let_go_of(tmp_path: Path) -> None:
         turn(directory)
         store.delete()
     assert len(directory._held) == 0 and directory._held_size == 0
+    directory.close()
+
+
+def test_a_directory_that_is_missing_is_reported(tmp_path: Path) -> None:
+    """Not that of a stream that was noted last, whose directory nobody has made yet."""
+    fill(tmp_path)
+    directory = opened(tmp_path)
+    directory.state.put_stream("A", "NEW", b"{}", time.time_ns())
+    directory.state.add_store("A", "NEW", 1, 2)
+    directory.close()
+    shutil.rmtree(tmp_path / "streams" / "00000001")
+    directory = opened(tmp_path)
+    directory.open("A", "NEW")
+    store = directory.open("A", "S")
+    why = "it is missing, and with it all messages of the stream"
+    assert directory.quarantine == [Damage(str(tmp_path / "streams" / "00000001"), 0, 0, -1, why, "")]
+    store.append(message(b"a"), 1)
+    turn(directory)
+    directory.close()
+    directory = opened(tmp_path)
+    assert directory.open("A", "S").last == 1 and directory.quarantine == []
+    directory.close()
+
+
+def test_one_that_is_missing_after_a_stop_is_reported(tmp_path: Path) -> None:
+    directory = opened(tmp_path)
+    directory.state.put_stream("A", "S", b"{}", time.time_ns())
+    directory.open("A", "S")
+    directory.close()
+    shutil.rmtree(tmp_path / "streams" / "00000001")
+    directory = opened(tmp_path)
+    directory.open("A", "S")
+    assert [damage.why for damage in directory.quarantine] == ["it is missing, and with it all messages of the stream"]
+    directory.close()
+
+
+def test_all_segments_of_a_stream_are_missing(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "streams" / "00000001" / "0000000001.seg").unlink()
+    directory = opened(tmp_path)
+    directory.open("A", "S")
+    assert [damage.why for damage in directory.quarantine] == ["all its segments are missing, and with them all messages"]
+    directory.close()
+
+
+@pytest.mark.parametrize("left", ["a directory in it", "a file"])
+def test_what_is_left_of_a_deleted_stream_keeps_nobody_from_opening_the_others(tmp_path: Path, left: str) -> None:
+    fill(tmp_path)
+    gone = tmp_path / "streams" / "00000009.gone"
+    if left == "a file":
+        gone.touch()
+    else:
+        (gone / "somebody's").mkdir(parents=True)
+    directory = opened(tmp_path)
+    assert [damage.file for damage in directory.quarantine] == [str(gone)] and directory.open("A", "S").last == 1
+    directory.close()
+
+
+def test_a_stream_is_gone_though_its_files_cannot_be_removed(tmp_path: Path) -> None:
+    """Who deletes it is told that it is gone, as it is, and the next start removes the rest."""
+    fill(tmp_path)
+    disk = FailingFiles()
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, files=disk)
+    store = directory.open("A", "S")
+    for call in ("unlink", "rename"):
+        disk.fails = lambda name, number, call=call: errno.EIO if name == call else 0  # type: ignore[misc]
+        store.delete()
+        store = directory.open("A", "S")
+        assert store.last == 0
+    disk.fails = lambda name, number: 0
+    assert len(directory.quarantine) == 2 and len(list((tmp_path / "streams").iterdir())) == 3
+    directory.close()
+    directory = opened(tmp_path)
+    assert directory.quarantine == [] and len(list((tmp_path / "streams").iterdir())) == 1
+    directory.close()
+
+
+@pytest.mark.parametrize("name", ["99999999999999999999999", str((1 << 63) - 1), "1", "\N{ARABIC-INDIC DIGIT THREE}" * 8, "0000001x"])
+def test_a_directory_of_somebody_elses_is_not_a_streams(tmp_path: Path, name: str) -> None:
+    fill(tmp_path)
+    (tmp_path / "streams" / name).mkdir()
+    directory = opened(tmp_path)
+    told: list[object] = []
+    directory.create(StreamRow("A", "T", b"{}", 1), told.append)
+    turn(directory)
+    assert told == [None] and directory.open("A", "T").last == 0 and directory.quarantine == []
+    directory.close()
+    with closing(StoreView(str(tmp_path))) as view:
+        assert [place.stream for place in view.streams] == ["S", "T"] and view.damages == []
+
+
+def test_what_says_whose_it_is_is_nested_too_deeply(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "streams" / "00000001" / "store.json").write_text("[" * 100_000)
+    directory = opened(tmp_path)
+    assert directory.open("A", "S").last == 1 and len(directory.quarantine) == 1
     directory.close()

@@ -51,10 +51,10 @@ def _account_option(command: Callable[..., T]) -> Callable[..., T]:
 @directory_argument
 @_account_option
 @json_option
-def list_streams(path: Path, account: str | None, as_json: bool) -> None:
-    """List the streams below DIR and what they hold."""
+def list_streams(path: Path, account: str | None, as_json: bool) -> int:
+    """List the streams below DIR and what they hold. Exits with 3 if some cannot be read; they are named on standard error."""
     with closing(StoreView(str(path))) as view:
-        _print([_entry(view, place) for place in _chosen(view, account, None)], _ENTRY, left=2, as_json=as_json)
+        return _print_all(view, _entry, account, _ENTRY, as_json=as_json)
 
 
 @command.command("consumers", short_help="List the consumers.")
@@ -74,10 +74,13 @@ def list_consumers(path: Path, stream: str | None, account: str | None, as_json:
 @directory_argument
 @_account_option
 @json_option
-def usage(path: Path, account: str | None, as_json: bool) -> None:
-    """Tell what each stream below DIR takes on the disk, space that is set aside included, and what of it counts for its limits."""
+def usage(path: Path, account: str | None, as_json: bool) -> int:
+    """Tell what each stream below DIR takes on the disk, space that is set aside included, and what of it counts for its limits.
+
+    Exits with 3 if some cannot be read; they are named on standard error.
+    """
     with closing(StoreView(str(path))) as view:
-        _print([_used(view, place) for place in _chosen(view, account, None)], _USAGE, left=2, as_json=as_json)
+        return _print_all(view, _used, account, _USAGE, as_json=as_json)
 
 
 @command.command("verify", short_help="Check some of the streams.")
@@ -195,6 +198,22 @@ def _time(nanoseconds: int) -> str | None:
     if not nanoseconds:
         return None
     return f"{datetime.fromtimestamp(nanoseconds // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09d}Z"
+
+
+def _print_all(
+    view: StoreView, row: Callable[[StoreView, Place], dict[str, Any]], account: str | None, columns: list[str], *, as_json: bool
+) -> int:  # fmt: skip
+    """Print a row for each stream that can be read, and name the others; return the exit code."""
+    rows, unread = [], []
+    for place in _chosen(view, account, None):
+        try:
+            rows.append(row(view, place))
+        except OSError as error:
+            unread.append(f"{place.path} cannot be read: {error}")
+    _print(rows, columns, left=2, as_json=as_json)
+    for line in unread:
+        complain(line)
+    return DAMAGED if unread else 0
 
 
 def _print(rows: list[dict[str, Any]], columns: list[str], *, left: int, as_json: bool) -> None:

@@ -148,6 +148,8 @@ class Engine:
         account = self.accounts[name] = Account(self, name, limits)
         if self.directory is not None and limits is not None:
             for row in self.directory.state.streams(name):
+                if row.name in account.streams:  # it was just being created, and that has been told meanwhile
+                    continue
                 try:
                     stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
                     open_consumers(stream, self.directory.consumers(name, row.name), self.wall)
@@ -264,7 +266,8 @@ class Engine:
         """Make a stream whose configuration is checked, when that is safe; where that fails nothing is left of it.
 
         Args:
-            made: gets the stream, or why there is none; within this call for one in memory. Never called where the account has gone.
+            made: gets the stream, or why there is none; within this call for one in memory. Never called where the account has gone, or
+                JetStream is not for it any more.
         """
         if self.directory is None or config.storage != "file":
             made(self._made(account, config, created))
@@ -273,9 +276,10 @@ class Engine:
         def kept(error: OSError | None) -> None:
             account.restores.pop(config.name, None)
             current = self.accounts.get(account.name)
-            if error is not None or current is None:
-                if error is not None:
-                    made(error)
+            if error is not None:
+                made(error)
+                return
+            if current is None or current.limits is None:
                 return
             try:
                 stream = current.streams.get(config.name) or self._made(current, config, created)

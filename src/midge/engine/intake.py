@@ -192,7 +192,7 @@ class Intake:
     def see_to_settling(self) -> None:
         """See to it that the stream hears what becomes of what was stored; where the store's next round may begin before ``flush``, now."""
         store = self.store
-        if not self._settling and store.committed < store.last:
+        if not self._settling and (store.committed < store.last or store.is_pending):  # what was removed may come back, too
             self._settling = True
             store.settle(self._settled)
 

@@ -41,13 +41,14 @@ class Retention:
         is_held: nothing goes: a consumer is there whose state is not known.
     """
 
-    __slots__ = ("_done", "_spans", "_stream", "_timer", "interest", "is_held")
+    __slots__ = ("_done", "_is_deserted", "_spans", "_stream", "_timer", "interest", "is_held")
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._done: list[int] = []
         self._spans: dict[tuple[bytes, ...], tuple[int, int]] = {}  # from where to where those with some filters have acknowledged all
         self._timer: Timer | None = None
+        self._is_deserted = False  # the last consumer was deleted: what there is was for nobody else
         self.interest: Interest[Any] = Interest()
         self.is_held = False
 
@@ -72,6 +73,7 @@ class Retention:
 
     def add(self, consumer: Any) -> None:
         """A consumer was made or opened."""
+        self._is_deserted = False
         self.interest.add(self.filters_of(consumer.filters), consumer)
 
     def remove(self, consumer: Any, filters: tuple[bytes, ...]) -> None:
@@ -94,7 +96,11 @@ class Retention:
         if self._stream.config.retention != "interest" or self.is_held:
             return
         if not self.interest.count:
-            self._stream.purge(b"", 0, 0)
+            self._is_deserted = True
+            try:
+                self._stream.purge(b"", 0, 0)
+            except OSError:  # the store says so itself: all goes when it works again
+                self._try_later()
         else:
             self._start(floor, store.last, (), self._is_unneeded)
 
@@ -194,6 +200,8 @@ class Retention:
         self._timer = None
         if self._stream.store.failure is not None:
             self._try_later()
+        elif self._is_deserted:
+            self.lost_interest(0)
         else:
             self.recheck()
 

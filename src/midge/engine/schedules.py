@@ -129,7 +129,7 @@ class Schedules:
                 source = (yield from fetch(self._stream.store, last)) if last else None
                 if self._known.get(subject) == (when, sequence):
                     self._send(subject, when, stored, source, values, engine.wall)
-            except (ApiError, OSError) as error:
+            except Exception as error:  # also the safety net: the others are due, too
                 engine.outside.failed(f"a schedule of stream {self._stream.name}", error)
                 if self._known.get(subject) == (when, sequence):
                     self._put(subject, engine.wall + RETRY, sequence)

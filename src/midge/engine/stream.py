@@ -22,6 +22,7 @@ from midge.engine.expiry import Expiry
 from midge.engine.headers import is_delete_marker, nats_values
 from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
+from midge.engine.jobs import Job
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 SHUTDOWN = b"409 Server Shutdown"
+AGAIN = 1_000_000_000  # nanoseconds after which a store that fails is tried again
 TRIM = 2_000  # messages that limits remove one by one in one call
 
 
@@ -72,9 +74,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "account", "batches", "config", "consumers", "counted", "created",
-        "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging", "raw_name", "retention",
-        "schedules", "store", "taken", "unopened",
+        "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers",
+        "counted", "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging",
+        "raw_name", "retention", "schedules", "store", "taken", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -93,6 +95,7 @@ class Stream:
         self.ingest = Ingest(self)
         self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
+        self._trimming: Timer | None = None
         self._input: Renaming | None = None
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
@@ -160,6 +163,7 @@ class Stream:
         self.ingest.stop()
         self.schedules.stop()
         self.engine.timers.cancel(self._forgetting)
+        self.engine.timers.cancel(self._trimming)
         for token in (*self._subscriptions.values(), *self._direct):
             self.engine.outside.unsubscribe(token)
         self._subscriptions.clear()
@@ -231,6 +235,7 @@ class Stream:
             self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
+        self._trim_later()
         if self.retention is not None:
             self.retention.undone()
         if self.origins is not None:
@@ -301,13 +306,34 @@ class Stream:
         self.changed()
 
     def trim(self) -> None:
-        """See to limits that have become smaller, all that is there and a slice at a time."""
+        """See to limits that have become smaller, all that is there and a slice at a time; while the store fails, when it works again."""
+        try:
+            self._trim()
+        except OSError:  # the store says so itself
+            self._trim_later()
+
+    def _trim(self) -> None:
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
+        if self.config.max_msgs_per_subject > 0:
+            self.engine.jobs.start(self.store, self._trim_subjects())
+
+    def _trim_subjects(self) -> Job:
+        """Remove what subjects have too much of."""
+        store, removed = self.store, 0
         limit = self.config.max_msgs_per_subject
-        if limit > 0:
-            for subject in [subject for subject, total in self.store.totals(b">") if total.messages > limit]:
-                self.store.purge(subject, 0, limit)
+        for subject in [subject for subject, total in store.totals(b">") if total.messages > limit]:
+            while not self.intake.closed and (total := store.total(subject)) and total.messages > self.config.max_msgs_per_subject > 0:
+                try:
+                    store.remove(total.first)
+                except OSError:
+                    self._trim_later()
+                    return
+                removed += 1
+                if removed % TRIM == 0:
+                    self.changed()
+                    yield None
+        self.changed()
 
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""
@@ -416,8 +442,22 @@ class Stream:
             self.engine.timers.add(0, lambda _: None if self.intake.closed else self._go_on_dropping())
 
     def _go_on_dropping(self) -> None:
-        self._drop_first()
+        try:
+            self._drop_first()
+        except OSError:
+            self._trim_later()
         self.changed()
+
+    def _trim_later(self) -> None:
+        if self._trimming is None or self._trimming.call is None:
+            self._trimming = self.engine.timers.add(self.engine.wall + AGAIN, self._trim_again)
+
+    def _trim_again(self, wall: int) -> None:
+        if self.store.failure is not None:
+            self._trim_later()
+        else:
+            self.trim()
+            self.changed()
 
     def _forget(self, wall: int) -> None:
         """Let ids go that are older than the window, and come back when the next one is."""

@@ -189,7 +189,8 @@ class JetStream:
                 loop.call_soon_threadsafe(committed)
 
         is_alone = turns.reactor.is_alone if is_own_loop(loop) else None
-        directory = StoreDirectory(options.store_dir, sync=options.jetstream.sync_interval, wake=wake, is_alone=is_alone)
+        sync = options.jetstream.sync_interval
+        directory = StoreDirectory(options.store_dir, sync=sync, wake=wake, is_alone=is_alone, clock=perf_counter_ns)
         try:
             jetstream = JetStream(turns, directory, limits, settings)
         except BaseException:
@@ -202,7 +203,7 @@ class JetStream:
         """The directory has written something: called in the loop."""
         if self._turns.jetstream is not self:
             return  # closed meanwhile
-        self._directory.finish()
+        self._try("when something was written", self._directory.finish)
         self._turns.reactor.schedule()
 
     def renew(self) -> None:

@@ -62,6 +62,7 @@ class Store(ABC):
         committed: the highest sequence that may be shown.
         subjects: how many different subjects the messages have.
         failure: why nothing can be stored at present, None as long as it can.
+        is_pending: something has changed, and is not as safe yet as promised.
         sight: shows messages where they are.
     """
 
@@ -74,6 +75,7 @@ class Store(ABC):
     committed: int
     subjects: int
     failure: Exception | None
+    is_pending: bool
     sight: Sight
 
     # Changes

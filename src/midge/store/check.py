@@ -44,7 +44,7 @@ def find_damages(view: StoreView) -> list[Damage]:
     damages = list(view.damages)
     places = {(place.account, place.stream) for place in view.streams}
     for (account, name), row in view.configs.items():
-        if (account, name) not in places:
+        if (account, name) not in places and row.created < view.before:  # else who had it noted was killed, and told nobody
             damages.append(Damage(f"{view.path}/streams", 0, 0, -1, f"the files of stream {name} of account {account} are missing", ""))
         stream = f"stream {name} of account {account}"
         kept = [
@@ -72,18 +72,26 @@ def check_stream(view: StoreView, place: Place, progress: Callable[[int], None] 
         place: where the stream is.
         progress: told of the bytes that were read.
     """
-    files = UnindexedFiles(progress)
-    consumers = len(view.consumers.get((place.account, place.stream), ()))
     try:
-        log = LogView(files, place.path)
+        return _check(view, place, UnindexedFiles(progress))
     except OSError as error:  # a file that cannot be read, or one of a later version: others may be good
-        return Finding(place, 0, 0, 0, 0, 0, consumers, [Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")])
+        damage = Damage(place.path, 0, 0, -1, f"it cannot be read: {error}", "")
+        return Finding(place, 0, 0, 0, 0, 0, _consumers(view, place), [damage])
+
+
+def _check(view: StoreView, place: Place, files: UnindexedFiles) -> Finding:
+    log = LogView(files, place.path)
     try:
         for name in log.unfit(ReadFiles(), place.path):
             log.damages.append(Damage(name, 0, 0, -1, "what was known of a segment does not fit the log", ""))
         index = log.index
         if index.messages and (place.account, place.stream) not in view.configs:  # an empty one may be left of making or deleting it
             log.damages.append(Damage(place.path, 0, 0, -1, "there is no configuration: no server has this stream", ""))
-        return Finding(place, index.messages, index.size, index.first, index.last, log.segments, consumers, log.damages)
+        found = index.messages, index.size, index.first, index.last, log.segments
+        return Finding(place, *found, _consumers(view, place), log.damages)
     finally:
         log.close()
+
+
+def _consumers(view: StoreView, place: Place) -> int:
+    return len(view.consumers.get((place.account, place.stream), ()))

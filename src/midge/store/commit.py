@@ -8,18 +8,19 @@ when. A round touches nothing but the files: the blocks that it writes are not c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from midge.store.files import Files
 from midge.store.folder import Folder
 from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
 from midge.store.segment import Segment
 
-__all__ = ["Erasure", "Part", "Round", "Workers", "erase_record", "outcome"]
+__all__ = ["Erasure", "Part", "Round", "Workers", "erase_record", "outcome", "tell_all"]
 
+T = TypeVar("T")
 _LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced or the disk is quick
 
 
@@ -152,6 +153,18 @@ def outcome(call: Callable[[], Any]) -> Any:
         return error
 
 
+def tell_all(waiting: Iterable[Callable[[T], None]], what: T) -> None:
+    """Tell everybody who waits; what one of them raises keeps nobody from being told, and the first is raised then."""
+    failed: Exception | None = None
+    for call in waiting:
+        try:
+            call(what)
+        except Exception as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
 def erase_record(files: Files, fd: int, place: int, seed: int, sequence: int) -> None:
     """Put a record of zeros where a message is; nothing where it is not there any more. The caller syncs."""
     found = _measure(files, fd, place, seed, sequence)
@@ -209,14 +222,24 @@ class Workers:
         self._calls.put((call, done))
 
     def finish(self) -> None:
-        """Tell of everything that is finished."""
+        """Tell of everything that is finished.
+
+        Raises:
+            Exception: what one that was told raised; all were told.
+        """
+        failed: Exception | None = None
         while True:
             try:
                 done, result = self._results.get_nowait()
             except Empty:
-                return
+                break
             self._under_way -= 1
-            done(result)
+            try:
+                done(result)
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def wait(self) -> bool:
         """Wait until something is finished, and tell of it. False where nothing is under way."""

@@ -20,7 +20,7 @@ from weakref import WeakSet
 from midge.errors import StoreDamagedError, StoreLockedError
 from midge.store.commit import Workers
 from midge.store.files import Files
-from midge.store.folder import Folder, Owner
+from midge.store.folder import Folder, Owner, folder_name, id_of
 from midge.store.handles import Handles
 from midge.store.haste import Haste
 from midge.store.keeper import Keeper
@@ -43,7 +43,7 @@ class StoreDirectory:
         sync: "always": a round is committed when it is synced. Seconds: when it is written; what was written is synced so often.
             "os": when it is written; the system decides when it is synced.
         wake: called in whatever thread something finished, and where ``begin`` leaves something to begin; must not raise.
-        is_alone: see ``Haste``.
+        is_alone, clock: see ``Haste``.
         workers: threads that write; 0 to write in ``begin``.
         memory: bytes of what was written last that stay in memory, of all stores together.
         segment_size: bytes that a segment has at most, unless one message is longer.
@@ -67,6 +67,7 @@ class StoreDirectory:
         sync: str | float = "always",
         wake: Callable[[], None],
         is_alone: Callable[[], bool] | None = None,
+        clock: Callable[[], int] = lambda: 0,
         workers: int = 4,
         memory: int = 64 << 20,
         segment_size: int = SEGMENT_SIZE,
@@ -80,7 +81,7 @@ class StoreDirectory:
         self.always = sync == "always"
         self.segment_size = segment_size
         self.handles = Handles()
-        self.haste = Haste(is_alone)
+        self.haste = Haste(is_alone, clock)
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
         self._memory = memory
@@ -98,6 +99,7 @@ class StoreDirectory:
         self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
+        self._before = 0  # the streams that were created before this have had a directory
         self._unsynced = [self.path]  # directories whose new names are synced before a stream is made
         self._make_path(self.path)
         self._lock = self._locked()
@@ -177,6 +179,7 @@ class StoreDirectory:
             store.close()
         if os.getpid() == self._pid:
             self.keeper.flush(self._workers.wait)
+            self._note_end()
         self.keeper.let_go()
         self._workers.close()
         self.state.close()
@@ -214,9 +217,15 @@ class StoreDirectory:
             raise failed
 
     def finish(self) -> None:
-        """Take what the workers have finished, tell those who wait for it, and start the next rounds."""
-        self._workers.finish()
-        self.begin()
+        """Take what the workers have finished, tell those who wait for it, and start the next rounds.
+
+        Raises:
+            Exception: as ``begin``.
+        """
+        try:
+            self._workers.finish()
+        finally:
+            self.begin()
 
     def next_deadline(self) -> int | None:
         """Return when to call ``handle_timeout``, in nanoseconds since the epoch; None for never."""
@@ -314,7 +323,7 @@ class StoreDirectory:
     # Inside
 
     def _path_of(self, id: int) -> str:
-        return f"{self.path}/streams/{id:08d}"
+        return f"{self.path}/streams/{folder_name(id)}"
 
     def _make_path(self, path: str) -> None:
         """Make a directory, and those above it."""
@@ -343,6 +352,7 @@ class StoreDirectory:
             if not isinstance(error, BlockingIOError):
                 raise
             raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
+        self._before = os.fstat(fd).st_mtime_ns if os.fstat(fd).st_size else 0
         with suppress(OSError):  # a full disk: who is refused is told no process then
             os.pwrite(fd, b"%-19d\n" % self._pid, 0)  # as long for each, so that nothing has to be cut off
         return fd
@@ -355,15 +365,28 @@ class StoreDirectory:
         """Remove what is left of stores that were deleted, and look for stores that the state does not know."""
         for name in self.files.names(f"{self.path}/streams"):
             if name.endswith(".gone"):
-                self._empty(f"{self.path}/streams/{name}")
+                self._clear(f"{self.path}/streams/{name}")
         for id in self.state.gone():
             self._remove(id)
-        ids = {int(name) for name in self.files.names(f"{self.path}/streams") if name.isdecimal()}
+        ids = self._ids()
         self._highest = max(ids, default=0)
         self._orphans = ids - self.state.store_ids()
         for id in sorted(self._orphans):
             why = "nothing is known of the stream that this is of: its configuration is lost"
             self.report(Damage(self._path_of(id), 0, 0, -1, why, self._path_of(id)))
+        for id, owner in self.state.stores().items():
+            if id not in ids and self.state.birth(*owner) < self._before:
+                self.report(Damage(self._path_of(id), 0, 0, -1, "it is missing, and with it all messages of the stream", ""))
+
+    def _ids(self) -> set[int]:
+        """Return the ids that have a directory."""
+        return {id for name in self.files.names(f"{self.path}/streams") if (id := id_of(name)) is not None}
+
+    def _note_end(self) -> None:
+        """Let the time of ``lock`` say, as that of ``_locked`` does, that one of these that is missing when this is opened next is lost."""
+        with suppress(OSError):  # then it is not missed
+            if self.state.store_ids() <= self._ids():
+                os.utime(self._lock)
 
     def _own(self, folder: Folder, owner: Owner) -> None:
         """Let a store's directory say whose it is; made where it is missing.
@@ -413,13 +436,31 @@ class StoreDirectory:
         return None
 
     def _remove(self, id: int) -> None:
-        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others."""
+        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others.
+
+        What cannot be removed is reported, and tried again by the next start: nobody has to wait for that.
+        """
         path = self._path_of(id)
-        if self.files.exists(path):
-            self.files.rename(path, f"{path}.gone")
-            self.files.sync_directory(f"{self.path}/streams")
-            self._empty(f"{path}.gone")
+        try:
+            if self.files.exists(path):
+                self.files.rename(path, f"{path}.gone")
+                self.files.sync_directory(f"{self.path}/streams")
+        except OSError as error:
+            self._report_left(path, error)
+            return
+        self._clear(f"{path}.gone")
         self.state.forget_gone(id)
+
+    def _clear(self, path: str) -> None:
+        """Remove a directory of a store that is gone."""
+        try:
+            if self.files.exists(path):
+                self._empty(path)
+        except OSError as error:
+            self._report_left(path, error)
+
+    def _report_left(self, path: str, error: OSError) -> None:
+        self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
     def _empty(self, path: str) -> None:
         for name in self.files.names(path):

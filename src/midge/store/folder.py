@@ -14,9 +14,10 @@ import zlib
 from midge.errors import StoreDamagedError
 from midge.store.files import Files
 
-__all__ = ["Folder", "Owner"]
+__all__ = ["Folder", "Owner", "folder_name", "id_of"]
 
 _UNNAMED = "store.json.made"  # not one of the names that a store removes when it is opened
+_LONGEST = 18  # digits of a number that none of ours reaches
 Owner = tuple[str, str, int]  # account, stream, seed
 
 
@@ -52,7 +53,7 @@ class Folder:
             if says.pop("check") != _check(says):
                 raise ValueError("it is not what was written")
             return str(says["account"]), str(says["stream"]), int(says["seed"])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreDamagedError(path, "it does not say whose store this is") from error
         finally:
             files.close(fd)
@@ -108,6 +109,17 @@ class Folder:
         finally:
             files.close(fd)
         files.rename(new, name)
+
+
+def folder_name(id: int) -> str:
+    """Return the name of the directory of a store."""
+    return f"{id:08d}"
+
+
+def id_of(name: str) -> int | None:
+    """Return the number of the store whose directory has this name; None where it is somebody else's."""
+    is_number = name.isascii() and name.isdecimal() and len(name) < _LONGEST
+    return int(name) if is_number and folder_name(int(name)) == name else None
 
 
 def _check(says: dict[str, object]) -> int:

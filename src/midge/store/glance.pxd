@@ -20,5 +20,5 @@ cdef class Glance:
     cdef Py_ssize_t count(self, tuple filters, int64_t start, int64_t last) except? -1
     @cython.locals(subject=int64_t, each=bytes)
     cdef bint _matches(self, Block block, Py_ssize_t index, tuple filters) except -1
-    @cython.locals(work=int64_t)
+    @cython.locals(span=int64_t, work=int64_t)
     cdef bint _is_enough(self, tuple filters, int64_t start, int64_t last) except -1

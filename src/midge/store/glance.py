@@ -59,7 +59,10 @@ class Glance:
 
     def _is_enough(self, filters: tuple[bytes, ...], start: int, last: int) -> bool:
         """True if comparing all messages from start to last costs less than a selection."""
-        work = (last - start + 1) * len(filters)
+        span = last - start + 1
+        if span > _FEW and span >= self._subjects.count:  # so many that the product below might be too much for 64 bits
+            return False
+        work = span * len(filters)
         return work <= _FEW or (work < self._subjects.count and not self._selections.has(filters))
 
     def _matches(self, block: Block, index: int, filters: tuple[bytes, ...]) -> bool:

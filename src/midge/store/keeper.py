@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from midge.errors import StoreDamagedError
+from midge.store.commit import tell_all
 from midge.store.state import ConsumerRow, StreamRow, mark_of, progress_mark
 
 __all__ = ["Keeper", "Kept"]
@@ -76,11 +77,9 @@ class _Batch(NamedTuple):
     confirmations: list[tuple[Kept, Callable[[], None]]]
 
     def tell(self, error: OSError | None) -> None:
-        """Tell who has put something how that went."""
-        for stream in self.streams:
-            stream.told(error)
-        for put in self.puts.values():
-            put.told(error)
+        """Tell who has put or removed something how that went."""
+        waiting = [stream.told for stream in self.streams] + [put.told for put in self.puts.values()]
+        tell_all(waiting + list(self.removals.values()), error)
 
 
 class Keeper:
@@ -279,13 +278,13 @@ class Keeper:
             self._failed(batch, result if isinstance(result, OSError) else OSError(str(result)))
             return
         self.failure, self._delay = None, 0
-        for _, told in batch.confirmations:
-            told()
-        batch.tell(None)
-        for removed in batch.removals.values():
-            removed(None)
-        self._rest()
-        self.begin()
+        try:
+            for _, told in batch.confirmations:
+                told()
+            batch.tell(None)
+        finally:
+            self._rest()
+            self.begin()
 
     def _rest(self) -> None:
         """Say when the next is due, where all that was is written."""
@@ -308,8 +307,6 @@ class Keeper:
         if is_new:
             self.complain(error)
         batch.tell(error)
-        for removed in batch.removals.values():
-            removed(error)
 
     def _write(self, batch: _Batch) -> None:
         """In a worker.

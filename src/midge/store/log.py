@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from midge.store.base import Elsewhere, Stored
-from midge.store.commit import Part, Round, outcome
+from midge.store.commit import Part, Round, outcome, tell_all
 from midge.store.erasures import Erasures
 from midge.store.folder import Folder
 from midge.store.home import Home
@@ -157,6 +157,10 @@ class FileStore(IndexedStore):
         return self._round is not None or self._is_going_back
 
     @property
+    def is_pending(self) -> bool:  # type: ignore[override]
+        return self._dirty or self._round is not None
+
+    @property
     def is_loading(self) -> bool:
         """True while something is read."""
         return self._shelf.readers > (self._round is not None)
@@ -177,8 +181,7 @@ class FileStore(IndexedStore):
         if self.failure is not None:
             self._dirty = False
             waiting, self._waiting = self._waiting, []
-            for call in waiting:
-                call(self.failure)
+            tell_all(waiting, self.failure)
             return
         self._note_removals()
         if self._shelf.may_trim(self._index.first, self._durable[0]):
@@ -231,16 +234,16 @@ class FileStore(IndexedStore):
         if self._shelf.may_trim(round.floor, self._durable[0]):
             self._upkeep.cancel()
             self._trim(round.floor)
+        waiting: list[Callable[[Exception | None], None]] = []
         if result is not None:  # what was to be overwritten was not: that is tried again, and told when it is done
             self._erasures.delay(round.waiting)
             self._home.failed(self)
         else:
             waiting = self._erasures.done(round.erasures, round.waiting)
             self._maintain()
-            for call in waiting:
-                call(None)
         if self._dirty:
             self._home.changed(self)
+        tell_all(waiting, None)
 
     def checkpoint(self) -> None:
         """Write down what the index knows, so that the store is opened sooner. Nothing is under way, and nothing waits."""
@@ -269,12 +272,7 @@ class FileStore(IndexedStore):
         self._removals.clear()
         self._upkeep.cancel()
         self._home.failed(self)
-
-        def tell() -> None:
-            for call in waiting:
-                call(error)
-
-        self._go_back(tell)
+        self._go_back(lambda: tell_all(waiting, error))
 
     def _go_back(self, told: Callable[[], None]) -> None:
         """Forget what was not committed, by reading the files in a worker; later, where they cannot be read at present."""
@@ -292,9 +290,9 @@ class FileStore(IndexedStore):
             else:
                 self._take(recovery, limit)
                 self._unsynced = [segment for segment in self._shelf.segments if segment.head.number in unsynced]
-            told()
             if self._dirty:
                 self._home.changed(self)
+            told()
 
         self._is_going_back = True
         self._shelf.readers += 1

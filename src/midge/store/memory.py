@@ -29,6 +29,7 @@ class MemoryStore(IndexedStore):
         self._index = Index(first)
         self._shelves = self.sight = Shelves(self._index)
         self.failure = None
+        self.is_pending = False
 
     @property
     def committed(self) -> int:  # type: ignore[override]

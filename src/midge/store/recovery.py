@@ -216,6 +216,8 @@ class Recovery:
             elif self._limit is None or (segment.head.number, checkpoint.end) <= self._limit:
                 checkpoints[segment.head.number] = checkpoint
         if stale and self._limit is None:
+            if not found:
+                self.damages.append(Damage(self._path, 0, 0, -1, "all its segments are missing, and with them all messages", ""))
             for name in stale:
                 self._files.unlink(f"{self._path}/{name}")
             self._files.sync_directory(self._path)  # what is written from here on may not become what one of them seems to tell of

@@ -177,6 +177,12 @@ class State:
             rows = base.execute(f"SELECT account, name, config, created FROM streams{where} ORDER BY account, name", values)
             return [StreamRow(*row) for row in rows]
 
+    def birth(self, account: str, name: str) -> int:
+        """Return when a stream was created; a moment that is never over where there is none."""
+        with self._guarded() as base:
+            row = base.execute("SELECT created FROM streams WHERE account = ? AND name = ?", (account, name)).fetchone()
+            return (1 << 63) - 1 if row is None else int(row[0])
+
     def put_stream(self, account: str, name: str, config: bytes, created: int) -> None:
         """Note a stream, or change what is noted."""
         with self._changing() as base:

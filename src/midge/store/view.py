@@ -12,12 +12,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from midge.errors import StoreDamagedError, StoreLockedError, StoreVersionError
 from midge.store.base import Stored
 from midge.store.checkpoint import checkpoint_name, is_checkpoint, is_whole_checkpoint
 from midge.store.files import Files
+from midge.store.folder import id_of
 from midge.store.handles import Handles
 from midge.store.reader import Reader
 from midge.store.recovery import Damage, Recovery
@@ -161,6 +163,7 @@ class StoreView:
         configs: the configurations of streams, as the engine wrote them.
         consumers: of each of those, by name.
         damages: what is wrong with what is not a stream's.
+        before: the streams that were created before this have had a directory; in nanoseconds.
 
     Raises:
         FileNotFoundError: there is no store.
@@ -175,6 +178,7 @@ class StoreView:
         if not os.path.isdir(f"{self.path}/streams"):
             raise FileNotFoundError(f"there is no store at {path}")
         self._lock = self._locked()
+        self.before = (1 << 63) - 1 if self._lock < 0 else os.fstat(self._lock).st_mtime_ns
         try:
             self.configs: dict[tuple[str, str], StreamRow] = {}
             self.consumers: dict[tuple[str, str], list[ConsumerRow]] = {}
@@ -192,12 +196,11 @@ class StoreView:
 
     def size_of(self, place: Place) -> int:
         """Return the bytes of a stream's segments, with the space that is set aside for more."""
-        return sum(os.stat(f"{place.path}/{name}").st_size for name in os.listdir(place.path) if number_of(name) is not None)
+        return _size(place.path, lambda name: number_of(name) is not None)
 
     def kept_of(self, place: Place) -> int:
         """Return the bytes in a stream's quarantine."""
-        path = f"{place.path}/quarantine"
-        return sum(os.stat(f"{path}/{name}").st_size for name in os.listdir(path)) if os.path.isdir(path) else 0
+        return _size(f"{place.path}/quarantine", lambda name: True)
 
     # Inside
 
@@ -250,10 +253,9 @@ class StoreView:
         """Find the streams by their directories."""
         found = []
         for name in sorted(os.listdir(f"{self.path}/streams")):
-            if not name.isdecimal():
-                continue
-            path = f"{self.path}/streams/{name}"
-            found.append(Place(*(rows.get(int(name)) or self._says(path)), name, path))
+            id, path = id_of(name), f"{self.path}/streams/{name}"
+            if id is not None:
+                found.append(Place(*(rows.get(id) or self._says(path)), name, path))
         return sorted(found)
 
     def _says(self, path: str) -> tuple[str, str]:
@@ -262,12 +264,22 @@ class StoreView:
             with open(f"{path}/store.json", "rb") as file:
                 says = json.load(file)
             return str(says["account"]), str(says["stream"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             why = "it is missing, and nobody else says whose store this is"
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError, OSError):
             why = "it does not say whose store this is"
         self.damages.append(Damage(f"{path}/store.json", 0, 0, -1, why, ""))
         return "", ""
+
+
+def _size(path: str, counts: Callable[[str], bool]) -> int:
+    """Return the bytes of some files in a directory, as far as they can be seen."""
+    size = 0
+    with suppress(OSError):
+        for name in filter(counts, os.listdir(path)):
+            with suppress(OSError):
+                size += os.stat(f"{path}/{name}").st_size
+    return size
 
 
 def _nobody(call: Callable[[], object], done: Callable[[object], None]) -> None:

@@ -256,6 +256,44 @@ def test_removals_that_a_disk_undoes_are_made_again(tmp_path: Path) -> None:
     world.close()
 
 
+def test_one_removal_that_a_disk_undoes_is_made_again(worlds: Callable[..., Kept]) -> None:
+    disk = Disk()
+    world = worlds(disk=disk, retention="workqueue")
+    world.consume()
+    world.store("s.a", "s.b")
+    (taken,) = world.pull(1)
+    disk.full = True
+    world.reply(taken)
+    assert [stored.sequence for stored in world.stream.store.scan()] == [1, 2]
+    assert world.outside.failures == ["storing in stream S: [Errno 28] No space left on device"]
+    disk.full = False
+    for _ in range(4):
+        world.write()
+        world.wait(1)
+    assert [stored.sequence for stored in world.stream.store.scan()] == [2]
+
+
+@pytest.mark.parametrize("fails", ["already", "then"])
+def test_the_last_one_goes_while_the_disk_fails(worlds: Callable[..., Kept], fails: str) -> None:
+    """It is gone, and who has asked is told so; what was kept for it goes when the disk works again."""
+    disk = Disk()
+    world = worlds(disk=disk, retention="interest")
+    world.consume()
+    world.store("s.a", "s.b")
+    disk.full = True
+    if fails == "already":
+        assert "error" in world.ack("s.c")
+    assert world.api("CONSUMER.DELETE.S.C") | {"type": ""} == {"type": "", "success": True}
+    assert world.api("STREAM.NAMES")["streams"] == ["S"]
+    assert world.stream.store.messages == 2
+    disk.full = False
+    for _ in range(3):
+        world.wall += SECOND
+        world.directory.handle_timeout(world.wall)
+        world.wait(1)
+    assert world.stream.store.messages == 0 and world.ack("s.d") == '{"stream":"S","seq":3}'
+
+
 def test_one_that_cannot_be_opened_holds_messages(tmp_path: Path) -> None:
     world = Kept(tmp_path / "a", retention="workqueue")
     world.consume("C", filter_subject="s.c")
