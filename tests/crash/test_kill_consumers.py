@@ -5,7 +5,6 @@ confirmed comes again, and work queues end empty.
 """
 
 import json
-import os
 import random
 import signal
 import socket
@@ -18,8 +17,9 @@ from pathlib import Path
 
 import pytest
 from received import Received
+from trials import trials
 
-TRIALS = 1_000 if os.environ.get("MIDGE_LONG") else 6
+TRIALS = trials(6, 1_000)
 pytestmark = pytest.mark.timeout(36_000 if TRIALS > 100 else 120)
 PATIENCE = 20.0
 SECOND = 1_000_000_000

@@ -1,6 +1,5 @@
 """Sources: each message once, in the order of its origin, whatever is removed and whenever the process ends."""
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import Any
 
 import pytest
 from disks_of_engines import Disk, closed, opened
+from trials import trials
 from worlds import World
 
 import midge.engine.positions as positions_module
 from midge.engine.positions import parsed
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 6
+TRIALS = trials(6)
 
 
 def sourced(world: World, *sources: dict[str, Any], name: str = "D", **config: Any) -> None:
@@ -226,6 +226,7 @@ def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
                     world.directory.begin()
                     world.directory.finish()
             world = crashed(world, path, tmp_path / f"{trial}.{life}")
+            shutil.rmtree(path)
             path = tmp_path / f"{trial}.{life}"
             for name, letter in (("S", b"s"), ("T", b"t")):
                 origin = [each.payload for each in world.account.streams[name].store.scan()]
@@ -238,6 +239,7 @@ def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
             assert taken == sorted(set(taken))
         assert [each["lag"] for each in (*told(world), *told(world, "ALL"))] == [0, 0, 0]
         closed(world)
+        shutil.rmtree(path)
 
 
 def test_few_messages_are_looked_at_when_it_is_opened(tmp_path: Path, monkeypatch: Any) -> None:
