@@ -2,6 +2,8 @@
 
 import os
 
+LONG = int(os.environ.get("MIDGE_LONG") or 0) > 0
+
 
 def trials(short: int, long: int = 10_000) -> int:
     """Return how often to try.

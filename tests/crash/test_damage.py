@@ -3,20 +3,20 @@
 ``MIDGE_LONG`` changes every bit of every byte, and cuts at every place.
 """
 
-import os
 import random
 from collections.abc import Callable, Iterator
 
 import pytest
 from store.disks import LoneHome, MemoryFiles, message
+from trials import LONG
 
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
-BITS = range(8) if os.environ.get("MIDGE_LONG") else (None,)
-STEP = 1 if os.environ.get("MIDGE_LONG") else 6
-STRIDE = 1 if os.environ.get("MIDGE_LONG") else 7  # of what is zero: space set aside
-pytestmark = pytest.mark.timeout(3600 if os.environ.get("MIDGE_LONG") else 120)
+BITS = range(8) if LONG else (None,)
+STEP = 1 if LONG else 6
+STRIDE = 1 if LONG else 7  # of what is zero: space set aside
+pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
 class Original:

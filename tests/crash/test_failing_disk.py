@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
-from trials import trials
+from trials import LONG, trials
 
 from midge.store.directory import StoreDirectory
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = trials(90)
-pytestmark = pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
+pytestmark = pytest.mark.timeout(3600 if LONG else 60)
 
 
 class FailingMemory(FailingFiles, MemoryFiles):

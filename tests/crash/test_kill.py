@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trials import trials
+from trials import LONG, trials
 from writer import payload_of, write
 
 from midge.store.directory import StoreDirectory
 
 TRIALS = trials(24)
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 
 
 def run_and_kill(path: Path, seed: int, dice: random.Random) -> list[tuple[int, int]]:

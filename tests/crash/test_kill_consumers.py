@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 from received import Received
-from trials import trials
+from trials import LONG, trials
 
 TRIALS = trials(6, 1_000)
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 100 else 120)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 120)
 PATIENCE = 20.0
 SECOND = 1_000_000_000
 SERVER = """

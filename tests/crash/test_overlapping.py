@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
-from trials import trials
+from trials import LONG, trials
 
 from midge.store.files import Files
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = trials(900)
-pytestmark = pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
+pytestmark = pytest.mark.timeout(3600 if LONG else 60)
 
 
 class FailingMemory(FailingFiles, MemoryFiles):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from store.disks import LoneHome, PowerCut, RecordingFiles, message
-from trials import trials
+from trials import LONG, trials
 
 from midge.store.folder import Folder
 from midge.store.log import FileStore
@@ -103,7 +103,7 @@ def check(history: History, cut: int, dice: random.Random) -> None:
     store.close()
 
 
-@pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
+@pytest.mark.timeout(3600 if LONG else 60)
 def test_what_was_acknowledged_survives(figure: Callable[[str], None]) -> None:
     acked = 0
     for seed in range(TRIALS // CUTS):

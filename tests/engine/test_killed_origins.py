@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 from disks_of_engines import closed, opened
-from trials import trials
+from trials import LONG, trials
 from worlds import World
 
 from midge.store.directory import StoreDirectory
 
 TRIALS = trials(6)
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 STREAMS = ("S", "M", "D", "E")
 
 

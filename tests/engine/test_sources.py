@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from disks_of_engines import Disk, closed, opened
-from trials import trials
+from trials import LONG, trials
 from worlds import World
 
 import midge.engine.positions as positions_module
@@ -200,7 +200,7 @@ def test_a_failing_disk_loses_nothing_and_doubles_nothing(tmp_path: Path) -> Non
     closed(world)
 
 
-@pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
     """Publishes, purges, limits and kills at random: what comes out of each origin is in order, once, and all of it in the end."""
     monkeypatch.setattr(positions_module, "OFTEN", 7)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from raw import PATIENCE, Raw
 from store.disks import LoneHome, PowerCut, RecordingFiles
-from trials import trials
+from trials import LONG, trials
 
 from midge.link.reactor import ALONE
 from midge.server.jetstream import JetStream
@@ -302,6 +302,7 @@ class Traffic:
         return send
 
 
+@pytest.mark.timeout(3600 if LONG else 60)
 def test_whatever_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]) -> None:
     answer = JetStream.answer
     files = RecordingFiles()
