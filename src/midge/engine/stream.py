@@ -31,6 +31,7 @@ from midge.engine.schedules import Schedules
 from midge.engine.single import Lookup
 from midge.engine.sources import Sources
 from midge.engine.timers import Timer
+from midge.engine.trimming import trim_subjects
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
@@ -301,10 +302,8 @@ class Stream:
         """See to limits that have become smaller, all that is there and a slice at a time."""
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
-        limit = self.config.max_msgs_per_subject
-        if limit > 0:
-            for subject in [subject for subject, total in self.store.totals(b">") if total.messages > limit]:
-                self.store.purge(subject, 0, limit)
+        if self.config.max_msgs_per_subject > 0:
+            self.engine.jobs.start(self.store, trim_subjects(self))
 
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""
