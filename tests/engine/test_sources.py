@@ -314,3 +314,23 @@ def test_what_is_noted_ahead_of_what_was_written_does_not_count(rounds: int, tmp
     world.turn()
     assert [each for each in payloads(world) if each != b"mine"] == [b"s.a%d" % number for number in range(3 + 3 * rounds)]
     closed(world)
+
+
+def test_nor_does_what_is_noted_for_the_first_time(tmp_path: Path) -> None:
+    """Killed when a position had been noted, as its witness was to go, and before anything was written that it counts on."""
+    world = opened(tmp_path / "a")
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file", max_msgs=1)
+    streams = tmp_path / "a" / "streams"
+    (files,) = [each.relative_to(tmp_path / "a") for each in streams.iterdir() if b'"D"' in (each / "store.json").read_bytes()]
+    shutil.copytree(tmp_path / "a" / files, tmp_path / "old")
+    fill(world, 4)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    closed(world)
+    shutil.rmtree(tmp_path / "b" / files)
+    shutil.copytree(tmp_path / "old", tmp_path / "b" / files)
+    world = opened(tmp_path / "b")
+    assert world.account.streams["D"].store.last == 0
+    world.turn()
+    assert payloads(world) == [b"s.a3"] and world.account.streams["D"].store.last == 4
+    closed(world)
