@@ -123,6 +123,27 @@ def test_so_it_is_for_batches(wide: World, body: dict[str, Any]) -> None:
     assert turns >= 2 and [payload for _, payload in answers] == [b"7", b""]
 
 
+def test_so_it_is_for_a_new_consumer(wide: World) -> None:
+    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}
+    body = {"stream_name": "S", "config": config}
+    answers, turns = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", body)
+    assert turns >= 2 and json.loads(answers[0][1])["num_pending"] == 1
+    (answers, turns), begun = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", body | {"action": "create"}), wide.engine.jobs.active
+    assert turns == 1 and begun == 0 and "error" not in json.loads(answers[0][1])
+    late = {"stream_name": "S", "config": config | {"durable_name": "N", "filter_subject": "s.*.8", "deliver_policy": "new"}}
+    assert answer(wide, "$JS.API.CONSUMER.CREATE.S.N", late)[1] == 1  # it looks at what comes
+
+
+def test_a_consumer_of_a_stream_that_goes_meanwhile(wide: World) -> None:
+    body = {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}}
+    wide.outside.sent.clear()
+    wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps(body).encode(), "R.x")
+    step(wide)
+    wide.engine.remove_stream(wide.account.streams["S"])
+    wide.turn()
+    assert [json.loads(payload)["error"]["err_code"] for to, _, payload in wide.outside.sent if to == b"R.x"] == [10059]
+
+
 def test_so_it_is_for_purges(wide: World) -> None:
     answers, turns = answer(wide, "$JS.API.STREAM.PURGE.S", {"filter": "s.*.7"})
     assert turns >= 2 and json.loads(answers[0][1])["purged"] == 1

@@ -76,7 +76,7 @@ def subjects_page(stream: Stream, filter: str, offset: int) -> Generator[list[in
     while place >= 0:
         page, place = store.totals(raw, place, SLICE)
         fresh = {subject.decode("utf-8", "replace"): count for subject, count in page}
-        runs.append(sorted(fresh.keys() - found.keys()))
+        runs.append(sorted([subject for subject in fresh if subject not in found]))
         found.update(fresh)
         if place >= 0:
             yield None

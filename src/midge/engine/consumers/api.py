@@ -12,11 +12,13 @@ from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import decided, requested
 from midge.engine.consumers.pull import DELETED
+from midge.engine.consumers.start import filters_of, looks_from
 from midge.engine.consumers.taken import Taken
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
 from midge.engine.identity import identity_of, short_name
+from midge.engine.jobs import Job, prepared
 from midge.engine.metadata import decorated, set_level
 from midge.engine.requests import is_empty, is_object
 from midge.engine.times import in_utc
@@ -72,6 +74,8 @@ def create(engine: Engine, request: ApiRequest) -> None:
         choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
         pedantic=wanted.pedantic,
     )
+    if decision.is_new and not _prepare(engine, request, stream, decision.config):
+        return
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
         response = _described(ConsumerCreateResponse, consumer, request.wall)
@@ -93,6 +97,27 @@ def create(engine: Engine, request: ApiRequest) -> None:
             advisories.paused(consumer, request.wall)
 
     roster.change(consumer, decision.config, request.wall, _telling(request, changed))
+
+
+def _prepare(engine: Engine, request: ApiRequest, stream: Stream, config: ConsumerConfig) -> bool:
+    """Find out which of many subjects a new consumer is for. False where that goes on in later turns, and the request is served then."""
+    filters, start = filters_of(config), looks_from(stream.store, config)
+    if stream.store.prepare(filters, start):
+        return True
+
+    def job() -> Job:
+        try:
+            yield from prepared(stream.store, filters, start)
+            create(engine, request)
+        except ApiError as error:
+            request.refuse(error)
+        except Exception as error:  # the safety net: the account's next request waits for this one
+            if request.is_answered:
+                raise
+            request.refuse(ApiError(10051, err=error))
+
+    engine.jobs.add(stream.store, job())
+    return False
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
