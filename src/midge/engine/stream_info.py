@@ -23,6 +23,7 @@ InfoT = TypeVar("InfoT", bound=StreamInfo)
 SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
 GAPS = 250_000  # sequences that are listed as deleted
 SLICE = 1_000  # subjects that are looked at in one turn
+RUNS = 20  # times so many are let go of in one
 
 
 def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
@@ -69,23 +70,25 @@ def subjects_page(stream: Stream, filter: str, offset: int) -> Generator[list[in
     What comes or goes meanwhile may be among them or not.
     """
     store, raw = stream.store, filter.encode("utf-8", "surrogateescape")
-    found: dict[str, int] = {}
-    runs: list[list[str]] = []
+    runs: list[list[tuple[str, int]]] = []  # short ones: nothing large grows, or goes, in one piece
     place = 0
     yield from prepared(store, (raw,))
     while place >= 0:
         page, place = store.totals(raw, place, SLICE)
-        fresh = {subject.decode("utf-8", "replace"): count for subject, count in page}
-        runs.append(sorted([subject for subject in fresh if subject not in found]))
-        found.update(fresh)
+        runs.append(sorted((subject.decode("utf-8", "replace"), count) for subject, count in page))
         if place >= 0:
             yield None
-    if not offset and len(found) <= SUBJECTS:
-        return len(found), found
+    total = sum(map(len, runs))
+    if not offset and total <= SUBJECTS:
+        return total, {subject: count for run in runs for subject, count in run}
     ordered = merge(*runs)
     shown: dict[str, int] = {}
-    for start in range(0, min(offset + SUBJECTS, len(found)), SLICE):
+    for start in range(0, min(offset + SUBJECTS, total), SLICE):
         yield None
-        names = list(islice(ordered, min(SLICE, offset + SUBJECTS - start)))
-        shown.update((name, found[name]) for name in names[max(offset - start, 0) :])
-    return len(found), shown
+        some = list(islice(ordered, min(SLICE, offset + SUBJECTS - start)))
+        shown.update(some[max(offset - start, 0) :])
+    del ordered
+    while runs:
+        yield None
+        del runs[-RUNS:]
+    return total, shown
