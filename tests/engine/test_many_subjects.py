@@ -98,55 +98,36 @@ def test_what_comes_and_goes_meanwhile(wide: World) -> None:
 
 
 def test_a_stream_that_goes_meanwhile(wide: World) -> None:
+    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}
     wide.outside.sent.clear()
     wide.publish("$JS.API.STREAM.INFO.S", b'{"subjects_filter":">"}', "R.x")
+    wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps({"stream_name": "S", "config": config}).encode(), "R.x")
     step(wide)
     wide.engine.remove_stream(wide.account.streams["S"])
     wide.turn()
-    assert json.loads(wide.outside.sent[0][2])["error"]["err_code"] == 10059
+    told = [json.loads(payload) for to, _, payload in wide.outside.sent if to == b"R.x"]
+    assert [each["error"]["err_code"] for each in told] == [10059, 10059]
     assert wide.engine.jobs.active == 0 and not wide.outside.failures
 
 
-@pytest.mark.parametrize("body", [{"last_by_subj": "s.*.7"}, {"next_by_subj": "s.*.7"}, {"seq": 3, "next_by_subj": "*.0.7"}])
-def test_a_pattern_is_compared_in_slices(wide: World, body: dict[str, Any]) -> None:
-    direct, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
-    assert turns >= 2 and [payload for _, payload in direct] == [b"7"]
-    other = {name: pattern.replace("7", "8").replace("0", "1") if isinstance(pattern, str) else pattern for name, pattern in body.items()}
-    get, turns = answer(wide, "$JS.API.STREAM.MSG.GET.S", other)
-    assert turns >= 2 and json.loads(get[0][1])["message"]["seq"] == 9
-    assert answer(wide, "$JS.API.DIRECT.GET.S", body)[1] == 1  # it is known then
-
-
-@pytest.mark.parametrize("body", [{"seq": 1, "next_by_subj": "s.*.7", "batch": 5}, {"multi_last": ["s.*.7", "t.>"]}])
-def test_so_it_is_for_batches(wide: World, body: dict[str, Any]) -> None:
-    answers, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
-    assert turns >= 2 and [payload for _, payload in answers] == [b"7", b""]
-
-
-def test_so_it_is_for_a_new_consumer(wide: World) -> None:
-    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}
-    body = {"stream_name": "S", "config": config}
-    answers, turns = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", body)
-    assert turns >= 2 and json.loads(answers[0][1])["num_pending"] == 1
-    (answers, turns), begun = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", body | {"action": "create"}), wide.engine.jobs.active
-    assert turns == 1 and begun == 0 and "error" not in json.loads(answers[0][1])
-    late = {"stream_name": "S", "config": config | {"durable_name": "N", "filter_subject": "s.*.8", "deliver_policy": "new"}}
-    assert answer(wide, "$JS.API.CONSUMER.CREATE.S.N", late)[1] == 1  # it looks at what comes
-
-
-def test_a_consumer_of_a_stream_that_goes_meanwhile(wide: World) -> None:
-    body = {"stream_name": "S", "config": {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}}
-    wide.outside.sent.clear()
-    wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps(body).encode(), "R.x")
-    step(wide)
-    wide.engine.remove_stream(wide.account.streams["S"])
-    wide.turn()
-    assert [json.loads(payload)["error"]["err_code"] for to, _, payload in wide.outside.sent if to == b"R.x"] == [10059]
-
-
-def test_so_it_is_for_purges(wide: World) -> None:
-    answers, turns = answer(wide, "$JS.API.STREAM.PURGE.S", {"filter": "s.*.7"})
+def test_a_pattern_is_compared_in_slices(wide: World) -> None:
+    for body in ({"last_by_subj": "s.*.7"}, {"next_by_subj": "*.*.7"}, {"seq": 3, "next_by_subj": "*.0.7"}):
+        direct, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
+        assert turns >= 2 and [payload for _, payload in direct] == [b"7"]
+        assert answer(wide, "$JS.API.DIRECT.GET.S", body)[1] == 1  # it is known then
+    for body in ({"last_by_subj": "s.*.8"}, {"next_by_subj": "*.*.8"}):
+        get, turns = answer(wide, "$JS.API.STREAM.MSG.GET.S", body)
+        assert turns >= 2 and json.loads(get[0][1])["message"]["seq"] == 9
+    for body in ({"seq": 1, "next_by_subj": "s.*.9", "batch": 5}, {"multi_last": ["s.*.9", "t.>"]}):
+        answers, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
+        assert turns >= 2 and [payload for _, payload in answers] == [b"9", b""]
+    answers, turns = answer(wide, "$JS.API.STREAM.PURGE.S", {"filter": "s.*.10"})
     assert turns >= 2 and json.loads(answers[0][1])["purged"] == 1
+    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.11"}
+    answers, turns = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", {"stream_name": "S", "config": config})
+    assert turns >= 2 and json.loads(answers[0][1])["num_pending"] == 1
+    late = config | {"durable_name": "N", "filter_subject": "s.*.12", "deliver_policy": "new"}
+    assert answer(wide, "$JS.API.CONSUMER.CREATE.S.N", {"stream_name": "S", "config": late})[1] == 1  # it looks at what comes
 
 
 def test_a_limit_of_each_subject_that_becomes_smaller_is_met_in_slices() -> None:
