@@ -3,20 +3,20 @@
 ``MIDGE_LONG`` changes every bit of every byte, and cuts at every place.
 """
 
-import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from store.disks import LoneHome, MemoryFiles, message
+from trials import LONG
 
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
-BITS = range(8) if os.environ.get("MIDGE_LONG") else (None,)
-STEP = 1 if os.environ.get("MIDGE_LONG") else 6
-STRIDE = 1 if os.environ.get("MIDGE_LONG") else 7  # of what is zero: space set aside
-pytestmark = pytest.mark.timeout(3600 if os.environ.get("MIDGE_LONG") else 120)
+BITS = range(8) if LONG else (None,)
+STEP = 1 if LONG else 6
+STRIDE = 1 if LONG else 7  # of what is zero: space set aside
+pytestmark = pytest.mark.timeout(3600 if LONG else 120)
 
 
 class Original:
@@ -89,22 +89,26 @@ def cut_short(original: Original) -> Iterator[tuple[str, int, MemoryFiles]]:
             yield path, size, disk
 
 
-def test_a_changed_byte_is_found(original: Original) -> None:
-    for path, place, disk in damaged(original):
+def test_a_changed_byte_is_found(original: Original, figure: Callable[[str], None]) -> None:
+    count = 0
+    for count, (path, place, disk) in enumerate(damaged(original), 1):
         try:
             check(original, disk, path)
         except BaseException as error:
             error.add_note(f"byte {place} of {path}")
             raise
+    figure(f"{count} changed bytes")
 
 
-def test_a_file_that_was_cut_short_is_found(original: Original) -> None:
-    for path, size, disk in cut_short(original):
+def test_a_file_that_was_cut_short_is_found(original: Original, figure: Callable[[str], None]) -> None:
+    count = 0
+    for count, (path, size, disk) in enumerate(cut_short(original), 1):
         try:
             check(original, disk, path, is_cut=True)
         except BaseException as error:
             error.add_note(f"{path} with {size} bytes")
             raise
+    figure(f"{count} files cut short")
 
 
 def test_a_missing_file_is_found(original: Original) -> None:

@@ -4,7 +4,6 @@ Each call that changes something fails once, or from then on until there is room
 """
 
 import errno
-import os
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
+from trials import LONG, trials
 
 from midge.store.directory import StoreDirectory
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 90
-pytestmark = pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
+TRIALS = trials(90)
+pytestmark = pytest.mark.timeout(3600 if LONG else 60)
 
 
 class FailingMemory(FailingFiles, MemoryFiles):
@@ -133,21 +133,24 @@ def histories(kinds: tuple[str, ...], error: int, lasts: Callable[[random.Random
         yield trial
 
 
-def test_a_full_disk() -> None:
+def test_a_full_disk(figure: Callable[[str], None]) -> None:
     """ENOSPC at any call that needs room, half of what was to be written being there, for a while."""
     kinds = ("create", "pwrite", "fallocate", "make_directory")
     refused = sum(trial.refused for trial in histories(kinds, errno.ENOSPC, lambda dice: dice.randint(1, 30)))
+    figure(f"{TRIALS} histories, {refused} rounds refused")
     assert refused > TRIALS // 4
 
 
-def test_a_sync_that_fails_once() -> None:
+def test_a_sync_that_fails_once(figure: Callable[[str], None]) -> None:
     refused = sum(trial.refused for trial in histories(("fdatasync", "sync_directory"), errno.EIO, lambda dice: 1))
+    figure(f"{TRIALS} histories, {refused} rounds refused")
     assert refused > TRIALS // 10
 
 
-def test_a_disk_that_fails_altogether_for_a_while() -> None:
+def test_a_disk_that_fails_altogether_for_a_while(figure: Callable[[str], None]) -> None:
     kinds = ("create", "pwrite", "fallocate", "fdatasync", "sync_directory", "truncate", "unlink", "rename")
     refused = sum(trial.refused for trial in histories(kinds, errno.EIO, lambda dice: dice.randint(1, 30)))
+    figure(f"{TRIALS} histories, {refused} rounds refused")
     assert refused > TRIALS // 4
 
 

@@ -7,15 +7,17 @@ import os
 import random
 import select
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from trials import LONG, trials
 from writer import payload_of, write
 
 from midge.store.directory import StoreDirectory
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 24
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+TRIALS = trials(24)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 
 
 def run_and_kill(path: Path, seed: int, dice: random.Random) -> list[tuple[int, int]]:
@@ -43,12 +45,14 @@ def run_and_kill(path: Path, seed: int, dice: random.Random) -> list[tuple[int, 
     return [(int(first), int(last)) for first, last in map(bytes.split, said[: said.rfind(b"\n") + 1].splitlines())]
 
 
-def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
-    last = 0
+def test_what_was_acknowledged_survives(tmp_path: Path, figure: Callable[[str], None]) -> None:
+    last = count = 0
     for trial in range(TRIALS):
         dice = random.Random(trial)
         acked = run_and_kill(tmp_path / "store", trial, dice)
+        before = last
         first, last = acked[-1] if acked else (1, last)
+        count += last - before
         directory = StoreDirectory(str(tmp_path / "store"), wake=lambda: None, workers=0)
         store = directory.open("A", "S")
         assert store.last >= last, f"trial {trial}: {last} was acknowledged"
@@ -61,3 +65,4 @@ def test_what_was_acknowledged_survives(tmp_path: Path) -> None:
         assert [damage for damage in directory.quarantine if damage.last >= damage.first] == []
         last = store.last
         directory.close()
+    figure(f"{TRIALS} kills, {count} messages acknowledged")

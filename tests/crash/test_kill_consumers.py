@@ -5,7 +5,6 @@ confirmed comes again, and work queues end empty.
 """
 
 import json
-import os
 import random
 import signal
 import socket
@@ -18,9 +17,10 @@ from pathlib import Path
 
 import pytest
 from received import Received
+from trials import LONG, trials
 
-TRIALS = 1_000 if os.environ.get("MIDGE_LONG") else 6
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 100 else 120)
+TRIALS = trials(6, 1_000)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 120)
 PATIENCE = 20.0
 SECOND = 1_000_000_000
 CHAPTER = 30  # kills of one store: a stream that only grows takes longer to open each time

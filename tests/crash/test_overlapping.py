@@ -5,19 +5,19 @@ was acknowledged as removed is not, and opening finds no damage, in both ways to
 """
 
 import errno
-import os
 import random
 from collections.abc import Callable
 
 import pytest
 from store.disks import FailingFiles, LoneHome, MemoryFiles, message
+from trials import LONG, trials
 
 from midge.store.files import Files
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 900
-pytestmark = pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
+TRIALS = trials(900)
+pytestmark = pytest.mark.timeout(3600 if LONG else 60)
 
 
 class FailingMemory(FailingFiles, MemoryFiles):
@@ -160,14 +160,19 @@ class History:
 
 @pytest.mark.parametrize("always", [True, False])
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.1])
-def test_whatever_overlaps_nothing_is_lost(rate: float, always: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_overlaps_nothing_is_lost(
+    rate: float, always: bool, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
+) -> None:
     monkeypatch.setattr("midge.store.compaction._MOVES", 3)  # the index learns new places in several turns
+    acked = 0
     for seed in range(TRIALS // 6):
         try:
             history = History(seed, rate, always=always)
             for _ in range(history.dice.randint(5, 40)):
                 history.turn()
             history.end()
+            acked += len(history.acked)
         except BaseException as error:
             error.add_note(f"history {seed}")
             raise
+    figure(f"{TRIALS // 6} histories, {acked} messages acknowledged")

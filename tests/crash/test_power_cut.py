@@ -4,16 +4,17 @@ A store works on a disk that writes down every call. Then the disk is made as it
 synced is there, and of what was not any page. ``MIDGE_LONG`` makes it ten thousand trials.
 """
 
-import os
 import random
+from collections.abc import Callable
 
 import pytest
 from store.disks import LoneHome, PowerCut, RecordingFiles, message
+from trials import LONG, trials
 
 from midge.store.folder import Folder
 from midge.store.log import FileStore
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 240
+TRIALS = trials(240)
 CUTS = 8  # of each history
 
 
@@ -102,16 +103,19 @@ def check(history: History, cut: int, dice: random.Random) -> None:
     store.close()
 
 
-@pytest.mark.timeout(3600 if TRIALS > 1000 else 60)
-def test_what_was_acknowledged_survives() -> None:
+@pytest.mark.timeout(3600 if LONG else 60)
+def test_what_was_acknowledged_survives(figure: Callable[[str], None]) -> None:
+    acked = 0
     for seed in range(TRIALS // CUTS):
         dice = random.Random(seed)
         history = History(dice)
         history.store.close()
         ops = len(history.files.ops)
+        acked += len(history.acked)
         for trial, cut in enumerate([ops, *(dice.randint(0, ops) for _ in range(CUTS - 1))]):
             try:
                 check(history, cut, dice)
             except BaseException as error:
                 error.add_note(f"history {seed}, trial {trial}, cut {cut} of {ops}")
                 raise
+    figure(f"{TRIALS} power cuts, {acked} messages acknowledged")

@@ -1,6 +1,5 @@
 """Sources: each message once, in the order of its origin, whatever is removed and whenever the process ends."""
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import Any
 
 import pytest
 from disks_of_engines import Disk, closed, opened
+from trials import LONG, trials
 from worlds import World
 
 import midge.engine.positions as positions_module
 from midge.engine.positions import parsed
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 6
+TRIALS = trials(6)
 
 
 def sourced(world: World, *sources: dict[str, Any], name: str = "D", **config: Any) -> None:
@@ -200,7 +200,7 @@ def test_a_failing_disk_loses_nothing_and_doubles_nothing(tmp_path: Path) -> Non
     closed(world)
 
 
-@pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
     """Publishes, purges, limits and kills at random: what comes out of each origin is in order, once, and all of it in the end."""
     monkeypatch.setattr(positions_module, "OFTEN", 7)
@@ -226,6 +226,7 @@ def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
                     world.directory.begin()
                     world.directory.finish()
             world = crashed(world, path, tmp_path / f"{trial}.{life}")
+            shutil.rmtree(path)
             path = tmp_path / f"{trial}.{life}"
             for name, letter in (("S", b"s"), ("T", b"t")):
                 origin = [each.payload for each in world.account.streams[name].store.scan()]
@@ -238,6 +239,7 @@ def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any) -> None:
             assert taken == sorted(set(taken))
         assert [each["lag"] for each in (*told(world), *told(world, "ALL"))] == [0, 0, 0]
         closed(world)
+        shutil.rmtree(path)
 
 
 def test_few_messages_are_looked_at_when_it_is_opened(tmp_path: Path, monkeypatch: Any) -> None:
@@ -311,4 +313,25 @@ def test_what_is_noted_ahead_of_what_was_written_does_not_count(rounds: int, tmp
     world = crashed(world, tmp_path / "b", tmp_path / "c")
     world.turn()
     assert [each for each in payloads(world) if each != b"mine"] == [b"s.a%d" % number for number in range(3 + 3 * rounds)]
+    closed(world)
+
+
+def test_nor_does_what_is_noted_for_the_first_time(tmp_path: Path) -> None:
+    """Killed when a position had been noted, as its witness was to go, and before anything was written that it counts on."""
+    world = opened(tmp_path / "a")
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file")
+    streams = tmp_path / "a" / "streams"
+    (files,) = [each.relative_to(tmp_path / "a") for each in streams.iterdir() if b'"D"' in (each / "store.json").read_bytes()]
+    shutil.copytree(tmp_path / "a" / files, tmp_path / "old")
+    fill(world, 4)
+    world.api("STREAM.PURGE.D")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    closed(world)
+    shutil.rmtree(tmp_path / "b" / files)
+    shutil.copytree(tmp_path / "old", tmp_path / "b" / files)
+    world = opened(tmp_path / "b")
+    assert world.account.streams["D"].store.last == 0
+    world.turn()
+    assert payloads(world) == [b"s.a%d" % number for number in range(4)]
     closed(world)

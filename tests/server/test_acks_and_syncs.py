@@ -3,6 +3,7 @@
 A whole server, a client at a socket, and below the streams a disk in memory that writes down each call; there and in front of the
 transactions of consumers is a gate, where each sync waits until the test lets it through. While one waits, what the server has sent
 is looked at, and for each acknowledgement the disk is made as a power cut would leave it that keeps nothing but what was synced.
+Last, without a gate, whatever comes as it likes; ``MIDGE_LONG`` makes that ten thousand trials.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import random
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from raw import PATIENCE, Raw
 from store.disks import LoneHome, PowerCut, RecordingFiles
+from trials import LONG, trials
 
 from midge.link.reactor import ALONE
 from midge.server.jetstream import JetStream
@@ -29,6 +31,8 @@ from midge.store.keeper import Keeper
 from midge.store.log import FileStore
 from midge.wire.publication import Publication
 
+TRIALS = trials(60)
+LIVES = 50  # trials of one server: each look at its disk goes through all that was written
 _ANSWER = re.compile(rb"MSG R\.(\d+) 1 \d+\r\n(.*?)\r\n", re.DOTALL)
 
 
@@ -254,3 +258,74 @@ def test_publishes_whose_sync_the_loop_waits_for(tmp_path: Path, monkeypatch: py
         for sequence, calls in let_go:
             assert watched.kept(calls) == set(range(1, sequence + 1))
         watched.raw.close()
+
+
+class Traffic:
+    """What one client does at random, and what it was told when: how many calls of the disk there had been."""
+
+    def __init__(self, watched: Watched, dice: random.Random) -> None:
+        self._watched, self._dice = watched, dice
+        self.asked: dict[str, int] = {}  # what a delete of a message names, 0 for a publish
+        self.told: list[tuple[str, bytes, int]] = []
+        self.stored: list[int] = []
+        self.doomed: set[int] = set()
+
+    def burst(self) -> None:
+        """Ask a few things at once, wait for all answers, and look at the disk as it was before each."""
+        expected = len(self.told) + self._dice.choice([1, 1, 2, 20])
+        begun = len(self.told)
+        send = b"".join(self._request() for _ in range(expected - begun))
+        self._watched.raw.send(send)
+        while len(self.told) < expected:
+            self._watched.raw.sync()
+        kept = {calls: self._watched.kept(calls) for _, _, calls in self.told[begun:]}
+        for number, payload, calls in self.told[begun:]:
+            body = json.loads(payload)
+            assert "error" not in body, body
+            if self.asked[number]:
+                assert self.asked[number] not in kept[calls]
+            else:
+                self.stored.append(body["seq"])
+                assert body["seq"] in kept[calls]
+
+    def _request(self) -> bytes:
+        watched, dice = self._watched, self._dice
+        left = [sequence for sequence in self.stored if sequence not in self.doomed]
+        if left and dice.random() < 0.1:
+            gone = dice.choice(left)
+            self.doomed.add(gone)
+            send = watched.request("$JS.API.STREAM.MSG.DELETE.S", json.dumps({"seq": gone, "no_erase": dice.random() < 0.5}).encode())
+        else:
+            gone = 0
+            send = watched.request("s.a", dice.randbytes(dice.choice([0, 10, 100, 3_000])).hex().encode())
+        self.asked[f"R.{watched.number}"] = gone
+        return send
+
+
+@pytest.mark.timeout(3600 if LONG else 60)
+def test_whatever_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]) -> None:
+    answer = JetStream.answer
+    files = RecordingFiles()
+    traffic: Traffic | None = None
+
+    def noted(jetstream: JetStream, account: str, answers: list[Publication]) -> None:
+        if traffic is not None:
+            traffic.told.extend((each.subject().decode(), each.payload(), len(files.ops)) for each in answers)
+        answer(jetstream, account, answers)
+
+    monkeypatch.setattr("midge.store.directory.Files", lambda: files)
+    monkeypatch.setattr("midge.store.haste.QUICK", 10**15)  # the loop may sync what is small and by itself
+    monkeypatch.setattr(JetStream, "answer", noted)
+    count = 0
+    for life in range(0, TRIALS, LIVES):
+        dice = random.Random(life)
+        files, traffic = RecordingFiles(), None
+        with Server(port=0, store_dir=tmp_path / str(life)) as server:
+            watched = Watched(server, files, Gate(), tmp_path)
+            watched.ask("$JS.API.STREAM.CREATE.S", {"name": "S", "subjects": ["s.>"]})
+            traffic = Traffic(watched, dice)
+            for _ in range(min(LIVES, TRIALS - life)):
+                traffic.burst()
+            count += len(traffic.told)
+            watched.raw.close()
+    figure(f"{TRIALS} bursts, {count} answers")

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from midge.store.base import Stored, Total
+from midge.store.base import Store, Stored, Total
+from midge.store.index import Index
 from midge.subject import matches
 
 
@@ -85,6 +86,9 @@ class Plain:
             found.setdefault(self.stored[sequence].subject, []).append(sequence)
         return {subject: Total(len(sequences), sequences[0], sequences[-1]) for subject, sequences in found.items()}
 
+    def counts(self, filter: bytes) -> dict[bytes, int]:
+        return {subject: total.messages for subject, total in self.totals(filter).items()}
+
     def pending(self, filters: tuple[bytes, ...], start: int, last_per_subject: bool = False) -> int:
         return sum(sequence >= start for sequence in (self.lasts(filters) if last_per_subject else self.matching(filters)))
 
@@ -101,3 +105,14 @@ class Plain:
 
     def _find_first(self) -> None:
         self.first = next(iter(self.stored), self.last + 1 if self.last else 0)
+
+
+def totals(store: Store | Index, filter: bytes, count: int = 7) -> dict[bytes, int]:
+    """All subjects of a store that match, and how many messages each has, asked for so many at a time."""
+    found: dict[bytes, int] = {}
+    place = 0
+    while place >= 0:
+        page, place = store.totals(filter, place, count)
+        assert len(page) <= count and (place < 0 or len(page) == count) and not found.keys() & dict(page).keys()
+        found.update(page)
+    return found

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from store.disks import LoneHome, MemoryFiles, message
+from store.plain import totals
 
 from midge.store.folder import Folder
 from midge.store.log import FileStore
@@ -42,7 +43,7 @@ def filled() -> CountingFiles:
 def state(store: FileStore) -> tuple[Any, ...]:
     whole = [(stored.sequence, stored.time, stored.subject, stored.payload) for stored in store.scan()]
     numbers = store.messages, store.size, store.first, store.last, store.first_time, store.last_time, store.subjects, store.deleted
-    return whole, numbers, list(store.gaps()), dict(store.totals(b">")), store.committed
+    return whole, numbers, list(store.gaps()), totals(store, b">"), store.committed
 
 
 def rebuilt(disk: MemoryFiles) -> tuple[Any, ...]:

@@ -6,9 +6,11 @@ import tracemalloc
 import zlib
 
 import pytest
+from store.plain import totals
 
 import midge
 from midge.store.index import Index
+from midge.subject import matches as subject_matches
 
 FAR = (1 << 63) - 2
 
@@ -115,7 +117,8 @@ def test_dumps_bring_all_back() -> None:
     assert entries(other) == entries(index)
     for name in ("messages", "size", "last", "subjects", "first", "first_time", "last_time", "deleted"):
         assert getattr(other, name) == getattr(index, name)
-    assert dict(other.totals(b">")) == dict(index.totals(b">"))
+    assert totals(other, b">") == totals(index, b">")
+    assert all(other.total(subject) == index.total(subject) for subject in totals(index, b">"))
 
 
 def test_a_dump_of_nothing() -> None:
@@ -200,6 +203,44 @@ def test_many_who_ask_in_turn_for_different_patterns_are_answered_from_what_is_k
     assert [index.pending(pattern, 1) for pattern in patterns] == [201 if n == 7 else 200 for n in range(100)]
 
 
+def test_a_selection_is_prepared_in_parts_whatever_happens_meanwhile() -> None:
+    dice = random.Random(6)
+    index = filled(35_000, 35_000)
+    kept = {n: b"s.%d" % (n % 35_000) for n in range(1, 35_001)}
+    filters = [(b"s.*",), (b"*.7", b"*.*.1", b"s.34999"), (b"t.>", b"s.5")]
+    waiting = set(filters)
+    rounds = 0
+    while waiting:
+        waiting = {each for each in waiting if not index.prepare(each, 1)}
+        for sequence in dice.sample(sorted(kept), 300):
+            index.remove(sequence)
+            del kept[sequence]
+        for _ in range(200):  # they get the numbers of those that have gone
+            subject = b"%c.%d.%d" % (dice.choice(b"st"), dice.randrange(9), index.last) if dice.random() < 0.5 else b"t.%d" % index.last
+            add(index, index.last + 1, subject)
+            kept[index.last] = subject
+        rounds += 1
+    assert rounds >= 3
+    for each in filters:
+        expected = sum(any(covers(one, subject) for one in each) for subject in kept.values())
+        assert index.prepare(each, 1) and index.pending(each, 1) == expected
+    index.prepare((b"*.8",), 1)
+    assert index.pending((b"*.8",), 1) == sum(covers(b"*.8", subject) for subject in kept.values())  # the rest is done at once
+
+
+def test_what_needs_no_preparation() -> None:
+    index = filled(17_000, 17_000)
+    assert index.prepare((), 1) and index.prepare((b"s.7",), 1)
+    assert index.prepare((b"s.*",), index.last - 20)  # a few messages are compared
+    assert index.prepare(tuple(b"s.%d.*" % n for n in range(100)), 1)  # so many patterns are compared at once, or never
+    assert index.prepare((b"s.5", b"s.6"), 1)
+    assert not index.prepare((b"s.*",), 1)
+    for n in range(20):  # no more drafts are kept than some
+        assert not index.prepare((b"*.%d" % n,), 1)
+    index.drop(index.last + 1)
+    assert index.prepare((b"s.*",), 1) and totals(index, b"s.*") == {}
+
+
 def test_selections_of_any_number_are_right() -> None:
     index = filled(500, subjects=400)
     filters = [(b"s.%d" % n, b"s.%d.*" % n, b"*.%d" % (n + 1)) for n in range(399)]
@@ -226,6 +267,11 @@ def test_a_few_messages_are_compared_as_all_subjects_are() -> None:
             index.next(filters, 1)  # they are kept from now on
         assert index.next(filters, start) == (matching[0] if matching else 0)
         assert index.pending(filters, start) == len(matching)
+
+
+def covers(pattern: bytes, subject: bytes) -> bool:
+    """True where a pattern matches a subject."""
+    return subject_matches(pattern.decode(), subject.decode())
 
 
 def matches(pattern: bytes, subject: bytes) -> bool:

@@ -113,8 +113,39 @@ def test_a_copy_says_what_was_applied_to_it_unless_that_was_lost() -> None:
             del disk.paths[path]
     opened(disk)
     head = read_head(first[:128])
-    assert head is not None and (head.applied, head.applied_end) == (0, 0)
+    assert head is not None and (head.applied, head.applied_end) == (0, 1)
     assert MESSAGE == 1
+
+
+def test_a_removal_is_needed_wherever_the_second_copy_finds_it() -> None:
+    """A copy has what it keeps at other places than those that the heads of earlier segments tell of."""
+    disk = MemoryFiles()
+    home, store = opened(disk, 4000)
+    for number in range(1, 51):  # of the second segment there is much when the first one is copied
+        store.append(message(b"a", bytes(100)), number)
+    home.turn(store)
+    for number in range(2, 18):
+        store.remove(number)
+    home.turn(store)
+    head = read_head(disk.contents[disk.paths["/s/0000000001.seg"]][:128])
+    assert head is not None and head.applied == 2 and head.applied_end > 3000
+    store.remove(20)
+    home.turn(store)
+    for number in range(51, 120):
+        store.append(message(b"a", bytes(100)), number)
+    home.turn(store)
+    for kept in (42, 49):
+        for number in range(30, kept):
+            store.remove(number)
+        for _ in range(3):
+            store.settle(lambda error: None)
+            home.turn(store)
+    expected = content(store)
+    assert 20 not in expected
+    for path in [path for path in disk.paths if path.endswith(".idx")]:
+        del disk.paths[path]
+    home, store = opened(disk)
+    assert content(store) == expected and home.damages == []
 
 
 def emptied(disk: MemoryFiles, count: int = 600) -> tuple[LoneHome, FileStore]:

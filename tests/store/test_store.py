@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from store.kinds import KINDS, MemoryShop, Shop
+from store.plain import totals
 
 from midge.store.base import ELSEWHERE, Store, Stored, Total
 from midge.store.memory import MemoryStore
@@ -50,7 +51,7 @@ def test_a_new_store_has_nothing(make_store: MakeStore) -> None:
     assert (store.size, store.first_time, store.last_time, store.committed, store.subjects, store.failure) == (0, 0, 0, 0, 0, None)
     assert store.peek(1) is None and store.read(0) is None and list(store.scan()) == []
     assert store.next((), 1) == store.previous((), 10) == store.pending((), 1) == 0
-    assert store.lasts(()) == [] and store.total(b"a") is None and list(store.totals(b">")) == [] and list(store.gaps()) == []
+    assert store.lasts(()) == [] and store.total(b"a") is None and totals(store, b">") == {} and list(store.gaps()) == []
     assert store.at_time(0) == store.at_time(5) == 1
     assert not store.remove(1) and not store.erase(1) and store.purge() == store.drop(1) == 0
     assert state(store) == (0, 0, 0, 0)
@@ -335,16 +336,23 @@ def test_lasts_up_to(mixed: Store) -> None:
 
 def test_totals(mixed: Store) -> None:
     assert mixed.total(b"a.x") == Total(2, 1, 6) and mixed.total(b"b.x") is None and mixed.total(b"a.*") is None
-    assert dict(mixed.totals(b"a.*")) == {b"a.x": Total(2, 1, 6), b"a.y": Total(1, 3, 3)}
-    assert dict(mixed.totals(b"a")) == {b"a": Total(1, 5, 5)} and dict(mixed.totals(b"b.>")) == {}
-    assert len(dict(mixed.totals(b">"))) == mixed.subjects == 5
+    assert totals(mixed, b"a.*", 1) == totals(mixed, b"a.*") == {b"a.x": 2, b"a.y": 1}
+    assert totals(mixed, b"a") == {b"a": 1} and totals(mixed, b"b.>") == {}
+    assert len(totals(mixed, b">")) == mixed.subjects == 5
 
 
-def test_totals_end_where_the_store_changes(mixed: Store) -> None:
-    totals = mixed.totals(b">")
-    next(totals)
-    put(mixed, "new")
-    assert list(totals) == []
+def test_totals_go_on_where_the_store_changes(mixed: Store) -> None:
+    """What is there all the time is told once."""
+    subjects = set(totals(mixed, b">"))
+    gone = b"a.x"
+    first, place = mixed.totals(b">", 0, 2)
+    mixed.purge(gone)
+    put(mixed, "new", "a.z")
+    rest, place = mixed.totals(b">", place, 100)
+    told = [subject for subject, _ in first + rest]
+    assert place == -1 and len(told) == len(set(told)) and subjects - {gone} <= set(told) <= subjects | {b"new", b"a.z"}
+    mixed.drop(mixed.last + 1)
+    assert mixed.totals(b">", 2, 100) == ([], -1)
 
 
 def test_filters_learn_of_new_subjects_and_of_gone_ones(make_store: MakeStore) -> None:

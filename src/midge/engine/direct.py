@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from midge.engine.headers import value_of
-from midge.engine.jobs import Job, fetch
+from midge.engine.jobs import Job, fetch, prepared
 from midge.engine.reports import described
 from midge.model.base import time_of
 from midge.store.base import Elsewhere, Store, Stored
@@ -126,6 +126,13 @@ def _read(publication: Publication, api_level: int) -> DirectRequest:
 def _single(stream: Stream, request: DirectRequest, reply: bytes) -> None:
     """Answer with one message; at once where it is in memory and may be shown."""
     store = stream.store
+    subject = request.next_by_subj or request.last_by_subj
+    if subject and not store.prepare((_raw(subject),), _start(store, request) if request.next_by_subj else 0):
+        if stream.engine.jobs.active >= MAX_BATCHES:
+            _say(stream, reply, BUSY)
+        else:
+            stream.engine.jobs.start(store, _prepared_single(stream, request, reply, _raw(subject)))
+        return
     if request.next_by_subj:
         sequence = store.next((_raw(request.next_by_subj),), _start(store, request))
     elif request.last_by_subj:
@@ -146,6 +153,12 @@ def _single(stream: Stream, request: DirectRequest, reply: bytes) -> None:
         _tell(stream, found, reply, bool(request.no_hdr))
 
 
+def _prepared_single(stream: Stream, request: DirectRequest, reply: bytes, subject: bytes) -> Job:
+    yield from prepared(stream.store, (subject,))
+    if not stream.intake.closed:
+        _single(stream, request, reply)
+
+
 def _one(stream: Stream, sequence: int, reply: bytes, bare: bool) -> Job:
     _tell(stream, (yield [sequence])[0], reply, bare)
 
@@ -164,6 +177,7 @@ def _batch(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
     store, name = stream.store, stream.raw_name
     filters = (_raw(request.next_by_subj),) if request.next_by_subj else ()
     sequence = _start(store, request)
+    yield from prepared(store, filters, sequence)
     pending, through = store.pending(filters, sequence), store.last
     last, left = 0, request.max_bytes or stream.engine.max_pending
     pace = _Pace()
@@ -209,6 +223,7 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
     if sum(b"*" in each or b">" in each for each in filters) * store.subjects > MAX_COMPARED:
         _say(stream, reply, TOO_MANY)
         return
+    yield from prepared(store, filters)
     sequences = store.lasts(filters, up_to)
     if len(sequences) > MAX_RESULTS or not sequences:
         _say(stream, reply, TOO_MANY if sequences else NO_RESULTS)

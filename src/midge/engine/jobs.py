@@ -15,7 +15,7 @@ from midge.store.base import ELSEWHERE, Store, Stored
 if TYPE_CHECKING:
     from midge.engine.outside import Outside
 
-__all__ = ["Job", "Jobs", "fetch", "finish", "run_of"]
+__all__ = ["Job", "Jobs", "fetch", "finish", "prepared", "run_of"]
 
 AHEAD = 64  # messages that are loaded at once
 AHEAD_SIZE = 1 << 20  # or so many bytes
@@ -99,6 +99,12 @@ def fetch(store: Store, sequence: int) -> Generator[list[int] | None, Found, Sto
     """Get one message: at once where it is in memory. None where there is none."""
     found = store.peek(sequence)
     return (yield [sequence])[0] if found is ELSEWHERE else found
+
+
+def prepared(store: Store, filters: tuple[bytes, ...], start: int = 0) -> Job:
+    """Find out what filters match, a part in each slice: the first question asked of a million subjects would hold up everybody."""
+    while not store.prepare(filters, start):
+        yield None
 
 
 def finish(store: Store, job: Job) -> None:

@@ -8,7 +8,7 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING
 
 from midge.engine.errors import ApiError
-from midge.engine.jobs import Job, fetch
+from midge.engine.jobs import Job, fetch, prepared
 from midge.engine.requests import is_empty
 from midge.engine.stream_api import find
 from midge.model.base import time_of, time_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["delete", "get"]
 
-_PLAIN = re.compile(rb'\{"seq": ?([1-9][0-9]{0,17})\}|\{"last_by_subj": ?"([!#-\[\]-~]+)"\}')  # what most requests say
+_PLAIN = re.compile(rb'\{"seq": ?([1-9][0-9]{0,17})\}|\{"last_by_subj": ?"([!#-)+-=?-\[\]-~]+)"\}')  # what most say, without wildcards
 _ODD = re.compile(rb'[^!-~]|["\\<>&]')  # of a subject that JSON writes in another way
 _ANSWER = (
     b'{"type":"io.nats.jetstream.api.v1.stream_msg_get_response",'
@@ -47,15 +47,35 @@ def get(engine: Engine, request: ApiRequest) -> None:
         raise ApiError(10003)
     stream = find(request, 3)
     store = stream.store
-    sequence = wanted.seq if wanted.start_time is None else store.at_time(time_of(wanted.start_time))
-    if following:
-        sequence = store.next((_raw(wanted.next_by_subj),), sequence)
-    elif last:
-        sequence = stream.last_of(_raw(wanted.last_by_subj))
-    if store.committed < sequence <= store.last:
-        store.settle(lambda _: engine.jobs.start(store, _answer(stream, request, sequence, wanted.no_hdr)))
+    start = wanted.seq if wanted.start_time is None else store.at_time(time_of(wanted.start_time))
+    subject = wanted.next_by_subj or wanted.last_by_subj
+    if subject and not store.prepare((_raw(subject),), start):
+        engine.jobs.start(store, _look(stream, request, wanted, start))
     else:
-        engine.jobs.start(store, _answer(stream, request, sequence, wanted.no_hdr))
+        _give(stream, request, wanted, start)
+
+
+def _look(stream: Stream, request: ApiRequest, wanted: MessageGetRequest, start: int) -> Job:
+    """Answer when it is known what matches."""
+    try:
+        yield from prepared(stream.store, (_raw(wanted.next_by_subj or wanted.last_by_subj),), start)
+        _give(stream, request, wanted, start)
+    except Exception as error:  # the safety net: the account's next request waits for this one
+        request.refuse(ApiError(10051, err=error))
+
+
+def _give(stream: Stream, request: ApiRequest, wanted: MessageGetRequest, sequence: int) -> None:
+    """Answer with the message that is asked for, of those from a sequence on."""
+    store = stream.store
+    if wanted.next_by_subj:
+        sequence = store.next((_raw(wanted.next_by_subj),), sequence)
+    elif wanted.last_by_subj:
+        sequence = stream.last_of(_raw(wanted.last_by_subj))
+    answer = _answer(stream, request, sequence, wanted.no_hdr)
+    if store.committed < sequence <= store.last:
+        store.settle(lambda _: stream.engine.jobs.start(store, answer))
+    else:
+        stream.engine.jobs.start(store, answer)
 
 
 def _found(request: ApiRequest, plain: re.Match[bytes]) -> bytes:

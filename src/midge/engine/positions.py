@@ -194,6 +194,7 @@ class Positions:
                 safe = [each for each in position.rows if each.through <= store.committed][-1:] or position.rows[:1]
                 gone += [each for each in position.rows if each not in safe or each.through == row.through]
                 position.rows = [each for each in safe if each not in gone] + [row]
+                put += [each for each in position.rows[:-1] if not each.identity]  # until now it went without saying
                 put.append(row)
         if len(names) == len(self._positions) > 0:
             floor = min(position.rows[0].through for position in self._positions.values())

@@ -91,6 +91,8 @@ class Purging:
 
     def _work(self, filters: tuple[bytes, ...], last: int, keep: int) -> Iterator[bool]:
         """Remove what is to go. Yields where a slice is over."""
+        while filters and not self._stream.store.prepare(filters, 1):
+            yield True
         for passed in range(1, keep + 1):
             found = self._stream.store.previous(filters, min(self._stop - 1, last))
             self._stop = found

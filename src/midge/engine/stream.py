@@ -22,7 +22,6 @@ from midge.engine.expiry import Expiry
 from midge.engine.headers import is_delete_marker, nats_values
 from midge.engine.ingest import Ingest
 from midge.engine.intake import Intake
-from midge.engine.jobs import Job
 from midge.engine.mirror import Mirror
 from midge.engine.renaming import Renaming
 from midge.engine.reports import republished
@@ -32,6 +31,7 @@ from midge.engine.schedules import Schedules
 from midge.engine.single import Lookup
 from midge.engine.sources import Sources
 from midge.engine.timers import Timer
+from midge.engine.trimming import trim_subjects
 from midge.engine.ttl import parse_ttl
 from midge.model.stream import StreamConfig
 from midge.store.base import Store
@@ -235,7 +235,7 @@ class Stream:
             self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
-        self._trim_later()
+        self.trim_later()
         if self.retention is not None:
             self.retention.undone()
         if self.origins is not None:
@@ -310,30 +310,13 @@ class Stream:
         try:
             self._trim()
         except OSError:  # the store says so itself
-            self._trim_later()
+            self.trim_later()
 
     def _trim(self) -> None:
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
         if self.config.max_msgs_per_subject > 0:
-            self.engine.jobs.start(self.store, self._trim_subjects())
-
-    def _trim_subjects(self) -> Job:
-        """Remove what subjects have too much of."""
-        store, removed = self.store, 0
-        limit = self.config.max_msgs_per_subject
-        for subject in [subject for subject, total in store.totals(b">") if total.messages > limit]:
-            while not self.intake.closed and (total := store.total(subject)) and total.messages > self.config.max_msgs_per_subject > 0:
-                try:
-                    store.remove(total.first)
-                except OSError:
-                    self._trim_later()
-                    return
-                removed += 1
-                if removed % TRIM == 0:
-                    self.changed()
-                    yield None
-        self.changed()
+            self.engine.jobs.start(self.store, trim_subjects(self))
 
     def changed(self) -> None:
         """Messages came or went, and not by the short way: let them settle, and count them."""
@@ -445,16 +428,17 @@ class Stream:
         try:
             self._drop_first()
         except OSError:
-            self._trim_later()
+            self.trim_later()
         self.changed()
 
-    def _trim_later(self) -> None:
+    def trim_later(self) -> None:
+        """See to limits again when the disk may work."""
         if self._trimming is None or self._trimming.call is None:
             self._trimming = self.engine.timers.add(self.engine.wall + AGAIN, self._trim_again)
 
     def _trim_again(self, wall: int) -> None:
         if self.store.failure is not None:
-            self._trim_later()
+            self.trim_later()
         else:
             self.trim()
             self.changed()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from midge.engine.advisories import stream_action
 from midge.engine.config import created, updated
 from midge.engine.errors import ApiError
+from midge.engine.jobs import Job
 from midge.engine.metadata import decorated
 from midge.engine.purging import Purging
 from midge.engine.requests import is_empty, is_object
-from midge.engine.stream_info import describe, subjects_page
+from midge.engine.stream_info import SUBJECTS, describe, subjects_page
 from midge.engine.terms import Terms
 from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
 from midge.model.responses import (
@@ -107,10 +108,34 @@ def info(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.INFO.<stream>``."""
     wanted = request.read(StreamInfoRequest) if is_object(request.body) else StreamInfoRequest()
     stream = find(request, 2)
+    if wanted.subjects_filter:
+        engine.jobs.start(stream.store, _info_with_subjects(engine, request, stream, wanted))
+    else:
+        request.respond(_info(engine, request, stream, wanted))
+
+
+def _info(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> StreamInfoResponse:
     response = describe(StreamInfoResponse, stream, request.wall, deleted=wanted.deleted_details, cluster=True)
     response.config = decorated(stream.config, engine.version)
-    if wanted.subjects_filter:
-        subjects_page(response, stream, wanted.subjects_filter, max(wanted.offset, 0))
+    return response
+
+
+def _info_with_subjects(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> Job:
+    offset = max(wanted.offset, 0)
+    try:
+        total, subjects = yield from subjects_page(stream, wanted.subjects_filter, offset)
+        if stream.intake.closed:
+            raise ApiError(10059)
+        response = _info(engine, request, stream, wanted)
+    except ApiError as error:
+        request.refuse(error, {"total": 0, "offset": 0, "limit": 0})
+        return
+    except Exception as error:  # the safety net: the account's next request waits for this one
+        request.refuse(ApiError(10051, err=error), {"total": 0, "offset": 0, "limit": 0})
+        return
+    if total:
+        response.total, response.offset, response.limit = total, offset, SUBJECTS
+        response.state.subjects = subjects
     request.respond(response)
 
 

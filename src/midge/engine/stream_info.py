@@ -1,12 +1,17 @@
-"""What is told about a stream: its configuration, its state, its subjects."""
+"""What is told about a stream: its configuration, its state, its subjects.
+
+Its subjects may be a million: they are counted, and put in order where one page does not hold them, in slices.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
+from midge.engine.jobs import Found, prepared
 from midge.model.base import ZERO_TIME, time_text
-from midge.model.responses import StreamInfoResponse
 from midge.model.stream import ClusterInfo, StreamInfo, StreamState
 
 if TYPE_CHECKING:
@@ -17,6 +22,8 @@ __all__ = ["count_consumers", "describe", "state_of", "subjects_page"]
 InfoT = TypeVar("InfoT", bound=StreamInfo)
 SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
 GAPS = 250_000  # sequences that are listed as deleted
+SLICE = 1_000  # subjects that are looked at in one turn
+RUNS = 20  # times so many are let go of in one
 
 
 def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
@@ -57,15 +64,31 @@ def count_consumers(stream: Stream) -> int:
     return sum(not consumer.config.direct for consumer in stream.consumers.values())
 
 
-def subjects_page(response: StreamInfoResponse, stream: Stream, filter: str, offset: int) -> None:
-    """Add the subjects that match, and how many messages each has: those of one page, in order where there are several pages."""
-    found = {
-        subject.decode("utf-8", "replace"): total.messages
-        for subject, total in stream.store.totals(filter.encode("utf-8", "surrogateescape"))
-    }
-    if not found:
-        return
-    response.total, response.offset, response.limit = len(found), offset, SUBJECTS
-    if offset or len(found) > SUBJECTS:
-        found = {subject: found[subject] for subject in sorted(found)[offset : offset + SUBJECTS]}
-    response.state.subjects = found
+def subjects_page(stream: Stream, filter: str, offset: int) -> Generator[list[int] | None, Found, tuple[int, dict[str, int]]]:
+    """Return how many subjects match, and those of one page, each with how many messages it has; in order where there are several pages.
+
+    What comes or goes meanwhile may be among them or not.
+    """
+    store, raw = stream.store, filter.encode("utf-8", "surrogateescape")
+    runs: list[list[tuple[str, int]]] = []  # short ones: nothing large grows, or goes, in one piece
+    place = 0
+    yield from prepared(store, (raw,))
+    while place >= 0:
+        page, place = store.totals(raw, place, SLICE)
+        runs.append(sorted((subject.decode("utf-8", "replace"), count) for subject, count in page))
+        if place >= 0:
+            yield None
+    total = sum(map(len, runs))
+    if not offset and total <= SUBJECTS:
+        return total, {subject: count for run in runs for subject, count in run}
+    ordered = merge(*runs)
+    shown: dict[str, int] = {}
+    for start in range(0, min(offset + SUBJECTS, total), SLICE):
+        yield None
+        some = list(islice(ordered, min(SLICE, offset + SUBJECTS - start)))
+        shown.update(some[max(offset - start, 0) :])
+    del ordered
+    while runs:
+        yield None
+        del runs[-RUNS:]
+    return total, shown

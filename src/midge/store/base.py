@@ -192,8 +192,25 @@ class Store(ABC):
         """Return what there is of one literal subject."""
 
     @abstractmethod
-    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
-        """Return every subject that matches, in no order, with what there is of it. Ends where the store changes meanwhile."""
+    def totals(self, filter: bytes, place: int, count: int) -> tuple[list[tuple[bytes, int]], int]:
+        """Return some of the subjects that match, in no order, each with how many messages it has, and the place to go on with.
+
+        The store may change in between: a subject that is there all the time is returned once, another one perhaps.
+
+        Args:
+            place: 0 in the beginning, and then what was returned, until that is -1.
+            count: subjects at most.
+        """
+
+    @abstractmethod
+    def prepare(self, filters: tuple[bytes, ...], start: int = 0) -> bool:
+        """Do some of the work that the first question with these filters takes where there are many subjects. True where it is done.
+
+        Who may take several turns calls this in each until it is done, and then asks; nobody has to.
+
+        Args:
+            start: the lowest sequence that will be asked from.
+        """
 
     @abstractmethod
     def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:

@@ -72,6 +72,7 @@ class Compaction:
             if each.head.number < segment.head.number
         ]
         self._bases = [base for _, base, _, _ in self._targets]
+        self._is_again = segment.head.applied > 0 or segment.head.applied_end > 0  # it is a copy
         self._removals: dict[int, int] = {}
         self._record = Record()
         self._copy = Segment(home.files, directory, segment.head._replace(applied=end[0], applied_end=end[1]))
@@ -189,13 +190,17 @@ class Compaction:
         return data
 
     def _target_of(self, first: int, last: int, place: tuple[int, int]) -> int:
-        """Return the number of a segment whose file may hold messages that were removed at a place of the log, 0 where none does."""
+        """Return the number of a segment whose file may hold messages that were removed at a place of the log, 0 where none does.
+
+        What a copy has kept is at other places than it was when an earlier segment was copied: there it is needed until that one is
+        copied again, when the log is already behind this segment.
+        """
         at = max(bisect_right(self._bases, first) - 1, 0)
         while at < len(self._targets):
             number, base, end, applied = self._targets[at]
             if base > last:
                 break
-            if first <= end and applied <= place:
+            if first <= end and (applied <= place or (self._is_again and applied[0] == place[0])):
                 return number
             at += 1
         return 0

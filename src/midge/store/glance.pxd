@@ -21,4 +21,4 @@ cdef class Glance:
     @cython.locals(subject=int64_t, each=bytes)
     cdef bint _matches(self, Block block, Py_ssize_t index, tuple filters) except -1
     @cython.locals(span=int64_t, work=int64_t)
-    cdef bint _is_enough(self, tuple filters, int64_t start, int64_t last) except -1
+    cdef bint is_enough(self, tuple filters, int64_t start, int64_t last) except -1

@@ -34,7 +34,7 @@ class Glance:
 
     def next(self, filters: tuple[bytes, ...], start: int, last: int) -> int:
         """Return the first message at or after start that matches, 0 where there is none; -1 where too many follow, up to the last one."""
-        if not self._is_enough(filters, start, last):
+        if not self.is_enough(filters, start, last):
             return -1
         number = max(self._blocks.at(start), 0)
         for number in range(number, len(self._blocks.blocks)):
@@ -46,7 +46,7 @@ class Glance:
 
     def count(self, filters: tuple[bytes, ...], start: int, last: int) -> int:
         """Return how many messages at or after start match, -1 where too many follow."""
-        if not self._is_enough(filters, start, last):
+        if not self.is_enough(filters, start, last):
             return -1
         count = 0
         number = max(self._blocks.at(start), 0)
@@ -57,7 +57,7 @@ class Glance:
                     count += 1
         return count
 
-    def _is_enough(self, filters: tuple[bytes, ...], start: int, last: int) -> bool:
+    def is_enough(self, filters: tuple[bytes, ...], start: int, last: int) -> bool:
         """True if comparing all messages from start to last costs less than a selection."""
         span = last - start + 1
         if span > _FEW and span >= self._subjects.count:  # so many that the product below might be too much for 64 bits

@@ -8,7 +8,7 @@ from midge.store.selections cimport Selection, Selections
 from midge.store.subjects cimport Subjects
 from midge.wire.publication cimport Publication
 
-cdef int64_t _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING, _GLANCE, _ASKING, _AHEAD
+cdef int64_t _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING, _GLANCE, _SOON, _ASKING, _AHEAD
 
 
 @cython.final
@@ -55,6 +55,9 @@ cdef class Index:
     cpdef int64_t previous(self, tuple filters, start) except -1
     @cython.locals(number=Py_ssize_t)
     cpdef total(self, bytes subject)
+    @cython.locals(found=list, selection=Selection, number=Py_ssize_t)
+    cpdef tuple totals(self, bytes filter, Py_ssize_t place, Py_ssize_t count)
+    cpdef bint prepare(self, tuple filters, start) except -1
     @cython.locals(number=Py_ssize_t, found=int64_t)
     cdef Py_ssize_t _pending(self, tuple filters, int64_t start) except -1
     @cython.locals(at=int64_t, end=int64_t, run=Block)

@@ -45,6 +45,7 @@ MAX_SIZE = (1 << 28) - 1
 _LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15
 _NOTHING = 0xFFFFFFFF
 _GLANCE = 512  # messages that are looked at before the subjects are asked
+_SOON = 4_096  # messages that are compared in no time
 _AHEAD = 16  # messages of a dump: what is known of their subjects is on its way to the processor meanwhile
 _ASKING = 16  # to ask one subject costs as much as to look at so many messages
 
@@ -236,16 +237,22 @@ class Index:
         number = self._find(subject)
         return None if number < 0 else self._total_of(number)
 
-    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
-        """Return every subject that matches, in no order, with what there is of it. Ends where the index changes meanwhile."""
-        changes = self._changes
+    def totals(self, filter: bytes, place: int, count: int) -> tuple[list[tuple[bytes, int]], int]:
+        """Return some of the subjects that match, each with how many messages it has, and where to go on; see ``Store.totals``."""
+        found: list[tuple[bytes, int]] = []
         selection = self._selections.of((filter,))
-        number = selection.next(0)
-        while number >= 0:
-            yield self._subjects.name(number), self._total_of(number)
-            if self._changes != changes:
-                return
+        number = selection.next(place)
+        while number >= 0 and len(found) < count:
+            found.append((self._subjects.name(number), self._postings.count(number)))
             number = selection.next(number + 1)
+        return found, number
+
+    def prepare(self, filters: tuple[bytes, ...], start: int) -> bool:
+        """Do a part of what has to be done before these filters are answered fast; see ``Store.prepare``."""
+        if not filters or (len(filters) == 1 and not is_wild(filters[0])):
+            return True
+        is_soon = self.last - start < _SOON and self._glance.is_enough(filters, _bounded(start), self.last)
+        return is_soon or self._selections.prepare(filters)
 
     def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
         """Return how many messages at or after start match; of each subject only the last one, where that is asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from midge.store.base import ELSEWHERE, Elsewhere, Store, Total
 from midge.store.index import Index
@@ -80,8 +80,11 @@ class IndexedStore(Store):
     def total(self, subject: bytes) -> Total | None:
         return self._index.total(subject)
 
-    def totals(self, filter: bytes) -> Iterator[tuple[bytes, Total]]:
-        return self._index.totals(filter)
+    def totals(self, filter: bytes, place: int, count: int) -> tuple[list[tuple[bytes, int]], int]:
+        return self._index.totals(filter, place, count)
+
+    def prepare(self, filters: tuple[bytes, ...], start: int = 0) -> bool:
+        return self._index.prepare(filters, start)
 
     def pending(self, filters: tuple[bytes, ...], start: int, *, last_per_subject: bool = False) -> int:
         return self._index.pending(filters, start, last_per_subject=last_per_subject)

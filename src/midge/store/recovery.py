@@ -394,7 +394,7 @@ class Recovery:
         end = (self.segments[-1].head.number, self.segments[-1].end) if self.segments else (0, 0)
         for segment in self.segments:
             if (segment.head.applied, segment.head.applied_end) > end:
-                segment.head = segment.head._replace(applied=0, applied_end=0)
+                segment.head = segment.head._replace(applied=0, applied_end=1)  # it is a copy all the same
                 self._files.pwrite(segment.opened(), segment.head.encode(), 0)
                 self._files.fdatasync(segment.fd)
                 segment.close()

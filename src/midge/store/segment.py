@@ -11,8 +11,8 @@ them there may be zeros, where space was set aside. The head says what the segme
                                        60  u32  CRC-32 of the bytes before
 
 ``applied`` is of a segment that was copied: what the log removed before that place is not in it. So who copies another segment may leave
-such removals out. ``follows`` is the number of the next segment where those between the two had no message and are gone; otherwise 0,
-and the next number follows.
+such removals out. Where it is not known any more it is (0, 1), and where the segment is no copy (0, 0). ``follows`` is the number of the
+next segment where those between the two had no message and are gone; otherwise 0, and the next number follows.
 
 ``Scan`` reads the records in order and steps over what is damaged; what it has stepped over is in ``damages``, and ``end`` is where the
 last record ended. Where something stands behind ``end`` that is not zero, it ``is_torn``: a write that was cut off, or damage of the last

@@ -1,7 +1,7 @@
 cimport cython
 from midge.store.subjects cimport Subjects
 
-cdef Py_ssize_t _KEPT, _MANY, _COMPARED, _ROOM
+cdef Py_ssize_t _KEPT, _MANY, _COMPARED, _ROOM, _SLICE, _DRAFTS
 
 
 @cython.final
@@ -11,6 +11,7 @@ cdef class Selection:
     cdef readonly bytearray bits
     cdef bytearray _groups
     cdef readonly Py_ssize_t count
+    cdef Py_ssize_t compared
 
     @cython.locals(group=Py_ssize_t)
     cdef Py_ssize_t next(self, Py_ssize_t number) noexcept
@@ -23,10 +24,12 @@ cdef class Selection:
 @cython.final
 cdef class Selections:
     cdef Subjects _subjects
-    cdef list _kept
+    cdef list _kept, _drafts
 
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef Selection of(self, tuple filters)
+    @cython.locals(selection=Selection)
+    cdef bint prepare(self, tuple filters) except -1
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef bint has(self, tuple filters) except -1
     @cython.locals(selection=Selection, has_many=bint)
@@ -36,7 +39,10 @@ cdef class Selections:
     cdef Selection _renewed(self, Py_ssize_t at)
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t, compared=Py_ssize_t, room=Py_ssize_t)
     cdef _limit(self)
-    @cython.locals(subjects=Subjects, selection=Selection, number=Py_ssize_t, literal=bytes)
-    cdef Selection _select(self, tuple filters)
+    @cython.locals(drafts=list, at=Py_ssize_t, subjects=Subjects, selection=Selection, number=Py_ssize_t, literal=bytes)
+    cdef Selection _draft(self, tuple filters)
+    @cython.locals(subjects=Subjects, number=Py_ssize_t)
+    cdef _compare(self, Selection selection, Py_ssize_t stop)
+    cdef _finish(self, Selection selection)
     @cython.locals(pattern=bytes)
     cdef bint _matches(self, Py_ssize_t number, tuple patterns) except -1

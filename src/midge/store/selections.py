@@ -1,4 +1,8 @@
-"""Selections: which subjects of a stream match some filters, as one bit for each; those asked for last are kept, and kept up to date."""
+"""Selections: which subjects of a stream match some filters, as one bit for each; those asked for last are kept, and kept up to date.
+
+To make one each subject is compared. Who has time asks for that in slices first (``prepare``), so that a million subjects hold up nobody;
+who has not has it done at once (``of``), as far as it is not done yet.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,8 @@ _KEPT = 256  # selections at most,
 _COMPARED = 1_024  # of which no more patterns than so many are compared with each new subject,
 _ROOM = 16 << 20  # and whose bits take no more bytes
 _MANY = 64  # patterns that a new subject is compared with, or the selection is made anew when it is asked for again
+_SLICE = 16_384  # comparisons at a time: about a millisecond
+_DRAFTS = 16  # selections that are being made
 
 
 class Selection:
@@ -32,9 +38,10 @@ class Selection:
         literals, patterns: those without wildcards, which are looked up, and the others, which are compared.
         bits: one for the number of each subject, in whole groups of 512.
         count: how many are set.
+        compared: the subjects with lower numbers have been.
     """
 
-    __slots__ = ("_groups", "bits", "count", "filters", "literals", "patterns")
+    __slots__ = ("_groups", "bits", "compared", "count", "filters", "literals", "patterns")
 
     def __init__(self, filters: tuple[bytes, ...], top: int) -> None:
         self.filters = filters
@@ -43,7 +50,7 @@ class Selection:
         groups = (top >> 9) + 1
         self.bits = bytearray(groups << 6)
         self._groups = bytearray((groups >> 3) + 1)  # of each group a bit, set once it had a subject: the rest need no look
-        self.count = 0
+        self.count = self.compared = 0
 
     def next(self, number: int) -> int:
         """Return the first subject at or after a number, -1 where there is none."""
@@ -85,11 +92,12 @@ class Selections:
         subjects: what is selected from; tell of each that comes or goes.
     """
 
-    __slots__ = ("_kept", "_subjects")
+    __slots__ = ("_drafts", "_kept", "_subjects")
 
     def __init__(self, subjects: Subjects) -> None:
         self._subjects = subjects
         self._kept: list[Selection] = []  # the one asked for last is the last
+        self._drafts: list[Selection] = []  # that are not finished
 
     def of(self, filters: tuple[bytes, ...]) -> Selection:
         """Return the subjects that match one of the filters. It is right until the subjects change."""
@@ -106,10 +114,28 @@ class Selections:
             selection = kept[at]
             if selection.filters == filters:
                 return self._renewed(at)
-        selection = self._select(filters)
-        kept.append(selection)
-        self._limit()
+        selection = self._draft(filters)
+        self._compare(selection, self._subjects.top)
+        self._finish(selection)
         return selection
+
+    def prepare(self, filters: tuple[bytes, ...]) -> bool:
+        """Do a part of what ``of`` would have to do. True where nothing is left, or where it cannot be done in parts."""
+        for selection in self._kept:
+            if selection.filters == filters:
+                return True
+        selection = self._draft(filters)
+        if len(selection.patterns) > _MANY:
+            return True
+        if selection.patterns:
+            self._compare(selection, selection.compared + _SLICE // len(selection.patterns))
+        if selection.patterns and selection.compared < self._subjects.top:
+            self._drafts.append(selection)
+            if len(self._drafts) > _DRAFTS:
+                del self._drafts[0]
+            return False
+        self._finish(selection)
+        return True
 
     def has(self, filters: tuple[bytes, ...]) -> bool:
         """True if the subjects that match these filters are kept."""
@@ -123,7 +149,7 @@ class Selections:
     def opened(self, number: int) -> None:
         """A subject has come."""
         has_many = False
-        for selection in self._kept:
+        for selection in self._kept if not self._drafts else self._kept + self._drafts:
             if len(selection.patterns) > _MANY:
                 has_many = True
                 continue
@@ -135,7 +161,7 @@ class Selections:
 
     def closed(self, number: int) -> None:
         """A subject is about to go."""
-        for selection in self._kept:
+        for selection in self._kept if not self._drafts else self._kept + self._drafts:
             selection.discard(number)
 
     # Private
@@ -158,19 +184,36 @@ class Selections:
                 del kept[: at + 1]
                 return
 
-    def _select(self, filters: tuple[bytes, ...]) -> Selection:
+    def _draft(self, filters: tuple[bytes, ...]) -> Selection:
+        """Return what there is of a selection that is not finished; it is nowhere until it is put somewhere."""
+        drafts = self._drafts
+        for at in range(len(drafts)):
+            selection = drafts[at]
+            if selection.filters == filters:
+                del drafts[at]
+                return selection
         subjects = self._subjects
         selection = Selection(filters, subjects.top)
         for literal in selection.literals:
             number = subjects.find(bytearray(literal), 0, len(literal))
             if number >= 0:
                 selection.add(number)
-        if not selection.patterns:
-            return selection
-        for number in range(subjects.top):
-            if subjects.is_there(number) and self._matches(number, selection.patterns):
-                selection.add(number)
         return selection
+
+    def _compare(self, selection: Selection, stop: int) -> None:
+        """Compare the subjects up to a number with the patterns."""
+        subjects = self._subjects
+        stop = min(stop, subjects.top)
+        if selection.patterns:
+            selection.cover(stop)
+            for number in range(selection.compared, stop):
+                if subjects.is_there(number) and self._matches(number, selection.patterns):
+                    selection.add(number)
+        selection.compared = stop
+
+    def _finish(self, selection: Selection) -> None:
+        self._kept.append(selection)
+        self._limit()
 
     def _matches(self, number: int, patterns: tuple[bytes, ...]) -> bool:
         for pattern in patterns:

@@ -12,11 +12,13 @@ from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import Decision, decided, requested
 from midge.engine.consumers.pull import DELETED
+from midge.engine.consumers.start import filters_of, looks_from
 from midge.engine.consumers.taken import Taken
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
 from midge.engine.headers import value_of
 from midge.engine.identity import identity_of, short_name
+from midge.engine.jobs import Job, prepared
 from midge.engine.metadata import decorated, set_level
 from midge.engine.requests import is_empty, is_object
 from midge.engine.times import in_utc
@@ -65,6 +67,8 @@ def create(engine: Engine, request: ApiRequest) -> None:
         raise ApiError(10059)
     header = _identified(request, stream) if config.direct or config.sourcing else b""
     decision = decide(stream, config, wanted.action, pedantic=wanted.pedantic)
+    if decision.is_new and not _prepare(engine, request, stream, decision.config):
+        return
     if decision.is_new:
         consumer = roster.add(stream, decision.config, decision.name, request.wall)
         response = _described(ConsumerCreateResponse, consumer, request.wall)
@@ -102,6 +106,27 @@ def decide(stream: Stream, config: ConsumerConfig, action: str, *, pedantic: boo
         choose=lambda: short_name(f"{engine.nuid()}{next(attempts)}"),
         pedantic=pedantic,
     )
+
+
+def _prepare(engine: Engine, request: ApiRequest, stream: Stream, config: ConsumerConfig) -> bool:
+    """Find out which of many subjects a new consumer is for. False where that goes on in later turns, and the request is served then."""
+    filters, start = filters_of(config), looks_from(stream.store, config)
+    if stream.store.prepare(filters, start):
+        return True
+
+    def job() -> Job:
+        try:
+            yield from prepared(stream.store, filters, start)
+            create(engine, request)
+        except ApiError as error:
+            request.refuse(error)
+        except Exception as error:  # the safety net: the account's next request waits for this one
+            if request.is_answered:
+                raise
+            request.refuse(ApiError(10051, err=error))
+
+    engine.jobs.add(stream.store, job())
+    return False
 
 
 def info(engine: Engine, request: ApiRequest) -> None:

@@ -16,7 +16,7 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pace import Replay, moved
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
-from midge.engine.consumers.start import LAST_START, start_of
+from midge.engine.consumers.start import LAST_START, filters_of, start_of
 from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
@@ -328,8 +328,7 @@ class Consumer:
     def _apply(self) -> None:
         """Let the configuration say what is delivered, and when again."""
         config, delivery, ledger = self.config, self.delivery, self.ledger
-        subjects = config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
-        delivery.filters = () if ">" in subjects else tuple(_raw(subject) for subject in subjects)
+        delivery.filters = filters_of(config)
         delivery.set_policy(config.ack_policy)
         delivery.max_pending = max(config.max_ack_pending, 0) if config.ack_policy != "none" else 0
         delivery.headers_only = config.headers_only

@@ -9,7 +9,7 @@ from midge.model.base import time_of
 from midge.model.consumer import ConsumerConfig
 from midge.store.base import Store
 
-__all__ = ["LAST_START", "Start", "left", "start_of"]
+__all__ = ["LAST_START", "Start", "filters_of", "left", "looks_from", "start_of"]
 
 LAST_START = 1 << 62  # where a consumer begins that is asked to begin behind it: no stream gets there
 
@@ -26,6 +26,19 @@ class Start(NamedTuple):
     next: int
     skips: list[int] | None = None
     resume: int = 0
+
+
+def filters_of(config: ConsumerConfig) -> tuple[bytes, ...]:
+    """Return the filters of a configuration, none for all subjects."""
+    subjects = config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
+    return () if ">" in subjects else tuple(subject.encode("utf-8", "surrogateescape") for subject in subjects)
+
+
+def looks_from(store: Store, config: ConsumerConfig) -> int:
+    """Return the lowest sequence that is looked at for a consumer that begins."""
+    if config.opt_start_seq:
+        return min(config.opt_start_seq, LAST_START)
+    return store.last + 1 if config.deliver_policy == "new" else 1
 
 
 def start_of(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...], *, keeps_one: bool) -> Start:

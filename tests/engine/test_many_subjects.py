@@ -1,0 +1,183 @@
+"""Streams of many subjects: who asks for them, or for what matches a pattern, holds up nobody else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disks_of_engines import Disk, closed, opened
+from worlds import SECOND, World
+
+from midge.engine.stream_info import SLICE
+from midge.store.base import Store
+from midge.wire.publication import Publication
+
+MANY = 60_000  # subjects, more than are compared in one turn
+
+
+def stored(world: World, count: int, *, each: int = 1) -> Store:
+    """Store so many messages of each of so many subjects."""
+    store = world.account.streams["S"].store
+    for number in range(count * each):
+        store.append(Publication.compose(b"s.%d.%d" % (number // each % 7, number // each), b"", b"", b"%d" % number), number)
+    return store
+
+
+@pytest.fixture
+def wide() -> World:
+    world = World()
+    world.create(allow_direct=True)
+    stored(world, MANY)
+    return world
+
+
+def step(world: World) -> None:
+    """One turn."""
+    calls, world.outside.calls = world.outside.calls, []
+    for call in calls:
+        call()
+    world.engine.step(world.wall)
+
+
+def answer(world: World, subject: str, body: dict[str, Any]) -> tuple[list[tuple[bytes, bytes]], int]:
+    """Ask, and return what is answered, and after how many turns."""
+    world.outside.sent.clear()
+    world.publish(subject, json.dumps(body).encode(), "R.x")
+    turns = 0
+    while not world.outside.sent:
+        step(world)
+        turns += 1
+        assert turns < 1_000
+    world.turn()
+    return [(header, payload) for to, header, payload in world.outside.sent if to == b"R.x"], turns
+
+
+def info(world: World, filter: str = ">", offset: int = 0) -> dict[str, Any]:
+    answers, turns = answer(world, "$JS.API.STREAM.INFO.S", {"subjects_filter": filter, "offset": offset})
+    assert len(answers) == 1 and turns >= world.account.streams["S"].store.subjects // SLICE
+    found: dict[str, Any] = json.loads(answers[0][1])
+    return found
+
+
+def test_a_page_of_subjects_is_counted_in_slices(wide: World) -> None:
+    found = info(wide)
+    assert found["total"] == MANY and found["limit"] == 100_000 and found["offset"] == 0
+    assert found["state"]["subjects"] == {f"s.{number % 7}.{number}": 1 for number in range(MANY)}
+    few, turns = answer(wide, "$JS.API.STREAM.INFO.S", {"subjects_filter": "s.3.*"})
+    assert json.loads(few[0][1])["total"] == len(range(3, MANY, 7)) and turns > 3
+    none, _ = answer(wide, "$JS.API.STREAM.INFO.S", {"subjects_filter": "t.>"})
+    assert "total" not in json.loads(none[0][1]) or json.loads(none[0][1])["total"] == 0
+
+
+def test_several_pages_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream_info.SUBJECTS", 2_500)
+    world = World()
+    world.create()
+    stored(world, 6_000)
+    names: list[str] = []
+    for offset in (0, 2_500, 5_000, 7_000):
+        found = info(world, offset=offset)
+        assert found["total"] == 6_000
+        names += sorted(found["state"].get("subjects") or {})
+    assert names == sorted(f"s.{number % 7}.{number}" for number in range(6_000))
+
+
+def test_what_comes_and_goes_meanwhile(wide: World) -> None:
+    wide.outside.sent.clear()
+    wide.publish("$JS.API.STREAM.INFO.S", b'{"subjects_filter":">"}', "R.x")
+    for _ in range(20):
+        step(wide)
+    store = wide.account.streams["S"].store
+    for sequence in range(1, MANY, 2):
+        store.remove(sequence)
+    for number in range(5_000):
+        store.append(Publication.compose(b"s.new.%d" % number, b"", b"", b""), number)
+    wide.turn()
+    found = json.loads(wide.outside.sent[0][2])["state"]["subjects"]
+    assert {f"s.{number % 7}.{number}" for number in range(1, MANY, 2)} <= found.keys()
+
+
+def test_a_stream_that_goes_meanwhile(wide: World) -> None:
+    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.7"}
+    wide.outside.sent.clear()
+    wide.publish("$JS.API.STREAM.INFO.S", b'{"subjects_filter":">"}', "R.x")
+    wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps({"stream_name": "S", "config": config}).encode(), "R.x")
+    step(wide)
+    wide.engine.remove_stream(wide.account.streams["S"])
+    wide.turn()
+    told = [json.loads(payload) for to, _, payload in wide.outside.sent if to == b"R.x"]
+    assert [each["error"]["err_code"] for each in told] == [10059, 10059]
+    assert wide.engine.jobs.active == 0 and not wide.outside.failures
+
+
+def test_a_pattern_is_compared_in_slices(wide: World) -> None:
+    for body in ({"last_by_subj": "s.*.7"}, {"next_by_subj": "*.*.7"}, {"seq": 3, "next_by_subj": "*.0.7"}):
+        direct, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
+        assert turns >= 2 and [payload for _, payload in direct] == [b"7"]
+        assert answer(wide, "$JS.API.DIRECT.GET.S", body)[1] == 1  # it is known then
+    for body in ({"last_by_subj": "s.*.8"}, {"next_by_subj": "*.*.8"}):
+        get, turns = answer(wide, "$JS.API.STREAM.MSG.GET.S", body)
+        assert turns >= 2 and json.loads(get[0][1])["message"]["seq"] == 9
+    for body in ({"seq": 1, "next_by_subj": "s.*.9", "batch": 5}, {"multi_last": ["s.*.9", "t.>"]}):
+        answers, turns = answer(wide, "$JS.API.DIRECT.GET.S", body)
+        assert turns >= 2 and [payload for _, payload in answers] == [b"9", b""]
+    answers, turns = answer(wide, "$JS.API.STREAM.PURGE.S", {"filter": "s.*.10"})
+    assert turns >= 2 and json.loads(answers[0][1])["purged"] == 1
+    config = {"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.*.11"}
+    answers, turns = answer(wide, "$JS.API.CONSUMER.CREATE.S.C", {"stream_name": "S", "config": config})
+    assert turns >= 2 and json.loads(answers[0][1])["num_pending"] == 1
+    late = config | {"durable_name": "N", "filter_subject": "s.*.12", "deliver_policy": "new"}
+    assert answer(wide, "$JS.API.CONSUMER.CREATE.S.N", {"stream_name": "S", "config": late})[1] == 1  # it looks at what comes
+
+
+def test_a_limit_of_each_subject_that_becomes_smaller_is_met_in_slices() -> None:
+    world = World()
+    world.create()
+    store = stored(world, 1_000, each=5)
+    world.outside.sent.clear()
+    config = {"name": "S", "subjects": ["s.>"], "storage": "memory", "max_msgs_per_subject": 1}
+    world.publish("$JS.API.STREAM.UPDATE.S", json.dumps(config).encode(), "R.x")
+    messages = store.messages
+    while store.messages > store.subjects:  # the first turn has two slices
+        step(world)
+        assert messages - 400 <= store.messages < messages
+        messages = store.messages
+    world.turn()
+    assert world.account.used["memory"] == store.size and store.lasts((b">",)) == list(range(5, 5_001, 5))
+
+
+def test_another_limit_takes_its_place() -> None:
+    world = World()
+    world.create()
+    store = stored(world, 1_000, each=5)
+    for limit in (1, 3):
+        config = {"name": "S", "subjects": ["s.>"], "storage": "memory", "max_msgs_per_subject": limit}
+        world.publish("$JS.API.STREAM.UPDATE.S", json.dumps(config).encode(), "R.x")
+        step(world)
+    world.turn()
+    assert 2_000 < store.messages < 3_000  # some had one left when it was changed
+
+
+def test_a_limit_is_met_when_the_disk_is_well_again(tmp_path: Path) -> None:
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    for number in range(50):
+        world.publish(f"s.{number % 5}")
+    world.turn()
+    store = world.account.streams["S"].store
+    disk.full = True
+    world.publish("s.1")
+    world.turn()
+    assert store.failure is not None
+    world.outside.failures.clear()
+    stream = world.account.streams["S"]
+    stream.config.max_msgs_per_subject = 2
+    stream.trim()
+    world.turn()
+    assert store.messages == 50 and not world.outside.failures
+    disk.full = False
+    world.directory.handle_timeout(world.wall + 100 * SECOND)
+    world.wait(10)
+    assert store.messages == 10
+    closed(world)
