@@ -143,6 +143,21 @@ def test_put_slice(compiled: ModuleType, before: bytes, where: tuple[bytearray, 
 
 
 @calm
+@given(st.binary(max_size=30), slices(st.binary(max_size=30)), st.binary(max_size=20), st.binary(max_size=30), st.binary(max_size=5))
+def test_put_subscribed(
+    compiled: ModuleType, before: bytes, where: tuple[bytearray, int, int], sid: bytes, tail: bytes, after: bytes
+) -> None:
+    buf, start, stop = where
+    end = len(buf)
+    expected = b"MSG " + buf[start:stop] + b" " + sid + b" " + tail
+    buf += tail + after
+    for function in (octets.put_subscribed, compiled.put_subscribed):
+        out = bytearray(before + bytes(len(expected)) + after)
+        assert function(out, len(before), buf, start, stop, sid, end, end + len(tail)) == len(before) + len(expected)
+        assert out == before + expected + after
+
+
+@calm
 @given(st.binary(max_size=30), slices(st.binary(max_size=40)), st.binary(max_size=5), st.binary(min_size=4, max_size=4))
 def test_put_masked(compiled: ModuleType, before: bytes, where: tuple[bytearray, int, int], after: bytes, key: bytes) -> None:
     buf, start, stop = where

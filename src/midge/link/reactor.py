@@ -46,7 +46,7 @@ __all__ = ["Reactor", "SelectorPoll"]
 log = logging.getLogger("midge.server")
 
 BATCH = 64  # sockets asked for at a time, and deadlines that are served in one go
-SLICE = 0.002  # seconds of one turn for each of the three
+SLICE = 0.0005  # seconds of one turn for each of the three
 SPARE_CHUNKS = 16
 ALONE = 16  # reads of one link, with none of another in between, after which its peer is taken for the only one that is busy
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is

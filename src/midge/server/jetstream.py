@@ -44,7 +44,8 @@ __all__ = ["JetStream"]
 
 log = logging.getLogger("midge.server")
 
-WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+WORK_MESSAGE = 128  # what a stream does with a message, in deliveries (see ``Hub``), in its turn and when it is acknowledged
+WORK_ACK = 16  # what a consumer does with an acknowledgement,
 _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_LOOKUP = 32  # what a direct get costs at least,
 WORK_REQUEST = 256  # and what becomes of any other request
@@ -370,8 +371,10 @@ class JetStream:
 
 def _work_of(subject: bytes) -> int:
     """Return what a message to a subject of the engine's may cost, in deliveries."""
-    if not subject.startswith(b"$JS.") or subject in _CHEAP:
+    if not subject.startswith(b"$JS."):
         return WORK_MESSAGE
+    if subject in _CHEAP:
+        return WORK_ACK
     return WORK_LOOKUP if subject.startswith(_LOOKUPS) else WORK_REQUEST
 
 

@@ -27,11 +27,15 @@ else:
     from midge.server.peer import Peer
     from midge.wire.publication import Publication
 
-__all__ = ["FLUSH_AT", "WORK", "Sending"]
+__all__ = ["FEW", "FLUSH_AT", "LITTLE", "WORK", "Sending"]
 
 FLUSH_AT = 65536
 WORK = 16384  # what one step of a hub may do, in deliveries; about half a millisecond, or one where memory is cold
+FEW = 8  # receivers
+LITTLE = 65536  # bytes of messages: so much for so few is not worth waiting with
 PRESS_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
+_FEW = FEW
+_LITTLE = LITTLE
 _WORK_SEND = 256  # sending a long outbox costs as much as so many deliveries
 
 
@@ -103,6 +107,10 @@ class Sending:
     def has_more(self) -> bool:
         """True while a message waits to be routed or anybody has something to send."""
         return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted) or bool(self._answers)
+
+    def owes_little(self) -> bool:
+        """True while what is to be sent is a little for a few."""
+        return not self._sending and len(self.dirty) <= _FEW and self.piled <= _LITTLE
 
     def flush_urgent(self) -> None:
         """Let everybody send who is answered. Each is off the list first: nobody's failure keeps it there."""

@@ -470,6 +470,8 @@ def _collect(root: Node, tokens: list[bytes], result: Result) -> int:
         node, at = later.pop()
     if grouped:
         result.groups = _by_name(grouped)
+    elif len(result.nodes) == 1:
+        result.only = result.nodes[0]
     return searched
 
 
