@@ -49,6 +49,7 @@ class Turns:
         self.verdicts = Verdicts(reactor.loop)
         self.set_clock()
         reactor.after = self.step
+        reactor.between = self.prompt
 
     def set_clock(self) -> None:
         """Let the hub know what the wall clock says."""
@@ -63,9 +64,7 @@ class Turns:
         hub = self.hub
         if hub.services.deadline != self._answers_due:
             self._await_answers(hub.services.deadline)
-        hub.flush_urgent()
-        if hub.owes_little():
-            hub.flush_dirty(FEW)
+        self.prompt()
         more = self.jetstream is not None and self.jetstream.step()
         if not hub.has_more():
             self._since = 0.0
@@ -81,6 +80,13 @@ class Turns:
             return True
         self._since = 0.0
         return more
+
+    def prompt(self) -> None:
+        """Send what does not wait: to who is answered, and a little for a few."""
+        hub = self.hub
+        hub.flush_urgent()
+        if hub.owes_little():
+            hub.flush_dirty(FEW)
 
     def _await_answers(self, due: float) -> None:
         self._answers_due = due
