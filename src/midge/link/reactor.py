@@ -124,7 +124,7 @@ class Reactor:
 
     Attributes:
         after: called at the end of each turn: does one bounded step of what the turn has made to do, and returns True if there is more.
-        between: called in the middle of a turn, when sockets were seen to: does what should not wait for its end, which is little.
+        between: called in the middle of a turn, behind sockets that were seen to: does what should not wait for its end, which is little.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -125,7 +125,6 @@ class Sending:
         while count > 0:
             if not self._sending:
                 if not self.dirty:
-                    self.piled = 0
                     break
                 self._sending = self.dirty
                 self._sending.reverse()
@@ -135,6 +134,8 @@ class Sending:
             count -= 1
             if peer.transport is not None:
                 peer.transport.flush()
+        if not self._sending and not self.dirty:
+            self.piled = 0
 
     # Long outboxes
 

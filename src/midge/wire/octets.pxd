@@ -104,8 +104,8 @@ cdef inline Py_ssize_t put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py
     return at + stop - start
 
 
-cdef inline Py_ssize_t put_subscribed(
-        bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes sid, Py_ssize_t tail, Py_ssize_t end) noexcept:
+cdef inline Py_ssize_t put_subscribed(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes sid,
+                                      Py_ssize_t tail, Py_ssize_t end) noexcept:
     cdef char *base = PyByteArray_AS_STRING(out)
     cdef char *target = base + at
     cdef const char *source = PyByteArray_AS_STRING(buf)
