@@ -8,6 +8,9 @@ A *turn* is one callback of the event loop:
     3. ``after``: one bounded step of the work that the turn has made for others, repeated for SLICE seconds at most while it says that
        there is more. So what a hundred readers produced for one peer goes out in one send.
 
+Between two deferred calls, and between two steps, the reactor looks who has become ready meanwhile, and sees to them for GLANCE seconds;
+``between`` sends what that made to send, if it is little. So who asks for little waits for one call or one step, and not for the turn.
+
 Is there more to do, the next turn comes after everybody else in the event loop had theirs; otherwise the reactor sleeps until a socket
 is ready or a deadline due. Who makes work outside of a turn calls ``schedule``. The reactor measures the time, and nobody else has to:
 every callback, deferred call and step is expected to be bounded by a count of its own.
