@@ -169,7 +169,7 @@ class JetStream:
         return more or bool(self._calls) or self.engine.has_more
 
     def _may_begin(self) -> bool:
-        """False while publishers are in the middle of a chunk, for GATHER seconds at most: what is left of it is to go with the same round."""
+        """False in the middle of a chunk, for GATHER seconds at most: what is left of it is to go with the same round."""
         now = self._turns.time() if self._turns.unfinished else 0.0
         if self._gathers_since == 0.0:
             self._gathers_since = now
