@@ -18,7 +18,7 @@ from ends import LOOPS, Owner, loop_name, run_in, settle, socket_end, started
 from midge.link import READ, WRITE
 from midge.link import reactor as module
 from midge.link.deadlines import GRANULARITY
-from midge.link.reactor import ALONE, BATCH, SLICE, Reactor, SelectorPoll
+from midge.link.reactor import ALONE, BATCH, GLANCE, SLICE, Reactor, SelectorPoll
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -346,7 +346,7 @@ def test_somebody_else_in_the_loop_has_a_turn_between_two_of_ours(run: Run, poll
     run(main())
 
 
-def test_deferred_calls_come_in_order_and_what_they_defer_comes_in_the_next_turn(run: Run, turns: New) -> None:
+def test_deferred_calls_come_in_order_and_what_they_defer_comes_behind_them(run: Run, turns: New) -> None:
     async def main() -> None:
         t = turns()
 
@@ -357,7 +357,7 @@ def test_deferred_calls_come_in_order_and_what_they_defer_comes_in_the_next_turn
         t.reactor.defer(one)
         t.reactor.defer(partial(t.did.append, "two"))
         await settle()
-        assert t.did == ["one", "two", "after", "three", "after"]
+        assert t.did == ["one", "two", "three", "after"]
         t.close()
 
     run(main())
@@ -393,16 +393,144 @@ def test_what_the_turn_made_to_do_goes_on_for_its_time_and_in_the_next_turn(run:
 
         def long() -> bool:
             clock.now += SLICE * 0.6
+            if "after" not in t.did:
+                t.reactor.defer(partial(t.did.append, "b"))
             return step()
 
         t.reactor.after = long
         t.reactor.defer(partial(t.did.append, "a"))
-        t.reactor.defer(lambda: t.reactor.defer(partial(t.did.append, "b")))
         await settle()
-        assert t.did == ["a", "after", "after", "after", "b", "after", "after"]
+        assert t.did == ["a", "after", "after", "b", "after", "after", "after"]
         t.close()
 
     run(main())
+
+
+def test_what_is_deferred_again_and_again_ends_with_its_time_or_number(run: Run, turns: New, clock: Clock) -> None:
+    async def main() -> None:
+        t = turns()
+
+        def again() -> None:
+            t.did.append("again")
+            t.reactor.defer(again)
+
+        t.reactor.defer(again)
+        while "after" not in t.did:
+            await asyncio.sleep(0)
+        assert t.did.index("after") == BATCH
+        clock.now += 1
+        t.did.clear()
+        t.reactor.defer(lambda: setattr(clock, "now", clock.now + SLICE))
+        while t.did.count("after") < 2:
+            await asyncio.sleep(0)
+        assert 1 in {len(part) for part in bracketed(t.did)}, "none but one in the turn whose time was over"
+        t.close()
+
+    run(main())
+
+
+def bracketed(did: Did) -> list[Did]:
+    """What was done, turn by turn."""
+    parts: list[Did] = [[]]
+    for each in did:
+        if each == "after":
+            parts.append([])
+        else:
+            parts[-1].append(each)
+    return parts
+
+
+def test_who_becomes_ready_does_not_wait_for_the_calls_before_the_end_of_the_turn(run: Run, poll: None, turns: New, clock: Clock) -> None:
+    async def main() -> None:
+        t = turns()
+        t.reactor.between = lambda: t.did.append("between")
+        [end] = t.ends_ready(1)
+        await settle()
+        t.did.clear()
+
+        def slice_of_work() -> None:
+            t.did.append("call")
+            if t.did.count("call") == 1:
+                end.ready()
+            if t.did.count("call") < 3:
+                t.reactor.defer(slice_of_work)
+
+        t.reactor.defer(slice_of_work)
+        await settle()
+        assert t.did[:7] == ["between", "call", 0, "between", "call", "call", "after"]
+        t.close()
+
+    run(main())
+
+
+def test_nor_for_the_steps_at_its_end(run: Run, poll: None, turns: New) -> None:
+    async def main() -> None:
+        t = turns()
+        t.reactor.between = lambda: t.did.append("between")
+        [end] = t.ends_ready(1)
+        await settle()
+        t.did.clear()
+        t.more = 3
+        t.reactor.after = lambda: (t.did or end.ready()) and False or t._after()  # type: ignore[func-returns-value]
+        t.reactor.schedule()
+        await settle()
+        assert t.did[:5] == ["after", 0, "between", "after", "after"]
+        t.close()
+
+    run(main())
+
+
+def test_who_is_ready_at_the_beginning_is_not_kept_by_the_calls_either(run: Run, poll: None, turns: New) -> None:
+    async def main() -> None:
+        t = turns()
+        t.reactor.between = lambda: t.did.append("between")
+        t.ends_ready(1)
+        t.reactor.defer(partial(t.did.append, "call"))
+        await settle()
+        assert t.did[:4] == [0, "between", "call", "after"]
+        t.close()
+
+    run(main())
+
+
+def test_in_the_middle_of_a_turn_nobody_takes_long(run: Run, poll: None, turns: New, clock: Clock) -> None:
+    """Of many who are ready there, as many as GLANCE has time for; the others come in the next turn, or the next middle."""
+
+    async def main() -> None:
+        t = turns()
+        ends = t.ends_ready(9)
+        await settle()
+        t.did.clear()
+        for end in ends:
+            end.then = lambda: setattr(clock, "now", clock.now + GLANCE * 0.6)
+
+        def call() -> None:
+            t.did.append("call")
+            for end in ends:
+                end.ready()
+
+        t.reactor.defer(call)
+        t.reactor.defer(partial(t.did.append, "call"))
+        await settle()
+        assert [each == "call" for each in t.did[:4]] == [True, False, False, True]
+        assert sorted(each for each in t.did if isinstance(each, int)) == list(range(9))
+        t.close()
+
+    run(main())
+
+
+def test_a_failure_in_the_middle_is_logged_and_the_turn_goes_on(run: Run, turns: New, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        t = turns()
+        t.reactor.between = lambda: 1 // 0
+        t.ends_ready(1)
+        t.reactor.defer(partial(t.did.append, "call"))
+        await settle()
+        assert t.did[:3] == [0, "call", "after"]
+        t.close()
+
+    run(main())
+    assert "internal error in the middle of a turn" in caplog.text
 
 
 def test_who_asks_for_a_turn_gets_one(run: Run, turns: New) -> None:

@@ -12,6 +12,8 @@ from hubs import Client, connect_line, new_client, new_hub
 from midge.errors import InvalidSubjectError
 from midge.server.access import Permissions, User
 from midge.server.hub import Hub
+from midge.server.inlet import Inlet
+from midge.server.jetstream import WORK_MESSAGE
 from midge.server.peer import Peer, Sink
 from midge.server.results import Result
 from midge.server.sending import FLUSH_AT, WORK
@@ -289,6 +291,28 @@ def test_a_step_ends_after_a_budget_of_what_the_server_itself_has_to_say() -> No
     assert hub.flush_some(100) and client.session.out_msgs <= WORK + 1000
     hub.flush()
     assert client.session.out_msgs == 100_000
+
+
+def test_a_turn_ends_after_a_budget_of_what_streams_store() -> None:
+    """So much that nobody waits longer for a turn of a busy publisher to a stream than for one of a fan-out."""
+    hub = new_hub()
+    stored = []
+    hub.account.subscribe(Inlet(lambda publication, wall: stored.append(wall) or True, WORK_MESSAGE), b"a")  # type: ignore[func-returns-value]
+    publisher = new_client(hub)
+    assert not publisher.session.receive_data(pub("a") * 1000, 0.0)
+    assert publisher.session.in_msgs == len(stored) <= WORK // WORK_MESSAGE + 1
+
+
+def test_a_step_ends_after_a_budget_of_answers() -> None:
+    hub = new_hub()
+    client = new_client(hub, b"SUB a 1\r\n")
+    count = 1000
+    hub.answer(hub.account, [Publication.compose(b"a", b"", b"", b"%d" % number) for number in range(count)])
+    steps = []
+    while hub.flush_some(1):
+        steps.append(client.session.out_msgs)
+    assert client.session.out_msgs == count and 100 < steps[0] < WORK // 32
+    assert client.heard() == b"".join(b"MSG a 1 %d\r\n%d\r\n" % (len(b"%d" % number), number) for number in range(count))
 
 
 def test_what_was_held_back_for_long_enough_goes_on() -> None:

@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from raw import Raw, until
+from raw import Raw, ask, until
 
 import midge
 from midge.errors import ServerStartError, StoreLockedError
+from midge.link import reactor
+from midge.server import jetstream as module
 from midge.server.access import User
 from midge.server.account_options import AccountOptions, Export, Import
 from midge.server.damage_log import DamageLog
 from midge.server.jetstream_options import AccountJetStream, JetStreamLimits, JetStreamOptions
 from midge.server.options import ServerOptions
+from midge.server.sending import WORK
 from midge.server.server import Server
+from midge.store import log
 from midge.store.recovery import Damage
 
 OPEN: list[Raw] = []
@@ -144,6 +148,41 @@ def test_what_was_acked_is_there_again(tmp_path: Path) -> None:
         client = Client(server)
         assert client.ask("s.a", b"two") == b'{"stream":"S","seq":2}'
         assert client.api("STREAM.MSG.GET.S", seq=1)["message"]["data"] == "b25l"  # type: ignore[index]
+
+
+def rounds_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The last sequence of each round that one chunk of 600 messages is written in, where each turn takes a slice of it."""
+    found: list[int] = []
+
+    class Noted(log.Round):
+        def run(self) -> None:
+            if sum(part.stop - part.start for part in self.parts) > 0:
+                found.append(self.last)
+            super().run()
+
+    with Server(port=0, jetstream=JetStreamOptions(), store_dir=str(tmp_path)) as server:
+        client = Client(server)
+        client.create()
+        assert server._jetstream is not None
+        workers = server._jetstream._directory._workers
+        until(server, lambda: workers._under_way == 0)  # when something is written, what has come meanwhile is next
+        monkeypatch.setattr(log, "Round", Noted)
+        monkeypatch.setattr(reactor, "SLICE", 0.0)
+        chunk = b"PUB s.a 1\r\nx\r\n" * 599 + b"PUB s.a R 1\r\nx\r\n"
+        ask(server, lambda: client.raw.send(chunk))
+        assert client.line().startswith(b"MSG R")
+    return found
+
+
+def test_a_round_waits_for_the_rest_of_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHER", 1e6)
+    assert rounds_of(tmp_path, monkeypatch) == [600]
+
+
+def test_but_not_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHER", 0.0)
+    found = rounds_of(tmp_path, monkeypatch)
+    assert len(found) > 1 and found[0] <= 2 * WORK // module.WORK_MESSAGE and found[-1] == 600
 
 
 def test_a_directory_has_one_server(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from midge.server import lobby as lobby_module
 from midge.server import session as session_module
 from midge.server import turns as module
 from midge.server.connection import Connection
+from midge.server.sending import FEW, LITTLE
 from midge.server.server import Server
 from midge.server.turns import AGE_SECONDS, PILE, Turns
 
@@ -129,21 +130,62 @@ class Clock:
 def test_sending_waits_while_a_publisher_is_in_the_middle_of_a_chunk() -> None:
     hub, clock = new_hub(), Clock()
     turns = Turns(hub, clock)  # type: ignore[arg-type]
-    publisher, subscriber, quiet = new_client(hub), new_client(hub, b"SUB a 1\r\n"), new_client(hub)
+    publisher, quiet = new_client(hub), new_client(hub)
+    subscriber, *others = [new_client(hub, b"SUB a 1\r\n") for _ in range(FEW + 1)]
     turns.unfinished = 1
     for _ in range(3):
         publisher.session.receive_data(pub(b"x"), 0.0)
         quiet.session.receive_data(b"PING\r\n", 0.0)
         assert clock.after() is False and subscriber.heard() == b"" and quiet.heard() == b"PONG\r\n"
     clock.now += AGE_SECONDS
-    assert clock.after() is False and subscriber.heard() == b"MSG a 1 1\r\nx\r\n" * 3
+    finish(clock)
+    assert subscriber.heard() == others[-1].heard() == b"MSG a 1 1\r\nx\r\n" * 3
     publisher.session.receive_data(pub(b"x"), 0.0)
     assert clock.after() is False and subscriber.heard() == b"", "its age is counted anew"
     turns.unfinished = 0
     clock.ready = True
     assert clock.after() is False and subscriber.heard() == b"", "somebody else is about to be read from"
     clock.ready = False
-    assert clock.after() is False and subscriber.heard() == b"MSG a 1 1\r\nx\r\n"
+    finish(clock)
+    assert subscriber.heard() == others[-1].heard() == b"MSG a 1 1\r\nx\r\n"
+
+
+def finish(clock: Clock) -> None:
+    """The end of a turn, which has time for all that there is."""
+    while clock.after():
+        pass
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_little_for_a_few_does_not_wait(ready: bool) -> None:
+    hub, clock = new_hub(), Clock()
+    turns = Turns(hub, clock)  # type: ignore[arg-type]
+    publisher, few = new_client(hub), [new_client(hub, b"SUB a 1\r\n") for _ in range(FEW)]
+    turns.unfinished, clock.ready = int(not ready), ready
+    publisher.session.receive_data(pub(b"x"), 0.0)
+    assert clock.after() is False and {each.heard() for each in few} == {b"MSG a 1 1\r\nx\r\n"}
+    hub.emit(hub.account, b"a", b"", b"", b"y")
+    assert clock.after() is False and {each.heard() for each in few} == {b"MSG a 1 1\r\ny\r\n"}
+    publisher.session.receive_data(pub(b"x" * (LITTLE // FEW)), 0.0)
+    assert clock.after() is False and {each.heard() for each in few} != {b""}, "as much as a little may be"
+    publisher.session.receive_data(pub(b"x" * (LITTLE // FEW + 1)), 0.0)
+    assert clock.after() is False and {each.heard() for each in few} == {b""}, "more is worth waiting with"
+
+
+def test_a_little_for_a_few_does_not_wait_for_jetstream_either() -> None:
+    hub, clock = new_hub(), Clock()
+    turns = Turns(hub, clock)  # type: ignore[arg-type]
+    publisher, subscriber = new_client(hub), new_client(hub, b"SUB a 1\r\n")
+    heard = []
+
+    class Busy:
+        def step(self) -> bool:
+            heard.append(subscriber.heard())
+            return False
+
+    turns.jetstream = Busy()
+    publisher.session.receive_data(pub(b"x"), 0.0)
+    assert clock.after() is False and heard == [b"MSG a 1 1\r\nx\r\n"]
 
 
 def test_but_not_beyond_so_many_bytes() -> None:

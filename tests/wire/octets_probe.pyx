@@ -44,6 +44,10 @@ def put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_
     return octets.put_slice(out, at, buf, start, stop)
 
 
+def put_subscribed(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes sid, Py_ssize_t tail, Py_ssize_t end):
+    return octets.put_subscribed(out, at, buf, start, stop, sid, tail, end)
+
+
 def put_number(bytearray out, Py_ssize_t at, Py_ssize_t value):
     return octets.put_number(out, at, value)
 

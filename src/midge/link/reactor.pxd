@@ -10,7 +10,7 @@ cdef long _ALONE
 @cython.final
 cdef class Reactor:
     cdef readonly object loop
-    cdef public object after
+    cdef public object after, between
     cdef readonly object _poll
     cdef object _ready, _queue, _timer, _reader
     cdef long _reads
@@ -39,7 +39,9 @@ cdef class Reactor:
     cpdef _turn_again(self)
     cpdef _turn(self)
     @cython.locals(events=cython.int, watched=cython.int)
-    cdef _work(self)
+    cdef _serve(self, double until)
+    cdef _attend(self)
+    cdef _prompt(self)
     cdef _ask(self)
     cdef _make_calls(self)
     cdef _finish(self)

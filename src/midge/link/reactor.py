@@ -8,6 +8,9 @@ A *turn* is one callback of the event loop:
     3. ``after``: one bounded step of the work that the turn has made for others, repeated for SLICE seconds at most while it says that
        there is more. So what a hundred readers produced for one peer goes out in one send.
 
+Between two deferred calls, and between two steps, the reactor looks who has become ready meanwhile, and sees to them for GLANCE seconds;
+``between`` sends what that made to send, if it is little. So who asks for little waits for one call or one step, and not for the turn.
+
 Is there more to do, the next turn comes after everybody else in the event loop had theirs; otherwise the reactor sleeps until a socket
 is ready or a deadline due. Who makes work outside of a turn calls ``schedule``. The reactor measures the time, and nobody else has to:
 every callback, deferred call and step is expected to be bounded by a count of its own.
@@ -46,7 +49,8 @@ __all__ = ["Reactor", "SelectorPoll"]
 log = logging.getLogger("midge.server")
 
 BATCH = 64  # sockets asked for at a time, and deadlines that are served in one go
-SLICE = 0.002  # seconds of one turn for each of the three
+SLICE = 0.002  # seconds of one turn for each of the three,
+GLANCE = 0.0001  # and for who becomes ready in the middle of the others
 SPARE_CHUNKS = 16
 ALONE = 16  # reads of one link, with none of another in between, after which its peer is taken for the only one that is busy
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP, which nobody has to ask for: reading or writing finds out what it is
@@ -123,11 +127,13 @@ class Reactor:
 
     Attributes:
         after: called at the end of each turn: does one bounded step of what the turn has made to do, and returns True if there is more.
+        between: called in the middle of a turn, behind sockets that were seen to: does what should not wait for its end, which is little.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.after: Callable[[], bool] = nothing
+        self.between: Callable[[], object] = nothing
         self._poll: Poll | None = None  # opened when something is watched
         self._links: dict[int, Watched] = {}
         self._ready: deque[tuple[Watched, int]] = deque()  # and for what
@@ -260,17 +266,19 @@ class Reactor:
     def _turn(self) -> None:
         self._wanted = True
         try:
-            self._work()
+            self._serve(monotonic() + SLICE)
+            if self._queue:
+                self._prompt()
+                self._make_calls()
             self._finish()
         finally:  # also where something passes through that is no Exception
             if self._ready or self._queue or self._wanted:
                 self._call_turn()
 
-    def _work(self) -> None:
-        """Tell who is ready, then make the deferred calls, for SLICE seconds each: neither kind waits for all of the other."""
+    def _serve(self, until: float) -> None:
+        """Tell who is ready, one at least, as long as it is not that late."""
         if not self._ready:
             self._ask()
-        until = monotonic() + SLICE
         ready = self._ready
         while ready:
             link, events = ready.popleft()
@@ -291,8 +299,20 @@ class Reactor:
                 link.close()
             if monotonic() >= until:
                 break
-        if self._queue:
-            self._make_calls()
+
+    def _attend(self) -> None:
+        """In the middle of what takes long: see to who has become ready meanwhile, shortly."""
+        if not self._ready:
+            self._ask()
+        if self._ready:
+            self._serve(monotonic() + GLANCE)
+            self._prompt()
+
+    def _prompt(self) -> None:
+        try:
+            self.between()
+        except Exception:  # the safety net again
+            log.exception("internal error in the middle of a turn")
 
     def _ask(self) -> None:
         """Note the sockets that are ready."""
@@ -304,11 +324,11 @@ class Reactor:
                 self._ready.append((links[fd], events))
 
     def _make_calls(self) -> None:
-        """Make the deferred calls; what they defer waits for the next turn."""
+        """Make the deferred calls, in order; what they defer comes behind the others."""
         queue = self._queue
         self._reads = 0
         until = monotonic() + SLICE
-        for _ in range(len(queue)):
+        for _ in range(max(len(queue), _BATCH)):
             call = queue.popleft()
             try:
                 call()
@@ -316,20 +336,24 @@ class Reactor:
                 log.exception("internal error in a deferred call")
             if not queue or monotonic() >= until:  # empty before its time: by turns inside this one, or closed
                 return
+            self._attend()
+            if not queue:
+                return
 
     def _finish(self) -> None:
         """Do what the turn has made to do, for SLICE seconds; the next turn goes on with it."""
         self._wanted = False
         if self._closed:
             return
+        until = monotonic() + SLICE
         try:
-            if not self.after():
-                return
-            until = monotonic() + SLICE
-            while monotonic() < until:
-                if not self.after():
+            while self.after():
+                if monotonic() >= until:
+                    self._wanted = True
                     return
-            self._wanted = True
+                self._attend()
+                if self._closed:
+                    return
         except Exception:  # the safety net again
             log.exception("internal error at the end of a turn")
 

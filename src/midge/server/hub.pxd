@@ -17,7 +17,7 @@ from midge.wire.outbox cimport Outbox
 from midge.wire.parser cimport Parser
 from midge.wire.publication cimport Publication
 
-cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _HASH
+cdef Py_ssize_t _WORK, _WORK_CONTROL, _WORK_LINE, _WORK_SHIFT, _WORK_PUBLISH, _WORK_SEARCH, _WORK_ANSWER, _HASH
 
 
 @cython.final

@@ -87,7 +87,8 @@ _WORK_CONTROL = 64  # what else costs as much as how many deliveries: an operati
 _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of tokens,
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
-_WORK_SEARCH = 2  # with each node of the sublist that is looked at
+_WORK_SEARCH = 2  # with each node of the sublist that is looked at,
+_WORK_ANSWER = 32  # where the result serves one answer only
 _HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
 
 log = logging.getLogger("midge.server")
@@ -229,7 +230,6 @@ class Hub(Sending):
         Args:
             producer: who sent it, None for the server itself.
         """
-        sublist = account.sublist
         cached = producer is not None and producer.account is account
         result: Result | None = producer.last if cached else None  # type: ignore[union-attr]
         if (
@@ -237,6 +237,7 @@ class Hub(Sending):
             or not same(publication.buf, publication.subject_start, publication.subject_end, result.subject)
             or not result.is_fresh()
         ):
+            sublist = account.sublist
             subject = cut(publication.buf, publication.subject_start, publication.subject_end)
             once = subject.startswith(b"_R_.") or subject.startswith(b"$JS.ACK.")  # published to once
             result = sublist.match_uncached(subject) if once else sublist.match(subject)
@@ -244,11 +245,11 @@ class Hub(Sending):
             if cached:
                 producer.last = None if result.stale else result  # type: ignore[union-attr]
         self._work -= _WORK_PUBLISH
-        if len(result.nodes) == 1 and not result.groups:  # most messages: nobody else to reach, so no place to lose meanwhile
-            node: Node = result.nodes[0]
+        if result.only is not None:  # most messages: nobody else to reach, so no place to lose meanwhile
+            node: Node = result.only
             if node.one is not None and not node.one.limit:
                 return self.deliver(producer, node.one, publication)
-        return self._reach(sublist, producer, result, publication)
+        return self._reach(account.sublist, producer, result, publication)
 
     def route_once(self, account: Account, publication: Publication, producer: Peer | None) -> bool:
         """The same for a subject that is published to once: who is subscribed is not remembered."""
@@ -486,6 +487,7 @@ class Hub(Sending):
         account, answers = self._answers[0]
         at = self._answered
         while at < len(answers) and self._work >= 0:
+            self._work -= _WORK_ANSWER
             self.route_once(account, answers[at], None)
             at += 1
         self._answered = at

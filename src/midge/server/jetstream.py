@@ -46,12 +46,14 @@ __all__ = ["JetStream"]
 
 log = logging.getLogger("midge.server")
 
-WORK_MESSAGE = 16  # what a stream does with a message, in deliveries: see ``Hub``
+WORK_MESSAGE = 256  # what a stream does with a message, in deliveries (see ``Hub``), in its turn and when it is acknowledged
+WORK_ACK = 16  # what a consumer does with an acknowledgement,
 _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_LOOKUP = 32  # what a direct get costs at least,
 WORK_REQUEST = 256  # and what becomes of any other request
 _LOOKUPS = b"$JS.API.DIRECT.GET."
 SKEW = 1.0  # seconds by which the clock may seem to be elsewhere: it is read twice, and not in the same moment
+GATHER = 0.002  # seconds: about as long as a sync takes
 REPEAT = 60.0  # seconds in which the same failure is logged once,
 FAILURES = 100  # and no more of them than so many
 
@@ -104,6 +106,7 @@ class JetStream:
         self._eyes: dict[_Eye, None] = {}
         self._calls: list[Callable[[], None]] = []
         self._due: int | None = None
+        self._gathers_since = 0.0  # when what waits for a round began to wait for the rest of a chunk, 0.0 where nothing does
         self._epoch = time_ns() - int(turns.time() * 1e9)  # what the wall clock said when the loop's said 0
         self._told: dict[str, float] = {}
         self._silent = -REPEAT  # when it was last said that there are too many
@@ -157,13 +160,24 @@ class JetStream:
         try:
             more = self.engine.step(self._clock())
             if self._damages is not None:
-                self._directory.begin()
+                if self._may_begin():
+                    self._directory.begin()
                 if len(self._damages.found) > self._damages.seen:
                     self._damages.tell(self._turns.time())
             self._arm()
         except Exception as error:  # the safety net: core messages are sent after this
             self.failed("at the end of a turn", error)
         return more or bool(self._calls) or self.engine.has_more
+
+    def _may_begin(self) -> bool:
+        """False in the middle of a chunk, for GATHER seconds at most: what is left of it is to go with the same round."""
+        now = self._turns.time() if self._turns.unfinished else 0.0
+        if self._gathers_since == 0.0:
+            self._gathers_since = now
+        if 0.0 < now < self._gathers_since + GATHER:
+            return False
+        self._gathers_since = 0.0
+        return True
 
     @staticmethod
     def open(turns: Turns, options: ServerOptions) -> JetStream:
@@ -393,8 +407,10 @@ def _hides_ours(local: str) -> bool:
 
 def _work_of(subject: bytes) -> int:
     """Return what a message to a subject of the engine's may cost, in deliveries."""
-    if not subject.startswith(b"$JS.") or subject in _CHEAP:
+    if not subject.startswith(b"$JS."):
         return WORK_MESSAGE
+    if subject in _CHEAP:
+        return WORK_ACK
     return WORK_LOOKUP if subject.startswith(_LOOKUPS) else WORK_REQUEST
 
 

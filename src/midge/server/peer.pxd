@@ -1,4 +1,5 @@
 from midge.server.guard cimport Guard
+from midge.server.results cimport Result
 from midge.wire.outbox cimport Outbox
 
 
@@ -13,7 +14,7 @@ cdef class Peer:
     cdef public bint dirty, urgent, blocked, hurried, tracing
     cdef readonly bint echo, headers
     cdef public Peer stalled_by
-    cdef public object last
+    cdef public Result last
     cdef readonly long long in_msgs, in_bytes, out_msgs, out_bytes
 
 

@@ -18,9 +18,11 @@ else:
 
 if cython.compiled:
     from cython.cimports.midge.server.guard import Guard
+    from cython.cimports.midge.server.results import Result
     from cython.cimports.midge.wire.outbox import Outbox
 else:
     from midge.server.guard import Guard
+    from midge.server.results import Result
     from midge.wire.outbox import Outbox
 
 __all__ = ["CLIENT", "Peer", "Sink"]
@@ -67,7 +69,7 @@ class Peer:
         self.headers = False
         self.guard: Guard | None = None
         self.stalled_by: Peer | None = None
-        self.last: Any = None
+        self.last: Result | None = None
         self.in_msgs = self.in_bytes = self.out_msgs = self.out_bytes = 0
 
     def unsubscribe(self, sub: Any) -> None:

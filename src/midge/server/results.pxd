@@ -17,6 +17,7 @@ cdef class Result:
     cdef readonly bytes subject
     cdef readonly list nodes
     cdef readonly list groups
+    cdef readonly object only
     cdef Era _all
     cdef Era _below
     cdef Py_ssize_t _at

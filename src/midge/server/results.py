@@ -53,15 +53,17 @@ class Result:
         subject: the subject.
         nodes: the nodes with plain subscriptions, which all get the message.
         groups: for each queue name the groups of that name, of whose members one gets it.
+        only: the node, where there is one and no group: nearly always. None else.
         stale: True once it was dropped, and from the start where it is not kept: for one use.
     """
 
-    __slots__ = ("_all", "_at", "_below", "_is_busy", "_is_used", "_words", "groups", "nodes", "stale", "subject")
+    __slots__ = ("_all", "_at", "_below", "_is_busy", "_is_used", "_words", "groups", "nodes", "only", "stale", "subject")
 
     def __init__(self, subject: bytes) -> None:
         self.subject = subject
         self.nodes: list[Any] = []
         self.groups: list[list[Any]] = []
+        self.only: Any = None
         self.stale = True
         self._all: Era | None = None
         self._below: Era | None = None
@@ -203,6 +205,7 @@ class Results:
         result.stale = True
         result.nodes = _NOBODY
         result.groups = _NOBODY
+        result.only = None
 
     def _take_out(self, result: Result) -> None:
         """Take a result out of its list; the last one gets its place."""

@@ -4,7 +4,7 @@ from midge.server.peer cimport Peer
 from midge.wire.outbox cimport Outbox
 from midge.wire.publication cimport Publication
 
-cdef Py_ssize_t _WORK_SEND
+cdef Py_ssize_t _FEW, _LITTLE, _WORK_SEND
 
 
 cdef class Sending:
@@ -24,6 +24,7 @@ cdef class Sending:
     cpdef bint emit(self, Account account, bytes subject, bytes reply, bytes header, bytes payload) except -1
     cpdef answer(self, Account account, list answers)
     cpdef bint has_more(self) except -1
+    cpdef bint owes_little(self) except -1
     @cython.locals(peer=Peer)
     cpdef flush_urgent(self)
     @cython.locals(peer=Peer)

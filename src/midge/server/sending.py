@@ -27,11 +27,15 @@ else:
     from midge.server.peer import Peer
     from midge.wire.publication import Publication
 
-__all__ = ["FLUSH_AT", "WORK", "Sending"]
+__all__ = ["FEW", "FLUSH_AT", "LITTLE", "WORK", "Sending"]
 
 FLUSH_AT = 65536
 WORK = 16384  # what one step of a hub may do, in deliveries; about half a millisecond, or one where memory is cold
+FEW = 8  # receivers
+LITTLE = 65536  # bytes of messages: so much for so few is not worth waiting with
 WAIT_AT = 1 << 20  # bytes that may wait for a receiver before those who can wait do
+_FEW = FEW
+_LITTLE = LITTLE
 _WORK_SEND = 256  # sending a long outbox costs as much as so many deliveries
 
 
@@ -104,6 +108,10 @@ class Sending:
         """True while a message waits to be routed or anybody has something to send."""
         return bool(self.urgent) or bool(self.dirty) or bool(self._sending) or bool(self._emitted) or bool(self._answers)
 
+    def owes_little(self) -> bool:
+        """True while what is to be sent is a little for a few."""
+        return not self._sending and len(self.dirty) <= _FEW and self.piled <= _LITTLE
+
     def flush_urgent(self) -> None:
         """Let everybody send who is answered. Each is off the list first: nobody's failure keeps it there."""
         while self.urgent:
@@ -117,7 +125,6 @@ class Sending:
         while count > 0:
             if not self._sending:
                 if not self.dirty:
-                    self.piled = 0
                     break
                 self._sending = self.dirty
                 self._sending.reverse()
@@ -127,6 +134,8 @@ class Sending:
             count -= 1
             if peer.transport is not None:
                 peer.transport.flush()
+        if not self._sending and not self.dirty:
+            self.piled = 0
 
     # Long outboxes
 

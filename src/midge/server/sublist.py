@@ -9,8 +9,7 @@ A trie of subject tokens, with one child for ``*`` and one for ``>`` per node. T
 Coming and going costs the same however many there are, and is visible at once to whoever holds a node: a match result refers to
 nodes and groups and never to copies of their members (see ``results`` for when it is stale). Holes are closed when they are half of
 a list, but not while ``routing`` is not 0: between ``routing += 1`` and ``routing -= 1`` places stay as they are, so a pass over the
-members neither skips nor repeats anybody who is there all the time, and never meets anybody who left. What had to wait, ``settle``
-does then.
+members neither skips nor repeats anybody who is there all the time, nor meets anybody who left. ``settle`` does what had to wait.
 """
 
 from __future__ import annotations
@@ -191,7 +190,7 @@ class Sublist:
         return result
 
     def match_uncached(self, subject: bytes) -> Result:
-        """Return the same as ``match``, for one use: only the last is kept. For subjects that are published to once."""
+        """Return the same as ``match``, for one use: only the last is kept, and ``subject`` may be that of another."""
         self.matches += 1
         result = self._stem.find(subject)
         self.searched = 1
@@ -478,6 +477,8 @@ def _collect(root: Node, tokens: list[bytes], result: Result, stem: Stem | None)
         node, at = later.pop()
     if grouped:
         result.groups = _by_name(grouped)
+    elif len(result.nodes) == 1:
+        result.only = result.nodes[0]
     return searched
 
 

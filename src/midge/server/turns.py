@@ -4,7 +4,7 @@ In one turn some connections are read from and some go on with a chunk that was 
 +OK, -ERR) is sent to at its end, first and whatever else there is to do. What fans out is sent in small steps, as many as the reactor
 has time for; the rest follows in the next turn. While publishers are in the middle of a chunk or about to be read from, that waits, so
 that a thousand subscribers get ten messages in one ``send`` and not one message in each of ten; but never for more than AGE_SECONDS or
-PILE bytes.
+PILE bytes. Little for few does not wait: neither for those who publish to a stream nor for what the stream has to do with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from midge.link.reactor import Reactor
 from midge.server.hub import Hub
+from midge.server.sending import FEW
 from midge.server.verdicts import Verdicts
 
 __all__ = ["AGE_SECONDS", "PILE", "Turns"]
@@ -48,6 +49,7 @@ class Turns:
         self.verdicts = Verdicts(reactor.loop)
         self.set_clock()
         reactor.after = self.step
+        reactor.between = self.prompt
 
     def set_clock(self) -> None:
         """Let the hub know what the wall clock says."""
@@ -62,13 +64,13 @@ class Turns:
         hub = self.hub
         if hub.services.deadline != self._answers_due:
             self._await_answers(hub.services.deadline)
-        hub.flush_urgent()
+        self.prompt()
         more = self.jetstream is not None and self.jetstream.step()
         if not hub.has_more():
             self._since = 0.0
             return more
         hub.now = self.time()
-        if (self.unfinished or self.reactor.has_ready()) and hub.piled < PILE:
+        if (self.unfinished or self.reactor.has_ready()) and hub.piled < PILE and not hub.owes_little():
             now = hub.now
             if self._since == 0.0:
                 self._since = now
@@ -78,6 +80,13 @@ class Turns:
             return True
         self._since = 0.0
         return more
+
+    def prompt(self) -> None:
+        """Send what does not wait: to who is answered, and a little for a few."""
+        hub = self.hub
+        hub.flush_urgent()
+        if hub.owes_little():
+            hub.flush_dirty(FEW)
 
     def _await_answers(self, due: float) -> None:
         self._answers_due = due

@@ -14,11 +14,11 @@ else:
     from midge import _nocython as cython
 
 if cython.compiled:
-    from cython.cimports.midge.wire.octets import put, put_blank, put_crlf, put_number, put_slice
+    from cython.cimports.midge.wire.octets import put, put_blank, put_crlf, put_number, put_subscribed
     from cython.cimports.midge.wire.outbox import Outbox
     from cython.cimports.midge.wire.publication import Publication
 else:
-    from midge.wire.octets import put, put_blank, put_crlf, put_number, put_slice
+    from midge.wire.octets import put, put_blank, put_crlf, put_number, put_subscribed
     from midge.wire.outbox import Outbox
     from midge.wire.publication import Publication
 
@@ -63,12 +63,10 @@ def put_message(out: Outbox, publication: Publication, sid: bytes) -> None:
     if out.fill + need > out.size:
         out.grow(need)
     dst = out.buf
-    at = put(dst, out.fill, b"MSG " if publication.header_size < 0 else b"HMSG ")
-    at = put_slice(dst, at, buf, publication.subject_start, publication.subject_end)
-    at = put_blank(dst, at)
-    at = put(dst, at, sid)
-    at = put_blank(dst, at)
-    out.fill = put_slice(dst, at, buf, publication.tail_start, publication.end)
+    at = out.fill if publication.header_size < 0 else put(dst, out.fill, b"H")
+    out.fill = put_subscribed(
+        dst, at, buf, publication.subject_start, publication.subject_end, sid, publication.tail_start, publication.end
+    )
 
 
 def put_stripped(out: Outbox, publication: Publication, sid: bytes) -> None:

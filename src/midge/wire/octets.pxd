@@ -104,6 +104,25 @@ cdef inline Py_ssize_t put_slice(bytearray out, Py_ssize_t at, bytearray buf, Py
     return at + stop - start
 
 
+cdef inline Py_ssize_t put_subscribed(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes sid,
+                                      Py_ssize_t tail, Py_ssize_t end) noexcept:
+    cdef char *base = PyByteArray_AS_STRING(out)
+    cdef char *target = base + at
+    cdef const char *source = PyByteArray_AS_STRING(buf)
+    cdef Py_ssize_t size = stop - start
+    memcpy(target, b"MSG ", 4)
+    memcpy(target + 4, source + start, <size_t> size)
+    target += 4 + size
+    target[0] = 0x20
+    size = PyBytes_GET_SIZE(sid)
+    memcpy(target + 1, PyBytes_AS_STRING(sid), <size_t> size)
+    target += 1 + size
+    target[0] = 0x20
+    size = end - tail
+    memcpy(target + 1, source + tail, <size_t> size)
+    return target + 1 + size - base
+
+
 cdef inline Py_ssize_t put_masked(bytearray out, Py_ssize_t at, bytearray buf, Py_ssize_t start, Py_ssize_t stop, bytes key) noexcept:
     cdef unsigned char *target = <unsigned char *> PyByteArray_AS_STRING(out) + at
     cdef unsigned char *source = <unsigned char *> PyByteArray_AS_STRING(buf) + start

@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CONNECT", "ERR", "HMSG", "HPUB", "INFO", "MAX_FIELDS", "MSG", "NEED_DATA", "OK", "PING", "PONG", "PUB", "SUB", "UNSUB", "cut",
     "fields", "find_byte", "new_buffer", "number", "put", "put_blank", "put_crlf", "put_masked", "put_number",
-    "put_slice", "resize", "same",
+    "put_slice", "put_subscribed", "resize", "same",
 ]  # fmt: skip
 
 # What Parser.next() found. The same numbers stand in octets.pxd, and a test compares them.
@@ -93,6 +93,12 @@ def put_slice(out: bytearray, at: int, buf: bytearray, start: int, stop: int) ->
     end = at + stop - start
     out[at:end] = buf[start:stop]
     return end
+
+
+def put_subscribed(out: bytearray, at: int, buf: bytearray, start: int, stop: int, sid: bytes, tail: int, end: int) -> int:
+    """Write a MSG to out[at:], with the subject buf[start:stop], a sid and the rest, buf[tail:end]; return where it ends."""
+    at = put_slice(out, put(out, at, b"MSG "), buf, start, stop)
+    return put_slice(out, put(out, at, b" %b " % sid), buf, tail, end)
 
 
 def put_masked(out: bytearray, at: int, buf: bytearray, start: int, stop: int, key: bytes) -> int:
