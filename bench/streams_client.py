@@ -1,4 +1,4 @@
-"""JetStream client speed: midge beside nats-py on the real nats-server, in one run.
+"""JetStream client speed: midge beside nats-py, natsio and nats.go on the real nats-server, in one run.
 
 Each measurement is a fresh process; the peers take turns within a round. The stream is in memory, so that the client is what is measured:
 
@@ -9,7 +9,8 @@ Each measurement is a fresh process; the peers take turns within a round. The st
     object put      bytes of one object, into a stream in memory, by chunks of 128 KiB
     object get      and out again, all of it
 
-nats-py has no consume: its part is ``fetch(500)`` in a loop, the fastest way that it has. Every message and every byte is counted.
+nats-py has no consume: its part is ``fetch(500)`` in a loop, the fastest way that it has. natsio takes part where ``--natsio`` names a
+Python that has it, nats.go, in two of the cases, where Go is. Every message and every byte is counted.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from client import build_go_peer
 from report import median, print_json, print_table, rate_text, ratio_text, ratios, turns
 from servers import OURS, THEIRS, Server, ServerError, nats_server, require_compiled
 
-PEERS = (OURS, "nats-py")
-COUNTS = {"publish_async": {OURS: 200_000, "nats-py": 20_000}, "consume": {OURS: 200_000, "nats-py": 20_000}}
-COUNTS["fetch"] = COUNTS["consume"]
-COUNTS["kv put"] = COUNTS["kv get"] = {OURS: 5_000, "nats-py": 5_000}
-COUNTS["object put"] = COUNTS["object get"] = {OURS: 64 << 20, "nats-py": 64 << 20}  # bytes
+NATSPY, NATSIO, GO = "nats-py", "natsio", "nats.go"
+MANY = {OURS: 200_000, NATSPY: 20_000, NATSIO: 60_000, GO: 200_000}
+COUNTS = {"publish_async": MANY, "consume": MANY, "fetch": MANY}
+COUNTS["kv put"] = COUNTS["kv get"] = dict.fromkeys((OURS, NATSPY, NATSIO), 5_000)
+COUNTS["object put"] = COUNTS["object get"] = dict.fromkeys((OURS, NATSPY, NATSIO), 64 << 20)  # bytes
+GO_CASES = ("publish_async", "consume")
 WINDOW = 4_000
 BATCH = 500
 PAYLOAD = bytes(128)
@@ -213,22 +217,51 @@ RUNS: dict[str, dict[str, Run]] = {
         "publish_async": midge_publish, "consume": midge_consume, "fetch": midge_fetch, **both("kv", midge_bucket),
         **both("object", midge_object),
     },
-    "nats-py": {
+    NATSPY: {
         "publish_async": natspy_publish, "consume": natspy_consume, "fetch": natspy_consume, **both("kv", natspy_bucket),
         **both("object", natspy_object),
     },
 }  # fmt: skip
 
 
-def measure(server: Server, peer: str, case: str, count: int) -> float:
+def command_of(peer: str, url: str, case: str, count: int, places: dict[str, str]) -> list[str]:
+    """Return what measures a peer; it prints the seconds taken, nats.go's a rate."""
+    if peer == NATSIO:
+        return [places[NATSIO], str(Path(__file__).with_name("streams_natsio.py")), url, case, str(count)]
+    if peer == GO:
+        return [places[GO], url, case, str(len(PAYLOAD)), str(count)]
+    return [sys.executable, __file__, "--as", peer, url, case, str(count)]
+
+
+def measure(server: Server, peer: str, case: str, count: int, places: dict[str, str]) -> float:
     """Messages, or bytes, a second of one run."""
     url = f"nats://{server.host}:{server.port}"
     asyncio.run(fill(url, case, count))
-    command = [sys.executable, __file__, "--as", peer, url, case, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(command_of(peer, url, case, count, places), capture_output=True, text=True, timeout=TIMEOUT)
     if done.returncode:
         raise ServerError(f"{peer} {case}: {done.stderr.strip()[-2000:]}")
-    return count / float(done.stdout)
+    return float(done.stdout) if peer == GO else count / float(done.stdout)
+
+
+def found_places(natsio: str, directory: str) -> dict[str, str]:
+    """Return the peers that take part besides midge and nats-py, and what runs them."""
+    places = {NATSIO: natsio} if natsio else {}
+    binary = Path(directory) / "gopeer"
+    if reason := build_go_peer(binary):
+        print(f"skipped nats.go: {reason}", file=sys.stderr)
+    else:
+        places[GO] = str(binary)
+    return places
+
+
+def compare(case: str, server: Server, rounds: int, scale: float, places: dict[str, str]) -> dict[str, list[float]]:
+    """All rounds of one case, by peer."""
+    peers = [OURS, NATSPY, *(peer for peer in places if peer != GO or case in GO_CASES)]
+    rates: dict[str, list[float]] = {peer: [] for peer in peers}
+    for order in turns(peers, rounds):
+        for peer in order:
+            rates[peer].append(measure(server, peer, case, int(COUNTS[case][peer] * scale), places))
+    return rates
 
 
 def main() -> int:
@@ -236,31 +269,32 @@ def main() -> int:
         peer, url, case, count = sys.argv[2:]
         print(asyncio.run(RUNS[peer][case](url, int(count))))
         return 0
-    parser = argparse.ArgumentParser(description="midge and nats-py as JetStream clients of the real nats-server, in turns.")
+    parser = argparse.ArgumentParser(description="midge and others as JetStream clients of the real nats-server, in turns.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cases", nargs="+", choices=COUNTS, default=list(COUNTS))
     parser.add_argument("--scale", type=float, default=1.0, help="multiply the number of messages")
+    parser.add_argument("--natsio", default="", metavar="PYTHON", help="also measure the natsio that is installed for this interpreter")
     parser.add_argument("--allow-pure", action="store_true", help="measure an uncompiled midge all the same")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     require_compiled(options.allow_pure)
-    rates: dict[str, dict[str, list[float]]] = {case: {peer: [] for peer in PEERS} for case in options.cases}
     try:
         with tempfile.TemporaryDirectory() as directory, Server(THEIRS, [*nats_server(), "-js", "-sd", directory]) as server:
-            for case in options.cases:
-                for order in turns(PEERS, options.rounds):
-                    for peer in order:
-                        rates[case][peer].append(measure(server, peer, case, int(COUNTS[case][peer] * options.scale)))
+            places = found_places(options.natsio, directory)
+            rates = {case: compare(case, server, options.rounds, options.scale, places) for case in options.cases}
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
+    others = [NATSPY, *places]
     if options.json:
-        print_json("streams_client", [{"case": case, "rounds": found, "ratio": ratios(*found.values())} for case, found in rates.items()])
+        ratio = {case: {peer: ratios(found[OURS], found[peer]) for peer in found if peer != OURS} for case, found in rates.items()}
+        print_json("streams_client", [{"case": case, "rounds": found, "ratio": ratio[case]} for case, found in rates.items()])
         return 0
-    rows = [
-        [case, *(rate_text(median(each)) for each in found.values()), ratio_text(ratios(*found.values()))] for case, found in rates.items()
-    ]
-    print_table(["case", *(f"{peer} /s" for peer in PEERS), "midge/nats-py (min-max)"], rows)
+    rows = []
+    for case, found in rates.items():
+        texts = [rate_text(median(found[peer])) if peer in found else "-" for peer in (OURS, *others)]
+        rows.append([case, *texts, *(ratio_text(ratios(found[OURS], found[peer])) if peer in found else "-" for peer in others)])
+    print_table(["case", *(f"{peer} /s" for peer in (OURS, *others)), *(f"midge/{peer} (min-max)" for peer in others)], rows)
     return 0
 
 

@@ -1,7 +1,7 @@
 // Command gopeer measures nats.go the way client.py measures the Python clients, and prints one number: the rate.
 //
 //	gopeer URL publish|deliver|request SIZE COUNT
-//	gopeer URL fetch|pushed|queue|kv|watch SIZE COUNT
+//	gopeer URL fetch|pushed|queue|kv|watch|publish_async|consume SIZE COUNT
 package main
 
 import (
@@ -21,11 +21,12 @@ const (
 
 func main() {
 	if len(os.Args) != 5 {
-		fail(fmt.Errorf("usage: gopeer URL publish|deliver|request|fetch|pushed|queue|kv|watch SIZE COUNT"))
+		fail(fmt.Errorf("usage: gopeer URL publish|deliver|request|fetch|pushed|queue|kv|watch|publish_async|consume SIZE COUNT"))
 	}
 	cases := map[string]func(string, []byte, int) time.Duration{
 		"publish": publish, "deliver": deliver, "request": request,
 		"fetch": fetch, "pushed": pushed, "queue": queue, "kv": kv, "watch": watch,
+		"publish_async": publishAsync, "consume": consume,
 	}
 	run, known := cases[os.Args[2]]
 	size, sizeError := strconv.Atoi(os.Args[3])

@@ -137,7 +137,53 @@ func watch(url string, payload []byte, count int) time.Duration {
 	return taken
 }
 
-const stream = "GOPEER"
+// publishAsync: into a stream that streams_client.py has made, until the last acknowledgement is there.
+func publishAsync(url string, payload []byte, count int) time.Duration {
+	_, js, done := connected(url)
+	defer done()
+	start := time.Now()
+	for range count {
+		_, err := js.PublishAsync(theirs, payload)
+		check(err)
+	}
+	<-js.PublishAsyncComplete()
+	return time.Since(start)
+}
+
+// consume: what streams_client.py has filled, each message acknowledged, until the server knows that of all.
+func consume(url string, _ []byte, count int) time.Duration {
+	ctx, js, done := connected(url)
+	defer done()
+	consumer, err := js.Consumer(ctx, "B", "C")
+	check(err)
+	over := make(chan struct{})
+	received := 0
+	start := time.Now()
+	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+		check(msg.Ack())
+		received++
+		if received == count {
+			over <- struct{}{}
+		}
+	})
+	check(err)
+	await(over)
+	for {
+		info, err := consumer.Info(ctx)
+		check(err)
+		if info.AckFloor.Stream >= uint64(count) {
+			break
+		}
+	}
+	taken := time.Since(start)
+	consuming.Stop()
+	return taken
+}
+
+const (
+	stream = "GOPEER"
+	theirs = "b"
+)
 
 func connected(url string) (context.Context, jetstream.JetStream, func()) {
 	nc := connect(url)
