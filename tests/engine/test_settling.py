@@ -307,7 +307,7 @@ def test_dropping_in_slices_goes_on_when_the_disk_works_again(tmp_path: Path, mo
 
 
 def test_a_limit_of_many_subjects_is_seen_to_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("midge.engine.stream.TRIM", 3)
+    monkeypatch.setattr("midge.engine.trimming.SLICE", 3)
     world = World()
     world.create()
     for number in range(20):

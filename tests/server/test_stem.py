@@ -15,7 +15,7 @@ SUBJECTS = st.lists(st.sampled_from([b"a", b"b", b"ab", b"c", b"", b"*", b">"]),
 
 
 def subscription(subject: bytes, queue: bytes | None = None) -> Subscription:
-    return Subscription(Sink(lambda *_: None), subject, queue, b"")
+    return Subscription(Sink(), subject, queue, b"")
 
 
 def found(subjects: Sublist, subject: bytes) -> tuple[set[int], list[list[tuple[bytes, int]]]]:
