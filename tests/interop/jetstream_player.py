@@ -29,7 +29,7 @@ _LEVELLED = (
 @dataclass(frozen=True)
 class Step:
     """One request: until says what ends the answers: "one", "status" (a status header), "none", "all" (those before the next message's),
-    "found" (asked again until it is no error), "gone" (until there is none).
+    "found" (asked again until it is no error), "bound" (until somebody listens to a consumer), "gone" (until there is none).
 
     The reply subject ends in ``place``, unless that is empty.
     """
@@ -93,6 +93,9 @@ class Player:
         for _ in range(TRIES):
             answers = self._ask(step)
             if step.until == "found" and b'"code":404' in answers[0]:
+                time.sleep(PAUSE)
+                continue
+            if step.until == "bound" and b'"push_bound":true' not in answers[0].replace(b" ", b""):
                 time.sleep(PAUSE)
                 continue
             if step.until == "gone" and b'"code":404' not in answers[0]:

@@ -254,7 +254,7 @@ CONVERSATIONS: dict[str, list[Part | list[Part]]] = {
         api("CONSUMER.INFO.S.JS_SRC_AAbGRlqB", until="gone"),
     ],
     "a mirror of a stream for interest": [
-        create(retention="interest"), mirror(), api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="found"), fill(3), Wait("S", 3, 0),
+        create(retention="interest"), mirror(), api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="bound"), fill(3), Wait("S", 3, 0),
         told("S"), told("M"), messages("M", 1, 3), api("STREAM.UPDATE.M", {"name": "M", "subjects": ["m"]}),
         api("CONSUMER.INFO.S.JS_MIRROR_ih8eMwqr", until="gone"),
     ],
