@@ -339,3 +339,64 @@ def test_its_own_consumer_is_found_again(kind: str, tmp_path: Path) -> None:
     assert world.state("S")["messages"] == 0
     assert world.api("CONSUMER.NAMES.S")["consumers"] == before
     closed(world)
+
+
+def test_what_another_streams_consumer_of_that_name_delivers_is_not_taken() -> None:
+    world = World()
+    world.create("S")
+    world.create("T", subjects=["t.>"])
+    consumer(world)
+    config = {"durable_name": "C", "deliver_subject": "to.D", "ack_policy": "flow_control"}
+    assert "error" not in world.api("CONSUMER.CREATE.T.C", stream_name="T", config=config)
+    follow(world, "mirror")
+    world.publish("t.1", b"1000")
+    world.wait(1)
+    fill(world, 1)
+    world.wait(3)
+    assert payloads(world) == [0]
+
+
+@pytest.mark.parametrize("storage", ["memory", "file"])
+def test_what_is_still_to_be_taken_is_there_when_another_source_of_that_stream_comes_or_goes(storage: str, tmp_path: Path) -> None:
+    world = opened(tmp_path)
+    world.create("S", storage=storage, retention="interest")
+    sources = [{"name": "S", "filter_subject": "s.0"}, {"name": "S", "filter_subject": "s.1"}]
+    config: dict[str, Any] = {"name": "D", "subjects": None, "storage": "memory", "discard": "new"}
+    world.create(**config | {"sources": sources[:1], "max_msgs": 2})
+    world.wait(0.1)
+    for number in range(6):
+        world.publish("s.0", b"%d" % number)
+    world.wait(1)
+    assert payloads(world) == [0, 1]
+    for count, max_messages in ((2, 2), (1, 2), (2, 2), (1, 10)):
+        assert "error" not in world.api("STREAM.UPDATE.D", **config | {"sources": sources[:count], "max_msgs": max_messages})
+        world.wait(0.01 if count == 2 else 3)
+    assert payloads(world) == list(range(6))
+    world.wait(3)
+    assert world.state("S")["messages"] == 0
+    assert world.api("CONSUMER.NAMES.S")["total"] == 1
+    closed(world)
+
+
+def test_a_mirror_whose_consumer_is_reset_while_the_disk_fails_goes_on(tmp_path: Path) -> None:
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create("S")
+    consumer(world)
+    follow(world, "mirror", storage="file")
+    fill(world, 3)
+    world.wait(2)
+    disk.full = True
+    fill(world, 3, 3)
+    world.wait(1)
+    assert "error" not in world.api("CONSUMER.RESET.S.C", seq=8)
+    world.wait(5)
+    assert origin_of(world)["error"]["err_code"] == 10077
+    disk.full = False
+    fill(world, 3, 6)
+    for _ in range(20):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert payloads(world) == [0, 1, 2, 7, 8]
+    closed(world)

@@ -78,9 +78,9 @@ class Following:
         """The stream's or the origin's configuration has changed: maybe there is another way now, or another consumer."""
         before = self._way
         if isinstance(before, DurableFeed) and before.is_misnamed:
-            before.leave()
             before.close()
-            self._way = Feed(self.stream, self._source, self._taker)
+            self._way = after = DurableFeed(self.stream, self._source, self._taker)
+            after.replace(before)
         self._choose()
         if self._way is not before:
             self._way.open()
