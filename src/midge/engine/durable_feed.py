@@ -100,20 +100,19 @@ class DurableFeed:
 
     def leave(self) -> None:
         """Nobody will follow it again: delete the consumer if it was made. Next: ``close``."""
-        if self._source.consumer is None:
-            self._remove({self._consumer_name} | self._old_names)
+        self._remove(self._made_names())
 
     def replace(self, old: DurableFeed) -> None:
-        """Take over from one whose consumer, which was made, has another name, and is deleted.
+        """Take over from one, which is closed, whose consumer may have another name: then that is deleted, if it was made.
 
-        Of an origin that keeps what somebody is interested in not before this one's is there, or what is still to be taken would go with
-        it; of a work queue at once, as no two may be for the same.
+        Where the origin keeps what somebody is interested in not before this one's is there, or what is still to be taken would go with it.
         """
+        names = old._made_names() - {self._consumer_name}
         origin = self._origin()
         if origin is not None and origin.config.retention == "interest":
-            self._old_names = (old._old_names | {old._consumer_name}) - {self._consumer_name}
+            self._old_names = names
         else:
-            old.leave()
+            self._remove(names)
 
     def connect(self, _: Stream) -> None:
         """The origin is there; its consumers may not be yet."""
@@ -220,6 +219,10 @@ class DurableFeed:
 
     def _origin(self) -> Stream | None:
         return self.stream.account.streams.get(self._source.name)
+
+    def _made_names(self) -> set[str]:
+        """Return the names of the consumers that are there for this alone."""
+        return {self._consumer_name} | self._old_names if self._source.consumer is None else set()
 
     def _remove(self, names: set[str]) -> None:
         """Delete those of the origin's consumers that were made for this."""
