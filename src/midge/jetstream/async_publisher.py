@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from midge.client.encoder import payload_of
 from midge.client.room import READY
 from midge.errors import MidgeTimeoutError
 from midge.jetstream.errors import TooManyPendingError, UnheardAckError
@@ -236,7 +237,9 @@ class AsyncPublisher:
         return self._connection.is_full()
 
     async def publish(self, subject: str, data: Any, headers: Any) -> PendingAck:
-        """Publish, once there is room in the window and in the client's buffer."""
+        """Publish, once there is room in the window and in the client's buffer; the headers are nobody else's."""
+        if type(data) is not bytes:
+            data = payload_of(data)  # it may have to be sent again, when the application has something else in its buffer
         if self.pending >= self.max_pending:
             await self._wait_for_room()
         ack = PendingAck(self, subject, data, headers, self._tick)

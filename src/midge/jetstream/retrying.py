@@ -115,7 +115,7 @@ class Retrying:
         """Ask for each subject whether there is a stream; where nobody answers, that is so for all."""
         while self._unsure:
             subject = next(iter(self._unsure))
-            answer = await has_stream(self._requests, subject)
+            answer = await has_stream(self._requests, subject, LOOK_SECONDS)
             found = [subject] if answer is not None else list(self._unsure)
             for each in found:
                 for ack in self._unsure.pop(each):
@@ -128,10 +128,10 @@ class Retrying:
                 self._set_timer()
 
 
-async def has_stream(requests: Requests, subject: str) -> bool | None:
-    """True if there is a stream that takes a subject, None if nobody says whether there is."""
+async def has_stream(requests: Requests, subject: str, seconds: float) -> bool | None:
+    """True if there is a stream that takes a subject, None if nobody says within so many seconds whether there is."""
     try:
-        answer = await requests.ask("STREAM.NAMES", {"subject": subject}, timeout=LOOK_SECONDS)
+        answer = await requests.ask("STREAM.NAMES", {"subject": subject}, timeout=seconds)
     except JetStreamNotEnabledError:
         return False
     except MidgeError:
