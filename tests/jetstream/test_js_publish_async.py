@@ -119,6 +119,20 @@ async def test_what_nobody_takes_stays_in_the_window_and_is_sent_again_in_order(
         assert (await (await more)).seq == 51
 
 
+async def test_who_waits_for_room_waits_for_what_was_sent_again_too() -> None:
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        js = nc.jetstream(max_pending=1, timeout=0.3, retry_wait=0.02)
+        first = await js.publish_async("orders", b"1")
+        more = asyncio.create_task(js.publish_async("orders", b"2"))
+        await until(lambda: first.tries > 3)
+        came: list[midge.Message] = []
+        await liar.nc.subscribe("orders", callback=came.append)  # who says nothing
+        await asyncio.wait_for(more, 5)
+        with pytest.raises(midge.MidgeTimeoutError):
+            await first
+
+
 @pytest.mark.parametrize("how", ["publish", "publish_async"])
 async def test_what_is_sent_again_is_what_was_published(how: str) -> None:
     """Whatever becomes of a buffer or of headers that the application uses again, and of pairs that can be read once."""

@@ -61,7 +61,7 @@ class Retrying:
         patience: for how long.
     """
 
-    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_timer", "_unsure", "_wait")
+    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_sent", "_timer", "_unsure", "_wait")
 
     def __init__(self, publisher: AsyncPublisher, requests: Requests, patience: Patience) -> None:
         self._publisher = publisher
@@ -70,13 +70,17 @@ class Retrying:
         self._wait = patience.wait
         self._queue: list[PendingAck] = []  # to be sent again when the timer says so
         self._unsure: dict[str, list[PendingAck]] = {}  # by subject, those of which it is asked first whether there is a stream
+        self._sent = 0.0  # when one was sent again the last time; 0 for never
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """True if some are to be sent again."""
-        return len(self._queue) > 0 or len(self._unsure) > 0
+        """True if some are to be sent again, or were, and the answer may be on its way."""
+        if self._queue or self._unsure:
+            return True
+        publisher = self._publisher
+        return self._sent > 0 and (publisher.timeout is None or publisher.loop.time() < self._sent + publisher.timeout)
 
     def add(self, ack: PendingAck) -> bool:
         """Send one again in a while. False where that was done often enough, and nobody knows of a stream."""
@@ -105,6 +109,7 @@ class Retrying:
                 self._set_timer()
                 break
             if ack.tries % LOOK_EVERY:
+                self._sent = self._publisher.loop.time()
                 self._publisher.send_again(ack)
             else:
                 self._unsure.setdefault(ack.subject, []).append(ack)
