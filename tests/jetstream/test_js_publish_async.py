@@ -119,6 +119,19 @@ async def test_what_nobody_takes_stays_in_the_window_and_is_sent_again_in_order(
         assert (await (await more)).seq == 51
 
 
+async def test_what_nobody_takes_is_not_given_up_while_nobody_says_whether_there_is_a_stream() -> None:
+    async with lying() as (nc, liar):
+        await liar.nc.subscribe("$JS.API.STREAM.NAMES", callback=lambda message: None)
+        liar.subscription.unsubscribe()
+        await liar.nc.flush()
+        js = nc.jetstream(timeout=0.3, retry_wait=0.02)
+        ack = await js.publish_async("orders")
+        await until(lambda: ack.tries > 6 or ack.is_done)
+        assert not ack.is_done
+        await liar.nc.subscribe("orders", callback=lambda message: acknowledge(message, 1))
+        assert (await ack).seq == 1
+
+
 async def test_who_waits_for_room_waits_for_what_was_sent_again_too() -> None:
     async with lying() as (nc, liar):
         liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}

@@ -120,7 +120,8 @@ class Retrying:
         """Ask for each subject whether there is a stream; where nobody answers, that is so for all."""
         while self._unsure:
             subject = next(iter(self._unsure))
-            answer = await has_stream(self._requests, subject, LOOK_SECONDS)
+            timeout = self._publisher.timeout  # of which the question may take no more than a part, as it begins anew only behind it
+            answer = await has_stream(self._requests, subject, LOOK_SECONDS if timeout is None else min(LOOK_SECONDS, timeout / 2))
             found = [subject] if answer is not None else list(self._unsure)
             for each in found:
                 for ack in self._unsure.pop(each):
