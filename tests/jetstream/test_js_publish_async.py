@@ -137,6 +137,7 @@ async def test_who_waits_for_room_waits_for_what_was_sent_again_too() -> None:
         liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
         js = nc.jetstream(max_pending=1, timeout=0.3, retry_wait=0.02)
         first = await js.publish_async("orders", b"1")
+        await until(lambda: first.tries > 0)
         more = asyncio.create_task(js.publish_async("orders", b"2"))
         await until(lambda: first.tries > 3)
         came: list[midge.Message] = []

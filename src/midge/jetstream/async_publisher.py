@@ -175,6 +175,8 @@ class PendingAck:
     def _finish(self) -> None:
         self.is_done = True
         self._data = self._headers = None
+        if self.tries:
+            self._publisher.retrying.tried -= 1
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
         self._publisher.note_done()

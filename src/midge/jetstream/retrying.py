@@ -59,9 +59,12 @@ class Retrying:
         publisher: whose window.
         requests: who is asked whether there is a stream.
         patience: for how long.
+
+    Attributes:
+        tried: how many there are, with those that were sent again and are in the window yet.
     """
 
-    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_sent", "_timer", "_unsure", "_wait")
+    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_timer", "_unsure", "_wait", "tried")
 
     def __init__(self, publisher: AsyncPublisher, requests: Requests, patience: Patience) -> None:
         self._publisher = publisher
@@ -70,17 +73,14 @@ class Retrying:
         self._wait = patience.wait
         self._queue: list[PendingAck] = []  # to be sent again when the timer says so
         self._unsure: dict[str, list[PendingAck]] = {}  # by subject, those of which it is asked first whether there is a stream
-        self._sent = 0.0  # when one was sent again the last time; 0 for never
+        self.tried = 0
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """True if some are to be sent again, or were, and the answer may be on its way."""
-        if self._queue or self._unsure:
-            return True
-        publisher = self._publisher
-        return self._sent > 0 and (publisher.timeout is None or publisher.loop.time() < self._sent + publisher.timeout)
+        """True if some in the window are to be sent again, or were."""
+        return self.tried > 0
 
     def add(self, ack: PendingAck) -> bool:
         """Send one again in a while. False where that was done often enough, and nobody knows of a stream."""
@@ -89,6 +89,8 @@ class Retrying:
                 return False
             ack.fail(no_leader(ack.subject))
             return True
+        if not ack.tries:
+            self.tried += 1
         ack.tries += 1
         self._queue.append(ack)
         self._set_timer()
@@ -109,7 +111,6 @@ class Retrying:
                 self._set_timer()
                 break
             if ack.tries % LOOK_EVERY:
-                self._sent = self._publisher.loop.time()
                 self._publisher.send_again(ack)
             else:
                 self._unsure.setdefault(ack.subject, []).append(ack)
