@@ -6,9 +6,10 @@ import io
 import itertools
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -71,8 +72,12 @@ class Cli:
 
 @contextmanager
 def _stdin(data: bytes) -> Iterator[None]:
-    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(data))
-    try:
-        yield
-    finally:
-        sys.stdin = before
+    before = sys.stdin
+    with tempfile.TemporaryFile("w+") as file:
+        file.buffer.write(data)
+        file.seek(0)
+        sys.stdin = cast(io.TextIOWrapper, file)
+        try:
+            yield
+        finally:
+            sys.stdin = before

@@ -76,6 +76,24 @@ def test_sigterm_leaves_no_half_of_a_backup(spawn: Spawn, tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("stream*"))
 
 
+def test_sigterm_ends_what_reads_standard_input(spawn: Spawn, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with midge.Server(port=0, store_dir=str(tmp_path)) as server, midge.connect(server.url) as nc:
+            await nc.jetstream().create_object_store("b", storage="memory")
+            chunks = await nc.subscribe("$O.b.C.>")
+            await nc.flush()
+            child = spawn("object", "put", "b", "-", "--name", "x", "-f", "-s", server.url)
+            assert child.process.stdin is not None
+            await asyncio.to_thread(child.process.stdin.write, bytes(200_000))
+            await asyncio.to_thread(child.process.stdin.flush)
+            await chunks.next(timeout=20)
+            child.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(child.process.wait, 20) == 143
+            child.end()
+
+    asyncio.run(story())
+
+
 def test_a_server_that_heeds_no_window_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST", 100)
 

@@ -1,5 +1,6 @@
 """Streams that follow a durable consumer: everything once, in order, acknowledged when it is stored, whatever happens to the consumer."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,41 @@ def test_two_sources_of_one_queue() -> None:
     assert len(names) == 2
     assert before[0] not in names
     world.api("STREAM.UPDATE.D", name="D", storage="memory", subjects=["d"])
+    assert world.api("CONSUMER.NAMES.S")["total"] == 0
+
+
+@pytest.mark.parametrize("retention", ["interest", "workqueue"])
+def test_a_source_that_begins_elsewhere_and_is_one_of_several_leaves_no_consumer_behind(retention: str) -> None:
+    world = World()
+    world.engine.nuid = map(str, count()).__next__  # so that each consumer delivers elsewhere
+    world.create("S", retention=retention)
+    sources = [{"name": "S", "filter_subject": "s.0"}, {"name": "S", "filter_subject": "s.1"}]
+    config: dict[str, Any] = {"name": "D", "subjects": None, "storage": "memory"}
+    world.create(**config | {"sources": sources[:1]})
+    world.wait(0.1)
+    fill(world, 1)
+    world.wait(2)
+    world.api("STREAM.UPDATE.D", **config | {"sources": [sources[0] | {"opt_start_seq": 1}, sources[1]]})
+    world.wait(2)
+    fill(world, 2, 3)
+    world.wait(2)
+    assert sorted(payloads(world)) == [0, 3, 4]
+    assert world.state("S")["messages"] == 0
+    assert world.api("CONSUMER.NAMES.S")["total"] == 2
+
+
+def test_an_origin_that_forgets_no_more_is_left_without_the_consumer() -> None:
+    world = World()
+    world.create("S", retention="interest")
+    world.create("D", subjects=None, sources=[{"name": "S"}])
+    world.wait(0.1)
+    fill(world, 3)
+    world.wait(2)
+    assert world.api("CONSUMER.NAMES.S")["total"] == 1
+    world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="memory", retention="limits")
+    fill(world, 3, 3)
+    world.wait(1)
+    assert payloads(world) == list(range(6))
     assert world.api("CONSUMER.NAMES.S")["total"] == 0
 
 
@@ -338,4 +374,66 @@ def test_its_own_consumer_is_found_again(kind: str, tmp_path: Path) -> None:
     assert payloads(world) == list(range(5))
     assert world.state("S")["messages"] == 0
     assert world.api("CONSUMER.NAMES.S")["consumers"] == before
+    closed(world)
+
+
+def test_what_another_streams_consumer_of_that_name_delivers_is_not_taken() -> None:
+    world = World()
+    world.create("S")
+    world.create("T", subjects=["t.>"])
+    consumer(world)
+    config = {"durable_name": "C", "deliver_subject": "to.D", "ack_policy": "flow_control"}
+    assert "error" not in world.api("CONSUMER.CREATE.T.C", stream_name="T", config=config)
+    follow(world, "mirror")
+    world.publish("t.1", b"1000")
+    world.wait(1)
+    fill(world, 1)
+    world.wait(3)
+    assert payloads(world) == [0]
+
+
+@pytest.mark.parametrize("storage", ["memory", "file"])
+def test_what_is_still_to_be_taken_is_there_when_another_source_of_that_stream_comes_or_goes(storage: str, tmp_path: Path) -> None:
+    world = opened(tmp_path)
+    world.engine.nuid = map(str, count()).__next__
+    world.create("S", storage=storage, retention="interest")
+    sources = [{"name": "S", "filter_subject": "s.0"}, {"name": "S", "filter_subject": "s.1"}]
+    config: dict[str, Any] = {"name": "D", "subjects": None, "storage": "memory", "discard": "new"}
+    world.create(**config | {"sources": sources[:1], "max_msgs": 2})
+    world.wait(0.1)
+    for number in range(6):
+        world.publish("s.0", b"%d" % number)
+    world.wait(1)
+    assert payloads(world) == [0, 1]
+    for sources_now, max_messages in ((2, 2), (1, 2), (2, 2), (1, 10)):
+        assert "error" not in world.api("STREAM.UPDATE.D", **config | {"sources": sources[:sources_now], "max_msgs": max_messages})
+        world.wait(0.01 if sources_now == 2 else 3)
+    assert payloads(world) == list(range(6))
+    world.wait(3)
+    assert world.state("S")["messages"] == 0
+    assert world.api("CONSUMER.NAMES.S")["total"] == 1
+    closed(world)
+
+
+def test_a_mirror_whose_consumer_is_reset_while_the_disk_fails_goes_on(tmp_path: Path) -> None:
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create("S")
+    consumer(world)
+    follow(world, "mirror", storage="file")
+    fill(world, 3)
+    world.wait(2)
+    disk.full = True
+    fill(world, 3, 3)
+    world.wait(1)
+    assert "error" not in world.api("CONSUMER.RESET.S.C", seq=8)
+    world.wait(5)
+    assert origin_of(world)["error"]["err_code"] == 10077
+    disk.full = False
+    fill(world, 3, 6)
+    for _ in range(20):
+        world.wait(1)
+        world.directory.handle_timeout(world.wall)
+        world.turn()
+    assert payloads(world) == [0, 1, 2, 7, 8]
     closed(world)

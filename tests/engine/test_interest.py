@@ -40,3 +40,8 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(10_000):
         assert interest.of(b"a.%d" % number) == (1,)
     assert len(interest._found) <= 4_096
+    for who in range(1_000):
+        interest.add((b"b.*",), who)
+    for number in range(1_000):
+        assert len(interest.of(b"b.%d" % number)) == 1_000
+    assert sum(map(len, interest._found.values())) <= 131_072

@@ -146,6 +146,20 @@ def test_a_limit_of_each_subject_that_becomes_smaller_is_met_in_slices() -> None
     assert world.account.used["memory"] == store.size and store.lasts((b">",)) == list(range(5, 5_001, 5))
 
 
+def test_a_limit_is_seen_to_once_however_often_a_configuration_is_changed_meanwhile() -> None:
+    world = World()
+    world.create(max_msgs_per_subject=2)
+    stored(world, 20_000, each=1)
+    for number in range(50):
+        config = {"name": "S", "subjects": ["s.>"], "storage": "memory", "max_msgs_per_subject": 2, "description": str(number)}
+        world.publish("$JS.API.STREAM.UPDATE.S", json.dumps(config).encode(), "R.x")
+    for _ in range(10):
+        step(world)
+        assert world.engine.jobs.active == 1
+    world.turn()
+    assert world.engine.jobs.active == 0 and world.account.streams["S"].trims_to == 0
+
+
 def test_another_limit_takes_its_place() -> None:
     world = World()
     world.create()

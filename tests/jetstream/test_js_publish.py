@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -165,6 +166,17 @@ async def test_a_publish_whose_stream_gets_no_leader_says_so(how: str) -> None:
         with pytest.raises(JetStreamUnavailableError, match="'orders': its stream has no leader") as caught:
             await said(nc.jetstream(retry_time=0.1, retry_wait=0.02), how, "orders")
         assert not isinstance(caught.value, LookupError)
+
+
+async def test_a_publish_is_over_when_its_time_is_also_while_it_is_asked_whether_there_is_a_stream() -> None:
+    async with lying() as (nc, liar):
+        await liar.nc.subscribe("$JS.API.STREAM.NAMES", callback=lambda message: None)
+        liar.subscription.unsubscribe()
+        await liar.nc.flush()
+        begun = time.monotonic()
+        with pytest.raises(JetStreamUnavailableError):
+            await nc.jetstream(retry_wait=0.01).publish("orders", timeout=0.3)
+        assert time.monotonic() < begun + 0.9
 
 
 @BOTH

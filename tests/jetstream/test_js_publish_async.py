@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from js_worlds import lying, until, world
@@ -116,6 +117,56 @@ async def test_what_nobody_takes_stays_in_the_window_and_is_sent_again_in_order(
             assert (await ack).seq == number + 1
         assert [int(message.data) for message in came[:50]] == list(range(50))
         assert (await (await more)).seq == 51
+
+
+async def test_what_nobody_takes_is_not_given_up_while_nobody_says_whether_there_is_a_stream() -> None:
+    async with lying() as (nc, liar):
+        await liar.nc.subscribe("$JS.API.STREAM.NAMES", callback=lambda message: None)
+        liar.subscription.unsubscribe()
+        await liar.nc.flush()
+        js = nc.jetstream(timeout=0.3, retry_wait=0.02)
+        ack = await js.publish_async("orders")
+        await until(lambda: ack.tries > 6 or ack.is_done)
+        assert not ack.is_done
+        await liar.nc.subscribe("orders", callback=lambda message: acknowledge(message, 1))
+        assert (await ack).seq == 1
+
+
+async def test_who_waits_for_room_waits_for_what_was_sent_again_too() -> None:
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        js = nc.jetstream(max_pending=1, timeout=0.3, retry_wait=0.02)
+        first = await js.publish_async("orders", b"1")
+        await until(lambda: first.tries > 0)
+        more = asyncio.create_task(js.publish_async("orders", b"2"))
+        await until(lambda: first.tries > 3)
+        came: list[midge.Message] = []
+        await liar.nc.subscribe("orders", callback=came.append)  # who says nothing
+        await asyncio.wait_for(more, 5)
+        with pytest.raises(midge.MidgeTimeoutError):
+            await first
+
+
+@pytest.mark.parametrize("how", ["publish", "publish_async"])
+async def test_what_is_sent_again_is_what_was_published(how: str) -> None:
+    """Whatever becomes of a buffer or of headers that the application uses again, and of pairs that can be read once."""
+    async with lying() as (nc, liar):
+        liar.answers["STREAM.NAMES"] = {"total": 1, "streams": ["S"]}
+        js = nc.jetstream(retry_wait=0.02)
+        buffer, headers = bytearray(b"before"), {"A": "before"}
+
+        async def said(headers: Any) -> midge.PubAck:
+            return await js.publish("orders", bytes(buffer), headers=headers) if how == "publish" else await (
+                await js.publish_async("orders", buffer, headers=headers)
+            )  # fmt: skip
+
+        publishing = [asyncio.create_task(said(each)) for each in (headers, iter([("A", "before")]))]
+        await until(lambda: len(liar.asked) >= 1)
+        buffer[:], headers["A"] = b"behind", "behind"
+        came: list[midge.Message] = []
+        await liar.nc.subscribe("orders", callback=lambda message: (came.append(message), acknowledge(message, len(came))))
+        await asyncio.gather(*publishing)
+        assert [(each.data, each.headers["A"]) for each in came] == 2 * [(b"before", "before")]
 
 
 async def test_closing_fails_what_nobody_has_taken() -> None:

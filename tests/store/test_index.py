@@ -241,6 +241,19 @@ def test_what_needs_no_preparation() -> None:
     assert index.prepare((b"s.*",), 1) and totals(index, b"s.*") == {}
 
 
+def test_selections_are_prepared_however_many_are_asked_for_at_once() -> None:
+    index = filled(17_000, 17_000)
+    for n in range(20):
+        assert not index.prepare((b"*.%d.>" % n,), 1)  # these nobody asks for again
+    waiting = [(b"*.%d" % n, b"s.*.%d" % n) for n in range(40)]
+    rounds = 0
+    while waiting:
+        waiting = [each for each in waiting if not index.prepare(each, 1)]
+        rounds += 1
+        assert rounds < 50
+    assert [index.pending((b"*.%d" % n, b"s.*.%d" % n), 1) for n in range(40)] == [1] * 40
+
+
 def test_selections_of_any_number_are_right() -> None:
     index = filled(500, subjects=400)
     filters = [(b"s.%d" % n, b"s.%d.*" % n, b"*.%d" % (n + 1)) for n in range(399)]

@@ -19,7 +19,7 @@ from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import store_argument
 from midge.cli.object import change_store
 from midge.cli.output import json_option
-from midge.cli.payload import header_option
+from midge.cli.payload import blocks, header_option
 from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import SIZE, shown_size
@@ -109,8 +109,8 @@ def put(
             await asyncio.to_thread(confirm, f"Really replace object {chosen} of {bucket}?", force=False)
         total = None if file == _STANDARD else file.stat().st_size
         with bar("put", total, of_bytes=True, hidden=not progress or as_json) as advance:
-            with sys.stdin.buffer if file == _STANDARD else file.open("rb") as source:
-                return await store.put(chosen, _read(source, advance), description=description, headers=lists, chunk_size=chunk_size)
+            source = _counted(blocks() if file == _STANDARD else _read(file), advance)
+            return await store.put(chosen, source, description=description, headers=lists, chunk_size=chunk_size)
 
     _print(run(target, "midge object put", send), as_json=as_json)
 
@@ -217,10 +217,10 @@ def watch(target: Target, bucket: str, updates_only: bool, count: int | None, as
     run(target, "midge object watch", show, for_good=True)
 
 
-async def _read(file: IO[bytes], advance: Advance) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(file.read, _BLOCK):
-        yield block
-        advance(len(block))
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while block := await asyncio.to_thread(file.read, _BLOCK):
+            yield block
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import click
 from midge.errors import InvalidHeaderError, MaxPayloadError
 from midge.message import Headers
 
-__all__ = ["header_option", "lines", "payload"]
+__all__ = ["blocks", "header_option", "lines", "payload"]
 
 T = TypeVar("T")
 _CHUNK = 65536
@@ -40,6 +40,17 @@ def payload(data: str | None, *, default: bytes | None = None) -> bytes:
     return data.encode("utf-8", "surrogateescape")
 
 
+async def blocks() -> AsyncIterator[bytes]:
+    """Yield standard input as it comes."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        await _readable(descriptor)
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            return
+        yield chunk
+
+
 async def lines(limit: int) -> AsyncIterator[bytes]:
     """Yield standard input line by line, without the line's end.
 
@@ -47,13 +58,8 @@ async def lines(limit: int) -> AsyncIterator[bytes]:
         MaxPayloadError: a line is longer than the limit.
     """
     _hint("Each line that you type is a message; end with Ctrl-D.")
-    descriptor = sys.stdin.fileno()
     rest = bytearray()
-    while True:
-        await _readable(descriptor)
-        chunk = os.read(descriptor, _CHUNK)
-        if not chunk:
-            break
+    async for chunk in blocks():
         searched = len(rest)
         rest += chunk
         start = 0

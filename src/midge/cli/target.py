@@ -222,11 +222,15 @@ async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
         is_told = True
         task.cancel()
 
-    if threading.current_thread() is threading.main_thread():
-        task.get_loop().add_signal_handler(signal.SIGTERM, tell)
+    loop, is_main = asyncio.get_running_loop(), threading.current_thread() is threading.main_thread()
+    if is_main:
+        loop.add_signal_handler(signal.SIGTERM, tell)
     try:
         return await main
     except asyncio.CancelledError:
         if is_told:
             raise click.exceptions.Exit(TERMINATED) from None
         raise
+    finally:
+        if is_main:
+            loop.remove_signal_handler(signal.SIGTERM)  # what may be waited for yet is a thread: another signal ends that

@@ -25,7 +25,7 @@ else:
     from midge.wire.encoder import put_publish
     from midge.wire.outbox import Outbox
 
-__all__ = ["Payload", "PublishEncoder", "check_names"]
+__all__ = ["Payload", "PublishEncoder", "check_names", "payload_of"]
 
 Payload = bytes | bytearray | memoryview | str
 
@@ -77,7 +77,7 @@ class PublishEncoder:
         if reply is not None and len(encoded) + len(reply) > _MAX_NAMES:
             check_names(reply.decode("utf-8", "surrogateescape"), len(encoded) + len(reply), "reply subject")
         if type(data) is not bytes:
-            data = _payload(data)
+            data = payload_of(data)
         size = len(data)
         header = None
         if headers is not None:
@@ -136,8 +136,12 @@ def _header_block(headers: Any, allowed: bool) -> bytes | None:
     return block
 
 
-def _payload(data: Any) -> bytes:
-    """Return a payload that is not bytes already; text goes out as UTF-8."""
+def payload_of(data: Any) -> bytes:
+    """Return a payload that is not bytes already; text goes out as UTF-8.
+
+    Raises:
+        LocalProtocolError: the text is not text; TypeError: it is neither bytes nor str.
+    """
     if isinstance(data, (bytearray, memoryview, bytes)):
         return bytes(data)
     if not isinstance(data, str):

@@ -41,6 +41,7 @@ _TOKENS = 9  # of a delivery's reply subject: $JS.ACK.<stream>.<consumer>.<deliv
 class _Delivery(NamedTuple):
     """What a delivery's reply subject says."""
 
+    stream: bytes
     consumer: bytes
     deliveries: int
     sequence: int
@@ -62,8 +63,8 @@ class DurableFeed:
     """
 
     __slots__ = (
-        "_consumer_name", "_delay", "_error", "_heard", "_number", "_reached", "_round", "_selection", "_sequence", "_source", "_taker",
-        "_timer", "_token", "stream", "was_even",
+        "_consumer_name", "_delay", "_error", "_heard", "_names", "_number", "_old_names", "_reached", "_round", "_selection",
+        "_sequence", "_source", "_taker", "_timer", "_token", "stream", "was_even",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, source: StreamSource, taker: Taker) -> None:
@@ -72,6 +73,8 @@ class DurableFeed:
         self._source = source
         self._taker = taker
         self._consumer_name = _consumer_of(stream, source)
+        self._names = tuple(each.encode("utf-8", "surrogateescape") for each in (source.name, self._consumer_name))
+        self._old_names: set[str] = set()  # of consumers that go when this one's is there
         self._selection = Selection(source, stream.engine.choose)
         self._token: object | None = None  # while it listens
         self._round = 0  # counts how often it began anew: what belongs to an earlier round is nobody's any more
@@ -97,9 +100,19 @@ class DurableFeed:
 
     def leave(self) -> None:
         """Nobody will follow it again: delete the consumer if it was made. Next: ``close``."""
-        consumer = self._consumer()
-        if self._source.consumer is None and consumer is not None and consumer.config.sourcing:
-            feeding.remove(consumer)
+        self._remove(self._made_names())
+
+    def replace(self, old: DurableFeed) -> None:
+        """Take over from one, which is closed, whose consumer may have another name: then that is deleted, if it was made.
+
+        Where the origin keeps what somebody is interested in not before this one's is there, or what is still to be taken would go with it.
+        """
+        names = old._made_names() - {self._consumer_name}
+        origin = self._origin()
+        if origin is not None and origin.config.retention == "interest":
+            self._old_names = names
+        else:
+            self._remove(names)
 
     def connect(self, _: Stream) -> None:
         """The origin is there; its consumers may not be yet."""
@@ -171,8 +184,10 @@ class DurableFeed:
                 return
             if error is not None:
                 self._try_later(ApiError(10051, err=error))
-            else:
-                self._begin(origin, consumer, consumer.config.deliver_subject)
+                return
+            self._remove(self._old_names)
+            self._old_names = set()
+            self._begin(origin, consumer, consumer.config.deliver_subject)
 
         try:
             start, before = self._taker.begin(origin), None if old is None else old.config
@@ -192,7 +207,11 @@ class DurableFeed:
         consumer.reset(consumer.ledger.stream_floor + 1, engine.wall)
         self._number = 0
         self._reached = consumer.ledger.last
-        self._sequence = self._taker.resume(origin, self._reached)
+        try:
+            self._sequence = self._taker.resume(origin, self._reached)
+        except OSError as error:
+            self._try_later(ApiError(10077, err=error))
+            return
         self.was_even = self.was_even or not consumer.delivery.count()
         self._heard = engine.wall
         self._token = engine.outside.attend(self.stream.account.name, subject.encode("utf-8", "surrogateescape"), self._receive)
@@ -200,6 +219,17 @@ class DurableFeed:
 
     def _origin(self) -> Stream | None:
         return self.stream.account.streams.get(self._source.name)
+
+    def _made_names(self) -> set[str]:
+        """Return the names of the consumers that are there for this alone."""
+        return {self._consumer_name} | self._old_names if self._source.consumer is None else set()
+
+    def _remove(self, names: set[str]) -> None:
+        """Delete those of the origin's consumers that were made for this."""
+        origin = self._origin()
+        for consumer in [] if origin is None else [origin.consumers.get(name) for name in names]:
+            if consumer is not None and consumer.config.sourcing:
+                feeding.remove(consumer)
 
     def _consumer(self) -> Consumer | None:
         origin = self._origin()
@@ -213,13 +243,12 @@ class DurableFeed:
             return False
         header = publication.header() if publication.header_size > 0 else b""
         payload, reply = publication.payload(), publication.reply()
-        if not payload and header.startswith(_CONTROL):
+        delivery = _parsed(reply)
+        if delivery is None and not payload and header.startswith(_CONTROL):
             self._heard = wall
             self._answer(header, reply)
-            return True
-        delivery = _parsed(reply)
-        if delivery is None or delivery.consumer.decode("utf-8", "surrogateescape") != self._consumer_name or delivery.deliveries > 1:
-            return True
+        if delivery is None or delivery.deliveries > 1 or (delivery.stream, delivery.consumer) != self._names:
+            return True  # others may deliver to the same subject, or be asked to
         self._heard = wall
         if delivery.number != self._number + 1:
             self._try_later(None)
@@ -274,4 +303,4 @@ def _parsed(reply: bytes) -> _Delivery | None:
     tokens = reply.split(b".")
     if len(tokens) != _TOKENS or tokens[:2] != [b"$JS", b"ACK"] or not all(each.isdigit() and len(each) <= 20 for each in tokens[4:]):
         return None
-    return _Delivery(tokens[3], *map(int, tokens[4:]))
+    return _Delivery(tokens[2], tokens[3], *map(int, tokens[4:]))

@@ -42,7 +42,11 @@ class Taker(Protocol):
         """
 
     def resume(self, origin: Stream, sequence: int) -> int:
-        """Return the last sequence of the origin that is had; it has nothing more up to the one that is given, reading begins behind."""
+        """Return the last sequence of the origin that is had; it has nothing more up to the one that is given, reading begins behind.
+
+        Raises:
+            OSError: not now.
+        """
 
     def take(self, message: Stored, subject: bytes) -> None:
         """Store a message under a subject.

@@ -78,12 +78,20 @@ class Following:
         """The stream's or the origin's configuration has changed: maybe there is another way now, or another consumer."""
         before = self._way
         if isinstance(before, DurableFeed) and before.is_misnamed:
-            before.leave()
             before.close()
-            self._way = Feed(self.stream, self._source, self._taker)
+            self._way = after = DurableFeed(self.stream, self._source, self._taker)
+            after.replace(before)
         self._choose()
         if self._way is not before:
             self._way.open()
+
+    def replace(self, old: Following) -> None:
+        """Take over from another one of the same origin, which is closed. Next: ``open``."""
+        self._choose()
+        if isinstance(self._way, DurableFeed) and isinstance(old._way, DurableFeed):
+            self._way.replace(old._way)
+        else:
+            old.leave()
 
     def restart(self) -> None:
         """Begin anew where the taker says, when what is going on just now is over."""
@@ -98,5 +106,6 @@ class Following:
         is_durable = self._source.consumer is not None or (origin is not None and origin.config.retention != "limits")
         kind = DurableFeed if is_durable else Feed
         if type(self._way) is not kind:
+            self.leave()
             self._way.close()
             self._way = kind(self.stream, self._source, self._taker)

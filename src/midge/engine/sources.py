@@ -150,9 +150,10 @@ class _Source:
 
     def reconfigure(self, config: StreamSource) -> None:
         """Go on with another configuration, of the same name: where it begins is another matter, or where its consumer delivers."""
-        was_open = self._is_open
+        was_open, before = self._is_open, self.following
         self.close()
         self._configure(config)
+        self.following.replace(before)
         if was_open:
             self.open()
 

@@ -71,12 +71,13 @@ class Stream:
         retention: what messages are kept for; None where limits alone say.
         taken: which subjects of a work queue its consumers have; None where nobody has asked.
         purging: the purge that is under way.
+        trims_to: the limit of messages per subject that is being seen to; 0 for none.
     """
 
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers",
         "counted", "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging",
-        "raw_name", "retention", "schedules", "store", "taken", "unopened",
+        "raw_name", "retention", "schedules", "store", "taken", "trims_to", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -96,6 +97,7 @@ class Stream:
         self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
         self._trimming: Timer | None = None
+        self.trims_to = 0
         self._input: Renaming | None = None
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
@@ -235,6 +237,7 @@ class Stream:
             self.schedules.learn_stored()
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
+        self.trims_to = 0  # what is back may be behind it
         self.trim_later()
         if self.retention is not None:
             self.retention.undone()
@@ -315,7 +318,7 @@ class Stream:
     def _trim(self) -> None:
         if self.config.discard == "old":
             self._drop_first()  # before those of the subjects, as nats-server: what goes by the one does not count for the other
-        if self.config.max_msgs_per_subject > 0:
+        if 0 < self.config.max_msgs_per_subject != self.trims_to:
             self.engine.jobs.start(self.store, trim_subjects(self))
 
     def changed(self) -> None:

@@ -16,8 +16,20 @@ SLICE = 200  # and messages that are removed
 
 
 def trim_subjects(stream: Stream) -> Job:
-    """Remove the first messages of subjects that have more than the configuration allows; until it allows something else."""
-    store, limit = stream.store, stream.config.max_msgs_per_subject
+    """Remove the first messages of subjects that have more than the configuration allows; until it allows something else.
+
+    ``stream.trims_to`` says that it does, so that a limit is seen to once, however often a configuration is changed meanwhile.
+    """
+    stream.trims_to = limit = stream.config.max_msgs_per_subject
+    try:
+        yield from _trim(stream, limit)
+    finally:
+        if stream.trims_to == limit:
+            stream.trims_to = 0
+
+
+def _trim(stream: Stream, limit: int) -> Job:
+    store = stream.store
     everything, place, removed = b">", 0, 0
     yield from prepared(store, (everything,))
     try:

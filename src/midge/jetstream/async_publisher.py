@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from midge.client.encoder import payload_of
 from midge.client.room import READY
 from midge.errors import MidgeTimeoutError
 from midge.jetstream.errors import TooManyPendingError, UnheardAckError
@@ -174,6 +175,8 @@ class PendingAck:
     def _finish(self) -> None:
         self.is_done = True
         self._data = self._headers = None
+        if self.tries:
+            self._publisher.retrying.tried -= 1
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
         self._publisher.note_done()
@@ -236,7 +239,9 @@ class AsyncPublisher:
         return self._connection.is_full()
 
     async def publish(self, subject: str, data: Any, headers: Any) -> PendingAck:
-        """Publish, once there is room in the window and in the client's buffer."""
+        """Publish, once there is room in the window and in the client's buffer; the headers are nobody else's."""
+        if type(data) is not bytes:
+            data = payload_of(data)  # it may have to be sent again, when the application has something else in its buffer
         if self.pending >= self.max_pending:
             await self._wait_for_room()
         ack = PendingAck(self, subject, data, headers, self._tick)

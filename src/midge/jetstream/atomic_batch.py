@@ -78,7 +78,7 @@ class AtomicBatch:
         self._check()
         if not isinstance(data, (bytes, str)):
             data = bytes(data)  # it is sent later, and may be changed meanwhile
-        member = _Member(subject, data, Headers(headers_with(headers, options)))
+        member = _Member(subject, data, headers_with(headers, options) or Headers())
         held, self._held = self._held, member
         self.count += 1
         if held is not None:

@@ -23,7 +23,7 @@ from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.recent_writes import RecentWrites
 from midge.jetstream.requests import Requests, api_prefix, info_of
-from midge.jetstream.retrying import LOOK_EVERY, Patience, has_stream, no_leader
+from midge.jetstream.retrying import LOOK_EVERY, LOOK_SECONDS, Patience, has_stream, no_leader
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
 from midge.jetstream.stream import Stream
 from midge.message import HeadersLike
@@ -117,7 +117,8 @@ class JetStream(KeyValueManager, ObjectStoreManager):
                 message = await self.client.request(subject, data, timeout=left, headers=asked)
             except NoRespondersError:
                 tries += 1
-                if tries % LOOK_EVERY == 0 and await has_stream(self._requests, subject) is False:
+                left = LOOK_SECONDS if deadline is None else min(LOOK_SECONDS, deadline - loop.time())
+                if tries % LOOK_EVERY == 0 and left > 0 and await has_stream(self._requests, subject, left) is False:
                     raise NoStreamError(subject) from None
                 is_late = deadline is not None and loop.time() + self._patience.wait >= deadline
                 if is_late or tries > self._patience.attempts:
@@ -142,7 +143,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
             TooManyPendingError: the window was full for as long as ``timeout``; nothing was sent.
             LocalProtocolError and others: what ``Client.publish`` raises.
         """
-        return self._publisher.publish(subject, data, headers_with(headers, options) if options else headers)
+        return self._publisher.publish(subject, data, headers_with(headers, options) if options or headers is not None else None)
 
     @property
     def publish_async_pending(self) -> int:

@@ -50,8 +50,8 @@ _NAMES = {
 }
 
 
-def headers_with(headers: HeadersLike | None, options: PublishOptions) -> HeadersLike | None:
-    """Return headers that ask for this too; those that are given stay as they are.
+def headers_with(headers: HeadersLike | None, options: PublishOptions) -> Headers | None:
+    """Return headers of its own that ask for this too: a message may have to be sent again, when the application has changed its own.
 
     Raises:
         TypeError, ValueError: an option is unknown, or has a value that makes no sense.
@@ -59,7 +59,7 @@ def headers_with(headers: HeadersLike | None, options: PublishOptions) -> Header
     """
     asked = {name: value for name, value in options.items() if value is not None}
     if not asked:
-        return headers
+        return None if headers is None else Headers(headers)
     result = Headers(headers)
     for name, value in asked.items():
         if name == "schedule":

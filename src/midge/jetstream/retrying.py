@@ -59,9 +59,12 @@ class Retrying:
         publisher: whose window.
         requests: who is asked whether there is a stream.
         patience: for how long.
+
+    Attributes:
+        tried: how many there are, with those that were sent again and are in the window yet.
     """
 
-    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_timer", "_unsure", "_wait")
+    __slots__ = ("_limit", "_looking", "_publisher", "_queue", "_requests", "_timer", "_unsure", "_wait", "tried")
 
     def __init__(self, publisher: AsyncPublisher, requests: Requests, patience: Patience) -> None:
         self._publisher = publisher
@@ -70,13 +73,14 @@ class Retrying:
         self._wait = patience.wait
         self._queue: list[PendingAck] = []  # to be sent again when the timer says so
         self._unsure: dict[str, list[PendingAck]] = {}  # by subject, those of which it is asked first whether there is a stream
+        self.tried = 0
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """True if some are to be sent again."""
-        return len(self._queue) > 0 or len(self._unsure) > 0
+        """True if some in the window are to be sent again, or were."""
+        return self.tried > 0
 
     def add(self, ack: PendingAck) -> bool:
         """Send one again in a while. False where that was done often enough, and nobody knows of a stream."""
@@ -85,6 +89,8 @@ class Retrying:
                 return False
             ack.fail(no_leader(ack.subject))
             return True
+        if not ack.tries:
+            self.tried += 1
         ack.tries += 1
         self._queue.append(ack)
         self._set_timer()
@@ -115,7 +121,8 @@ class Retrying:
         """Ask for each subject whether there is a stream; where nobody answers, that is so for all."""
         while self._unsure:
             subject = next(iter(self._unsure))
-            answer = await has_stream(self._requests, subject)
+            timeout = self._publisher.timeout  # of which the question may take no more than a part, as it begins anew only behind it
+            answer = await has_stream(self._requests, subject, LOOK_SECONDS if timeout is None else min(LOOK_SECONDS, timeout / 2))
             found = [subject] if answer is not None else list(self._unsure)
             for each in found:
                 for ack in self._unsure.pop(each):
@@ -128,10 +135,10 @@ class Retrying:
                 self._set_timer()
 
 
-async def has_stream(requests: Requests, subject: str) -> bool | None:
-    """True if there is a stream that takes a subject, None if nobody says whether there is."""
+async def has_stream(requests: Requests, subject: str, seconds: float) -> bool | None:
+    """True if there is a stream that takes a subject, None if nobody says within so many seconds whether there is."""
     try:
-        answer = await requests.ask("STREAM.NAMES", {"subject": subject}, timeout=LOOK_SECONDS)
+        answer = await requests.ask("STREAM.NAMES", {"subject": subject}, timeout=seconds)
     except JetStreamNotEnabledError:
         return False
     except MidgeError:

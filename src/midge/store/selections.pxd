@@ -28,7 +28,7 @@ cdef class Selections:
 
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef Selection of(self, tuple filters)
-    @cython.locals(selection=Selection)
+    @cython.locals(selection=Selection, is_one_too_many=bint)
     cdef bint prepare(self, tuple filters) except -1
     @cython.locals(kept=list, selection=Selection, at=Py_ssize_t)
     cdef bint has(self, tuple filters) except -1

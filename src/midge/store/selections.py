@@ -120,7 +120,10 @@ class Selections:
         return selection
 
     def prepare(self, filters: tuple[bytes, ...]) -> bool:
-        """Do a part of what ``of`` would have to do. True where nothing is left, or where it cannot be done in parts."""
+        """Do a part of what ``of`` would have to do. True where nothing is left, or where it cannot be done in parts.
+
+        Who comes while as many are being made as may be helps with the first of them: so each ends, also one that nobody asks for any more.
+        """
         for selection in self._kept:
             if selection.filters == filters:
                 return True
@@ -128,12 +131,16 @@ class Selections:
         if len(selection.patterns) > _MANY:
             return True
         if selection.patterns:
+            is_one_too_many = len(self._drafts) >= _DRAFTS
+            if is_one_too_many:
+                selection = self._drafts.pop(0)
             self._compare(selection, selection.compared + _SLICE // len(selection.patterns))
-        if selection.patterns and selection.compared < self._subjects.top:
-            self._drafts.append(selection)
-            if len(self._drafts) > _DRAFTS:
-                del self._drafts[0]
-            return False
+            if selection.compared < self._subjects.top:
+                self._drafts.insert(0 if is_one_too_many else len(self._drafts), selection)
+                return False
+            if is_one_too_many:
+                self._finish(selection)
+                return False
         self._finish(selection)
         return True
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
 from consuming import Consuming
 from worlds import SECOND
+
+from midge.engine.interest import Interest
 
 MANY = 40  # more than are woken whatever comes
 COSTLY = 300  # more than the index keeps selections for
@@ -130,3 +133,24 @@ def test_who_takes_little_at_a_time_gets_everything_in_order_and_is_told_what_is
             left = len(matching[name]) - len(got[name])
             assert world.stream.consumers[name].info(world.wall).num_pending == left
     assert world.outside.failures == []
+
+
+def test_a_burst_on_many_subjects_looks_at_each_consumer_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Consuming()
+    for number in range(MANY):
+        world.consume(f"C{number}", filter_subject="s.*.x", ack_policy="none", deliver_policy="new")
+        world.pull(100_000, f"C{number}", to=f"I.{number}")
+    looks, of = [0], Interest.of
+
+    def counted(self: Interest[object], subject: bytes) -> tuple[object, ...]:
+        found = of(self, subject)
+        looks[0] += len(found)
+        return found
+
+    monkeypatch.setattr(Interest, "of", counted)
+    for number in range(2_000):
+        world.publish(f"s.{number}.x", b"x")
+    world.turn()
+    assert looks[0] <= 16 * MANY
+    for found in sequences(world).values():
+        assert found == list(range(1, 2_001))

@@ -10,7 +10,7 @@ from worlds import SECOND
 
 from midge.engine.consumers.dues import Dues
 from midge.engine.consumers.pull import Pull
-from midge.engine.consumers.search import PASSES
+from midge.engine.consumers.search import PASSES, Search
 from midge.engine.consumers.waiting import Request, Waiting
 
 MANY = 3_000
@@ -190,3 +190,34 @@ def test_the_one_among_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         world.turn()
     assert [each.to for each in world.news()] == [b"I.me.0"] * 5
     assert max(passed) <= PASSES + 5
+
+
+def test_who_may_be_served_since_the_search_began_is_found() -> None:
+    world = grouped("overflow")
+    target = world.consumer.target
+    assert isinstance(target, Pull)
+    world.ask_for(1, to="I.me", group="g", min_pending=3)
+    world.ask_for(2 * PASSES, group="g", min_pending=1_000_000)
+    world.publish("s.a")
+    while target._search is None or not target._search._passed:  # one slice of the search is over
+        world.engine.step(world.wall)
+    for _ in range(3):
+        world.publish("s.a")
+    world.turn()
+    assert [each.to for each in world.news()] == [b"I.me.0"]
+
+
+def test_who_rests_is_not_forgotten_by_the_next_slice_of_a_search() -> None:
+    search = Search(None)
+    search.begin_slice(10, None)
+    search.rests.add(b"I.me", 10)
+    assert search.rests.is_resting(b"I.me", 11)
+    due = search.rests.due
+    for _ in range(PASSES):
+        assert not search.passed(PASSES + 1)
+    assert search.is_tired
+    search.begin_slice(12, None)
+    assert search.passed(PASSES + 1)
+    assert search.rests.due == due
+    search.begin_slice(due, None)
+    assert search.rests.due == 0

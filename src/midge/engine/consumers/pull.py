@@ -107,7 +107,7 @@ class Pull:
 
     def work(self, wall: int) -> None:
         if self._search is not None:
-            self._search.begin_slice()
+            self._search.begin_slice(wall, self._state())
         if self._unseen:
             self._look_on(wall)
         else:
@@ -190,7 +190,7 @@ class Pull:
 
     def crowded(self, wall: int) -> bool:
         if self._search is None:
-            self._search = Search()
+            self._search = Search(self._state())
         self._search.rests.add(self._reply, wall)
         return True
 
@@ -415,10 +415,15 @@ class Pull:
         delivery = self.consumer.delivery
         return groups.verdict(request.claim, delivery.count(), delivery.ledger.pending)
 
+    def _state(self) -> tuple[int, int, int, str]:
+        """Return what has to change before another verdict is possible."""
+        store = self.consumer.stream.store
+        return store.last, store.messages, self.consumer.ledger.pending, "" if self.groups is None else self.groups.id
+
     def _has_searched(self) -> bool:
         """Count one that was passed over. True where all were, or as many as may be in this slice: then it goes on in another."""
         if self._search is None:
-            self._search = Search()
+            self._search = Search(self._state())
         if self._search.passed(len(self.requests)):
             return True
         if self._search.is_tired:
