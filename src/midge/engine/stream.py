@@ -16,6 +16,7 @@ from midge.engine.admission import admit
 from midge.engine.batches import Batches
 from midge.engine.consumers import purges
 from midge.engine.consumers.hunger import Hunger
+from midge.engine.consumers.opening import go_back
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
@@ -236,6 +237,8 @@ class Stream:
         self.ingest.undone(last, ApiError(10077, err=error))
         self.intake.last_id = b""
         self.trim_later()
+        for consumer in self.consumers.values():
+            go_back(consumer)
         if self.retention is not None:
             self.retention.undone()
         if self.origins is not None:
