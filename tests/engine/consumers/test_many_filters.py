@@ -149,12 +149,12 @@ def test_a_burst_on_many_subjects_looks_at_each_consumer_a_few_times(monkeypatch
         return found
 
     monkeypatch.setattr(Interest, "of", counted)
-    for number in range(2_000):
+    for number in range(500):
         world.publish(f"s.{number}.x", b"x")
     world.turn()
     assert looks[0] <= 16 * MANY
     for found in sequences(world).values():
-        assert found == list(range(1, 2_001))
+        assert found == list(range(1, 501))
 
 
 def test_other_filters_match_what_came_since_the_last_delivery() -> None:
