@@ -12,7 +12,8 @@ __all__ = ["Interest"]
 
 WhoT = TypeVar("WhoT")
 
-_CACHED = 4_096  # subjects that are remembered
+_CACHED = 4_096  # subjects that are remembered,
+_NAMED = 131_072  # and those who want them, each counted for each: 1 MiB
 _HERE = b""  # no token is empty: who wants what ends here
 
 
@@ -24,18 +25,19 @@ class Interest(Generic[WhoT]):
         count: how many there are in all.
     """
 
-    __slots__ = ("_found", "_root", "count", "everywhere")
+    __slots__ = ("_found", "_named", "_root", "count", "everywhere")
 
     def __init__(self) -> None:
         self.everywhere: dict[WhoT, None] = {}
         self.count = 0
         self._root: dict[bytes, Any] = {}  # nodes by token; under ``_HERE`` a dict of those who want what ends there
         self._found: dict[bytes, tuple[WhoT, ...]] = {}
+        self._named = 0
 
     def add(self, filters: tuple[bytes, ...], who: WhoT) -> None:
         """Somebody wants what matches one of these; everything where there are none."""
         self.count += 1
-        self._found.clear()
+        self._forget()
         if not filters or b">" in filters:
             self.everywhere[who] = None
             return
@@ -48,7 +50,7 @@ class Interest(Generic[WhoT]):
     def remove(self, filters: tuple[bytes, ...], who: WhoT) -> None:
         """Take back ``add``, which was called with the same."""
         self.count -= 1
-        self._found.clear()
+        self._forget()
         if not filters or b">" in filters:
             del self.everywhere[who]
             return
@@ -69,10 +71,16 @@ class Interest(Generic[WhoT]):
         """Return who wants a literal subject, each once."""
         found = self._found.get(subject)
         if found is None:
-            if len(self._found) >= _CACHED:
-                self._found.clear()
-            found = self._found[subject] = self._walk(subject.split(b"."))
+            found = self._walk(subject.split(b"."))
+            if len(self._found) >= _CACHED or self._named + len(found) > _NAMED:
+                self._forget()
+            self._found[subject] = found
+            self._named += len(found)
         return found
+
+    def _forget(self) -> None:
+        self._found.clear()
+        self._named = 0
 
     def _walk(self, tokens: list[bytes]) -> tuple[WhoT, ...]:
         found: dict[WhoT, None] = dict(self.everywhere)

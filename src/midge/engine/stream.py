@@ -16,6 +16,7 @@ from midge.engine.admission import admit
 from midge.engine.batches import Batches
 from midge.engine.consumers import purges
 from midge.engine.consumers.hunger import Hunger
+from midge.engine.consumers.opening import go_back
 from midge.engine.dedupe import Dedupe
 from midge.engine.errors import ApiError
 from midge.engine.expiry import Expiry
@@ -239,6 +240,8 @@ class Stream:
         self.intake.last_id = b""
         self.trims_to = 0  # what is back may be behind it
         self.trim_later()
+        for consumer in self.consumers.values():
+            go_back(consumer)
         if self.retention is not None:
             self.retention.undone()
         if self.origins is not None:

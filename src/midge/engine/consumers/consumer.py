@@ -130,6 +130,7 @@ class Consumer:
         filters = self.filters
         self._apply()
         if self.filters != filters:
+            self.delivery.ahead = None  # what was for nobody may be for these: it is looked at again, as with nats-server
             self.stream.hungry.discard(self)
             self.delivery.recount()
         self._ack_due = wall if self.ledger.pending else 0

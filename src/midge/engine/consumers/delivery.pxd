@@ -39,6 +39,7 @@ cdef class Delivery:
     cpdef int64_t count(self) except -1
     @cython.locals(start=int64_t)
     cpdef recount(self)
+    cpdef doubt(self)
     cpdef skip(self, list sequences)
     @cython.locals(ledger=Ledger)
     cpdef go_on(self)

@@ -268,6 +268,10 @@ class Delivery:
         if start <= store.last:
             self._left += store.pending(self.filters, start)
 
+    def doubt(self) -> None:
+        """What is left is not what was counted: count anew when it is asked for."""
+        self._holes = -1
+
     def skip(self, sequences: list[int]) -> None:
         """Deliver these first, in their order; then go on behind ``ledger.resume``."""
         self.skips = sequences[::-1]
@@ -297,7 +301,7 @@ class Delivery:
         """Return the next message for a first delivery, 0 where none is there yet."""
         skips = self.skips
         if skips:
-            return skips[-1]
+            return skips[-1] if skips[-1] <= self.store.committed else 0
         ledger = self.ledger
         if self.ahead is not None:
             self._pass_by()

@@ -73,14 +73,14 @@ class Hunger:
         committed, seen = self._store.committed, self.seen
         if committed <= seen or not self._few:
             return
-        if self._interest is None or committed - seen > max(MANY, len(self._few)):
+        interest = self._interest
+        if interest is None or committed - seen > max(MANY, len(self._few)):
             self._wake(list(self._few))
-            self.seen = committed
-            return
-        self._wake(list(self._interest.everywhere))
-        if self._interest is not None:
-            found = self._wanting(self._interest, seen + 1, committed)
-            self._wake([each for each, sequences in found.items() if not _told(each, sequences)])
+        else:
+            self._wake(list(interest.everywhere))
+            for consumer, sequences in self._wanting(interest, seen + 1, committed).items():
+                consumer.delivery.ahead = (*(consumer.delivery.ahead or ()), *sequences)
+                consumer.wake()
         self.seen = committed
 
     def _wake(self, consumers: list[Consumer]) -> None:
@@ -89,35 +89,19 @@ class Hunger:
             consumer.wake()
 
     def _wanting(self, interest: Interest[Consumer], first: int, last: int) -> dict[Consumer, list[int]]:
-        """Return who wants any of these messages, and the first ``FORESEEN`` that each wants.
+        """Return who is to be told of any of these messages, and of which; wake at once whoever cannot be told, or has enough.
 
-        A subject and who wants it are looked at once more than messages are noted of it: who has enough is left out.
+        Those are hungry no more, and so no later message looks at them: what a consumer costs is bounded, however many messages match.
         """
-        asking: dict[bytes, list[Consumer]] = {}
         found: dict[Consumer, list[int]] = {}
         for sequence in range(first, last + 1):
+            if not self._few:
+                break
             subject = self._store.subject_of(sequence)
-            if subject is None:
-                continue
-            if subject not in asking:
-                asking[subject] = list(interest.of(subject))
-            if asking[subject]:
-                asking[subject] = [each for each in asking[subject] if _noted(found.setdefault(each, []), sequence)]
+            for consumer in interest.of(subject) if subject is not None else ():
+                known, noted = consumer.delivery.ahead, found.setdefault(consumer, [])
+                noted.append(sequence)
+                if known is None or len(known) + len(noted) >= FORESEEN:
+                    del found[consumer]
+                    self._wake([consumer])
         return found
-
-
-def _told(consumer: Consumer, sequences: list[int]) -> bool:
-    """Tell a consumer which messages are for it; False if it cannot be, or these are too many."""
-    known = consumer.delivery.ahead
-    if known is None or len(known) + len(sequences) >= FORESEEN:
-        return False
-    consumer.delivery.ahead = (*known, *sequences)
-    consumer.wake()
-    return True
-
-
-def _noted(sequences: list[int], sequence: int) -> bool:
-    """Note a message, unless there are enough; True if there may be more."""
-    if len(sequences) < FORESEEN:
-        sequences.append(sequence)
-    return len(sequences) < FORESEEN

@@ -1,4 +1,4 @@
-"""Opening: the consumers of a stream are there again as they were kept, and agree with what the stream has."""
+"""Opening: the consumers of a stream are there again as they were kept, and agree with what the stream has; also when it goes back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from midge.engine.consumers.consumer import Consumer
 from midge.engine.consumers.dump import load
 from midge.engine.consumers.ledger import Ledger
 from midge.engine.consumers.roster import enter
-from midge.engine.consumers.start import left
+from midge.engine.consumers.start import left, start_of
 from midge.engine.consumers.state import state_of
 from midge.model.base import decode
 from midge.model.consumer import ConsumerConfig
@@ -18,7 +18,7 @@ from midge.store.state import ConsumerRow
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["admit", "open_consumers"]
+__all__ = ["admit", "go_back", "open_consumers"]
 
 
 def open_consumers(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
@@ -47,6 +47,30 @@ def admit(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
         consumer.state = state_of(consumer, row.id)
         enter(consumer)
         consumer.open(wall)
+
+
+def go_back(consumer: Consumer) -> None:
+    """What the stream had not committed is gone: pass by nothing that comes in its place.
+
+    A consumer has delivered none of it, but may have begun behind it, or gone on there because of a purge that is undone, too. Where the
+    last messages of subjects come first, and some of them are gone, those that are the last ones now do.
+    """
+    ledger, delivery, store = consumer.ledger, consumer.delivery, consumer.stream.store
+    end = max(store.last + 1, consumer.config.opt_start_seq)  # it may begin with what is still to come
+    delivery.doubt()
+    if ledger.next <= end and ledger.resume <= store.last:
+        return
+    ledger.next = min(ledger.next, end)
+    ledger.last, ledger.resume = min(ledger.last, end - 1), min(ledger.resume, store.last)
+    ledger.stream_floor = min(ledger.stream_floor, end - 1)
+    ledger.told_stream_floor = min(ledger.told_stream_floor, end - 1)
+    if delivery.skips is not None:
+        if not ledger.delivered:
+            start = start_of(store, consumer.config, consumer.filters, keeps_one=False)
+            ledger.next, ledger.resume = start.next, start.resume
+        delivery.skip(left(store, consumer.filters, ledger))
+    delivery.touch()
+    consumer.wake()
 
 
 def _agree(ledger: Ledger, store: Store) -> None:
