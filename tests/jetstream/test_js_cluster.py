@@ -10,6 +10,7 @@ from conftest import needs_server
 from js_worlds import until, world
 
 import midge
+from midge.jetstream import JetStreamUnavailableError
 from midge.jetstream.async_publisher import PendingAck
 from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.key_value.errors import KeyNotFoundError
@@ -25,13 +26,19 @@ async def test_a_change_of_leaders_loses_nothing_and_nobody_notices(url: str) ->
         stored: list[int] = []
 
         async def publish(number: int) -> None:
-            await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=20)
-            stored.append(number)
+            for _ in range(4):
+                try:
+                    await here.js.publish(here.subject(), b"%d" % number, msg_id=str(number), timeout=5)
+                except (midge.MidgeTimeoutError, JetStreamUnavailableError):  # the old leader had it, and nobody knows what became of it
+                    continue
+                stored.append(number)
+                return
+            raise AssertionError(f"nobody has taken message {number}")
 
         async def confirm(number: int, ack: PendingAck) -> None:
             try:
                 await ack
-            except midge.MidgeTimeoutError:  # the old leader had it, and nobody knows what became of it
+            except (midge.MidgeTimeoutError, JetStreamUnavailableError):
                 await publish(number)
             else:
                 stored.append(number)
