@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from base64 import b64decode
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,10 @@ class ObjectReader:
 
     async def read(self) -> bytes:
         """Return all that has not been read yet, in memory. Raises what the loop raises."""
-        return b"".join([chunk async for chunk in self])
+        whole = io.BytesIO()  # the memory of a chunk is used again, which saves the time that fresh pages take
+        async for chunk in self:
+            whole.write(chunk)
+        return whole.getvalue()
 
     async def stop(self) -> None:
         """Read nothing more."""
