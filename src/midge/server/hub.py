@@ -88,7 +88,7 @@ _WORK_LINE = 4  # with each byte of its line, such as a subject of thousands of 
 _WORK_SHIFT = 9  # 512 bytes of a message,
 _WORK_PUBLISH = 2  # and finding out who gets it,
 _WORK_SEARCH = 2  # with each node of the sublist that is looked at,
-_WORK_ANSWER = 32  # where the result serves one answer only
+_WORK_ANSWER = 96  # where the result serves one answer only
 _HASH = 8  # characters of the server's id that mark the reply subjects of requests that are measured
 
 log = logging.getLogger("midge.server")

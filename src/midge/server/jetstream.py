@@ -46,7 +46,7 @@ __all__ = ["JetStream"]
 
 log = logging.getLogger("midge.server")
 
-WORK_MESSAGE = 256  # what a stream does with a message, in deliveries (see ``Hub``), in its turn and when it is acknowledged
+WORK_MESSAGE = 512  # what a stream does with a message, in deliveries (see ``Hub``), in its turn and when it is acknowledged
 WORK_ACK = 16  # what a consumer does with an acknowledgement,
 _CHEAP = (b"$JS.ACK.>", b"$JS.FC.*.*.*")
 WORK_LOOKUP = 32  # what a direct get costs at least,
