@@ -46,6 +46,8 @@ ACCOUNT = [
             for subject in (
                 "STREAM.LEADER.STEPDOWN.S",
                 "STREAM.PEER.REMOVE.S",
+                "STREAM.PEER.EVACUATE.S",
+                "STREAM.CANCEL_MOVE.S",
                 "CONSUMER.LEADER.STEPDOWN.S.C",
             )
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from bucket_worlds import bucket, object_store
@@ -58,6 +59,24 @@ async def test_a_change_of_leaders_loses_nothing_and_nobody_notices(url: str) ->
             await until(lambda count=len(stored): len(stored) > count + 20, 20)  # type: ignore[misc]
             publishing.cancel()
             await until(lambda: set(stored) <= set(seen), 20)
+
+
+async def test_leaders_step_down_for_whom_is_asked_for(url: str) -> None:
+    async with world(url, storage="file") as here:
+        consumer = await here.consumer()
+        with pytest.raises(midge.JetStreamError, match="peer"):
+            await here.stream.remove_peer("nobody")
+        for thing in (here.stream, consumer):
+            cluster = (await thing.info()).cluster
+            assert cluster is not None
+            wanted = cluster.replicas[0].name
+            with pytest.raises(midge.JetStreamError):
+                await thing.step_down("nobody")
+            await thing.step_down(wanted)
+            async with asyncio.timeout(20):
+                while cluster is None or cluster.leader != wanted:
+                    with suppress(midge.MidgeTimeoutError, JetStreamUnavailableError):  # nobody leads yet
+                        cluster = (await thing.info(timeout=0.5)).cluster
 
 
 async def test_who_writes_reads_what_was_written(url: str) -> None:

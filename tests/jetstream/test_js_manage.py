@@ -393,3 +393,14 @@ async def test_a_mirror_and_a_source_say_how_far_they_are(url: str) -> None:
         info = await ensured.info()
         assert info.mirror is not None and info.mirror.name == here.name
         await mirror.delete()
+
+
+async def test_what_needs_a_cluster_is_refused_without_one(url: str) -> None:
+    async with world(url) as here:
+        consumer = await here.consumer()
+        cluster = (await here.stream.info()).cluster
+        if cluster is not None and cluster.replicas:
+            pytest.skip("there is one")
+        for call in (here.stream.step_down, lambda: here.stream.remove_peer("n1"), consumer.step_down):
+            with pytest.raises(midge.JetStreamError, match="clustering support required"):
+                await call()

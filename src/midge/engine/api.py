@@ -56,6 +56,8 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
     ("STREAM", "MSG", "DELETE"): _Handler(4, "stream_msg_delete_response", message_api.delete),
     ("STREAM", "LEADER", "STEPDOWN"): _Handler(4, "stream_leader_stepdown_response", _needs_cluster),
     ("STREAM", "PEER", "REMOVE"): _Handler(4, "stream_remove_peer_response", _needs_cluster),
+    ("STREAM", "PEER", "EVACUATE"): _Handler(4, "stream_evacuate_peer_response", _needs_cluster),
+    ("STREAM", "CANCEL_MOVE"): _Handler(3, "stream_cancel_move_response", _needs_cluster),
     ("CONSUMER", "CREATE"): _Handler(3, "consumer_create_response", consumer_api.create, is_open=True, is_read_first=True),
     ("CONSUMER", "DURABLE", "CREATE"): _Handler(5, "consumer_create_response", consumer_api.create, is_read_first=True),
     ("CONSUMER", "INFO"): _Handler(4, "consumer_info_response", consumer_api.info),

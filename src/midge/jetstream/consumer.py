@@ -18,7 +18,7 @@ from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.pull import Pull
 from midge.jetstream.push import Push, PushConsuming
-from midge.jetstream.requests import Requests, info_of, whole
+from midge.jetstream.requests import Requests, info_of, preferring, whole
 from midge.jetstream.setup import configured
 from midge.message import HeadersLike
 
@@ -129,6 +129,16 @@ class Consumer:
         body = None if seq is None else {"seq": seq}
         answer = await self._requests.ask(f"CONSUMER.RESET.{self.stream_name}.{self.name}", body, timeout=timeout)
         return whole(answer, "reset_seq")
+
+    async def step_down(self, preferred: str | None = None, *, timeout: float | None = None) -> None:
+        """Let another server of a cluster lead it: this one, or any.
+
+        Raises:
+            JetStreamError: there is no cluster, or that server cannot.
+        """
+        await self._requests.ask(
+            f"CONSUMER.LEADER.STEPDOWN.{self.stream_name}.{self.name}", preferring(preferred), timeout=timeout
+        )  # fmt: skip
 
     # Messages
 

@@ -15,7 +15,7 @@ from midge.message import HeadersLike, Message
 if TYPE_CHECKING:
     from midge.client.client import Client
 
-__all__ = ["API_PREFIX", "Requests", "answer_of", "api_prefix", "info_of", "whole"]
+__all__ = ["API_PREFIX", "Requests", "answer_of", "api_prefix", "info_of", "preferring", "whole"]
 
 API_PREFIX = "$JS.API"
 _ANSWER = {"type", "did_create", "total", "offset", "limit"}
@@ -120,6 +120,11 @@ def answer_of(message: Message) -> dict[str, Any]:
 def info_of(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer that describes something, without what makes it an answer."""
     return {name: value for name, value in answer.items() if name not in _ANSWER}
+
+
+def preferring(server: str | None) -> dict[str, Any] | None:
+    """Return the body of a request that a leader steps down: for a server of this name, or for any."""
+    return None if server is None else {"placement": {"preferred": server}}
 
 
 def whole(answer: dict[str, Any], name: str) -> int:

@@ -24,7 +24,7 @@ from midge.jetstream.errors import (
 from midge.jetstream.infos import ConsumerInfo, StreamInfo
 from midge.jetstream.names import check_name
 from midge.jetstream.ordered import OrderedConsumer, OrderedOptions
-from midge.jetstream.requests import Requests, info_of, whole
+from midge.jetstream.requests import Requests, info_of, preferring, whole
 from midge.jetstream.setup import StreamKeywords, beside, configured, differences, stream_request
 from midge.jetstream.stored_message import StoredMessage
 from midge.message import Message
@@ -124,6 +124,27 @@ class Stream:
         asked = {"filter": subject, "seq": seq, "keep": keep}
         body = {name: value for name, value in asked.items() if value is not None}
         return whole(await self._requests.ask(f"STREAM.PURGE.{self.name}", body or None, timeout=timeout), "purged")
+
+    # Its replicas, in a cluster
+
+    async def step_down(self, preferred: str | None = None, *, timeout: float | None = None) -> None:
+        """Let another server lead it.
+
+        Args:
+            preferred: the name of the one that is to; None for any.
+
+        Raises:
+            JetStreamError: there is no cluster, or that server cannot.
+        """
+        await self._requests.ask(f"STREAM.LEADER.STEPDOWN.{self.name}", preferring(preferred), timeout=timeout)
+
+    async def remove_peer(self, peer: str, *, timeout: float | None = None) -> None:
+        """Let another server have the replica that one has, named as in ``info().cluster``.
+
+        Raises:
+            JetStreamError: there is no cluster, no such server in it, or no other one.
+        """
+        await self._requests.ask(f"STREAM.PEER.REMOVE.{self.name}", {"peer": peer}, timeout=timeout)
 
     # Messages
 
