@@ -188,7 +188,8 @@ class Consumer:
         """Take messages for as long as wanted, with more always on their way: see Consuming.
 
         ``async for message in consumer.consume():``, or with a callback, ``async with consumer.consume(handle): ...``. Where the consumer
-        is known to be a push consumer (``info`` was asked for), what it delivers is taken; the bounds mean nothing then.
+        is known to be a push consumer (``info`` was asked for), what it delivers is taken; the bounds mean nothing then, but where more
+        than 500,000 messages or 64 MiB wait to be taken, it ends with a SlowConsumerError: flow control, or acknowledgements, prevent that.
         """
         client, config = self._requests.client, self.config
         if config.deliver_subject:
