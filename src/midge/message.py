@@ -209,6 +209,13 @@ class Headers(MutableMapping[str, str]):
                 headers.is_malformed = True
         return headers
 
+    @classmethod
+    def of_wire(cls, pairs: list[tuple[str, str]]) -> Headers:
+        """Return headers of pairs that came from the wire, as ``multi_items`` gives them: a name may be one that ``add`` refuses."""
+        headers = cls()
+        headers._pairs += pairs
+        return headers
+
     def _first(self, name: object) -> str | None:
         folded = name.lower() if isinstance(name, str) else None
         if len(self._pairs) > FEW:

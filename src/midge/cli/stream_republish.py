@@ -96,7 +96,7 @@ class Republishing:
             if skip:
                 skip -= 1
                 continue
-            headers = Headers([pair for pair in message.headers.multi_items() if not is_condition(pair[0])])
+            headers = Headers.of_wire([pair for pair in message.headers.multi_items() if not is_condition(pair[0])])
             if self._is_recent(headers.get(_MSG_ID)):
                 await self._settle(under_way, 0)
                 await asyncio.sleep(_PAUSE)

@@ -12,7 +12,7 @@ from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.consumer_setup import ConsumerKeywords
 from midge.jetstream.consuming import ConsumeOptions, Consuming
 from midge.jetstream.entity import from_json, json_time, merged, to_json
-from midge.jetstream.fetching import MANY, check_heartbeat, fetch
+from midge.jetstream.fetching import MANY, check_bounds, check_heartbeat, fetch
 from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pub_ack import PubAck, read_ack
@@ -173,8 +173,7 @@ class Consumer:
         check_timeout(timeout)
         if isinstance(batch, bool) or not isinstance(batch, int):
             raise TypeError(f"batch is a number of messages, not {batch!r}")
-        if batch < 1 or (max_bytes is not None and max_bytes < 1):
-            raise ValueError(f"batch={batch}, max_bytes={max_bytes}: expected 1 or more")
+        check_bounds(batch, max_bytes, "batch")
         if heartbeat is not None:
             check_heartbeat(heartbeat)
         if unknown := sorted(options.keys() - PullOptions.__annotations__.keys()):
@@ -199,7 +198,8 @@ class Consumer:
         """Take messages for as long as wanted, with more always on their way: see Consuming.
 
         ``async for message in consumer.consume():``, or with a callback, ``async with consumer.consume(handle): ...``. Where the consumer
-        is known to be a push consumer (``info`` was asked for), what it delivers is taken; the bounds mean nothing then.
+        is known to be a push consumer (``info`` was asked for), what it delivers is taken; the bounds mean nothing then, but where more
+        than 500,000 messages or 64 MiB wait to be taken, it ends with a SlowConsumerError: flow control, or acknowledgements, prevent that.
         """
         client, config = self._requests.client, self.config
         if config.deliver_subject:

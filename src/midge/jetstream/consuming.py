@@ -20,7 +20,7 @@ from midge.client.consumers import Consumer as Seat
 from midge.client.consumers import is_end
 from midge.errors import ConnectionClosedError, JetStreamError, MidgeError
 from midge.jetstream.errors import ConsumerNotFoundError, StreamNotFoundError
-from midge.jetstream.fetching import check_heartbeat
+from midge.jetstream.fetching import check_bounds, check_heartbeat
 from midge.jetstream.handling import Handling
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
@@ -308,7 +308,8 @@ class Consuming:
             self._look_for_it()
         elif kind is Kind.WARNING:
             self.last_error = status.error()
-            log.warning("consumer %s of stream %s: %s", self._consumer.name, self._consumer.stream_name, status.text)
+            if self._again is None:  # else that was said
+                log.warning("consumer %s of stream %s: %.200s", self._consumer.name, self._consumer.stream_name, status.text)
             self._pull.give_up()
             self._later()
         else:
@@ -437,7 +438,6 @@ def leave_from_anywhere(consuming: Consuming, then: Callable[[], None] | None = 
 
 
 def _check(max_messages: int, max_bytes: int | None, expires: float) -> None:
-    if max_messages < 1 or (max_bytes is not None and max_bytes < 1):
-        raise ValueError(f"max_messages={max_messages}, max_bytes={max_bytes}: expected 1 or more")
+    check_bounds(max_messages, max_bytes, "max_messages")
     if expires < 1:
         raise ValueError(f"expires={expires}: the shortest is a second")

@@ -25,6 +25,8 @@ Convert = Callable[[Any], Any]
 Seconds = Annotated[float, "seconds"]  # nanoseconds in JSON
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCLUSIVE = {"filter_subject": "filter_subjects", "filter_subjects": "filter_subject"}  # there is the one or the other
+_LONGEST = (1 << 63) - 1  # nanoseconds; read as seconds, they are a little more
+_FOREVER = 1e10  # seconds, which are more than that
 _ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
@@ -147,7 +149,7 @@ def _nanoseconds(seconds: float) -> int:
         seconds = seconds.total_seconds()
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"a duration is a number of seconds, not {seconds!r}")
-    return round(seconds * 1_000_000_000)
+    return min(round(min(seconds, _FOREVER) * 1_000_000_000), _LONGEST)
 
 
 def _moment(text: str) -> datetime | None:

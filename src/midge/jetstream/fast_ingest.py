@@ -51,7 +51,7 @@ class FastIngest:
 
     __slots__ = (
         "_client", "_error", "_every", "_flow", "_gap", "_has_ended", "_inbox", "_is_heard", "_max_outstanding", "_subject",
-        "_subscription", "_timeout", "_waiter", "ack", "acknowledged", "gaps", "sent",
+        "_subscription", "_timeout", "_waiters", "ack", "acknowledged", "gaps", "sent",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +71,7 @@ class FastIngest:
         self._inbox = client.new_inbox()  # its last token is the batch's id
         self._subject = ""
         self._subscription: Any = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []  # many may add at the same time
         self._error: Exception | None = None
         self._has_ended = self._is_heard = False
         self.sent = self.acknowledged = 0
@@ -158,14 +158,15 @@ class FastIngest:
         while not is_so():
             if self._error is not None:
                 raise self._error
-            self._waiter = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
             try:
                 async with asyncio.timeout(timeout):
-                    await self._waiter
+                    await waiter
             except TimeoutError:
                 raise MidgeTimeoutError(f"the stream of {self._subject!r} in a fast batch", timeout) from None
             finally:
-                self._waiter = None
+                self._waiters.remove(waiter)
         if self._error is not None:
             raise self._error
 
@@ -177,20 +178,21 @@ class FastIngest:
             self._take(message)
         except MidgeError as error:
             self._error = self._error or error  # what comes of the first one says less
-        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             self._error = self._error or MalformedAnswerError(f"what answers on {self._subject!r} makes no sense: {error!r}", message.data)
         self._is_heard = True
         self._wake()
 
     def end(self, error: Callable[[], MidgeError]) -> None:
         """The subscription has ended: with the connection, unless that was wanted."""
-        if not self._has_ended or self._waiter is not None:
+        if not self._has_ended or self._waiters:
             self._error = self._error or error()
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _take(self, message: Message) -> None:
         """Note what it says. Raises what the sender is to be told."""

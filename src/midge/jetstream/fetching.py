@@ -13,7 +13,7 @@ from midge.jetstream.message import StreamMessage
 from midge.jetstream.pull import Pull, Watcher
 from midge.jetstream.statuses import Kind
 
-__all__ = ["check_heartbeat", "fetch"]
+__all__ = ["check_bounds", "check_heartbeat", "fetch"]
 
 log = logging.getLogger("midge.jetstream")
 
@@ -25,6 +25,7 @@ MANY = 1_000_000  # what is asked for where bytes are the bound
 GUARD = 1.0  # seconds that the end of a request may be late, and what it has brought later than that
 HEARTBEAT = 5.0  # asked for where a request lasts at least twice as long
 SHORTEST_HEARTBEAT = 0.01
+MOST = 1 << 48  # messages or bytes that are asked for at a time: many such requests together are still counted in 64 bits
 AGAIN = ("409 Leadership Change", "409 Server Shutdown")
 
 
@@ -84,7 +85,7 @@ async def fetch(
                 error = status.error()
                 if error is not None and not found:
                     raise error
-                if status.kind is not Kind.PIN and status.text not in AGAIN:
+                if status.kind not in (Kind.PIN, Kind.UNPINNED) and status.text not in AGAIN:
                     return found
             elif watcher.is_lost:
                 watcher = None
@@ -93,6 +94,17 @@ async def fetch(
     except BaseException:
         pull.put_back(found)
         raise
+
+
+def check_bounds(msgs: int, max_bytes: int | None, name: str) -> None:
+    """See that so many messages, and bytes, can be asked for.
+
+    Raises:
+        ValueError: they cannot: less than one, or more than can be counted.
+    """
+    for what, number in ((name, msgs), ("max_bytes", 1 if max_bytes is None else max_bytes)):
+        if not 1 <= number <= MOST:
+            raise ValueError(f"{what}={number}: expected 1 to {MOST}")
 
 
 def check_heartbeat(seconds: float) -> float:

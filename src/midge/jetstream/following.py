@@ -1,7 +1,8 @@
 """Following: the messages of a stream as they stand and as they come, with a mark between the two. What watches are made of.
 
-What stands at first is counted when the server's consumer is made. Some of it may be removed before it is delivered, so a count alone
-could wait for ever: a message behind which nothing waits is the last, too, and where nothing comes for a while the server is asked.
+What stands at first is counted when the server's consumer is made, and anew where another one takes its place: that one delivers also
+what the first would have left out. Some of it may be removed before it is delivered, so a count alone could wait for ever: a message
+behind which nothing waits is the last, too, and where nothing comes for a while the server is asked.
 
 In a cluster that consumer may be on a server which is behind the stream's leader, and does not count what the leader has acknowledged. So
 the leader is asked what stands there: the mark does not come before that, and who wants only what is new gets nothing older.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Unpack
 from midge.errors import MidgeError
 from midge.jetstream.caught_up import CAUGHT_UP, Mark
 from midge.jetstream.errors import MessageNotFoundError
+from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.message import Metadata, StreamMessage
 from midge.jetstream.ordered import OrderedOptions
 
@@ -44,6 +46,7 @@ class Following:
         self._is_new = options.get("deliver_policy") == "new"
         self._first_seq = options.get("opt_start_seq", 1)
         self._left = -1  # of what stood there at first; -1 before it is known
+        self._counted: ConsumerInfo | None = None  # what the server said of the consumer that this is a count of
         self._newest = 0  # the last sequence that belongs to it, where another server than the stream's leader may count
         self._is_mark_due = False
         self._waiting: asyncio.Task[StreamMessage] | None = None  # for a message; it outlives who waits for it, so nothing is lost
@@ -57,7 +60,7 @@ class Following:
             assert info is not None
             if info.cluster is not None:
                 self._newest = await self._ask_leader()
-            self._left = info.num_pending
+            self._left, self._counted = info.num_pending, info
             if self._is_new or (not self._left and not self._newest):
                 self._note_caught_up()
 
@@ -85,6 +88,9 @@ class Following:
             if not self._is_new or metadata.stream_seq > self._newest:
                 break
         if not self.is_caught_up:
+            info = self._ordered.last_info
+            if info is not None and info is not self._counted:
+                self._left, self._counted = info.num_pending, info
             self._left = max(self._left - 1, 0)
             if metadata.stream_seq >= self._newest and (not self._left or not metadata.pending):
                 self._note_caught_up()

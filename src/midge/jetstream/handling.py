@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ __all__ = ["Handling"]
 log = logging.getLogger("midge.jetstream")
 
 MSG_ID = "Nats-Msg-Id"
+_UNFIT = re.compile("[\r\n\0\ud800-\udc7f\udd00-\udfff]")  # in the value of a header
 BACKOFF = (1.0, 5.0, 30.0, 120.0)  # seconds after which a message is delivered again that could not be handled
 
 
@@ -51,6 +53,7 @@ class Handling:
         self._in_hand: set[StreamMessage] = set()
         self._progress: asyncio.TimerHandle | None = None
         self._error: MidgeError | None = None
+        self._is_stopped = False
         self._knowing = asyncio.Lock()
         self.errors = 0
 
@@ -66,6 +69,7 @@ class Handling:
 
     async def stop(self) -> None:
         """Cancel what runs, but for who calls this."""
+        self._is_stopped = True
         current = asyncio.current_task()
         others = [worker for worker in self._workers if worker is not current]
         for worker in others:
@@ -118,8 +122,19 @@ class Handling:
                 self._error = error
                 consumer = self._consuming.consumer
                 log.error("consuming %s of stream %s has ended: %s", consumer.name, consumer.stream_name, error)
+        except asyncio.CancelledError:
+            self._note_cancelled()
+            raise
         finally:
             seat.finish()
+
+    def _note_cancelled(self) -> None:
+        """This worker was cancelled. Where that was not ours to say, and there is no other, nothing is asked for any more."""
+        current = asyncio.current_task()
+        if not self._is_stopped and all(worker is current or worker.done() for worker in self._workers):
+            consumer = self._consuming.consumer
+            log.warning("consuming %s of stream %s has ended: its task was cancelled", consumer.name, consumer.stream_name)
+            self._consuming.leave()
 
     async def _know(self) -> None:
         """See to it that it is known how the consumer is configured: when to say that a message is being worked on, and which is the last.
@@ -150,7 +165,9 @@ class Handling:
             if is_cancelled():
                 raise
             await self._fail(message, error)  # what the callback waited for was cancelled, and not the callback
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever it is, the messages behind it are to be worked on
             await self._fail(message, error)
         finally:
             self._in_hand.discard(message)
@@ -183,13 +200,13 @@ class Handling:
         assert self._dead_letter is not None
         metadata = message.metadata
         own = [pair for pair in message.headers.multi_items() if pair[0] == MSG_ID or not pair[0].startswith("Nats-")]
-        headers = Headers(own)  # what a stream is asked for is not asked of this one
-        headers["Midge-Dead-Letter-Subject"] = message.subject
-        headers["Midge-Dead-Letter-Stream"] = metadata.stream
-        headers["Midge-Dead-Letter-Consumer"] = metadata.consumer
+        headers = Headers.of_wire(own)  # what a stream is asked for is not asked of this one
+        headers["Midge-Dead-Letter-Subject"] = _fit(message.subject)
+        headers["Midge-Dead-Letter-Stream"] = _fit(metadata.stream)
+        headers["Midge-Dead-Letter-Consumer"] = _fit(metadata.consumer)
         headers["Midge-Dead-Letter-Sequence"] = str(metadata.stream_seq)
         headers["Midge-Dead-Letter-Deliveries"] = str(metadata.delivered)
-        headers["Midge-Dead-Letter-Error"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        headers["Midge-Dead-Letter-Error"] = _fit(" ".join(_text(error).split())[:500])
         await self._consuming.consumer.publish(self._dead_letter, message.data, headers)
         await message.term("dead letter")
 
@@ -218,3 +235,18 @@ class Handling:
         if self._progress is not None:
             self._progress.cancel()
             self._progress = None
+
+
+def _text(error: BaseException) -> str:
+    """Return what an exception says; its kind alone where it does not."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception as failure:
+        log.debug("%s says nothing of itself: %r", name, failure)
+        return name
+
+
+def _fit(text: str) -> str:
+    """Return a text as it can be the value of a header."""
+    return _UNFIT.sub("?", text)

@@ -60,10 +60,17 @@ class OrderedOptions(TypedDict, total=False):
 
 
 class OrderedConsuming(Consuming):
-    """Messages of one consumer for as long as nothing happens that may have lost one."""
+    """Messages of one consumer for as long as nothing happens that may have lost one.
+
+    Attributes:
+        is_lost_with_link: it has ended because its link did.
+    """
+
+    is_lost_with_link = False
 
     def _relink(self) -> None:
         if self._has_begun:
+            self.is_lost_with_link = True
             self._finish()
 
     def _look_for_it(self) -> None:
@@ -91,7 +98,9 @@ class OrderedConsumer:
         self._config = ConsumerConfig(**given)
         self._prefix = Nuid().next()
         self._serial = 0
-        self._consuming: Consuming | None = None
+        self._consuming: OrderedConsuming | None = None
+        self._vain = 0  # consumers in a row that were of no use
+        self._begun_at = 0.0  # when the present one was made
         self._expected = 0  # the next delivery's number
         self._floor = -1  # "new" is what is behind this sequence, also for another consumer than the first
         self._stopping = asyncio.Event()
@@ -169,7 +178,7 @@ class OrderedConsumer:
                 raise
             raise MidgeTimeoutError(f"a message of {self!r}", timeout) from None
 
-    async def begin(self) -> Consuming:
+    async def begin(self) -> OrderedConsuming:
         """Make the server's consumer, where there is none; goes on trying as long as that may help.
 
         Raises:
@@ -185,7 +194,7 @@ class OrderedConsumer:
             if self.last_info is None and self._config.deliver_policy == "new":
                 self._floor = info.delivered.stream_seq
             self.last_info = info
-            self._expected = 1
+            self._expected, self._begun_at = 1, asyncio.get_running_loop().time()
             consumer = Consumer(self._requests, info)
             consuming = OrderedConsuming(consumer, consumer.new_pull(), None, self._bounds | {"heartbeat": HEARTBEAT})
             consuming.begin()
@@ -254,14 +263,19 @@ class OrderedConsumer:
         except TimeoutError:
             pass
 
-    async def _reset(self, consuming: Consuming) -> None:
-        """Go on with another consumer."""
+    async def _reset(self, consuming: OrderedConsuming) -> None:
+        """Go on with another consumer: soon, unless the last ones have ended at once and have brought nothing, and so may the next."""
         if self._consuming is not consuming:
             return  # somebody else has seen to it
         self._consuming = None
         self.resets += 1
+        is_vain = self._expected <= 1 and not consuming.is_lost_with_link
+        is_vain = is_vain and asyncio.get_running_loop().time() < self._begun_at + FIRST_DELAY
+        self._vain = self._vain + 1 if is_vain else 0
         await consuming.stop()
         _delete(self._requests, self._stream, consuming.consumer.name)
+        if self._vain > 1:
+            await self._pause(min(FIRST_DELAY * 2 ** min(self._vain - 2, 9), LAST_DELAY))
 
     def _next_config(self) -> ConsumerConfig:
         """Return the configuration of the next consumer, which begins behind what was taken."""

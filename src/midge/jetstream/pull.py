@@ -40,6 +40,7 @@ else:
 __all__ = ["Pull", "Watcher"]
 
 PIN = "Nats-Pin-Id"
+LONGEST = 1e9  # seconds that a request lasts: the server's nanoseconds have 64 bits
 
 
 class Watcher:
@@ -141,7 +142,7 @@ class Pull:
         self.begin()
         body: dict[str, Any] = {"batch": batch} | {name: value for name, value in more.items() if value is not None}
         if expires > 0:
-            body["expires"] = round(expires * 1e9)
+            body["expires"] = round(min(expires, LONGEST) * 1e9)
         if self.pin:
             body["id"] = self.pin
         self._counter += 1
@@ -270,7 +271,9 @@ class Pull:
             self.held_bytes += size
             self.outstanding_bytes = max(self.outstanding_bytes - size, 0)
         if self.is_grouped:
-            self.pin = message.headers.get(PIN) or self.pin
+            pins = message.headers.get_all(PIN)  # the server's is the last: a publisher may have given one, too
+            if pins and pins[-1].isascii():
+                self.pin = pins[-1]
         if self._watchers:
             self._wake()
 
@@ -309,8 +312,9 @@ class Pull:
             else:
                 self.outstanding = max(self.outstanding - status.msgs, 0)
                 self.outstanding_bytes = max(self.outstanding_bytes - (status.bytes or 0), 0)
-        if status.kind is Kind.PIN:
+        if status.kind is Kind.PIN or status.kind is Kind.UNPINNED:
             self.pin = ""
+            self.is_grouped = status.kind is Kind.PIN and self.is_grouped
         for watcher in self._watchers:
             if watcher.token == token:
                 watcher.status = status

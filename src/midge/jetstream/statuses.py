@@ -21,6 +21,7 @@ class Kind(Enum):
     END = "the request has ended: nothing came any more in its time, or it brought what fits"
     WARNING = "the request was refused for what it asks for; the next one may not be"
     PIN = "another client is pinned"
+    UNPINNED = "nobody can be pinned there: what said so was a message's own header"
     GONE = "the consumer is not there any more, or is none of this kind"
     REFUSED = "the request makes no sense"
     UNHEARD = "nobody was there to take the request"
@@ -50,6 +51,7 @@ class Status(NamedTuple):
 
 
 _WARNINGS = ("exceeded maxrequestbatch", "exceeded maxrequestexpires", "exceeded maxrequestmaxbytes", "exceeded maxwaiting")
+_UNPINNED = "not a pinned client"
 _GONE = ("consumer deleted", "consumer is push based")
 
 
@@ -61,7 +63,7 @@ def read_status(message: Message) -> Status:
     if code == 100:
         kind = Kind.HEARTBEAT
     elif code == 400:
-        kind = Kind.REFUSED
+        kind = Kind.UNPINNED if _UNPINNED in text else Kind.REFUSED
     elif code == 423:
         kind = Kind.PIN
     elif code == 503:

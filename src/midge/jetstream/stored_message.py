@@ -15,7 +15,7 @@ __all__ = ["StoredMessage"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_FOUND = 404
-_OURS = ("Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp", "Nats-Num-Pending", "Nats-Last-Sequence")
+_FIRST = "Nats-Stream"  # of what the server adds, behind what the message has
 
 
 class StoredMessage(NamedTuple):
@@ -57,6 +57,9 @@ class StoredMessage(NamedTuple):
     def from_direct(cls, message: Message) -> StoredMessage:
         """Return what a direct get answers (ADR-31).
 
+        A message may have headers of the same names itself: one that was published again by a stream does, and whoever publishes may say
+        so. The server's are the last.
+
         Raises:
             MessageNotFoundError: there is none.
             JetStreamError: it was refused.
@@ -66,13 +69,15 @@ class StoredMessage(NamedTuple):
         if status is not None:
             kind = MessageNotFoundError if status == _NOT_FOUND else JetStreamError
             raise kind(status, 10037 if status == _NOT_FOUND else 0, headers.description)
+        pairs = headers.multi_items()
         try:
-            stream, subject, seq = headers["Nats-Stream"], headers["Nats-Subject"], int(headers["Nats-Sequence"])
-            time, pending = _moment(headers["Nats-Time-Stamp"]), int(headers.get("Nats-Num-Pending", "0"))
+            first = max(place for place, pair in enumerate(pairs) if pair[0] == _FIRST)
+            added = dict(pairs[first:])
+            stream, subject, seq = added[_FIRST], added["Nats-Subject"], int(added["Nats-Sequence"])
+            time, pending = _moment(added["Nats-Time-Stamp"]), int(added.get("Nats-Num-Pending", "0"))
         except (KeyError, ValueError, OverflowError) as error:
             raise MalformedAnswerError(f"not the answer of a direct get: {headers!r:.200}") from error
-        own = Headers([pair for pair in headers.multi_items() if pair[0] not in _OURS])
-        return cls(subject, seq, message.data, own, time, stream, pending)
+        return cls(subject, seq, message.data, Headers.of_wire(pairs[:first]), time, stream, pending)
 
 
 def _moment(text: str) -> datetime:

@@ -14,7 +14,7 @@ from midge.jetstream.key_value.codecs import KeyCodec, ValueCodec, encode_filter
 from midge.jetstream.key_value.config import stream_name
 from midge.jetstream.key_value.entry import Entry, operation_of, value_size
 from midge.jetstream.key_value.errors import BucketNotFoundError, CodecError, KeyExistsError, KeyNotFoundError, WrongRevisionError
-from midge.jetstream.key_value.keys import check_filters, check_key
+from midge.jetstream.key_value.keys import check_filters, check_key, is_key
 from midge.jetstream.key_value.places import Places
 from midge.jetstream.key_value.status import KeyValueStatus
 from midge.jetstream.key_value.watcher import KeyWatcher
@@ -251,6 +251,7 @@ class KeyValue:
 
         Args:
             older_than: markers that are younger than so many seconds stay, for those who watch; their history goes. 0 for none.
+                Others stay, too, where what was published is no key, such as ``>``: it would stand for all keys.
         """
         age = older_than if isinstance(older_than, timedelta) else timedelta(seconds=older_than)
         markers: list[Entry] = []
@@ -259,7 +260,7 @@ class KeyValue:
             async for entry in watcher:
                 if entry is CAUGHT_UP:
                     break
-                if entry.is_deleted:
+                if entry.is_deleted and is_key(entry.key):
                     markers.append(entry)
         places, limit, count = await self.places(timeout), datetime.now(UTC) - age, 0
         for entry in markers:

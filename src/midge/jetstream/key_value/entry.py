@@ -10,6 +10,7 @@ from midge.message import Headers
 __all__ = ["Entry", "Operation", "operation_of", "value_size"]
 
 Operation = Literal["PUT", "DEL", "PURGE"]
+_DIGITS = 18  # of a number that is taken for one
 _OPERATION, _REASON, _SIZE = "KV-Operation", "Nats-Marker-Reason", "Nats-Msg-Size"
 
 
@@ -53,6 +54,6 @@ def operation_of(headers: Headers) -> Operation:
 
 
 def value_size(headers: Headers, data: bytes) -> int:
-    """Return the bytes of a value that may have been left out."""
-    size = headers.get(_SIZE)
-    return int(size) if size is not None and size.isdecimal() else len(data)
+    """Return the bytes of a value that may have been left out: then the server has added a header, behind those of the publisher."""
+    sizes = None if data else headers.get_all(_SIZE)
+    return int(sizes[-1]) if sizes and len(sizes[-1]) <= _DIGITS and sizes[-1].isdecimal() else len(data)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from midge.errors import InvalidSubjectError
 
-__all__ = ["check_filters", "check_key"]
+__all__ = ["check_filters", "check_key", "is_key"]
 
 _KEY = re.compile(r"[-/_=a-zA-Z0-9]+(?:\.[-/_=a-zA-Z0-9]+)*")
 _FILTER = re.compile(r"(?:[-/_=a-zA-Z0-9]+|\*)(?:\.(?:[-/_=a-zA-Z0-9]+|\*))*(?:\.>)?|>")
@@ -26,6 +26,11 @@ def check_key(key: object) -> str:
     if not _KEY.fullmatch(key):
         raise InvalidSubjectError(key, _complaint(key), what="key")
     return key
+
+
+def is_key(text: str) -> bool:
+    """True if a text can be a key: what others publish need not be one, and may have the looks of a filter."""
+    return _KEY.fullmatch(text) is not None
 
 
 def check_filters(filters: Sequence[object]) -> list[str]:

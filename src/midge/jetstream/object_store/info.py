@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from midge.jetstream.entity import Entity, from_json, to_json
 from midge.jetstream.object_store.errors import ObjectDamagedError
 
 __all__ = ["ObjectInfo", "ObjectLink", "ObjectOptions", "encoded_name", "info_bytes", "read_info"]
+
+_NUID = re.compile(r"[^\s.*>]*")  # a token of a subject: a wildcard would stand for the chunks of all objects
 
 
 class ObjectLink(Entity):
@@ -85,7 +88,7 @@ def info_bytes(info: ObjectInfo) -> bytes:
 
 
 def read_info(bucket: str, subject: str, data: bytes, time: datetime) -> ObjectInfo:
-    """Return what was stored.
+    """Return what was stored. Where it is, and so its name, the subject says: what was stored may name another object.
 
     Raises:
         ObjectDamagedError: it makes no sense.
@@ -97,7 +100,17 @@ def read_info(bucket: str, subject: str, data: bytes, time: datetime) -> ObjectI
         if headers is not None:
             body["headers"] = {name: [value] if isinstance(value, str) else list(value) for name, value in headers.items()}
         info = msgspec.convert(msgspec.to_builtins(from_json(ObjectInfo, body)), ObjectInfo)
-    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
+        if not _NUID.fullmatch(info.nuid) or info.size < 0 or info.chunks < 0:
+            raise ValueError(f"nuid={info.nuid!r:.80}, size={info.size}, chunks={info.chunks}")
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ObjectDamagedError(bucket, subject.rpartition(".")[2], f"what describes it makes no sense: {error}") from error
-    info.mtime = time
+    info.name, info.bucket, info.mtime = _name_in(subject) or info.name, bucket, time
     return info
+
+
+def _name_in(subject: str) -> str:
+    """Return the name that a subject has, "" where it is not written as names are."""
+    try:
+        return urlsafe_b64decode(subject.rpartition(".")[2]).decode()
+    except ValueError:
+        return ""

@@ -42,6 +42,7 @@ class ObjectReader:
         self._hash = hashlib.sha256()
         self._size = self._count = 0
         self._has_begun = self._is_over = False
+        self._whole: io.BytesIO | None = None  # what ``read`` has, until it returns
 
     def __repr__(self) -> str:
         return f"<ObjectReader of {self._name!r} in {self._store!r}>"
@@ -93,10 +94,16 @@ class ObjectReader:
         return data
 
     async def read(self) -> bytes:
-        """Return all that has not been read yet, in memory. Raises what the loop raises."""
-        whole = io.BytesIO()  # the memory of a chunk is used again, which saves the time that fresh pages take
+        """Return all that has not been read yet, in memory. Raises what the loop raises.
+
+        Where it is cancelled, or a chunk is late, nothing is lost: called again, it returns that with what had come by then.
+        """
+        if self._whole is None:
+            self._whole = io.BytesIO()  # the memory of a chunk is used again, which saves the time that fresh pages take
+        whole = self._whole
         async for chunk in self:
             whole.write(chunk)
+        self._whole = None
         return whole.getvalue()
 
     async def stop(self) -> None:
@@ -120,6 +127,8 @@ class ObjectReader:
             self._name = self.info.name
             if not self.info.chunks:
                 return
+            if not self.info.nuid:
+                raise self._damaged("nobody knows where its chunks are")
             chunk_size = max(-(-self.info.size // self.info.chunks), 1)
             self._consumer = self._store.stream.ordered_consumer(
                 filter_subjects=[self._store.chunk_subject(self.info.nuid)], max_messages=min(max(AT_HAND // chunk_size, 2), AT_HAND_CHUNKS)

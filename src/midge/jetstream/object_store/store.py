@@ -16,7 +16,7 @@ from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.errors import MessageNotFoundError, NoStreamError, StreamNotFoundError, WrongLastError
 from midge.jetstream.key_value.errors import BucketNotFoundError
 from midge.jetstream.object_store.config import stream_name
-from midge.jetstream.object_store.errors import ObjectExistsError, ObjectLinkError, ObjectNotFoundError
+from midge.jetstream.object_store.errors import ObjectDamagedError, ObjectExistsError, ObjectLinkError, ObjectNotFoundError
 from midge.jetstream.object_store.info import ObjectInfo, ObjectLink, ObjectOptions, encoded_name, info_bytes, read_info
 from midge.jetstream.object_store.reader import ObjectReader
 from midge.jetstream.object_store.source import Source
@@ -24,6 +24,7 @@ from midge.jetstream.object_store.status import ObjectStoreStatus
 from midge.jetstream.object_store.target import save
 from midge.jetstream.object_store.upload import Upload
 from midge.jetstream.object_store.watcher import ObjectWatcher
+from midge.jetstream.stored_message import StoredMessage
 from midge.nuid import Nuid
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class ObjectStore:
 
         Raises:
             TypeError, OSError: the source is none, or cannot be read.
+            TypeError, ValueError: what describes it cannot be written as JSON.
             BucketNotFoundError: there is no such store.
             JetStreamError: it was refused: the store is full or sealed, for example.
             DisconnectedError, MidgeTimeoutError, ConnectionClosedError: the connection was lost meanwhile; put it again.
@@ -105,6 +107,7 @@ class ObjectStore:
             bucket=self.bucket,
             nuid=self._nuid.next(),
         )
+        info_bytes(info)  # raises where it cannot be stored, before anything is
         timeout = self.timeout if timeout is None else timeout
         upload = Upload(self._js, self.stream, self.chunk_subject(info.nuid), chunk_size, timeout)
         is_told = False
@@ -112,8 +115,9 @@ class ObjectStore:
             with self.found():
                 await self._send(upload, source, timeout)
             info.size, info.chunks, info.digest = upload.size, upload.count, upload.digest
+            found = await self._last_stored(name, timeout)
             is_told = True
-            replaced = await self._describe(info, timeout)
+            replaced = await self._describe(info, found, timeout)
         except BaseException as error:
             if is_told and not isinstance(error, (JetStreamError, LocalProtocolError)):
                 error.add_note(f"nobody knows whether object {name!r} is there: see its info, or put it again")
@@ -171,19 +175,20 @@ class ObjectStore:
         return found[0]
 
     async def delete(self, name: str, *, timeout: float | None = None) -> ObjectInfo:
-        """Delete an object, and return what is left to describe it. A link goes, not what it leads to.
+        """Delete an object, and return what is left to describe it. A link goes, not what it leads to; of what is damaged, only its name.
 
         Raises:
             ObjectNotFoundError: it was never there.
             BucketNotFoundError: there is no such store.
         """
         timeout = self.timeout if timeout is None else timeout
-        found = await self._last_info(_checked(name), timeout)
+        found = await self._last_stored(_checked(name), timeout)
         if found is None:
             raise ObjectNotFoundError(self.bucket, name)
-        info = msgspec.structs.replace(found[0], deleted=True, size=0, chunks=0, digest="")
-        replaced = await self._describe(info, timeout)
-        if replaced is not None:
+        known = self._read_sound(found) or ObjectInfo(name=name, bucket=self.bucket, nuid=self._nuid.next())
+        info = msgspec.structs.replace(known, deleted=True, size=0, chunks=0, digest="")
+        replaced = await self._describe(info, found, timeout)
+        if replaced is not None and replaced.nuid:
             await self.stream.purge(self.chunk_subject(replaced.nuid), timeout=timeout)
         return info
 
@@ -260,12 +265,23 @@ class ObjectStore:
 
         Raises:
             BucketNotFoundError: there is no such store.
+            ObjectDamagedError: behind all others: what describes one makes no sense.
         """
+        damaged: ObjectDamagedError | None = None
         async with self.watch(ignore_deletes=not show_deleted) as watcher:
-            async for info in watcher:
+            while True:
+                try:
+                    info = await anext(watcher)
+                except StopAsyncIteration:
+                    break
+                except ObjectDamagedError as error:
+                    damaged = damaged or error
+                    continue
                 if info is CAUGHT_UP:
-                    return
+                    break
                 yield info
+        if damaged is not None:
+            raise damaged
 
     def watch(self, *, ignore_deletes: bool = False, updates_only: bool = False, include_history: bool = False) -> ObjectWatcher:
         """Watch what becomes of objects: ``async with store.watch() as watcher: async for info in watcher``.
@@ -349,15 +365,25 @@ class ObjectStore:
             await self.stream.info(timeout=timeout)  # which says what is missing
             raise
 
-    async def _last_info(self, name: str, timeout: float | None) -> tuple[ObjectInfo, int] | None:
-        """Return what describes an object and its sequence; the stream's leader says so."""
-        subject = self.info_subject(name)
+    async def _last_stored(self, name: str, timeout: float | None) -> StoredMessage | None:
+        """Return what describes an object as it is stored; the stream's leader says so."""
         try:
             with self.found():
-                stored = await self.stream.get_last(subject, direct=False, timeout=timeout)
+                return await self.stream.get_last(self.info_subject(name), direct=False, timeout=timeout)
         except MessageNotFoundError:
             return None
-        return read_info(self.bucket, subject, stored.data, stored.time), stored.seq
+
+    async def _last_info(self, name: str, timeout: float | None) -> tuple[ObjectInfo, int] | None:
+        """Return what describes an object and its sequence. Raises ObjectDamagedError where it makes no sense."""
+        stored = await self._last_stored(name, timeout)
+        return None if stored is None else (read_info(self.bucket, self.info_subject(name), stored.data, stored.time), stored.seq)
+
+    def _read_sound(self, stored: StoredMessage | None) -> ObjectInfo | None:
+        """Return what describes an object, None where there is nothing, or nothing that makes sense."""
+        try:
+            return None if stored is None else read_info(self.bucket, stored.subject, stored.data, stored.time)
+        except ObjectDamagedError:
+            return None
 
     async def _publish(self, info: ObjectInfo, last: int, timeout: float | None) -> None:
         """Store what describes an object in place of what has done so. Raises what ``JetStream.publish`` raises."""
@@ -365,22 +391,26 @@ class ObjectStore:
         await self._js.publish(subject, info_bytes(info), rollup="sub", expected_last_subject_seq=last, timeout=timeout)
         info.mtime = datetime.now(UTC)
 
-    async def _describe(self, info: ObjectInfo, timeout: float | None) -> ObjectInfo | None:
-        """Store what describes an object, whatever was there, and return what that was: nobody else will see to its chunks."""
+    async def _describe(self, info: ObjectInfo, found: StoredMessage | None, timeout: float | None) -> ObjectInfo | None:
+        """Store what describes an object, whatever was there, and return what that was: nobody else will see to its chunks.
+
+        Args:
+            found: what was there a moment ago; it may be damaged, of which nothing is returned.
+        """
         for tries in range(TRIES, -1, -1):
-            found = await self._last_info(info.name, timeout)
             try:
-                await self._publish(info, 0 if found is None else found[1], timeout)
+                await self._publish(info, 0 if found is None else found.seq, timeout)
             except WrongLastError:
                 if not tries:
                     raise
+                found = await self._last_stored(info.name, timeout)
                 continue
-            return None if found is None else found[0]
+            return self._read_sound(found)
         raise AssertionError("the last attempt returns or raises")
 
     async def _remove_chunks(self, replaced: ObjectInfo | None, timeout: float | None) -> None:
         """Remove the chunks of what was replaced."""
-        if replaced is not None and not replaced.deleted and replaced.link is None:
+        if replaced is not None and not replaced.deleted and replaced.link is None and replaced.nuid:
             await self.stream.purge(self.chunk_subject(replaced.nuid), timeout=timeout)
 
     async def _add_link(self, name: str, link: ObjectLink, timeout: float | None) -> ObjectInfo:
