@@ -103,7 +103,7 @@ def test_a_stream_that_goes_meanwhile(wide: World) -> None:
     wide.publish("$JS.API.STREAM.INFO.S", b'{"subjects_filter":">"}', "R.x")
     wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps({"stream_name": "S", "config": config}).encode(), "R.x")
     step(wide)
-    wide.engine.remove_stream(wide.account.streams["S"])
+    wide.engine.remove_stream(wide.account.streams["S"], lambda error: None)
     wide.turn()
     told = [json.loads(payload) for to, _, payload in wide.outside.sent if to == b"R.x"]
     assert [each["error"]["err_code"] for each in told] == [10059, 10059]

@@ -71,8 +71,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
 def _created(engine: Engine, request: ApiRequest, made: Stream | Exception) -> None:
     """A new stream is safe, or could not be made so."""
     if isinstance(made, Exception):
-        engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", made)
-        request.refuse(ApiError(10051, err=made))
+        _refuse(engine, request, made)
         return
     stream_action(made, "create")
     _describe_created(engine, request, made)
@@ -97,11 +96,27 @@ def update(engine: Engine, request: ApiRequest) -> None:
     config = updated(wanted, name, terms_of(engine, account), consumers)
     assert stream is not None, "there is one of that name, or updating it was refused"
     check_supported(engine, config)
-    engine.update_stream(stream, config)
-    stream_action(stream, "modify")
-    response = describe(StreamUpdateResponse, stream, request.wall)
-    response.config = decorated(config, engine.version)
+    engine.update_stream(stream, config, lambda changed: _updated(engine, request, changed))
+
+
+def _updated(engine: Engine, request: ApiRequest, changed: Stream | Exception) -> None:
+    """A stream has another configuration, or keeps the one it has."""
+    if isinstance(changed, Exception):
+        _refuse(engine, request, changed)
+        return
+    stream_action(changed, "modify")
+    response = describe(StreamUpdateResponse, changed, request.wall)
+    response.config = decorated(changed.config, engine.version)
     request.respond(response)
+
+
+def _refuse(engine: Engine, request: ApiRequest, error: Exception) -> None:
+    """Say that something could not be made safe."""
+    if isinstance(error, ApiError):
+        request.refuse(error)
+        return
+    engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", error)
+    request.refuse(ApiError(10051, err=error))
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
@@ -162,7 +177,14 @@ def delete(engine: Engine, request: ApiRequest) -> None:
     if not is_empty(request.body):
         raise ApiError(10038)
     stream = find(request, 2)
-    engine.remove_stream(stream)
+    engine.remove_stream(stream, lambda error: _deleted(engine, request, stream, error))
+
+
+def _deleted(engine: Engine, request: ApiRequest, stream: Stream, error: Exception | None) -> None:
+    """A stream is gone, or could not be deleted."""
+    if error is not None:
+        _refuse(engine, request, error)
+        return
     stream_action(stream, "delete")
     request.respond(StreamDeleteResponse(success=True))
 

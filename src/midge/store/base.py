@@ -4,7 +4,7 @@ Changes take effect at once, for who asks the same store, and become as safe as 
 ``settle`` tells when. Nobody outside may be told of a change before, and no message be shown that is not ``committed``: a crash could
 undo it. Where a round of changes cannot be written, all of it is undone and ``settle``'s callbacks get the error.
 
-One thread uses a store. Nothing here waits for a disk but ``read``, ``scan``, ``close`` and ``delete``: ``peek`` answers from memory, and
+One thread uses a store. Nothing here waits for a disk but ``read``, ``scan`` and ``close``: ``peek`` answers from memory, and
 ``load`` reads in a thread and calls back.
 """
 
@@ -236,5 +236,9 @@ class Store(ABC):
         """Settle what waits and let go of all files. Nothing else may be asked then."""
 
     @abstractmethod
-    def delete(self) -> None:
-        """Close it, and remove it for good."""
+    def delete(self, told: Callable[[], None]) -> None:
+        """Let go of it, and remove it for good: nothing is there from now on.
+
+        Args:
+            told: when it cannot come back and what is under way is over; within this call where nothing has to be waited for.
+        """

@@ -18,7 +18,7 @@ from midge.store.commit import Part, Round, outcome, tell_all
 from midge.store.erasures import Erasures
 from midge.store.folder import Folder
 from midge.store.home import Home
-from midge.store.index import LAST_SEQUENCE, MAX_SIZE
+from midge.store.index import LAST_SEQUENCE, MAX_SIZE, Index
 from midge.store.indexed import IndexedStore
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
@@ -66,6 +66,7 @@ class FileStore(IndexedStore):
         self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
         self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
+        self._is_deleted = False  # and used by nobody any more but workers
         self.failure = None
         self._recover(Recovery(home.files, folder.path, seed))
         if folder.is_new:
@@ -220,6 +221,11 @@ class FileStore(IndexedStore):
         assert round is not None
         self._home.handles.take_back(round.segments())
         self._shelf.readers -= 1
+        if self._is_deleted:
+            tell_all(round.waiting, result if isinstance(result, OSError) else None)
+            if isinstance(result, BaseException) and not isinstance(result, OSError):
+                raise result
+            return
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
             self._erasures.undo()
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
@@ -283,6 +289,10 @@ class FileStore(IndexedStore):
         def done(result: object) -> None:
             self._shelf.readers -= 1
             self._is_going_back = False
+            if self._is_deleted:
+                recovery.close()
+                told()
+                return
             self._is_stale = isinstance(result, BaseException)
             if isinstance(result, BaseException):
                 recovery.close()
@@ -352,18 +362,24 @@ class FileStore(IndexedStore):
     # The end
 
     def close(self) -> None:
-        self._end(remove=False)
-
-    def delete(self) -> None:
-        self._end(remove=True)
-
-    def _end(self, *, remove: bool) -> None:
         if not self._closed:
             self._closed = True
             self._upkeep.cancel()
-            self._home.forget(self, remove=remove)
-            self._shelf.close()
-            self._unsent.clear()
+            self._home.forget(self)
+            self.release_files()
+
+    def delete(self, told: Callable[[], None]) -> None:
+        if not self._closed:
+            self._upkeep.cancel()
+            self._home.discard(self, told)
+            self._closed = self._is_deleted = True
+            self._dirty = False
+            self._index = self._reader.index = Index()
+
+    def release_files(self) -> None:
+        """Close all files. Nothing is under way."""
+        self._shelf.close()
+        self._unsent.clear()
 
     # Inside
 
@@ -447,7 +463,7 @@ class FileStore(IndexedStore):
         self._change()
 
     def _change(self) -> None:
-        if not self._dirty:
+        if not self._dirty and not self._is_deleted:
             self._dirty = True
             self._home.changed(self)
 

@@ -90,5 +90,6 @@ class MemoryStore(IndexedStore):
         self._index = Index()
         self._shelves = Shelves(self._index)
 
-    def delete(self) -> None:
+    def delete(self, told: Callable[[], None]) -> None:
         self.close()
+        told()
