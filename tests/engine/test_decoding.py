@@ -178,7 +178,7 @@ def slowly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("midge.engine.decoding.plain_list", lambda *_: None)
 
 
-VALUES = {
+SAID = {
     "name": ['"s"', '"-0"', '""'],
     "opt_start_seq": ["1", "-0", "18446744073709551615"],
     "opt_start_time": ['"2024-01-01T00:00:00Z"', '"then"'],
@@ -202,8 +202,8 @@ VALUES = {
     "placement": ['{"cluster":"c","tags":["t"]}', '{"tags":["u"]}'],
     "max_msgs": ["-1", "5", "1.0"],
 }
-MEMBERS = st.sampled_from([(name, value) for name, values in VALUES.items() for value in [*values, "null"]] + [("odd", "1")])
-SOURCES = st.lists(MEMBERS.filter(lambda each: each[0] in list(VALUES)[:7]), max_size=4)
+MEMBERS = st.sampled_from([(name, value) for name, values in SAID.items() for value in [*values, "null"]] + [("odd", "1")])
+SOURCES = st.lists(MEMBERS.filter(lambda each: each[0] in list(SAID)[:7]), max_size=4)
 
 
 @settings(max_examples=400, deadline=None)

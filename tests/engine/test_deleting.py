@@ -210,7 +210,7 @@ def test_many_segments_are_removed_a_few_at_a_time(tmp_path: Path, monkeypatch: 
         before = disk.removed
         if not directory._workers.wait():  # one call of a worker is over; the next one runs at once, as there are none here
             break
-        directory._see_to_leaving()
+        directory._departures.look()
         directory.begin()
         assert disk.removed - before <= 8
         world.engine.step(world.wall)

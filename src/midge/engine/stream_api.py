@@ -11,7 +11,7 @@ from midge.engine.jobs import Job
 from midge.engine.metadata import decorated
 from midge.engine.purging import Purging
 from midge.engine.requests import is_empty, is_object
-from midge.engine.stream_info import SUBJECTS, describe, subjects_page
+from midge.engine.stream_info import SUBJECTS, describe, gaps_of, subjects_page
 from midge.engine.terms import Terms
 from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
 from midge.model.responses import (
@@ -123,25 +123,29 @@ def info(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.INFO.<stream>``."""
     wanted = request.read(StreamInfoRequest) if is_object(request.body) else StreamInfoRequest()
     stream = find(request, 2)
-    if wanted.subjects_filter:
-        engine.jobs.start(stream.store, _info_with_subjects(engine, request, stream, wanted))
+    if wanted.subjects_filter or (wanted.deleted_details and stream.store.deleted):
+        engine.jobs.start(stream.store, _info_with_details(engine, request, stream, wanted))
     else:
-        request.respond(_info(engine, request, stream, wanted))
+        request.respond(_info(engine, request, stream, []))
 
 
-def _info(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> StreamInfoResponse:
-    response = describe(StreamInfoResponse, stream, request.wall, deleted=wanted.deleted_details, cluster=True)
+def _info(engine: Engine, request: ApiRequest, stream: Stream, deleted: list[int]) -> StreamInfoResponse:
+    response = describe(StreamInfoResponse, stream, request.wall, deleted=deleted, cluster=True)
     response.config = decorated(stream.config, engine.version)
     return response
 
 
-def _info_with_subjects(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> Job:
-    offset = max(wanted.offset, 0)
+def _info_with_details(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> Job:
+    """Answer with what takes several turns to find: subjects, and the sequences of gaps."""
+    offset, total = max(wanted.offset, 0), 0
+    subjects: dict[str, int] = {}
     try:
-        total, subjects = yield from subjects_page(stream, wanted.subjects_filter, offset)
+        if wanted.subjects_filter:
+            total, subjects = yield from subjects_page(stream, wanted.subjects_filter, offset)
+        deleted = (yield from gaps_of(stream)) if wanted.deleted_details else []
         if stream.intake.closed:
             raise ApiError(10059)
-        response = _info(engine, request, stream, wanted)
+        response = _info(engine, request, stream, deleted)
     except ApiError as error:
         request.refuse(error, {"total": 0, "offset": 0, "limit": 0})
         return

@@ -221,8 +221,19 @@ class Store(ABC):
         """Return the sequence of the last message of every matching subject, sorted; of those at or before ``up_to``, unless 0."""
 
     @abstractmethod
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message."""
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        """Return of some of the subjects that match the last sequence at or before ``up_to``, in no order, and the place to go on with.
+
+        The store may change in between. A subject that has none so early is left out.
+
+        Args:
+            place: 0 in the beginning, and then what was returned, until that is -1.
+            count: subjects that are looked at, at most.
+        """
+
+    @abstractmethod
+    def gaps(self, start: int = 1) -> Iterable[tuple[int, int]]:
+        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message, from start on."""
 
     @property
     @abstractmethod

@@ -13,13 +13,13 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from sqlite3 import Connection
 from weakref import WeakSet
 
 from midge.errors import StoreDamagedError, StoreLockedError
-from midge.store.clearing import GONE, Clearing, hide, removal, retirement
+from midge.store.clearing import GONE, Departures, hide
 from midge.store.commit import Workers
 from midge.store.files import Files
 from midge.store.folder import Folder, Owner, folder_name, id_of
@@ -96,8 +96,7 @@ class StoreDirectory:
         self._names: dict[FileStore, tuple[str, str, int]] = {}
         self._dirty: dict[FileStore, None] = {}
         self._failing: dict[FileStore, tuple[int, int]] = {}
-        self._leaving: dict[FileStore, tuple[int, Callable[[], None]]] = {}  # deleted, and used by workers yet
-        self._clearings = 0  # stores whose files are being removed
+        self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
         self._held: deque[tuple[FileStore, Block]] = deque()
         self._held_size = 0
         self._highest = 0
@@ -116,7 +115,7 @@ class StoreDirectory:
             raise
         self._workers = Workers(workers, wake)
         for path in left:
-            self._remove(path, removal(self.files, path), _nothing, _nothing)
+            self._departures.finish(path)
         self.keeper = Keeper(f"{self.path}/state.db", sync=self.always, submit=self.submit, last_id=self.state.last_consumer())
         _open.add(self)
 
@@ -209,9 +208,9 @@ class StoreDirectory:
         for store in list(self._stores.values()):
             store.close()
         if os.getpid() == self._pid:
-            while self._leaving or self._clearings:
+            while self._departures:
                 self._workers.wait()
-                self._see_to_leaving()
+                self._departures.look()
             self.keeper.flush(self._workers.wait)
             self._note_end()
         self.keeper.let_go()
@@ -259,8 +258,8 @@ class StoreDirectory:
         try:
             self._workers.finish()
         finally:
-            if self._leaving:
-                self._see_to_leaving()
+            if self._departures:
+                self._departures.look()
             self.begin()
 
     def next_deadline(self) -> int | None:
@@ -322,6 +321,7 @@ class StoreDirectory:
             self._settle(store)
             store.checkpoint()
         self._let_go(store)
+        store.release_files()
 
     def discard(self, store: FileStore, told: Callable[[], None]) -> None:
         self._refuse_in_a_child()
@@ -329,8 +329,7 @@ class StoreDirectory:
         if (found := self.state.store(account, stream)) is not None and found[0] == id:
             self.state.remove_store(account, stream)
         self._let_go(store)
-        self._leaving[store] = id, told
-        self._see_to_leaving()
+        self._departures.add(store, id, self._path_of(id), told)
 
     def _let_go(self, store: FileStore) -> None:
         """Do nothing more for a store."""
@@ -339,34 +338,6 @@ class StoreDirectory:
         self._held_size = sum(len(block.buf) for _, block in self._held)
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
-
-    def _see_to_leaving(self) -> None:
-        """Remove the files of the stores that are deleted, where no worker uses them any more."""
-        for store in [store for store in self._leaving if not store.is_busy and not store.is_loading]:
-            id, told = self._leaving.pop(store)
-            store.release_files()
-            self._clear(id, told)
-
-    def _clear(self, id: int, told: Callable[[], None]) -> None:
-        """Remove the files of a store that is gone. What cannot be removed is reported, and tried again by the next start."""
-
-        def done(error: OSError | None) -> None:
-            if error is None:
-                self.keeper.change_streams(lambda base: forget_gone(base, id), _nothing)  # else the next start does
-
-        self._remove(self._path_of(id), retirement(self.files, self._path_of(id)), told, done)
-
-    def _remove(self, path: str, steps: Iterator[None], told: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """Let workers remove a directory."""
-
-        def removed(error: OSError | None) -> None:
-            self._clearings -= 1
-            if error is not None:
-                self._report_left(path, error)
-            done(error)
-
-        self._clearings += 1
-        Clearing(steps, self.submit, told, removed).begin()
 
     def _settle(self, store: FileStore) -> None:
         """Wait until nothing of a store is under way, and all that waits is written."""
@@ -511,9 +482,9 @@ class StoreDirectory:
     def _report_left(self, path: str, error: OSError) -> None:
         self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
-
-def _nothing(*_: object) -> None:
-    """What there is to do where nobody waits."""
+    def _forget_gone(self, id: int) -> None:
+        """Note that no files of a store are left; where that fails, the next start does it."""
+        self.keeper.change_streams(lambda base: forget_gone(base, id), lambda error: None)
 
 
 _open: WeakSet[StoreDirectory] = WeakSet()

@@ -42,7 +42,7 @@ class Home(Protocol):
         """The store needs ``repair``, later."""
 
     def forget(self, store: FileStore) -> None:
-        """The store is closed: settle what waits; waits for the disk."""
+        """The store is closed: settle what waits, and then ``release_files``; waits for the disk."""
 
     def discard(self, store: FileStore, told: Callable[[], None]) -> None:
         """The store is deleted: remove its files when nobody uses them, after ``release_files``; tell when it cannot come back."""

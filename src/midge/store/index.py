@@ -263,6 +263,19 @@ class Index:
         """Return the sequence of the last message of every matching subject, sorted; of those at or before ``up_to``, unless 0."""
         return self._lasts_of(self._selections.of(filters or (b">",)), _bounded(up_to) or _LAST_SEQUENCE)
 
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        """Return the last sequences of some of the subjects that match, in no order, and where to go on; see ``Store.some_lasts``."""
+        found: list[int] = []
+        at, selection = _bounded(up_to), self._selections.of(filters or (b">",))
+        number = selection.next(place)
+        while number >= 0 and count > 0:
+            sequence = self._postings.previous(number, at)
+            if sequence:
+                found.append(sequence)
+            count -= 1
+            number = selection.next(number + 1)
+        return found, number
+
     def doomed(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> Iterator[int]:
         """Return the sequences of the messages that ``Store.purge`` removes, in order. Each may be removed before the next is asked for."""
         filters = () if filter is None else (filter,)
@@ -273,10 +286,10 @@ class Index:
             left -= 1
             sequence = self.next(filters, sequence + 1)
 
-    def gaps(self) -> Iterator[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. A change ends it."""
+    def gaps(self, start: int = 1) -> Iterator[tuple[int, int]]:
+        """Return the ranges (first, last) of sequences between ``first``, or start, and ``last`` without a message. A change ends it."""
         changes = self._changes
-        hole = self._blocks.hole(self.first) if self.messages else self.last + 1
+        hole = self._blocks.hole(max(self.first, _bounded(start))) if self.messages else self.last + 1
         while hole <= self.last and self._changes == changes:
             after = self._blocks.after(hole) or self.last + 1
             yield hole, after - 1

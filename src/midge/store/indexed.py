@@ -92,5 +92,8 @@ class IndexedStore(Store):
     def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
         return self._index.lasts(filters, up_to)
 
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        return self._index.gaps()
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        return self._index.some_lasts(filters, place, count, up_to)
+
+    def gaps(self, start: int = 1) -> Iterable[tuple[int, int]]:
+        return self._index.gaps(start)

@@ -205,7 +205,7 @@ class FileStore(IndexedStore):
             self._folder, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
         self._waiting, self._wants_sync = [], False
-        self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        self._unsynced = [] if sync else list(dict.fromkeys([*self._unsynced, *(part.segment for part in parts)]))
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
         if self._round.is_light and (not sync or self._home.haste.may_wait()):
@@ -221,11 +221,6 @@ class FileStore(IndexedStore):
         assert round is not None
         self._home.handles.take_back(round.segments())
         self._shelf.readers -= 1
-        if self._is_deleted:
-            tell_all(round.waiting, result if isinstance(result, OSError) else None)
-            if isinstance(result, BaseException) and not isinstance(result, OSError):
-                raise result
-            return
         if isinstance(result, BaseException) and not (isinstance(result, OSError) and round.is_logged):
             self._erasures.undo()
             self._fail(result if isinstance(result, OSError) else OSError(str(result)), round.waiting + self._waiting)
@@ -271,7 +266,10 @@ class FileStore(IndexedStore):
     # Failure
 
     def _fail(self, error: OSError, waiting: list[Callable[[Exception | None], None]]) -> None:
-        """Go back to what is on disk, and tell those who wait."""
+        """Go back to what is on disk, unless nobody wants that any more, and tell those who wait."""
+        if self._is_deleted:
+            tell_all(waiting, error)
+            return
         self.failure = error
         self._waiting = []
         self._erasures.forget()
@@ -366,7 +364,6 @@ class FileStore(IndexedStore):
             self._closed = True
             self._upkeep.cancel()
             self._home.forget(self)
-            self.release_files()
 
     def delete(self, told: Callable[[], None]) -> None:
         if not self._closed:
@@ -379,7 +376,6 @@ class FileStore(IndexedStore):
     def release_files(self) -> None:
         """Close all files. Nothing is under way."""
         self._shelf.close()
-        self._unsent.clear()
 
     # Inside
 
@@ -508,7 +504,3 @@ class FileStore(IndexedStore):
         """A copy has taken the place of a segment."""
         self._unsynced = [each for each in self._unsynced if each is not segment]
         self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
-
-
-def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:
-    return list(dict.fromkeys([*segments, *(part.segment for part in parts)]))
