@@ -39,11 +39,8 @@ else:
 
 __all__ = ["Index"]
 
-LAST_SEQUENCE = (1 << 63) - 2
-MAX_SIZE = (1 << 28) - 1
-
-_LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15
-_NOTHING = 0xFFFFFFFF
+LAST_SEQUENCE, MAX_SIZE = (1 << 63) - 2, (1 << 28) - 1
+_LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15, 0xFFFFFFFF
 _GLANCE = 512  # messages that are looked at before the subjects are asked
 _SOON = 4_096  # messages that are compared in no time
 _AHEAD = 16  # messages of a dump: what is known of their subjects is on its way to the processor meanwhile
@@ -275,16 +272,6 @@ class Index:
             count -= 1
             number = selection.next(number + 1)
         return found, number
-
-    def doomed(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> Iterator[int]:
-        """Return the sequences of the messages that ``Store.purge`` removes, in order. Each may be removed before the next is asked for."""
-        filters = () if filter is None else (filter,)
-        left = self.pending(filters, 1) - keep
-        sequence = self.next(filters, 1)
-        while sequence and left > 0 and (sequence < below or not below):
-            yield sequence
-            left -= 1
-            sequence = self.next(filters, sequence + 1)
 
     def gaps(self, start: int = 1) -> Iterator[tuple[int, int]]:
         """Return the ranges (first, last) of sequences between ``first``, or start, and ``last`` without a message. A change ends it."""
