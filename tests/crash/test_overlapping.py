@@ -52,9 +52,10 @@ class Overlapping(LoneHome):
         while self.step(store):
             pass
 
-    def forget(self, store: FileStore, *, remove: bool) -> None:
+    def forget(self, store: FileStore) -> None:
         self.turn(store)
         store.checkpoint()
+        store.release_files()
 
     def _run(self) -> None:
         call, done = self._calls.pop(self._dice.randrange(len(self._calls)))

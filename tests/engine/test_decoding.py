@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from midge.engine.decoding import decode
 from midge.engine.errors import ApiError
 from midge.engine.json_syntax import MAX_DEPTH, JsonSyntaxError, end_of_value, skip_space
+from midge.engine.places import Object
 from midge.engine.times import read_time
 from midge.model.base import Model, time_of, time_text
 from midge.model.requests import (
@@ -165,9 +166,87 @@ def test_many_texts_are_the_same_by_the_fast_decoder(texts: list[str], odd: str,
         return said, None if said else decode(StreamConfigRequest, body)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("midge.engine.decoding._texts", lambda *_: None)
+        slowly(patch)
         slow = seen()
     assert seen() == slow
+
+
+def slowly(patch: pytest.MonkeyPatch) -> None:
+    """Let nothing be read in a fast way."""
+    patch.setattr("midge.engine.places._texts", lambda *_: None)
+    patch.setattr("midge.engine.decoding.plain", lambda *_: None)
+    patch.setattr("midge.engine.decoding.plain_list", lambda *_: None)
+
+
+SAID = {
+    "name": ['"s"', '"-0"', '""'],
+    "opt_start_seq": ["1", "-0", "18446744073709551615"],
+    "opt_start_time": ['"2024-01-01T00:00:00Z"', '"then"'],
+    "filter_subject": ['"a.>"', '"a\\u002e"'],
+    "subject_transforms": ["[]", '[{"src":"a","dest":"b"}]', '[{"src":"a","src":"c"}]', '[{"odd":1}]'],
+    "external": ["{}", '{"api":"a"}', '{"deliver":"d"}', '{"api":"external"}'],
+    "consumer": ['{"name":"c"}', '{"deliver_subject":"d"}'],
+    "sources": [
+        "[]",
+        '[{"name":"s"},{"name":"t","external":{"api":"a"}}]',
+        '[{"name":"s","external":{"api":"a"},"external":{"deliver":"d"}}]',
+    ],
+    "mirror": ['{"name":"m"}', '{"name":"m","external":{"api":"mirror"}}', '{"opt_start_time":"2024-01-01T00:00:00Z"}'],
+    "storage": ['"memory"', '"disk"'],
+    "discard": ['"new"', '"NEW"'],
+    "compression": ['"s2"', '"zip"'],
+    "retention": ['"workqueue"'],
+    "metadata": ['{"a":"b"}', '{"a":"c","b":"metadata"}', "{}"],
+    "consumer_limits": ['{"max_ack_pending":1}', "{}"],
+    "republish": ['{"src":"a","dest":"b"}'],
+    "placement": ['{"cluster":"c","tags":["t"]}', '{"tags":["u"]}'],
+    "max_msgs": ["-1", "5", "1.0"],
+}
+MEMBERS = st.sampled_from([(name, value) for name, values in SAID.items() for value in [*values, "null"]] + [("odd", "1")])
+SOURCES = st.lists(MEMBERS.filter(lambda each: each[0] in list(SAID)[:7]), max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(MEMBERS, max_size=4), st.lists(SOURCES, max_size=3), st.booleans())
+def test_objects_are_the_same_by_the_fast_decoder(
+    members: list[tuple[str, str]], sources: list[list[tuple[str, str]]], spaced: bool
+) -> None:
+    colon = " : " if spaced else ":"
+
+    def written(some: list[tuple[str, str]]) -> str:
+        return "{" + ",".join(f'"{name}"{colon}{value}' for name, value in some) + "}"
+
+    body = written([*members, ("sources", f"[{','.join(map(written, sources))}]")] if sources else members).encode()
+
+    def seen() -> tuple[str | None, Any]:
+        said = refusal(StreamConfigRequest, body)
+        return said, None if said else decode(StreamConfigRequest, body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        slowly(patch)
+        slow = seen()
+    assert seen() == slow
+
+
+@pytest.mark.parametrize("description", ["plain", "\\u00e9"])
+def test_many_objects_take_no_step_each(description: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where all of a request is plain, nor where something else in it is not."""
+    steps = 0
+    read = Object.read
+
+    def counted(*given: Any) -> tuple[Any, int]:
+        nonlocal steps
+        steps += 1
+        return read(*given)
+
+    monkeypatch.setattr(Object, "read", counted)
+    sources = [{"name": f"s-0{number}", "external": {"api": "$JS.x.API"}, "opt_start_seq": number} for number in range(1_000)]
+    body = json.dumps({"name": "S", "metadata": {"a": "b"}, "sources": sources, "consumer_limits": {"max_ack_pending": 5}}).encode()
+    body = body.replace(b'{"name": "S"', b'{"description": "%b", "name": "S"' % description.encode())
+    found = decode(StreamConfigRequest, body)
+    assert [each.name for each in found.sources] == [each["name"] for each in sources] and steps < 5
+    assert found.sources[9].external is not None and found.sources[9].opt_start_seq == 9
+    assert found.consumer_limits.max_ack_pending == 5
 
 
 @settings(max_examples=200, deadline=None)

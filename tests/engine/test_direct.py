@@ -60,7 +60,7 @@ def test_a_stream_that_is_deleted_meanwhile_costs_nobody_anything(tmp_path: Path
         world.publish("s.a")
     world.turn()
     world.publish("$JS.API.DIRECT.GET.S", b'{"batch":500,"seq":1}', "R.x")
-    world.engine.remove_stream(world.account.streams["S"])
+    world.engine.remove_stream(world.account.streams["S"], lambda error: None)
     world.turn()
     assert world.engine.jobs.active == 0
     assert world.api("STREAM.NAMES")["streams"] is None

@@ -103,7 +103,7 @@ def test_a_stream_that_goes_meanwhile(wide: World) -> None:
     wide.publish("$JS.API.STREAM.INFO.S", b'{"subjects_filter":">"}', "R.x")
     wide.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps({"stream_name": "S", "config": config}).encode(), "R.x")
     step(wide)
-    wide.engine.remove_stream(wide.account.streams["S"])
+    wide.engine.remove_stream(wide.account.streams["S"], lambda error: None)
     wide.turn()
     told = [json.loads(payload) for to, _, payload in wide.outside.sent if to == b"R.x"]
     assert [each["error"]["err_code"] for each in told] == [10059, 10059]
@@ -195,3 +195,69 @@ def test_a_limit_is_met_when_the_disk_is_well_again(tmp_path: Path) -> None:
     world.wait(10)
     assert store.messages == 10
     closed(world)
+
+
+def test_the_last_ones_of_many_subjects_are_found_in_slices(wide: World) -> None:
+    """Where they are too many, that is known before all were looked at; those at or before a sequence may be few."""
+    many, turns = answer(wide, "$JS.API.DIRECT.GET.S", {"multi_last": ["s.>"]})
+    assert [header for header, _ in many] == [b"NATS/1.0 413 Too Many Results\r\n\r\n"]
+    few, turns = answer(wide, "$JS.API.DIRECT.GET.S", {"multi_last": ["s.>"], "up_to_seq": 3})
+    assert [payload for _, payload in few] == [b"0", b"1", b"2", b""] and turns >= MANY // 4_096
+    assert b"Nats-Num-Pending: 0\r\nNats-Last-Sequence: 3\r\nNats-UpTo-Sequence: 3" in few[-1][0]
+
+
+@pytest.mark.parametrize("storage", ["memory", "file"])
+def test_gaps_are_listed_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
+    monkeypatch.setattr("midge.engine.stream_info.LISTED", 100)
+    monkeypatch.setattr("midge.engine.stream_info.GAPS", 1_050)
+    world = opened(tmp_path)
+    world.create(storage=storage)
+    store = stored(world, 4_000)
+    for sequence in (*range(11, 311), *range(500, 2_000, 2), *range(3_990, 4_001)):
+        store.remove(sequence)
+    world.turn()
+    world.outside.sent.clear()
+    world.publish("$JS.API.STREAM.INFO.S", b'{"deleted_details":true}', "R.x")
+    turns = 0
+    while not world.outside.sent:
+        step(world)
+        turns += 1
+    world.turn()
+    state = json.loads(world.outside.sent[0][2])["state"]
+    assert state["deleted"] == [*range(11, 311), *range(500, 2_000, 2)] and turns >= 10
+    assert state["num_deleted"] == 1_050 + 11
+    both = world.api("STREAM.INFO.S", deleted_details=True, subjects_filter="s.0.0")
+    assert both["state"]["subjects"] == {"s.0.0": 1} and len(both["state"]["deleted"]) == 1_050
+    closed(world)
+
+
+def test_gaps_of_a_stream_that_changes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream_info.LISTED", 10)
+    world = World()
+    world.create()
+    store = stored(world, 200)
+    for sequence in range(2, 200, 2):
+        store.remove(sequence)
+    world.publish("$JS.API.STREAM.INFO.S", b'{"deleted_details":true}', "R.x")
+    step(world)
+    store.remove(151)  # is seen,
+    store.drop(60)  # and what is not listed yet is no gap any more
+    world.turn()
+    (found,) = [payload for to, _, payload in world.outside.sent if to == b"R.x"]
+    deleted = json.loads(found)["state"]["deleted"]
+    assert deleted == [*range(2, 42, 2), *range(62, 152, 2), 151, *range(152, 200, 2)]
+
+
+def test_a_stream_that_goes_while_its_gaps_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midge.engine.stream_info.LISTED", 10)
+    world = World()
+    world.create()
+    store = stored(world, 100)
+    for sequence in range(2, 100, 2):
+        store.remove(sequence)
+    world.publish("$JS.API.STREAM.INFO.S", b'{"deleted_details":true}', "R.x")
+    step(world)
+    world.engine.remove_stream(world.account.streams["S"], lambda error: None)
+    world.turn()
+    (found,) = [payload for to, _, payload in world.outside.sent if to == b"R.x"]
+    assert json.loads(found)["error"]["err_code"] == 10059

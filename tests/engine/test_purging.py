@@ -115,7 +115,7 @@ def test_a_stream_that_goes_meanwhile() -> None:
     world = filled()
     ask(world, filter="s.0")
     world.engine.step(world.wall)
-    world.engine.remove_stream(world.account.streams["S"])
+    world.engine.remove_stream(world.account.streams["S"], lambda error: None)
     world.turn()
     assert b'"err_code":10059' in answers(world)[0]
     assert world.engine.jobs.active == 0

@@ -219,7 +219,8 @@ def test_a_stream_is_removed_as_a_whole(tmp_path: Path, steps: int) -> None:
     world.ack("s.a")
     disk.left = steps
     with pytest.raises(Ended):
-        world.engine.remove_stream(world.account.streams["S"])
+        world.engine.remove_stream(world.account.streams["S"], lambda error: None)
+        world.turn()
     disk.left = -1
     world.directory.keeper.let_go()
     world.directory._workers.close()

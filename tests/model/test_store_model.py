@@ -41,7 +41,7 @@ class StoreModel(RuleBasedStateMachine):
         self.asked = 0
 
     def teardown(self) -> None:
-        self.store.delete()
+        self.store.delete(lambda: None)
         self.shop.close()
         self.directory.cleanup()
 

@@ -365,9 +365,14 @@ class LoneHome:
     def failed(self, store: FileStore) -> None:
         self.is_failing = True
 
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        if not remove and not store.is_dirty and not store.is_busy:
+    def forget(self, store: FileStore) -> None:
+        if not store.is_dirty and not store.is_busy:
             store.checkpoint()
+        store.release_files()
+
+    def discard(self, store: FileStore, told: Callable[[], None]) -> None:
+        store.release_files()
+        told()
 
     def turn(self, store: FileStore) -> None:
         """What a directory does in a turn of the loop: until nothing waits."""

@@ -292,12 +292,12 @@ def test_deleting_leaves_nothing(tmp_path: Path) -> None:
     store = directory.open("A", "S")
     store.append(message(b"a"), 1)
     turn(directory)
-    store.delete()
+    store.delete(lambda: None)
     assert list((tmp_path / "streams").iterdir()) == []
     again = directory.open("A", "S")
     assert (again.messages, again.last) == (0, 0)
     again.append(message(b"a"), 1)
-    again.delete()
+    again.delete(lambda: None)
     directory.close()
 
 

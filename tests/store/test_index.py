@@ -10,6 +10,7 @@ from store.plain import totals
 
 import midge
 from midge.store.index import Index
+from midge.store.indexed import doomed
 from midge.subject import matches as subject_matches
 
 FAR = (1 << 63) - 2
@@ -89,8 +90,8 @@ def test_alive() -> None:
 
 def test_doomed_may_be_removed_meanwhile() -> None:
     index = filled(100)
-    doomed = [sequence for sequence in index.doomed(b"s.1", 0, 3) if index.remove(sequence)]
-    assert doomed == list(range(1, 100, 7))[:-3] and index.total(b"s.1") == (3, 85, 99)
+    removed = [sequence for sequence in doomed(index, b"s.1", 0, 3) if index.remove(sequence)]
+    assert removed == list(range(1, 100, 7))[:-3] and index.total(b"s.1") == (3, 85, 99)
 
 
 def test_gaps_end_where_the_index_changes() -> None:

@@ -135,7 +135,7 @@ def check(path: Path, what: str) -> None:
 def test_a_forked_process_neither_makes_nor_deletes_streams(tmp_path: Path) -> None:
     directory = opened(tmp_path)
     store = directory.open("A", "S")
-    assert in_a_child(store.delete)
+    assert in_a_child(lambda: store.delete(lambda: None))
     assert in_a_child(lambda: directory.open("A", "T"))
     assert not in_a_child(directory.close)
     assert [path.name for path in (tmp_path / "streams").iterdir()] == ["00000001"]
@@ -175,7 +175,7 @@ def test_a_deleted_store_is_let_go_of(tmp_path: Path) -> None:
         store = directory.open("A", f"S{number}")
         store.append(message(b"a"), 1)
         turn(directory)
-        store.delete()
+        store.delete(lambda: None)
     assert len(directory._held) == 0 and directory._held_size == 0
     directory.close()
 
@@ -231,6 +231,7 @@ def test_what_is_left_of_a_deleted_stream_keeps_nobody_from_opening_the_others(t
     else:
         (gone / "somebody's").mkdir(parents=True)
     directory = opened(tmp_path)
+    directory.finish()
     assert [damage.file for damage in directory.quarantine] == [str(gone)] and directory.open("A", "S").last == 1
     directory.close()
 
@@ -243,7 +244,11 @@ def test_a_stream_is_gone_though_its_files_cannot_be_removed(tmp_path: Path) -> 
     store = directory.open("A", "S")
     for call in ("unlink", "rename"):
         disk.fails = lambda name, number, call=call: errno.EIO if name == call else 0  # type: ignore[misc]
-        store.delete()
+        told: list[bool] = []
+        store.delete(lambda told=told: told.append(True))  # type: ignore[misc]
+        turn(directory)
+        turn(directory)
+        assert told == [True]
         store = directory.open("A", "S")
         assert store.last == 0
     disk.fails = lambda name, number: 0

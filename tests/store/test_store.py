@@ -395,7 +395,7 @@ def test_two_stores_know_nothing_of_each_other(make_store: MakeStore) -> None:
     put(one, "a", "b")
     put(other, "c")
     assert one.messages == 2 and other.messages == 1 and other.read(2) is None
-    one.delete()
+    one.delete(lambda: None)
     assert other.messages == 1 and other.total(b"c") == Total(1, 1, 1)
 
 

@@ -91,9 +91,10 @@ class Account:
             transfer.close()
         for stream in self.streams.values():
             stream.stop()
+        while self.streams:  # closing one waits for workers, and tells who waits for them, too
+            _, stream = self.streams.popitem()
             self.engine.used[stream.config.storage] -= stream.counted
             stream.store.close()
-        self.streams.clear()
 
     def limit(self, limits: AccountLimits) -> None:
         """It may use something else than before; what it has stays."""

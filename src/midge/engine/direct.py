@@ -7,13 +7,13 @@ nats-server's, oddities included: ``Nats-Num-Pending`` counts down from what the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from midge.engine.headers import value_of
-from midge.engine.jobs import Job, fetch, prepared
+from midge.engine.jobs import Found, Job, fetch, prepared
 from midge.engine.reports import described
 from midge.model.base import time_of
 from midge.store.base import Elsewhere, Store, Stored
@@ -27,6 +27,7 @@ __all__ = ["serve"]
 MAX_BATCHES = 1_024  # under way at once, in all streams
 MAX_RESULTS = 1_024  # subjects of one request for the last of each
 MAX_COMPARED = 20_000_000  # patterns of such a request times subjects of the stream: about half a second
+SUBJECTS = 4_096  # that are looked at in one slice
 SLICE = 64  # messages of one slice of a batch
 SLICE_SIZE = 1 << 18  # or so many bytes
 _PREFIX_TOKENS = 5  # $JS API DIRECT GET and the stream
@@ -224,7 +225,7 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
         _say(stream, reply, TOO_MANY)
         return
     yield from prepared(store, filters)
-    sequences = store.lasts(filters, up_to)
+    sequences = yield from _lasts(store, filters, up_to)
     if len(sequences) > MAX_RESULTS or not sequences:
         _say(stream, reply, TOO_MANY if sequences else NO_RESULTS)
         return
@@ -249,6 +250,18 @@ def _multi(stream: Stream, request: DirectRequest, reply: bytes) -> Job:
             yield None
     status = b"204 EOB\r\nNats-Num-Pending: %d\r\nNats-Last-Sequence: %d\r\nNats-UpTo-Sequence: %d"
     _say(stream, reply, status % (pending, last, up_to))
+
+
+def _lasts(store: Store, filters: tuple[bytes, ...], up_to: int) -> Generator[list[int] | None, Found, list[int]]:
+    """Find the last messages of subjects, in order; no more than are needed to know that they are too many."""
+    found: list[int] = []
+    place = 0
+    while True:
+        some, place = store.some_lasts(filters, place, SUBJECTS, up_to)
+        found += some
+        if place < 0 or len(found) > MAX_RESULTS:
+            return sorted(found)
+        yield None
 
 
 class _Pace:

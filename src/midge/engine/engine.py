@@ -18,6 +18,7 @@ from midge.engine.api import dispatch
 from midge.engine.batch_limits import BatchLimits, BatchUse
 from midge.engine.consumers import roster
 from midge.engine.consumers.opening import admit, open_consumers
+from midge.engine.errors import ApiError
 from midge.engine.jobs import Jobs
 from midge.engine.metadata import API_LEVEL
 from midge.engine.outside import Outside
@@ -145,9 +146,10 @@ class Engine:
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
         """Serve an account, whose streams are there again; without limits it is told that JetStream is not for it."""
+        rows = self.directory.streams(name) if self.directory is not None else []
         account = self.accounts[name] = Account(self, name, limits)
-        if self.directory is not None and limits is not None:
-            for row in self.directory.state.streams(name):
+        if limits is not None:
+            for row in rows:
                 if row.name in account.streams:  # it was just being created, and that has been told meanwhile
                     continue
                 try:
@@ -300,10 +302,36 @@ class Engine:
                 self.directory.state.remove_stream(account.name, config.name)
             raise
 
-    def update_stream(self, stream: Stream, config: StreamConfig) -> None:
-        """Let a stream go on with another configuration, which is checked."""
-        self._keep(stream.account, config, stream.created)
-        stream.update(config)
+    def update_stream(self, stream: Stream, config: StreamConfig, told: Callable[[Stream | Exception], None]) -> None:
+        """Let a stream go on with another configuration, which is checked, when that is safe; else it stays as it is.
+
+        Args:
+            told: gets the stream, or why it has not changed; within this call for one in memory.
+        """
+
+        def kept(error: OSError | None) -> None:
+            current = self._current(stream)
+            if error is not None or current is None:
+                told(error or ApiError(10059))
+                return
+            try:
+                current.update(config)
+            except Exception as failure:  # told to who has asked
+                told(failure)
+            else:
+                told(current)
+
+        if self.directory is None or stream.config.storage != "file":
+            kept(None)
+        else:
+            self.directory.change(StreamRow(stream.account.name, stream.name, encode(config), stream.created), kept)
+
+    def _current(self, stream: Stream) -> Stream | None:
+        """Return the stream that there is now, where its account was closed and opened meanwhile; None where it is gone."""
+        account = self.accounts.get(stream.account.name)
+        current = None if account is None else account.streams.get(stream.name)
+        is_same = current is not None and current.created == stream.created and not current.intake.closed
+        return current if is_same else None
 
     def add_stream(self, account: Account, config: StreamConfig, created: int) -> Stream:
         """Make a stream whose configuration is checked, and durable where it has to be; or open one that is there."""
@@ -312,11 +340,6 @@ class Engine:
         stream.intake.full = self._full[config.storage]
         stream.start(self.wall)
         return stream
-
-    def _keep(self, account: Account, config: StreamConfig, created: int) -> None:
-        """Make a stream's configuration durable."""
-        if self.directory is not None and config.storage == "file":
-            self.directory.state.put_stream(account.name, config.name, encode(config), created)
 
     def open_draft(self, account: Account, config: StreamConfig) -> Store:
         """Return the store of a stream that is being filled, and that nobody sees: ``commit_draft`` or ``discard_draft`` is next."""
@@ -354,26 +377,38 @@ class Engine:
         """Leave nothing of a stream that is being filled."""
         self._uncount(stream)
         stream.stop()
-        stream.store.delete()
+        stream.store.delete(lambda: None)
 
-    def remove_stream(self, stream: Stream) -> None:
-        """Delete a stream and everything in it.
+    def remove_stream(self, stream: Stream, told: Callable[[Exception | None], None]) -> None:
+        """Delete a stream and everything in it. It is there until that is noted.
 
-        Raises:
-            OSError: that cannot be noted; nothing has changed.
+        Args:
+            told: when it is gone and nothing of it is under way, or with why nothing has changed; within this call for one in memory.
         """
-        account = stream.account
-        if self.directory is not None and stream.config.storage == "file":
-            self.directory.state.remove_stream(account.name, stream.name)
-            if stream.origins is not None:
-                stream.origins.forget()
+
+        def noted(error: OSError | None) -> None:
+            current = self._current(stream)
+            if error is not None or current is None:
+                told(error)
+            else:
+                self._take_away(current, lambda: told(None))
+
+        if self.directory is None or stream.config.storage != "file":
+            noted(None)
+        else:
+            self.directory.remove(stream.account.name, stream.name, noted)
+
+    def _take_away(self, stream: Stream, told: Callable[[], None]) -> None:
+        """Let a stream go, of which nothing is noted any more."""
+        if stream.origins is not None:
+            stream.origins.forget()
         roster.remove_all(stream)
         if stream.origins is not None:
             stream.origins.leave()
         stream.stop()
-        del account.streams[stream.name]
+        del stream.account.streams[stream.name]
         self._uncount(stream)
-        stream.store.delete()
+        stream.store.delete(told)
 
     def remove_consumer(self, consumer: Consumer, status: bytes) -> None:
         """Delete a consumer, whose waiting requests get the status; those who listen are told."""

@@ -11,7 +11,7 @@ from midge.engine.jobs import Job
 from midge.engine.metadata import decorated
 from midge.engine.purging import Purging
 from midge.engine.requests import is_empty, is_object
-from midge.engine.stream_info import SUBJECTS, describe, subjects_page
+from midge.engine.stream_info import SUBJECTS, describe, gaps_of, subjects_page
 from midge.engine.terms import Terms
 from midge.model.requests import StreamConfigRequest, StreamInfoRequest, StreamListRequest, StreamPurgeRequest
 from midge.model.responses import (
@@ -71,8 +71,7 @@ def create(engine: Engine, request: ApiRequest) -> None:
 def _created(engine: Engine, request: ApiRequest, made: Stream | Exception) -> None:
     """A new stream is safe, or could not be made so."""
     if isinstance(made, Exception):
-        engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", made)
-        request.refuse(ApiError(10051, err=made))
+        _refuse(engine, request, made)
         return
     stream_action(made, "create")
     _describe_created(engine, request, made)
@@ -97,36 +96,56 @@ def update(engine: Engine, request: ApiRequest) -> None:
     config = updated(wanted, name, terms_of(engine, account), consumers)
     assert stream is not None, "there is one of that name, or updating it was refused"
     check_supported(engine, config)
-    engine.update_stream(stream, config)
-    stream_action(stream, "modify")
-    response = describe(StreamUpdateResponse, stream, request.wall)
-    response.config = decorated(config, engine.version)
+    engine.update_stream(stream, config, lambda changed: _updated(engine, request, changed))
+
+
+def _updated(engine: Engine, request: ApiRequest, changed: Stream | Exception) -> None:
+    """A stream has another configuration, or keeps the one it has."""
+    if isinstance(changed, Exception):
+        _refuse(engine, request, changed)
+        return
+    stream_action(changed, "modify")
+    response = describe(StreamUpdateResponse, changed, request.wall)
+    response.config = decorated(changed.config, engine.version)
     request.respond(response)
+
+
+def _refuse(engine: Engine, request: ApiRequest, error: Exception) -> None:
+    """Say that something could not be made safe."""
+    if isinstance(error, ApiError):
+        request.refuse(error)
+        return
+    engine.outside.failed(f"answering {request.subject.decode('utf-8', 'replace')}", error)
+    request.refuse(ApiError(10051, err=error))
 
 
 def info(engine: Engine, request: ApiRequest) -> None:
     """``STREAM.INFO.<stream>``."""
     wanted = request.read(StreamInfoRequest) if is_object(request.body) else StreamInfoRequest()
     stream = find(request, 2)
-    if wanted.subjects_filter:
-        engine.jobs.start(stream.store, _info_with_subjects(engine, request, stream, wanted))
+    if wanted.subjects_filter or (wanted.deleted_details and stream.store.deleted):
+        engine.jobs.start(stream.store, _info_with_details(engine, request, stream, wanted))
     else:
-        request.respond(_info(engine, request, stream, wanted))
+        request.respond(_info(engine, request, stream, []))
 
 
-def _info(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> StreamInfoResponse:
-    response = describe(StreamInfoResponse, stream, request.wall, deleted=wanted.deleted_details, cluster=True)
+def _info(engine: Engine, request: ApiRequest, stream: Stream, deleted: list[int]) -> StreamInfoResponse:
+    response = describe(StreamInfoResponse, stream, request.wall, deleted=deleted, cluster=True)
     response.config = decorated(stream.config, engine.version)
     return response
 
 
-def _info_with_subjects(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> Job:
-    offset = max(wanted.offset, 0)
+def _info_with_details(engine: Engine, request: ApiRequest, stream: Stream, wanted: StreamInfoRequest) -> Job:
+    """Answer with what takes several turns to find: subjects, and the sequences of gaps."""
+    offset, total = max(wanted.offset, 0), 0
+    subjects: dict[str, int] = {}
     try:
-        total, subjects = yield from subjects_page(stream, wanted.subjects_filter, offset)
+        if wanted.subjects_filter:
+            total, subjects = yield from subjects_page(stream, wanted.subjects_filter, offset)
+        deleted = (yield from gaps_of(stream)) if wanted.deleted_details else []
         if stream.intake.closed:
             raise ApiError(10059)
-        response = _info(engine, request, stream, wanted)
+        response = _info(engine, request, stream, deleted)
     except ApiError as error:
         request.refuse(error, {"total": 0, "offset": 0, "limit": 0})
         return
@@ -162,7 +181,14 @@ def delete(engine: Engine, request: ApiRequest) -> None:
     if not is_empty(request.body):
         raise ApiError(10038)
     stream = find(request, 2)
-    engine.remove_stream(stream)
+    engine.remove_stream(stream, lambda error: _deleted(engine, request, stream, error))
+
+
+def _deleted(engine: Engine, request: ApiRequest, stream: Stream, error: Exception | None) -> None:
+    """A stream is gone, or could not be deleted."""
+    if error is not None:
+        _refuse(engine, request, error)
+        return
     stream_action(stream, "delete")
     request.respond(StreamDeleteResponse(success=True))
 

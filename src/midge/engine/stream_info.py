@@ -1,13 +1,13 @@
 """What is told about a stream: its configuration, its state, its subjects.
 
-Its subjects may be a million: they are counted, and put in order where one page does not hold them, in slices.
+Its subjects may be a million: they are counted, and put in order where one page does not hold them, in slices. So are its gaps listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from midge.engine.jobs import Found, prepared
@@ -17,17 +17,18 @@ from midge.model.stream import ClusterInfo, StreamInfo, StreamState
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
 
-__all__ = ["count_consumers", "describe", "state_of", "subjects_page"]
+__all__ = ["count_consumers", "describe", "gaps_of", "state_of", "subjects_page"]
 
 InfoT = TypeVar("InfoT", bound=StreamInfo)
 SUBJECTS = 100_000  # of a page; nats-server's JSMaxSubjectDetails
 GAPS = 250_000  # sequences that are listed as deleted
+LISTED = 5_000  # of which so many are found in one turn
 SLICE = 1_000  # subjects that are looked at in one turn
 RUNS = 20  # times so many are let go of in one
 
 
-def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = False, cluster: bool = False) -> InfoT:
-    """Return what there is to say about a stream."""
+def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: Sequence[int] = (), cluster: bool = False) -> InfoT:
+    """Return what there is to say about a stream; the sequences of its gaps where somebody has asked for them."""
     mirror, sources = stream.origins.describe(wall) if stream.origins is not None else (None, [])
     return kind(
         config=stream.config,
@@ -41,10 +42,9 @@ def describe(kind: type[InfoT], stream: Stream, wall: int, *, deleted: bool = Fa
     )
 
 
-def state_of(stream: Stream, deleted: bool) -> StreamState:
-    """Return what a stream holds; the sequences of its gaps where they are asked for, GAPS of them at most."""
+def state_of(stream: Stream, deleted: Sequence[int] = ()) -> StreamState:
+    """Return what a stream holds, and the sequences of its gaps that are given."""
     store = stream.store
-    gaps = (sequence for first, last in store.gaps() for sequence in range(first, last + 1)) if deleted else iter(())
     return StreamState(
         messages=store.messages,
         bytes=store.size,
@@ -54,7 +54,7 @@ def state_of(stream: Stream, deleted: bool) -> StreamState:
         last_ts=time_text(store.last_time) if store.last_time else ZERO_TIME,
         num_subjects=store.subjects,
         num_deleted=store.deleted,
-        deleted=list(islice(gaps, GAPS)),
+        deleted=list(deleted),
         consumer_count=count_consumers(stream),
     )
 
@@ -62,6 +62,22 @@ def state_of(stream: Stream, deleted: bool) -> StreamState:
 def count_consumers(stream: Stream) -> int:
     """Return how many consumers a stream shows: those that feed others directly are not among them."""
     return sum(not consumer.config.direct for consumer in stream.consumers.values())
+
+
+def gaps_of(stream: Stream) -> Generator[list[int] | None, Found, list[int]]:
+    """Return the sequences of a stream's gaps, GAPS of them at most. What comes or goes meanwhile may be among them or not."""
+    store = stream.store
+    found: list[int] = []
+    start = store.first
+    while len(found) < GAPS:
+        ranges = (range(first, last + 1) for first, last in store.gaps(start))
+        some = list(islice(chain.from_iterable(ranges), min(LISTED, GAPS - len(found))))
+        found += some
+        if len(some) < LISTED:
+            break
+        start = some[-1] + 1
+        yield None
+    return found
 
 
 def subjects_page(stream: Stream, filter: str, offset: int) -> Generator[list[int] | None, Found, tuple[int, dict[str, int]]]:

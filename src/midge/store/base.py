@@ -4,7 +4,7 @@ Changes take effect at once, for who asks the same store, and become as safe as 
 ``settle`` tells when. Nobody outside may be told of a change before, and no message be shown that is not ``committed``: a crash could
 undo it. Where a round of changes cannot be written, all of it is undone and ``settle``'s callbacks get the error.
 
-One thread uses a store. Nothing here waits for a disk but ``read``, ``scan``, ``close`` and ``delete``: ``peek`` answers from memory, and
+One thread uses a store. Nothing here waits for a disk but ``read``, ``scan`` and ``close``: ``peek`` answers from memory, and
 ``load`` reads in a thread and calls back.
 """
 
@@ -221,8 +221,19 @@ class Store(ABC):
         """Return the sequence of the last message of every matching subject, sorted; of those at or before ``up_to``, unless 0."""
 
     @abstractmethod
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message."""
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        """Return of some of the subjects that match the last sequence at or before ``up_to``, in no order, and the place to go on with.
+
+        The store may change in between. A subject that has none so early is left out.
+
+        Args:
+            place: 0 in the beginning, and then what was returned, until that is -1.
+            count: subjects that are looked at, at most.
+        """
+
+    @abstractmethod
+    def gaps(self, start: int = 1) -> Iterable[tuple[int, int]]:
+        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message, from start on."""
 
     @property
     @abstractmethod
@@ -236,5 +247,9 @@ class Store(ABC):
         """Settle what waits and let go of all files. Nothing else may be asked then."""
 
     @abstractmethod
-    def delete(self) -> None:
-        """Close it, and remove it for good."""
+    def delete(self, told: Callable[[], None]) -> None:
+        """Let go of it, and remove it for good: nothing is there from now on.
+
+        Args:
+            told: when it cannot come back and what is under way is over; within this call where nothing has to be waited for.
+        """

@@ -15,9 +15,11 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from sqlite3 import Connection
 from weakref import WeakSet
 
 from midge.errors import StoreDamagedError, StoreLockedError
+from midge.store.clearing import GONE, Departures, hide
 from midge.store.commit import Workers
 from midge.store.files import Files
 from midge.store.folder import Folder, Owner, folder_name, id_of
@@ -26,7 +28,7 @@ from midge.store.haste import Haste
 from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
-from midge.store.state import ConsumerRow, State, StreamRow
+from midge.store.state import ConsumerRow, State, StreamRow, add_store, forget_gone, put_stream, remove_stream
 from midge.store.tail import Block
 
 __all__ = ["StoreDirectory"]
@@ -94,6 +96,7 @@ class StoreDirectory:
         self._names: dict[FileStore, tuple[str, str, int]] = {}
         self._dirty: dict[FileStore, None] = {}
         self._failing: dict[FileStore, tuple[int, int]] = {}
+        self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
         self._held: deque[tuple[FileStore, Block]] = deque()
         self._held_size = 0
         self._highest = 0
@@ -106,11 +109,13 @@ class StoreDirectory:
         try:
             self.files.make_directory(f"{self.path}/streams")
             self.state = State(f"{self.path}/state.db")
-            self._tidy()
+            left = self._tidy()
         except BaseException:
             os.close(self._lock)
             raise
         self._workers = Workers(workers, wake)
+        for path in left:
+            self._departures.finish(path)
         self.keeper = Keeper(f"{self.path}/state.db", sync=self.always, submit=self.submit, last_id=self.state.last_consumer())
         _open.add(self)
 
@@ -149,7 +154,32 @@ class StoreDirectory:
         """
         self._refuse_in_a_child()
         self._sync_names()
-        self.keeper.put_stream(row, self._known(row.account, row.name) or self._new_place(), told)
+        id, seed = self._known(row.account, row.name) or self._new_place()
+
+        def write(base: Connection) -> None:
+            add_store(base, row.account, row.name, seed, id)
+            put_stream(base, row)
+
+        self.keeper.change_streams(write, told)
+
+    def change(self, row: StreamRow, told: Callable[[OSError | None], None]) -> None:
+        """Note what has changed of a stream; told as by ``create``."""
+        self._refuse_in_a_child()
+        self.keeper.change_streams(lambda base: put_stream(base, row), told)
+
+    def remove(self, account: str, stream: str, told: Callable[[OSError | None], None]) -> None:
+        """Note that a stream is gone, with its consumers and its store; told as by ``create``. Next: the store's ``delete``.
+
+        Where the store was closed meanwhile, its files are removed by the next start.
+        """
+        self._refuse_in_a_child()
+        self.keeper.change_streams(lambda base: remove_stream(base, account, stream), told)
+
+    def streams(self, account: str) -> list[StreamRow]:
+        """Return an account's streams as they are now: what waits to be noted of streams is written first, where there is any."""
+        if self.keeper.changes_streams:
+            self.keeper.flush(self._workers.wait)
+        return self.state.streams(account)
 
     def consumers(self, account: str, stream: str) -> list[ConsumerRow]:
         """Return a stream's consumers as they are now: what waits of others is written first, where there is any."""
@@ -178,6 +208,9 @@ class StoreDirectory:
         for store in list(self._stores.values()):
             store.close()
         if os.getpid() == self._pid:
+            while self._departures:
+                self._workers.wait()
+                self._departures.look()
             self.keeper.flush(self._workers.wait)
             self._note_end()
         self.keeper.let_go()
@@ -225,6 +258,8 @@ class StoreDirectory:
         try:
             self._workers.finish()
         finally:
+            if self._departures:
+                self._departures.look()
             self.begin()
 
     def next_deadline(self) -> int | None:
@@ -281,35 +316,40 @@ class StoreDirectory:
     def failed(self, store: FileStore) -> None:
         self._failing[store] = (self._now + _FIRST_DELAY, _FIRST_DELAY)
 
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        account, stream, id = self._names[store]
-        if remove:
-            self._refuse_in_a_child()
+    def forget(self, store: FileStore) -> None:
         if os.getpid() == self._pid:
-            self._settle(store, write=not remove)
-            if not remove:
-                store.checkpoint()
-        del self._names[store], self._stores[id]
+            self._settle(store)
+            store.checkpoint()
+        self._let_go(store)
+        store.release_files()
+
+    def discard(self, store: FileStore, told: Callable[[], None]) -> None:
+        self._refuse_in_a_child()
+        account, stream, id = self._names[store]
+        if (found := self.state.store(account, stream)) is not None and found[0] == id:
+            self.state.remove_store(account, stream)
+        self._let_go(store)
+        self._departures.add(store, id, self._path_of(id), told)
+
+    def _let_go(self, store: FileStore) -> None:
+        """Do nothing more for a store."""
+        del self._stores[self._names.pop(store)[2]]
         self._held = deque(each for each in self._held if each[0] is not store)
         self._held_size = sum(len(block.buf) for _, block in self._held)
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
-        if remove:
-            self.state.remove_store(account, stream)
-            self._remove(id)
 
-    def _settle(self, store: FileStore, *, write: bool) -> None:
-        """Wait until nothing of a store is under way, and write what waits, unless that is of no use."""
+    def _settle(self, store: FileStore) -> None:
+        """Wait until nothing of a store is under way, and all that waits is written."""
         while store.is_busy or store.is_loading:
             self._workers.wait()
-        if write:
-            store.want_sync()
-            while store.is_dirty:
-                store.start()
-                while store.is_busy:
-                    self._workers.wait()
-            while store.is_loading:
+        store.want_sync()
+        while store.is_dirty:
+            store.start()
+            while store.is_busy:
                 self._workers.wait()
+        while store.is_loading:
+            self._workers.wait()
 
     def _repaired(self, store: FileStore, repaired: bool, delay: int) -> None:
         if store not in self._failing:
@@ -361,15 +401,18 @@ class StoreDirectory:
         if os.getpid() != self._pid:
             raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
 
-    def _tidy(self) -> None:
-        """Remove what is left of stores that were deleted, and look for stores that the state does not know."""
-        for name in self.files.names(f"{self.path}/streams"):
-            if name.endswith(".gone"):
-                self._clear(f"{self.path}/streams/{name}")
+    def _tidy(self) -> list[str]:
+        """Look for stores that the state does not know, and return the directories of those that were deleted, which are to be removed."""
         for id in self.state.gone():
-            self._remove(id)
+            path = self._path_of(id)
+            try:
+                hide(self.files, path)
+                self.state.forget_gone(id)
+            except OSError as error:
+                self._report_left(path, error)
+        names = self.files.names(f"{self.path}/streams")
         ids = self._ids()
-        self._highest = max(ids, default=0)
+        self._highest = max(ids | {id_of(name.removesuffix(GONE)) or 0 for name in names}, default=0)
         self._orphans = ids - self.state.store_ids()
         for id in sorted(self._orphans):
             why = "nothing is known of the stream that this is of: its configuration is lost"
@@ -377,6 +420,7 @@ class StoreDirectory:
         for id, owner in self.state.stores().items():
             if id not in ids and self.state.birth(*owner) < self._before:
                 self.report(Damage(self._path_of(id), 0, 0, -1, "it is missing, and with it all messages of the stream", ""))
+        return [f"{self.path}/streams/{name}" for name in names if name.endswith(GONE)]
 
     def _ids(self) -> set[int]:
         """Return the ids that have a directory."""
@@ -435,40 +479,12 @@ class StoreDirectory:
                 return id, says[2]
         return None
 
-    def _remove(self, id: int) -> None:
-        """Remove the files of a store that is gone; their directory's name goes first, so that none is seen without the others.
-
-        What cannot be removed is reported, and tried again by the next start: nobody has to wait for that.
-        """
-        path = self._path_of(id)
-        try:
-            if self.files.exists(path):
-                self.files.rename(path, f"{path}.gone")
-                self.files.sync_directory(f"{self.path}/streams")
-        except OSError as error:
-            self._report_left(path, error)
-            return
-        self._clear(f"{path}.gone")
-        self.state.forget_gone(id)
-
-    def _clear(self, path: str) -> None:
-        """Remove a directory of a store that is gone."""
-        try:
-            if self.files.exists(path):
-                self._empty(path)
-        except OSError as error:
-            self._report_left(path, error)
-
     def _report_left(self, path: str, error: OSError) -> None:
         self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
-    def _empty(self, path: str) -> None:
-        for name in self.files.names(path):
-            if name == "quarantine":
-                self._empty(f"{path}/{name}")
-            else:
-                self.files.unlink(f"{path}/{name}")
-        self.files.remove_directory(path)
+    def _forget_gone(self, id: int) -> None:
+        """Note that no files of a store are left; where that fails, the next start does it."""
+        self.keeper.change_streams(lambda base: forget_gone(base, id), lambda error: None)
 
 
 _open: WeakSet[StoreDirectory] = WeakSet()

@@ -41,5 +41,8 @@ class Home(Protocol):
     def failed(self, store: FileStore) -> None:
         """The store needs ``repair``, later."""
 
-    def forget(self, store: FileStore, *, remove: bool) -> None:
-        """The store is closed; its files are to be removed, too."""
+    def forget(self, store: FileStore) -> None:
+        """The store is closed: settle what waits, and then ``release_files``; waits for the disk."""
+
+    def discard(self, store: FileStore, told: Callable[[], None]) -> None:
+        """The store is deleted: remove its files when nobody uses them, after ``release_files``; tell when it cannot come back."""

@@ -39,11 +39,8 @@ else:
 
 __all__ = ["Index"]
 
-LAST_SEQUENCE = (1 << 63) - 2
-MAX_SIZE = (1 << 28) - 1
-
-_LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15
-_NOTHING = 0xFFFFFFFF
+LAST_SEQUENCE, MAX_SIZE = (1 << 63) - 2, (1 << 28) - 1
+_LAST_SEQUENCE, _MAX_SIZE, _MAX_PLACE, _MAX_FLAGS, _NOTHING = LAST_SEQUENCE, MAX_SIZE, (1 << 32) - 1, 15, 0xFFFFFFFF
 _GLANCE = 512  # messages that are looked at before the subjects are asked
 _SOON = 4_096  # messages that are compared in no time
 _AHEAD = 16  # messages of a dump: what is known of their subjects is on its way to the processor meanwhile
@@ -263,20 +260,23 @@ class Index:
         """Return the sequence of the last message of every matching subject, sorted; of those at or before ``up_to``, unless 0."""
         return self._lasts_of(self._selections.of(filters or (b">",)), _bounded(up_to) or _LAST_SEQUENCE)
 
-    def doomed(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> Iterator[int]:
-        """Return the sequences of the messages that ``Store.purge`` removes, in order. Each may be removed before the next is asked for."""
-        filters = () if filter is None else (filter,)
-        left = self.pending(filters, 1) - keep
-        sequence = self.next(filters, 1)
-        while sequence and left > 0 and (sequence < below or not below):
-            yield sequence
-            left -= 1
-            sequence = self.next(filters, sequence + 1)
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        """Return the last sequences of some of the subjects that match, in no order, and where to go on; see ``Store.some_lasts``."""
+        found: list[int] = []
+        at, selection = _bounded(up_to), self._selections.of(filters or (b">",))
+        number = selection.next(place)
+        while number >= 0 and count > 0:
+            sequence = self._postings.previous(number, at)
+            if sequence:
+                found.append(sequence)
+            count -= 1
+            number = selection.next(number + 1)
+        return found, number
 
-    def gaps(self) -> Iterator[tuple[int, int]]:
-        """Return the ranges (first, last) of sequences between ``first`` and ``last`` that have no message. A change ends it."""
+    def gaps(self, start: int = 1) -> Iterator[tuple[int, int]]:
+        """Return the ranges (first, last) of sequences between ``first``, or start, and ``last`` without a message. A change ends it."""
         changes = self._changes
-        hole = self._blocks.hole(self.first) if self.messages else self.last + 1
+        hole = self._blocks.hole(max(self.first, _bounded(start))) if self.messages else self.last + 1
         while hole <= self.last and self._changes == changes:
             after = self._blocks.after(hole) or self.last + 1
             yield hole, after - 1

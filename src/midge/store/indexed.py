@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from midge.store.base import ELSEWHERE, Elsewhere, Store, Total
 from midge.store.index import Index
 from midge.store.tail import weight
 from midge.wire.publication import Publication
 
-__all__ = ["IndexedStore"]
+__all__ = ["IndexedStore", "doomed"]
 
 
 class IndexedStore(Store):
@@ -92,5 +92,19 @@ class IndexedStore(Store):
     def lasts(self, filters: tuple[bytes, ...], up_to: int = 0) -> list[int]:
         return self._index.lasts(filters, up_to)
 
-    def gaps(self) -> Iterable[tuple[int, int]]:
-        return self._index.gaps()
+    def some_lasts(self, filters: tuple[bytes, ...], place: int, count: int, up_to: int) -> tuple[list[int], int]:
+        return self._index.some_lasts(filters, place, count, up_to)
+
+    def gaps(self, start: int = 1) -> Iterable[tuple[int, int]]:
+        return self._index.gaps(start)
+
+
+def doomed(index: Index, filter: bytes | None = None, below: int = 0, keep: int = 0) -> Iterator[int]:
+    """Return the sequences of the messages that ``Store.purge`` removes, in order. Each may be removed before the next is asked for."""
+    filters = () if filter is None else (filter,)
+    left = index.pending(filters, 1) - keep
+    sequence = index.next(filters, 1)
+    while sequence and left > 0 and (sequence < below or not below):
+        yield sequence
+        left -= 1
+        sequence = index.next(filters, sequence + 1)

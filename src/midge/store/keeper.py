@@ -1,4 +1,4 @@
-"""Keeper: writes what changes of consumers to the state's file, many in one transaction, in a worker, so that the loop never waits for it.
+"""Keeper: writes what changes of streams and consumers to the state's file, many in one transaction, in a worker: no loop waits for it.
 
 Who is kept says once that it has changed (``changed``), and is asked for its bytes when they are written: with all others that have
 changed, and so seldom that no more than ``_RATE`` bytes a second are written, and at most every ``_INTERVAL``. What somebody waits for
@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from midge.errors import StoreDamagedError
 from midge.store.commit import tell_all
-from midge.store.state import ConsumerRow, StreamRow, mark_of, progress_mark
+from midge.store.state import ConsumerRow, mark_of, progress_mark
 
 __all__ = ["Keeper", "Kept"]
 
@@ -55,9 +55,8 @@ class Kept(Protocol):
         ...
 
 
-class _PutStream(NamedTuple):
-    row: StreamRow
-    place: tuple[int, int]  # id and seed of its store
+class _Change(NamedTuple):
+    write: Callable[[sqlite3.Connection], None]
     told: Told
 
 
@@ -70,7 +69,7 @@ class _Put(NamedTuple):
 class _Batch(NamedTuple):
     """What one transaction writes, and who waits for it."""
 
-    streams: list[_PutStream]
+    streams: list[_Change]
     removals: dict[int, Told]
     puts: dict[int, _Put]
     states: dict[int, tuple[Kept, bytes]]
@@ -112,7 +111,7 @@ class Keeper:
         self._retry: int | None = None
         self._is_asked = False  # somebody wants to be told at once, also where writing fails
         self._written = 0  # bytes since ``_due`` was the last time
-        self._streams: list[_PutStream] = []
+        self._streams: list[_Change] = []
         self._removals: dict[int, Told] = {}
         self._puts: dict[int, _Put] = {}
         self._urgent: dict[int, Kept] = {}
@@ -129,15 +128,20 @@ class Keeper:
         self._last_id += 1
         return self._last_id
 
-    def put_stream(self, row: StreamRow, place: tuple[int, int], told: Told) -> None:
-        """Note a new stream; tell when it is safe, or why it is not: then nothing has changed.
+    def change_streams(self, write: Callable[[sqlite3.Connection], None], told: Told) -> None:
+        """Change what is noted of streams; tell when that is safe, whatever the sync mode, or why it is not: then nothing has changed.
 
         Args:
-            place: the id and the seed of its store, which may be noted already.
+            write: makes the change within a transaction, in a worker.
             told: never called within this call.
         """
-        self._streams.append(_PutStream(row, place, told))
+        self._streams.append(_Change(write, told))
         self._is_asked = True
+
+    @property
+    def changes_streams(self) -> bool:
+        """True if some of those changes wait, or are being made."""
+        return bool(self._streams) or (self._batch is not None and bool(self._batch.streams))
 
     def put(self, row: ConsumerRow, birth: int, told: Told) -> None:
         """Note a consumer, new or configured anew, with its state; tell when it is safe, or why it is not: then nothing has changed.
@@ -159,10 +163,11 @@ class Keeper:
 
     def forget(self, kept: Kept) -> None:
         """Write nothing more of a consumer: its stream is removed, and its rows with it."""
-        for each in (self._changed, self._sweep, self._urgent):
+        for each in (self._changed, self._sweep):
             each.pop(kept.id, None)
         self._puts.pop(kept.id, None)
-        self._confirmations = [each for each in self._confirmations if each[0] is not kept]
+        if self._urgent.pop(kept.id, None) is not None:  # as long as somebody waits for it to be written
+            self._confirmations = [each for each in self._confirmations if each[0] is not kept]
 
     def changed(self, kept: Kept) -> None:
         """A consumer has changed; ``is_noted`` is true until it is asked for its bytes."""
@@ -320,10 +325,8 @@ class Keeper:
                 base.execute("PRAGMA synchronous=FULL")  # a stream is there for good, however its messages are written
             base.execute("BEGIN IMMEDIATE")
             try:
-                for row, (place, seed), _ in batch.streams:
-                    values = (place, row.account, row.name, seed)
-                    base.execute("INSERT OR IGNORE INTO stores VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
-                    base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*row, mark_of(*row)))
+                for change in batch.streams:
+                    change.write(base)
                 for id in batch.removals:
                     base.execute("DELETE FROM consumers WHERE id = ?", (id,))
                     base.execute("DELETE FROM progress WHERE id = ?", (id,))

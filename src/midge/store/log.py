@@ -18,8 +18,8 @@ from midge.store.commit import Part, Round, outcome, tell_all
 from midge.store.erasures import Erasures
 from midge.store.folder import Folder
 from midge.store.home import Home
-from midge.store.index import LAST_SEQUENCE, MAX_SIZE
-from midge.store.indexed import IndexedStore
+from midge.store.index import LAST_SEQUENCE, MAX_SIZE, Index
+from midge.store.indexed import IndexedStore, doomed
 from midge.store.reader import Reader
 from midge.store.record import DROP, MORE, OVERWRITE, REMOVE, SKIP, length
 from midge.store.recovery import Recovery
@@ -65,7 +65,7 @@ class FileStore(IndexedStore):
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
-        self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = False
+        self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = self._is_gone = False
         self.failure = None
         self._recover(Recovery(home.files, folder.path, seed))
         if folder.is_new:
@@ -134,7 +134,7 @@ class FileStore(IndexedStore):
         if filter is None and not keep:
             return self.drop(min(below, index.last + 1) if below else index.last + 1)
         removed = 0
-        for sequence in index.doomed(filter, below, keep):
+        for sequence in doomed(index, filter, below, keep):
             self._forget(sequence)
             self._remove_later(sequence)
             removed += 1
@@ -204,7 +204,7 @@ class FileStore(IndexedStore):
             self._folder, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
         )  # fmt: skip
         self._waiting, self._wants_sync = [], False
-        self._unsynced = [] if sync else _joined(self._unsynced, parts)
+        self._unsynced = [] if sync else list(dict.fromkeys([*self._unsynced, *(part.segment for part in parts)]))
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
         if self._round.is_light and (not sync or self._home.haste.may_wait()):
@@ -258,14 +258,17 @@ class FileStore(IndexedStore):
             return False
         self._shelf.drop(block)
         if block is self._tail.block:
-            self._tail.block = self._no_block(block.base + block.fill)
+            self._tail.block = Block(self._shelf.end[0], block.base + block.fill, 0)
             self._unsent = []
         return True
 
     # Failure
 
     def _fail(self, error: OSError, waiting: list[Callable[[Exception | None], None]]) -> None:
-        """Go back to what is on disk, and tell those who wait."""
+        """Go back to what is on disk, unless nobody wants that any more, and tell those who wait."""
+        if self._is_gone:
+            tell_all(waiting, error)
+            return
         self.failure = error
         self._waiting = []
         self._erasures.forget()
@@ -283,6 +286,10 @@ class FileStore(IndexedStore):
         def done(result: object) -> None:
             self._shelf.readers -= 1
             self._is_going_back = False
+            if self._is_gone:
+                recovery.close()
+                told()
+                return
             self._is_stale = isinstance(result, BaseException)
             if isinstance(result, BaseException):
                 recovery.close()
@@ -352,18 +359,21 @@ class FileStore(IndexedStore):
     # The end
 
     def close(self) -> None:
-        self._end(remove=False)
-
-    def delete(self) -> None:
-        self._end(remove=True)
-
-    def _end(self, *, remove: bool) -> None:
         if not self._closed:
             self._closed = True
             self._upkeep.cancel()
-            self._home.forget(self, remove=remove)
-            self._shelf.close()
-            self._unsent.clear()
+            self._home.forget(self)
+
+    def delete(self, told: Callable[[], None]) -> None:
+        if not self._closed:
+            self._upkeep.cancel()
+            self._home.discard(self, told)
+            self._closed, self._is_gone, self._dirty = True, True, False
+            self._index = self._reader.index = Index()
+
+    def release_files(self) -> None:
+        """Close all files. Nothing is under way."""
+        self._shelf.close()
 
     # Inside
 
@@ -391,7 +401,7 @@ class FileStore(IndexedStore):
         self.committed = self._index.last
         for damage in recovery.damages:
             self._home.report(damage)
-        self._tail = Tail(self._index, recovery.seed, self._no_block(self._shelf.end[1]))
+        self._tail = Tail(self._index, recovery.seed, Block(*self._shelf.end, 0))  # one without room, which the first record replaces
         self._is_unfinished = recovery.failure is not None
         if recovery.failure is not None:
             self._is_stale, self.failure = True, recovery.failure
@@ -409,11 +419,7 @@ class FileStore(IndexedStore):
     def _add_segment(self, segment: Segment) -> None:
         self._upkeep.sealed(self._shelf.end[0])
         self._shelf.add(segment)
-        self._tail.block = self._no_block(HEAD_SIZE)
-
-    def _no_block(self, base: int) -> Block:
-        """A block without room, which the first record replaces."""
-        return Block(self._shelf.end[0], base, 0)
+        self._tail.block = Block(self._shelf.end[0], HEAD_SIZE, 0)
 
     def _make_room(self, size: int) -> None:
         """Have a block that so many bytes fit in."""
@@ -447,7 +453,7 @@ class FileStore(IndexedStore):
         self._change()
 
     def _change(self) -> None:
-        if not self._dirty:
+        if not self._dirty and not self._is_gone:
             self._dirty = True
             self._home.changed(self)
 
@@ -492,7 +498,3 @@ class FileStore(IndexedStore):
         """A copy has taken the place of a segment."""
         self._unsynced = [each for each in self._unsynced if each is not segment]
         self._change()  # the next one is looked for when a round has ended, and not while this one is cancelled
-
-
-def _joined(segments: list[Segment], parts: list[Part]) -> list[Segment]:
-    return list(dict.fromkeys([*segments, *(part.segment for part in parts)]))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from midge.store.base import Elsewhere, Stored
 from midge.store.index import Index
-from midge.store.indexed import IndexedStore
+from midge.store.indexed import IndexedStore, doomed
 from midge.store.shelves import Shelves, weight
 from midge.wire.publication import Publication
 
@@ -60,7 +60,7 @@ class MemoryStore(IndexedStore):
     def purge(self, filter: bytes | None = None, below: int = 0, keep: int = 0) -> int:
         if filter is None and not keep:
             return self._shelves.drop(min(below, self._index.last + 1) if below else self._index.last + 1)
-        return sum(self._shelves.remove(sequence) for sequence in self._index.doomed(filter, below, keep))
+        return sum(self._shelves.remove(sequence) for sequence in doomed(self._index, filter, below, keep))
 
     def settle(self, call: Callable[[Exception | None], None]) -> None:
         self._call_soon(lambda: call(None))
@@ -90,5 +90,6 @@ class MemoryStore(IndexedStore):
         self._index = Index()
         self._shelves = Shelves(self._index)
 
-    def delete(self) -> None:
+    def delete(self, told: Callable[[], None]) -> None:
         self.close()
+        told()

@@ -1,9 +1,9 @@
 """State: what is small and changes as a whole, in one SQLite file: which directory a stream has, the configurations, consumers' progress.
 
-Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL): streams are made, changed and deleted
-rarely, and that may take some milliseconds. What changes often, which is all of a consumer, is written by ``store.keeper``, away from
-this thread. Messages are never here. SQLite does not see a byte that the disk has changed inside of a value, so every row has a check,
-``mark``. Where the disk is so full that SQLite cannot even begin its log, the file is only read, until there is room.
+Each change is one transaction, on disk when the call returns (write-ahead log, synchronous=FULL). What somebody asks for is written by
+``store.keeper``, away from this thread: streams that are made, changed and deleted, and all of a consumer. Messages are never here.
+SQLite does not see a byte that the disk has changed inside of a value, so every row has a check, ``mark``. Where the disk is so full
+that SQLite cannot even begin its log, the file is only read, until there is room.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from urllib.parse import quote
 
 from midge.errors import StoreDamagedError, StoreVersionError
 
-__all__ = ["ConsumerRow", "SourceRow", "State", "StreamRow", "mark_of", "progress_mark"]
+__all__ = [
+    "ConsumerRow", "SourceRow", "State", "StreamRow", "add_store", "forget_gone", "mark_of", "progress_mark", "put_stream", "remove_stream",
+]  # fmt: skip
 
 _VERSION = 2  # 1 had no consumers
 _TABLES = """
@@ -39,8 +41,9 @@ CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY, state BLOB NOT NULL
 _TAKE_AWAY = """
 INSERT OR IGNORE INTO gone SELECT id FROM stores WHERE account = ? AND stream = ?
 """
-
-
+_PUT_SOURCE = """
+INSERT OR REPLACE INTO sources SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM streams WHERE account = ? AND name = ?)
+"""
 _ITS_CONSUMERS = "SELECT id FROM consumers WHERE account = ? AND stream = ?"
 
 
@@ -128,7 +131,7 @@ class State:
     def add_store(self, account: str, stream: str, seed: int, id: int) -> None:
         """Note a store."""
         with self._changing() as base:
-            base.execute("INSERT INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, mark_of(id, account, stream, seed)))
+            add_store(base, account, stream, seed, id)
 
     def next_id(self) -> int:
         """Return an id above all that there have been."""
@@ -148,10 +151,9 @@ class State:
             return {row[0] for row in base.execute("SELECT id FROM gone")}
 
     def forget_gone(self, id: int) -> None:
-        """Note that there are no files of a store any more; nor is it one, where it was a draft."""
+        """Do what the function of this name does."""
         with self._changing() as base:
-            base.execute("DELETE FROM stores WHERE id = ?", (id,))
-            base.execute("DELETE FROM gone WHERE id = ?", (id,))
+            forget_gone(base, id)
 
     def mark_draft(self, account: str, stream: str) -> None:
         """Let a store be one that the next start removes, unless ``put_draft`` comes before."""
@@ -186,31 +188,21 @@ class State:
     def put_stream(self, account: str, name: str, config: bytes, created: int) -> None:
         """Note a stream, or change what is noted."""
         with self._changing() as base:
-            values = (account, name, config, created)
-            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
+            put_stream(base, StreamRow(account, name, config, created))
 
     def put_draft(self, account: str, name: str, config: bytes, created: int, consumers: Collection[ConsumerRow] = ()) -> None:
         """Note the stream that a draft has become, whose store stays from then on, and its consumers."""
-        values = (account, name, config, created)
         with self._changing() as base:
-            base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*values, mark_of(*values)))
+            put_stream(base, StreamRow(account, name, config, created))
             base.execute("DELETE FROM gone WHERE id IN (SELECT id FROM stores WHERE account = ? AND stream = ?)", (account, name))
             for row in consumers:
                 base.execute("INSERT INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?)", (*row[:-1], mark_of(*row[:-1])))
                 base.execute("INSERT INTO progress VALUES (?, ?, ?)", (row.id, row.state, progress_mark(row.id, row.state)))
 
     def remove_stream(self, account: str, name: str) -> None:
-        """Forget a stream's configuration and its consumers, and at the same moment its store.
-
-        Its files are removed by the store's ``delete``, or at the next start.
-        """
+        """Do what the function of this name does."""
         with self._changing() as base:
-            base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, name))
-            base.execute(f"DELETE FROM progress WHERE id IN ({_ITS_CONSUMERS})", (account, name))
-            base.execute("DELETE FROM consumers WHERE account = ? AND stream = ?", (account, name))
-            base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
-            base.execute(_TAKE_AWAY, (account, name))
-            base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+            remove_stream(base, account, name)
 
     # Consumers
 
@@ -236,7 +228,7 @@ class State:
             return [SourceRow(*row) for row in rows]
 
     def put_sources(self, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None = None) -> None:
-        """Note how far a stream has read sources, and forget rows: None for all that are noted."""
+        """Note how far a stream has read sources, and forget rows: None for all that are noted. None of one that is gone."""
         with self._changing() as base:
             if gone is None:
                 base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
@@ -244,7 +236,7 @@ class State:
                 keys = [(account, stream, row.name, row.through) for row in gone]
                 base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
             values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", [(*each, mark_of(*each)) for each in values])
+            base.executemany(_PUT_SOURCE, [(*each, mark_of(*each), account, stream) for each in values])
 
     def close(self) -> None:
         if self._base is not None:
@@ -291,6 +283,35 @@ class State:
             if self._base is not None:
                 self._base.close()
             self._base, self._is_full = base, False
+
+
+def add_store(base: sqlite3.Connection, account: str, stream: str, seed: int, id: int) -> None:
+    """Note a store, unless it is noted already; a part of a transaction."""
+    base.execute("INSERT OR IGNORE INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, mark_of(id, account, stream, seed)))
+
+
+def put_stream(base: sqlite3.Connection, row: StreamRow) -> None:
+    """Note a stream, or change what is noted; a part of a transaction."""
+    base.execute("INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?)", (*row, mark_of(*row)))
+
+
+def remove_stream(base: sqlite3.Connection, account: str, name: str) -> None:
+    """Forget a stream's configuration and its consumers, and at the same moment its store; a part of a transaction.
+
+    Its files are removed by the store's ``delete``, or at the next start.
+    """
+    base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, name))
+    base.execute(f"DELETE FROM progress WHERE id IN ({_ITS_CONSUMERS})", (account, name))
+    base.execute("DELETE FROM consumers WHERE account = ? AND stream = ?", (account, name))
+    base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
+    base.execute(_TAKE_AWAY, (account, name))
+    base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+
+
+def forget_gone(base: sqlite3.Connection, id: int) -> None:
+    """Note that there are no files of a store any more; nor is it one, where it was a draft. A part of a transaction."""
+    base.execute("DELETE FROM stores WHERE id = ?", (id,))
+    base.execute("DELETE FROM gone WHERE id = ?", (id,))
 
 
 def _make(path: str) -> None:

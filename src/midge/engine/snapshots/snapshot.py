@@ -64,7 +64,7 @@ class Snapshot:
 
     def __init__(self, stream: Stream, wanted: StreamSnapshotRequest, client: dict[str, object] | None) -> None:
         self.stream = stream
-        self.state: StreamState = state_of(stream, False)
+        self.state: StreamState = state_of(stream)
         self._client = client
         self._subject = wanted.deliver_subject.encode("utf-8", "surrogateescape")
         self._chunk = min(max(wanted.chunk_size or CHUNK, LEAST_CHUNK), LARGEST_CHUNK)
