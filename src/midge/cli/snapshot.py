@@ -161,11 +161,13 @@ class Restoring:
             MalformedAnswerError: the answer makes no sense.
             JetStreamError: it was refused, such as for a stream that is there already.
         """
-        answer = await self._accepted()
-        if not isinstance(answer.get("deliver_subject"), str):
-            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
-        self._subject = answer["deliver_subject"]
-        self._is_open = True
+        accepting = asyncio.ensure_future(self._accepted())
+        try:
+            self._open(await asyncio.shield(accepting))
+        except asyncio.CancelledError:  # the server may have begun: it can be taken back only by who knows its answer
+            with suppress(MidgeError, TimeoutError):
+                self._open(await asyncio.wait_for(accepting, _TAKES_BACK_WITHIN))
+            raise
         self._inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(self._inbox)
 
@@ -203,6 +205,12 @@ class Restoring:
         finally:
             if self._sub is not None:
                 await self._sub.unsubscribe()
+
+    def _open(self, answer: dict[str, Any]) -> None:
+        if not isinstance(answer.get("deliver_subject"), str):
+            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
+        self._subject = answer["deliver_subject"]
+        self._is_open = True
 
     async def _accepted(self) -> dict[str, Any]:
         """Ask for it; while the name is held by what was cut off, and there is no such stream, ask again."""
