@@ -4,6 +4,7 @@ After a kill the next life reads what was written, though nobody has waited for 
 cut may not take that back. ``MIDGE_LONG`` makes it ten thousand lives.
 """
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from midge.store.log import FileStore
 TRIALS = trials(300)
 LIVES = 10  # of each store
 PATH = "/streams/s"
-pytestmark = pytest.mark.timeout(3600 if LONG else 60)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 
 
 class Killed(BaseException):
@@ -162,3 +163,39 @@ def test_what_was_shown_stays(figure: Callable[[str], None]) -> None:
                 raise
         shown += life.count
     figure(f"{TRIALS} lives, {shown} messages shown")
+
+
+class Forgetful(RecordingFiles):
+    """A disk whose first sync fails, and what that was to write is taken for written from then on."""
+
+    has_failed = False
+
+    def fdatasync(self, fd: int) -> None:
+        if self.has_failed:
+            super().fdatasync(fd)
+            return
+        self.has_failed = True
+        self.ops = [op for op in self.ops if op.name == "create" or op.file != self.number(fd)]
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_sync_that_fails_while_it_is_opened() -> None:
+    """It is read, refuses, and is written again when that works."""
+    files = Forgetful()
+    home, files.has_failed = LoneHome(files), True
+    store = FileStore(home, Folder(files, PATH), 7)
+    store.append(message(b"a", b"kept"), 1)
+    home.turn(store)
+    files.has_failed = False
+    home = LoneHome(files)
+    store = FileStore(home, Folder(files, PATH), 7)
+    found = store.read(1)
+    assert found is not None and found.payload == b"kept" and home.is_failing
+    with pytest.raises(OSError):
+        store.append(message(b"a"), 1)
+    done: list[bool] = []
+    store.repair(done.append)
+    home.turn(store)
+    assert done == [True] and store.failure is None
+    disk = PowerCut(files.ops, 0.0, random.Random(0)).disk()
+    assert [stored.payload for stored in FileStore(LoneHome(disk), Folder(disk, PATH), 7).scan()] == [b"kept"]

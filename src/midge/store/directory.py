@@ -100,7 +100,7 @@ class StoreDirectory:
         self._is_closed = False
         self._orphans: set[int] = set()
         self._before = 0  # the streams that were created before this have had a directory
-        self._unsynced = [self.path]  # directories whose new names are synced before a stream is made
+        self._unsynced = [self.path]  # directories whose new names are synced before a stream is made or shown
         self._make_path(self.path)
         self._lock = self._locked()
         try:
@@ -363,8 +363,11 @@ class StoreDirectory:
 
     def _tidy(self) -> None:
         """Remove what is left of stores that were deleted, and look for stores that the state does not know."""
-        for name in self.files.names(f"{self.path}/streams"):
-            if name.endswith(".gone"):
+        names = self.files.names(f"{self.path}/streams")
+        if names:  # who made them may have been killed before they were on disk
+            self._unsynced.append(f"{self.path}/streams")
+        for name in names:
+            if name.endswith(".gone") and id_of(name[:-5]) is not None:
                 self._clear(f"{self.path}/streams/{name}")
         for id in self.state.gone():
             self._remove(id)
@@ -395,13 +398,13 @@ class StoreDirectory:
             StoreDamagedError: it is of another stream.
         """
         says = None
+        self._sync_names()
         try:
             says = folder.owner()
         except StoreDamagedError:  # the state knows it, and writes it anew
             why = "it did not say whose store this is, and has been written anew"
             self.report(Damage(f"{folder.path}/store.json", 0, 0, -1, why, folder.put_aside()))
         if says is None:
-            self._sync_names()
             folder.give_to(owner)
         elif says[:2] != owner[:2]:
             found, expected = (f"{stream!r} of account {account!r}" for account, stream, _ in (says, owner))

@@ -415,6 +415,14 @@ class Recovery:
                 self._files.sync_directory(self._path)
         except OSError as error:
             self.failure = self.failure or error
+            for segment in unsettled:
+                self._write_again(segment)
+
+    def _write_again(self, segment: Segment) -> None:
+        """Let the next attempt sync more than nothing: a system may take for written what it could not write."""
+        with suppress(OSError):  # then that one fails, too
+            for at in range(0, segment.end, _COPY):
+                self._files.pwrite(segment.opened(), self._files.pread(segment.fd, min(_COPY, segment.end - at), at), at)
 
     def _report(self) -> None:
         """Keep the bytes of what is lost, unless all of it had been removed."""
