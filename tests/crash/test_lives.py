@@ -81,6 +81,7 @@ class Life:
         self.tried: dict[int, set[bytes]] = {}
         self.last = self.count = 0
         self._removing: set[int] = set()
+        self._was_cut = False
         self._appending = self.dice.choice([0.8, 0.5])
 
     def live(self) -> None:
@@ -96,6 +97,7 @@ class Life:
                     store = self._opened(home)
         except Killed:
             if self.dice.random() < 0.5:
+                self._was_cut = True
                 self.files = MortalFiles(PowerCut(self.files.ops, self.dice.choice([0.0, 0.5, 0.9]), self.dice).disk())
         self.files.mortal.until = Ops.until
 
@@ -106,7 +108,7 @@ class Life:
             folder.give_to(("A", "S", 7))
         store = FileStore(home, folder, 7)
         self._check(store)
-        assert not [damage for damage in home.damages if damage.first <= damage.last], home.damages
+        assert self._was_cut or home.damages == []  # of what nobody has waited for, the end may be there without the beginning
         return store
 
     def _check(self, store: FileStore) -> None:
