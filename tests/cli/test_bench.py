@@ -195,5 +195,5 @@ def test_a_server_process_that_does_not_start_says_why(tmp_path: Path) -> None:
         async with ServerProcess(str(tmp_path / "file" / "store")):
             pass
 
-    with pytest.raises(package.ServerStartError, match="file"):
+    with pytest.raises(package.ServerStartError, match="storage directory is not a directory"):
         run_async(run())
