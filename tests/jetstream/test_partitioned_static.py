@@ -184,6 +184,9 @@ async def test_a_consumer_that_is_deleted_by_somebody_ends_its_member(url: str, 
     async with partitioned_world(url) as here:
         group = await create(here, "m")
         async with group.consume("m", print) as m:
+            async with asyncio.timeout(5):
+                while await group.active_members() != ["m"]:
+                    await asyncio.sleep(0.01)
             await here.stream.delete_consumer("G-m")
             with pytest.raises(ConsumerNotFoundError):
                 async with asyncio.timeout(5):

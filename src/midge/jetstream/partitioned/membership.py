@@ -77,6 +77,7 @@ class Membership(Generic[ConfigT]):
         self._consuming: MemberConsuming | None = None
         self._working: asyncio.Task[None] | None = None  # until what is consumed has come to its end
         self._again_at: float | None = None
+        self._errors = 0  # of what is consumed no more
         self._over = asyncio.Event()
         self._error: MidgeError | None = None
 
@@ -98,6 +99,11 @@ class Membership(Generic[ConfigT]):
     def is_pinned(self) -> bool:
         """True if messages came to this instance last, as far as it knows."""
         return self._consuming is not None and self._consuming.pin != ""
+
+    @property
+    def errors(self) -> int:
+        """How many messages the callback has raised for."""
+        return self._errors + (0 if self._consuming is None else self._consuming.errors)
 
     async def start(self) -> Self:
         """Begin, for those who have no block for it; end with ``drain`` or ``stop``.
@@ -237,7 +243,7 @@ class Membership(Generic[ConfigT]):
         await consuming.stop()
         await asyncio.wait([working])
         self._note(working)
-        self._consuming = self._working = None
+        self._forget()
 
     def _note(self, working: asyncio.Task[None]) -> MidgeError | None:
         """Return what has ended the consuming, None for nothing special."""
@@ -245,6 +251,10 @@ class Membership(Generic[ConfigT]):
         assert error is None or isinstance(error, MidgeError)
         self.last_error = error or self.last_error
         return error
+
+    def _forget(self) -> None:
+        self._errors = self.errors
+        self._consuming = self._working = None
 
     # The task
 
@@ -315,7 +325,7 @@ class Membership(Generic[ConfigT]):
         """Consuming has ended: do something about it, and return whether to go on."""
         assert self._working is not None
         error = self._note(self._working)
-        self._consuming = self._working = None
+        self._forget()
         if error is None:  # the client is drained or closed
             return False
         if not isinstance(error, (ConsumerNotFoundError, StreamNotFoundError)):
@@ -333,7 +343,7 @@ class Membership(Generic[ConfigT]):
     def _settle(self) -> None:
         if self._working is not None:  # it is done, unless the callback itself has asked for the end
             self._working.add_done_callback(self._note)
-        self._consuming = self._working = None
+        self._forget()
         self._over.set()
 
     async def _halt(self) -> None:
