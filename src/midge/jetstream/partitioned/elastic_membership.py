@@ -11,11 +11,9 @@ import random
 from midge.errors import JetStreamError, MidgeError
 from midge.jetstream.configs import ConsumerConfig
 from midge.jetstream.errors import ConsumerExistsError, ConsumerNotFoundError, StreamNotFoundError
-from midge.jetstream.infos import ConsumerInfo
 from midge.jetstream.partitioned.config import ElasticGroupConfig
 from midge.jetstream.partitioned.errors import GroupChangedError
-from midge.jetstream.partitioned.membership import GRACE, Membership, log
-from midge.jetstream.partitioned.names import PRIORITY_GROUP
+from midge.jetstream.partitioned.membership import GRACE, Membership, log, pinned_id
 from midge.jetstream.partitioned.partitions import filters_of
 
 __all__ = ["ElasticMembership"]
@@ -112,7 +110,7 @@ class ElasticMembership(Membership[ElasticGroupConfig]):
             info = await self._stream.consumer(wanted.name or "").info()
         except ConsumerNotFoundError:
             return False
-        return _pinned(info) != "" and info.num_ack_pending > 0
+        return pinned_id(info) != "" and info.num_ack_pending > 0
 
     def _put_off(self, error: MidgeError) -> None:
         """Try again in a while. That others are slower than this is how it is; anything else is told."""
@@ -129,7 +127,7 @@ class ElasticMembership(Membership[ElasticGroupConfig]):
             return _NOBODY
         consuming = self._consuming
         try:
-            pinned = _pinned(await consuming.consumer.info())
+            pinned = pinned_id(await consuming.consumer.info())
         except ConsumerNotFoundError:
             return _NOBODY
         except MidgeError as error:
@@ -150,8 +148,3 @@ def _fixed(config: ElasticGroupConfig) -> tuple[object, ...]:
     """Return what never changes of a group."""
     filters = [(each.filter, tuple(each.partitioning_wildcards)) for each in config.partitioning_filters]
     return config.max_members, filters, config.max_buffered_msg, config.max_buffered_bytes
-
-
-def _pinned(info: ConsumerInfo) -> str:
-    """Return the id of the instance that is pinned."""
-    return next((each.pinned_client_id for each in info.priority_groups if each.group == PRIORITY_GROUP), "")

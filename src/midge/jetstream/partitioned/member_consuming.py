@@ -55,6 +55,11 @@ class MemberConsuming(Consuming):
         """The id that the server has given to this instance, "" where another one is pinned, or none."""
         return self._pull.pin
 
+    @property
+    def is_busy(self) -> bool:
+        """True while the callback may have something to do."""
+        return self._handling is not None and self._handling.is_busy
+
     def _fail(self, error: MidgeError) -> None:
         """The consumer is gone: what is at hand will be delivered by another one, and is not for here."""
         super()._fail(error)

@@ -33,7 +33,7 @@ from midge.jetstream.partitioned.partitions import filters_of
 from midge.jetstream.partitioned.store import GroupStore
 from midge.jetstream.stream import Stream
 
-__all__ = ["Membership"]
+__all__ = ["GRACE", "Membership", "log", "pinned_id"]
 
 log = logging.getLogger("midge.jetstream")
 
@@ -70,7 +70,7 @@ class Membership(Generic[ConfigT]):
         self._callback = callback
         self._options = check_options(options)
         self._wanted = _checked(wanted)
-        self._ack_wait = _seconds(self._wanted.ack_wait) or ACK_WAIT
+        self._ack_wait = _seconds(self._wanted.ack_wait)
         self._filters: list[str] = []
         self._watcher: KeyWatcher | None = None
         self._task: asyncio.Task[None] | None = None
@@ -79,7 +79,7 @@ class Membership(Generic[ConfigT]):
         self._again_at: float | None = None
         self._errors = 0  # of what is consumed no more
         self._over = asyncio.Event()
-        self._error: MidgeError | None = None
+        self._error: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.member!r} in group {self._store.group!r} of stream {self._store.stream!r}>"
@@ -137,10 +137,11 @@ class Membership(Generic[ConfigT]):
         self._settle()
 
     async def drain(self) -> None:
-        """Ask for nothing more, and return when all that is at hand has been worked on."""
+        """Ask for nothing more, and return when all that is at hand has been worked on; another instance may go on at once then."""
         await self._forsake()
         if self._consuming is not None:
             await self._consuming.drain()
+            await self._hand_over(self._consuming)
         self._settle()
 
     async def wait(self) -> None:
@@ -261,15 +262,17 @@ class Membership(Generic[ConfigT]):
     async def _run(self) -> None:
         try:
             await self._follow()
-        except MidgeError as error:
+        except Exception as error:
             self._error = self.last_error = error
             log.error("%r has ended: %s", self, error)
             await self._let_go()
         finally:
-            await self._halt()
-            if self._task is asyncio.current_task():
-                self._task = None
-                self._over.set()
+            try:
+                await self._halt()
+            finally:
+                if self._task is asyncio.current_task():
+                    self._task = None
+                    self._over.set()
 
     async def _follow(self) -> None:
         """Do what is to be done, one after the other, until the group is gone or the connection is closed."""
@@ -340,6 +343,16 @@ class Membership(Generic[ConfigT]):
             task.cancel()
             await asyncio.wait([task])
 
+    async def _hand_over(self, consuming: MemberConsuming) -> None:
+        """Be the pinned instance no more, unless a callback still runs, which is who has asked for the end."""
+        if consuming.is_busy or not consuming.pin or not self._store.js.client.is_connected:
+            return
+        try:
+            if pinned_id(await consuming.consumer.info()) == consuming.pin:
+                await consuming.consumer.unpin(PRIORITY_GROUP)
+        except MidgeError as error:
+            self.last_error = error  # so it takes as long as ack_wait
+
     def _settle(self) -> None:
         if self._working is not None:  # it is done, unless the callback itself has asked for the end
             self._working.add_done_callback(self._note)
@@ -362,5 +375,11 @@ def _checked(wanted: ConsumerConfig | None) -> ConsumerConfig:
     return wanted
 
 
+def pinned_id(info: ConsumerInfo) -> str:
+    """Return the id of the instance that is pinned, "" for none."""
+    return next((each.pinned_client_id for each in info.priority_groups if each.group == PRIORITY_GROUP), "")
+
+
 def _seconds(duration: float | timedelta | None) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration or 0.0
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return seconds if seconds is not None and seconds > 0 else ACK_WAIT
