@@ -20,6 +20,8 @@ __all__ = ["ElasticMembership"]
 
 FIRST_DELAY = 0.1  # seconds before it tries again to have its partitions; twice as long each time, up to that after ack_wait
 MARGIN = 0.5
+FLUSH_SECONDS = 1.0
+PROGRESS = b"+WPI"
 STAND_BACK = (0.4, 0.5)  # seconds for the pinned instance to be the first
 _SELF, _NOBODY, _OTHER = "this instance", "nobody", "another one"
 _TAKEN = (10099, 10100)  # another consumer has partitions of these
@@ -52,8 +54,10 @@ class ElasticMembership(Membership[ElasticGroupConfig]):
             return
         self._delay = 0.0
         self._theirs_until = self._now + self._ack_wait
-        pinned = await self._who_is_pinned()
+        pinned, consuming = await self._who_is_pinned(), self._consuming
         await self._let_go()
+        if pinned == _SELF and consuming is not None:
+            await self._flush_acks(consuming.last_reply)
         is_out = not self._find_filters()
         if pinned == _SELF or (pinned == _NOBODY and is_out):
             await self._delete()
@@ -134,6 +138,16 @@ class ElasticMembership(Membership[ElasticGroupConfig]):
             self.last_error = error
             return _OTHER
         return _NOBODY if not pinned else _SELF if pinned == consuming.pin else _OTHER
+
+    async def _flush_acks(self, reply: str) -> None:
+        """Return when the consumer has taken all acknowledgements: it answers to a word about the last message after those before."""
+        client = self._store.js.client
+        if not reply or not client.is_connected:
+            return
+        try:
+            await client.request(reply, PROGRESS, timeout=FLUSH_SECONDS)
+        except MidgeError as error:
+            self.last_error = error  # so what was handled last may come again, to its new owner
 
     async def _delete(self) -> None:
         try:

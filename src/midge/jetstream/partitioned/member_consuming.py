@@ -37,17 +37,23 @@ class MemberOptions(TypedDict, total=False):
 
 
 class MemberConsuming(Consuming):
-    """What a member's consumer delivers, until somebody changes that; made by a Membership."""
+    """What a member's consumer delivers, until somebody changes that; made by a Membership.
+
+    Attributes:
+        last_reply: where the message that the callback got last is acknowledged.
+    """
 
     def __init__(self, consumer: Consumer, callback: Any, options: MemberOptions, ack_wait: float) -> None:
         wanted = cast("ConsumeOptions", {**options, "group": PRIORITY_GROUP, "expires": max(ack_wait / 2, MIN_SECONDS)})
         if "max_bytes" not in options:
             wanted.setdefault("max_messages", AT_HAND)
         super().__init__(consumer, consumer.new_pull(), callback, wanted)
+        self.last_reply = ""
 
     async def __anext__(self, loop: ConsumingLoop | None = None) -> StreamMessage:
         """Return the next message, without its partition. Raises what ``Consuming`` raises."""
         message = await super().__anext__(loop)
+        self.last_reply = message.reply
         return with_subject(message, bare_subject(message.subject))
 
     @property
