@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from servers import find_nats_server
 
 import midge
 from midge.jetstream.configs import ConsumerConfig
-from midge.jetstream.errors import ConsumerNotFoundError, StreamNotFoundError
+from midge.jetstream.errors import ConsumerExistsError, ConsumerNotFoundError, StreamNotFoundError
 from midge.jetstream.message import StreamMessage
 from midge.jetstream.partitioned.config import ElasticGroupConfig, MemberMapping, PartitioningFilter
 from midge.jetstream.partitioned.elastic_group import ElasticGroup
@@ -35,27 +37,34 @@ async def remove(here: World) -> None:
     await here.js.delete_elastic_group(here.name, "G")
 
 
-@pytest.mark.cluster
-async def test_members_come_and_go_and_nothing_is_lost(url: str) -> None:
-    """While messages come, a member is added, a third one, and the first dropped: every key is consumed in order, by one at a time."""
-    record, running = Record(), dict[str, str]()
+class Busy:
+    """Callbacks of members: no two have the same key at a time, whoever they are."""
 
-    def callback(who: str) -> Any:
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.running: dict[str, str] = {}
+
+    def callback(self, who: str, seconds: float = 0.001) -> Any:
         async def handle(message: StreamMessage) -> None:
-            assert message.subject not in running, f"{who} has {message.subject} at the same time as {running[message.subject]}"
-            running[message.subject] = who
-            await asyncio.sleep(0.001)
-            record.callback(who)(message)
-            await message.ack_sync()
-            del running[message.subject]
+            assert message.subject not in self.running, f"{who} has {message.subject} at the same time as {self.running[message.subject]}"
+            self.running[message.subject] = who
+            await asyncio.sleep(seconds)
+            self.record.callback(who)(message)
+            del self.running[message.subject]
 
         return handle
 
+
+@pytest.mark.cluster
+async def test_members_come_and_go_and_nothing_is_lost(url: str) -> None:
+    """While messages come, a member is added, a third one, and the first dropped: every key is consumed in order, by one at a time."""
+    record = Record()
+    busy = Busy(record)
     async with world(url) as here:
         group = await create(here, "m1")
         async with (
-            group.consume("m1", callback("m1"), QUICK) as m1, group.consume("m2", callback("m2"), QUICK) as m2,
-            group.consume("m3", callback("m3"), QUICK) as m3,
+            group.consume("m1", busy.callback("m1"), QUICK) as m1, group.consume("m2", busy.callback("m2"), QUICK) as m2,
+            group.consume("m3", busy.callback("m3"), QUICK) as m3,
         ):  # fmt: skip
             assert m1.is_consuming and not m2.is_consuming
             await write(here, range(100))
@@ -75,6 +84,34 @@ async def test_members_come_and_go_and_nothing_is_lost(url: str) -> None:
         await remove(here)
     assert record.is_in_order() and record.numbers == set(range(400))
     assert {who for who, _, _ in record.rows} == {"m1", "m2", "m3"}
+
+
+async def test_many_changes_one_after_the_other_lose_nothing(url: str) -> None:
+    """Members, two instances of one of them, and mappings; nobody waits until the others have followed."""
+    record, dice = Record(), random.Random(7)
+    busy = Busy(record)
+    async with world(url) as here, contextlib.AsyncExitStack() as stack:
+        group = await create(here, "m0")
+        names = ["m0", "m1", "m2", "m0"]
+        here_too = [await stack.enter_async_context(group.consume(name, busy.callback(name), QUICK)) for name in names]
+        for step in range(20):
+            await write(here, range(step * 20, step * 20 + 20))
+            chosen = dice.sample(["m0", "m1", "m2"], dice.randrange(4))
+            config = await group.config()
+            if dice.random() < 0.3:
+                shares = [list(range(index, PARTITIONS, 3)) for index in range(3)]
+                await group.set_mappings([MemberMapping(member=f"m{i}", partitions=share) for i, share in enumerate(shares)])
+            elif config.member_mappings:
+                await group.delete_mappings()
+            elif chosen:
+                await (group.add_members if dice.random() < 0.5 else group.drop_members)(*chosen)
+            await asyncio.sleep(dice.random() * 0.05)
+        await group.delete_mappings()
+        await group.add_members("m0", "m1", "m2")
+        await until(lambda: len(record.numbers) == 400, 15)
+        assert sum(each.errors for each in here_too) == 0
+        await remove(here)
+    assert record.is_in_order()
 
 
 async def test_a_group_is_there_until_it_is_deleted(url: str) -> None:
@@ -190,6 +227,74 @@ async def test_instances_of_one_member_go_through_changes_together(url: str) -> 
             await group.drop_members("n")
             await write(here, range(60, 80))
             await until(lambda: len(record.numbers) == 80, 10)
+        assert record.is_in_order()
+        await remove(here)
+
+
+async def test_an_instance_lets_the_pinned_one_finish(url: str) -> None:
+    """Both hear that a member has come; the one that waits to be pinned does not delete the consumer under the other's callback."""
+    record, began, go_on = Record(), asyncio.Event(), asyncio.Event()
+
+    async def slowly(message: StreamMessage) -> None:
+        began.set()
+        await go_on.wait()
+        record.callback("one")(message)
+
+    async with world(url) as here:
+        group = await create(here, "m")
+        async with group.consume("m", slowly), group.consume("m", record.callback("two")) as two:
+            await write(here, range(8))
+            await began.wait()
+            await group.add_members("n")
+            await until(lambda: isinstance(two.last_error, ConsumerExistsError))
+            assert record.rows == [] and (await group.stream.consumer("m").info()).num_ack_pending == 8
+            async with group.consume("n", record.callback("n")):
+                go_on.set()
+                await until(lambda: len(record.rows) == 8, 10)
+        assert record.is_in_order()
+        await remove(here)
+
+
+async def test_stopping_cancels_the_callback_and_what_it_had_comes_again(url: str) -> None:
+    record, began = Record(), asyncio.Event()
+
+    async def forever(message: StreamMessage) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    async with world(url) as here:
+        group = await create(here, "m")
+        with pytest.raises(KeyError):
+            async with group.consume("m", forever, QUICK) as first:
+                await write(here, range(8))
+                await began.wait()
+                raise KeyError
+        await first.wait()
+        async with group.consume("m", record.callback("m"), QUICK):
+            await until(lambda: len(record.numbers) == 8, 10)
+        await remove(here)
+
+
+async def test_what_a_callback_raises_for_comes_again(url: str) -> None:
+    """And the order within a key stays, where no more than one message is under way."""
+    record, failed = Record(), set[int]()
+
+    def handle(message: StreamMessage) -> None:
+        number = int(message.data)
+        if number % 3 == 0 and number not in failed:
+            failed.add(number)
+            raise ValueError(number)
+        record.callback("m")(message)
+
+    async with world(url) as here:
+        group = await create(here, "m")
+        async with group.consume("m", handle, ConsumerConfig(max_ack_pending=1), backoff=[0.01]) as m:
+            await write(here, range(20))
+            await until(lambda: len(record.rows) == 20, 10)
+            assert m.errors == 7
+            await group.add_members("n")
+            await until(lambda: m._filters == ["0." + here.subject("*"), "1." + here.subject("*")] and m.is_consuming)
+            assert m.errors == 7
         assert record.is_in_order()
         await remove(here)
 
