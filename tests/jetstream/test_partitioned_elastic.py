@@ -108,7 +108,7 @@ async def test_many_changes_one_after_the_other_lose_nothing(url: str) -> None:
             await asyncio.sleep(dice.random() * 0.05)
         await group.delete_mappings()
         await group.add_members("m0", "m1", "m2")
-        await until(lambda: len(record.numbers) == 400, 15)
+        await until(lambda: len(record.numbers) == 400, 30)
         assert sum(each.errors for each in here_too) == 0
         await remove(here)
     assert record.is_in_order()
