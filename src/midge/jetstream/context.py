@@ -19,6 +19,7 @@ from midge.jetstream.infos import AccountInfo, StreamInfo, StreamState
 from midge.jetstream.key_value.manager import KeyValueManager
 from midge.jetstream.names import check_name
 from midge.jetstream.object_store.manager import ObjectStoreManager
+from midge.jetstream.partitioned.manager import GroupManager
 from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.recent_writes import RecentWrites
@@ -39,7 +40,7 @@ DEFAULT_RETRY_TIME = 15.0  # a server that was killed is missed for 4 to 9 s bef
 DEFAULT_RETRY_WAIT = 0.25
 
 
-class JetStream(KeyValueManager, ObjectStoreManager):
+class JetStream(KeyValueManager, ObjectStoreManager, GroupManager):
     """The streams of one account, in one domain; made by ``Client.jetstream``.
 
     Attributes:

@@ -104,6 +104,11 @@ class Handling:
         if self._error is not None:
             raise self._error
 
+    @property
+    def is_busy(self) -> bool:
+        """True while a worker has not ended."""
+        return bool(self._busy(False))
+
     # Inside
 
     def _busy(self, is_worker: bool) -> list[asyncio.Task[None]]:

@@ -13,3 +13,7 @@ cdef class StreamMessage(Message):
 
 @cython.locals(result=StreamMessage)
 cpdef StreamMessage stream_message(Message message)
+
+
+@cython.locals(result=StreamMessage)
+cpdef StreamMessage with_subject(StreamMessage message, str subject)

@@ -27,7 +27,7 @@ if cython.compiled:
 else:
     from midge.message import Message
 
-__all__ = ["Metadata", "StreamMessage", "stream_message"]
+__all__ = ["Metadata", "StreamMessage", "stream_message", "with_subject"]
 
 _ACK, _NAK, _PROGRESS, _TERM = b"+ACK", b"-NAK", b"+WPI", b"+TERM"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -196,4 +196,11 @@ def stream_message(message: Message) -> StreamMessage:
     result._headers = message._headers
     result._publisher = message._publisher
     result.is_acknowledged = False
+    return result
+
+
+def with_subject(message: StreamMessage, subject: str) -> StreamMessage:
+    """Return a message under another subject, to be acknowledged in place of the one it was made of."""
+    result = stream_message(message)
+    result._subject = subject
     return result
