@@ -9,25 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
+from midge.cli.answers import stream_answer
 from midge.cli.config_options import changed, commas, read_config
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.names import stream_argument
 from midge.cli.output import counted, json_option
 from midge.cli.render import Advance, bar, print_json, say
-from midge.cli.snapshot import CHUNK_SIZE, Restoring, Snapshot, is_archive
 from midge.cli.target import Target
 from midge.cli.units import shown_size
 from midge.errors import MidgeError
+from midge.jetstream.restoring import restore as restore_from
+from midge.jetstream.snapshot import CHUNK_SIZE, Snapshot
 
 __all__ = ["backup", "restore"]
 
 _META, _ARCHIVE, _TAR = "backup.json", "stream.arc.s2", "stream.tar.s2"
+_MAGIC = b"NATSARC1"
 _DIRECTORY: Any = {"type": click.Path(path_type=Path, file_okay=False)}
 _EXISTING: Any = {"type": click.Path(path_type=Path, file_okay=False, exists=True)}
 
@@ -45,15 +49,12 @@ def backup(target: Target, stream: str, directory: Path, consumers: bool, check:
     _refuse_full(directory)
 
     async def save(api: Api) -> tuple[dict[str, Any], int, str]:
-        snapshot = Snapshot(api, stream, consumers=consumers, check=check)
-        try:
-            await snapshot.begin()
+        async with Snapshot(api.requests, stream, consumers=consumers, check=check) as snapshot:
+            found = stream_answer(snapshot.answer)
             directory.mkdir(parents=True, exist_ok=True)
-            with bar("backup", snapshot.state.get("bytes"), of_bytes=True, hidden=not progress or as_json) as advance:
+            with bar("backup", snapshot.state.bytes, of_bytes=True, hidden=not progress or as_json) as advance:
                 size, name = await _write(snapshot, directory, advance)
-        finally:
-            await snapshot.end()
-        return {"config": snapshot.config, "state": snapshot.state}, size, name
+        return found, size, name
 
     meta, size, name = run(target, "midge stream backup", save)
     _replace(directory / _META, json.dumps(meta, indent=2).encode())
@@ -95,16 +96,8 @@ def restore(
     path = _archive(directory)
 
     async def send(api: Api) -> dict[str, Any]:
-        restoring = Restoring(api, config, meta["state"])
-        try:
-            await restoring.begin()
-            with bar("restore", path.stat().st_size, of_bytes=True, hidden=not progress or as_json) as advance, path.open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, CHUNK_SIZE):
-                    await restoring.send(chunk)
-                    advance(len(chunk))
-                return await restoring.finish()
-        finally:
-            await restoring.end()
+        with bar("restore", path.stat().st_size, of_bytes=True, hidden=not progress or as_json) as advance, path.open("rb") as file:
+            return stream_answer(await restore_from(api.requests, _read(file, advance), config, meta["state"]))
 
     found = run(target, "midge stream restore", send)
     if as_json:
@@ -113,25 +106,37 @@ def restore(
         say(f"Restored stream {config['name']}, {counted(found['state']['messages'], 'message')}")
 
 
+async def _read(file: BinaryIO, advance: Advance) -> AsyncIterator[bytes]:
+    """Iterate over what a file holds."""
+    while chunk := await asyncio.to_thread(file.read, CHUNK_SIZE):
+        yield chunk
+        advance(len(chunk))
+
+
 async def _write(snapshot: Snapshot, directory: Path, advance: Advance) -> tuple[int, str]:
     """Write the archive; return its size and name."""
     part = directory / f"{_ARCHIVE}.part"
     size, first = 0, b""
     try:
         with part.open("wb") as file:
-            async for chunk in snapshot.chunks():
+            async for chunk in snapshot:
                 first = first or chunk
                 await asyncio.to_thread(file.write, chunk)
                 size += len(chunk)
                 advance(len(chunk))
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
-        name = _ARCHIVE if is_archive(first) else _TAR
+        name = _ARCHIVE if _is_archive(first) else _TAR
         part.replace(directory / name)
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
     return size, name
+
+
+def _is_archive(first: bytes) -> bool:
+    """True if a snapshot begins as those of nats-server 2.15, and not as a tar: the files of the two have different names."""
+    return _MAGIC in first[:64]
 
 
 def _refuse_full(directory: Path) -> None:

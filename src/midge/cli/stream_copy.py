@@ -7,23 +7,25 @@ there as a whole or not at all. Elsewhere the messages are published again, whic
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import click
 
-from midge.cli.answers import consumer_answer
+from midge.cli.answers import consumer_answer, stream_answer
 from midge.cli.config_options import changed, commas
 from midge.cli.jetstream import Api, js_options, opened, run_guarded
 from midge.cli.output import complain, counted, json_option
-from midge.cli.render import bar, print_json, say
-from midge.cli.snapshot import Restoring, Snapshot
+from midge.cli.render import Advance, bar, print_json, say
 from midge.cli.stream_digest import Digest, digest_of
 from midge.cli.stream_republish import Republishing, unfit
 from midge.cli.target import Target, complete_contexts, target_of
 from midge.errors import JetStreamError, MidgeError
 from midge.jetstream.names import check_name
+from midge.jetstream.restoring import restore
+from midge.jetstream.snapshot import Snapshot
 
 __all__ = ["copy"]
 
@@ -120,17 +122,16 @@ async def _copied(source: Api, dest: Api, info: dict[str, Any], job: Job) -> dic
     if job.method == "snapshot" and why:
         raise MidgeError(f"no snapshot can be restored there: {why}")
     if job.method != "republish" and not why:
-        snapshot = Snapshot(source, job.source, consumers=job.consumers)
-        try:
-            await snapshot.begin()
-        except JetStreamError as error:
-            if job.method == "snapshot":
-                raise
-            complain(f"no snapshot: {error}; the messages are published again")
-        else:
-            return await _stream_through(snapshot, dest, job)
-        finally:
-            await snapshot.end()
+        snapshot = Snapshot(source.requests, job.source, consumers=job.consumers)
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(snapshot)
+            except JetStreamError as error:
+                if job.method == "snapshot":
+                    raise
+                complain(f"no snapshot: {error}; the messages are published again")
+            else:
+                return await _stream_through(snapshot, dest, job)
     reason = unfit(info["config"])
     if reason:
         raise MidgeError(f"the messages of stream {job.source} cannot be published again: {reason}" + (f"; and {why}" if why else ""))
@@ -149,17 +150,17 @@ def _no_snapshot(source: Api, dest: Api, job: Job) -> str:
 
 
 async def _stream_through(snapshot: Snapshot, dest: Api, job: Job) -> dict[str, Any]:
-    restoring = Restoring(dest, changed(snapshot.config, job.changes), snapshot.state)
-    try:
-        await restoring.begin()
-        with bar("copy", snapshot.state["bytes"], of_bytes=True, hidden=job.hidden) as advance:
-            async for chunk in snapshot.chunks():
-                await restoring.send(chunk)
-                advance(len(chunk))
-            answer = await restoring.finish()
-    finally:
-        await restoring.end()
-    return _result("snapshot", job, answer["state"]["messages"], snapshot.state["last_seq"])
+    config = changed(snapshot.answer["config"], job.changes)
+    with bar("copy", snapshot.state.bytes, of_bytes=True, hidden=job.hidden) as advance:
+        answer = stream_answer(await restore(dest.requests, _counted(snapshot, advance), config, snapshot.answer["state"]))
+    return _result("snapshot", job, answer["state"]["messages"], snapshot.state.last_seq)
+
+
+async def _counted(chunks: AsyncIterable[bytes], advance: Advance) -> AsyncIterator[bytes]:
+    """Iterate over chunks, and say how much of them was used."""
+    async for chunk in chunks:
+        yield chunk
+        advance(len(chunk))
 
 
 async def _republish(source: Api, dest: Api, info: dict[str, Any], job: Job) -> dict[str, Any]:
