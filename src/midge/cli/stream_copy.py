@@ -15,7 +15,7 @@ from typing import Any, Literal
 import click
 
 from midge.cli.answers import consumer_answer, stream_answer
-from midge.cli.config_options import changed, commas
+from midge.cli.config_options import changed, commas, placement_changes, placement_options
 from midge.cli.jetstream import Api, js_options, opened, run_guarded
 from midge.cli.output import complain, counted, json_option
 from midge.cli.render import Advance, bar, print_json, say
@@ -59,9 +59,7 @@ class Job:
 @click.option("--to-server", metavar="URL", help="The server to copy to.")
 @click.option("--to-context", metavar="NAME", shell_complete=complete_contexts, help="The context to copy to.")
 @click.option("--consumers", is_flag=True, help="Copy the consumers, too.")
-@click.option("--replicas", type=click.IntRange(min=1), help="How many servers of the cluster there keep it.")
-@click.option("--cluster", metavar="NAME", help="The cluster that keeps it.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Servers with this tag keep it; may be repeated.")
+@placement_options
 @click.option("--subjects", metavar="SUBJECT", multiple=True, help="Which subjects it takes there; may be repeated.")
 @click.option("--method", type=click.Choice(["auto", "snapshot", "republish"]), default="auto", show_default=True, help="How to copy.")
 @click.option("--resume", is_flag=True, help="Go on with a copy by publishing that was cut off.")
@@ -75,9 +73,6 @@ def copy(
     dest: str | None,
     to_server: str | None,
     to_context: str | None,
-    replicas: int | None,
-    cluster: str | None,
-    tags: tuple[str, ...],
     subjects: tuple[str, ...],
     progress: bool,
     as_json: bool,
@@ -90,8 +85,7 @@ def copy(
     """
     if to_server is None and to_context is None:
         raise click.UsageError("copy to where? give --to-server or --to-context")
-    placement = ({"cluster": cluster} if cluster else {}) | ({"tags": commas(tags)} if tags else {})
-    changes: dict[str, Any] = ({"placement": placement} if placement else {}) | ({"num_replicas": replicas} if replicas else {})
+    changes = placement_changes({name: options.pop(name) for name in ("replicas", "cluster", "tags")})
     changes |= {"subjects": commas(subjects)} if subjects else {}
     job = Job(check_name(source), check_name(dest or source), changes, hidden=as_json or not progress, **options)
     destination = replace(target_of(to_context, {"server": to_server}), timeout=target.timeout)
