@@ -96,5 +96,6 @@ def test_what_the_system_takes_in_parts_is_written_whole(url: str, style: str, m
     out = io.TextIOWrapper(pipe, "utf-8", write_through=True)  # type: ignore[type-var]
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "__stdout__", out)
         assert main(["kv", "get", "b", "k", style, "-s", url]) == 0
     assert len(pipe.data) > LARGE and pipe.data.endswith(b"x\n" if style == "--raw" else b"}\n")

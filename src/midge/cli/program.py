@@ -58,7 +58,7 @@ def _write_whole() -> None:
     """
     out = sys.stdout
     raw = getattr(out, "buffer", None)
-    if isinstance(raw, io.RawIOBase):
+    if out is not None and out is sys.__stdout__ and isinstance(raw, io.RawIOBase):
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), out.encoding, out.errors, line_buffering=bool(out.line_buffering))
 
 
