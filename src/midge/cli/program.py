@@ -56,9 +56,10 @@ def _write_whole() -> None:
 
     What is to be seen at once is flushed by who writes it.
     """
+    is_own = sys.stdout is sys.__stdout__
     out = sys.stdout
     raw = getattr(out, "buffer", None)
-    if out is not None and out is sys.__stdout__ and isinstance(raw, io.RawIOBase):
+    if is_own and isinstance(raw, io.RawIOBase):
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), out.encoding, out.errors, line_buffering=bool(out.line_buffering))
 
 
