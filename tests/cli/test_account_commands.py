@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Iterator
@@ -86,3 +87,41 @@ def test_streams_in_memory(own: Cli, tmp_path: Path) -> None:
     can_be_read = "stream MEMORY" in out
     assert can_be_read is not ("stream MEMORY" in err)
     own.both("account", "backup", str(tmp_path / "again"), "-w", code=0 if can_be_read else 1)
+
+
+def test_reports(own: Cli, request: pytest.FixtureRequest) -> None:
+    if "midge" in request.node.callspec.id:
+        assert "no server tells of its connections" in own.refused("account", "report", "connections")
+        return
+    own("pub", "a", "x", "--count", "3")
+    (row,) = own.json("account", "report", "connections", "--sort", "in-msgs")
+    assert row["name"].startswith("midge account report") and row["server"]["ver"]
+    assert "midge account report" in own("account", "report", "conns", "-R")
+    assert "no such connections" in own("account", "report", "connections", "--subject", "nothing.here")
+    assert len(own.json("account", "report", "connections", "--state", "all", "--top", "1")) == 1
+    (row,) = own.json("account", "report", "statistics")
+    assert row["acc"] == "$G" and row["received"]["msgs"] >= 3
+    assert "slow consumers" in own("account", "report", "stats")
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"x", "not the report"),
+        (b"[]", "not the report"),
+        (b'{"server":{},"data":7}', "not the report"),
+        (b'{"server":7,"data":{}}', "not the report"),
+        (b'{"server":{},"data":{"account_statz":[7]}}', "not the report"),
+        (b'{"error":{"description":"no\\u001b[31m"}}', "refused: no"),
+        (b'{"error":7}', "not the report"),
+    ],
+)
+def test_reports_that_make_no_sense(answer: bytes, text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    async def story() -> None:
+        async with midge.Server(port=0) as server, midge.connect(server.url) as nc:
+            await nc.subscribe("$SYS.REQ.ACCOUNT.PING.STATZ", callback=lambda message: message.respond(answer))
+            await nc.flush()
+            said = await asyncio.to_thread(Cli(server.url, capfd).refused, "account", "report", "statistics", "-s", server.url)
+            assert text in said and "\x1b" not in said
+
+    asyncio.run(story())

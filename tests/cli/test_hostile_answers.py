@@ -35,6 +35,10 @@ ANSWERS: dict[str, Any] = {
         "streams": [{"config": {"name": "S"}, "state": {"messages": 1, "bytes": 1}}],
         "consumers": [{"name": "C", "stream_name": "S", "config": {}}],
     },
+    "not UTF-8": {
+        "config": {"name": "NOT-UTF-8"}, "state": {"messages": 1, "bytes": 1, "last_seq": 1}, "name": "NOT-UTF-8", "stream_name": "S",
+        "streams": [{"config": {"name": "NOT-UTF-8"}, "state": {"messages": 1, "bytes": 1}}], "domain": "NOT-UTF-8",
+    },
     "an error": {"error": {"code": 500, "err_code": 10000, "description": EVIL}},
     "escapes": DESCRIPTION | {
         "name": EVIL, "stream_name": EVIL, "streams": [DESCRIPTION, EVIL], "priority_groups": [{"group": EVIL, "pinned_client_id": EVIL}],
@@ -90,7 +94,7 @@ def test_one_line_or_what_a_terminal_can_bear(
     answer: str,
 ) -> None:
     url, answers = server
-    answers["now"] = json.dumps(ANSWERS[answer]).encode()
+    answers["now"] = json.dumps(ANSWERS[answer]).encode().replace(b"NOT-UTF-8", b"\xff\xc3")
     for directory in (tmp_path, tmp_path / "account" / "S"):
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "backup.json").write_text('{"config": {"name": "S"}, "state": {}}')
@@ -100,7 +104,8 @@ def test_one_line_or_what_a_terminal_can_bear(
     monkeypatch.setenv("NATS_URL", url)
     words = [places.get(word, word) if word != "B" or "restore" not in command else str(tmp_path) for word in command.split()]
     cli = Cli(url, capfd)
-    for more in ([], ["--json"]):
+    for columns, more in (("160", []), ("40", []), ("160", ["--json"])):
+        monkeypatch.setenv("COLUMNS", columns)
         capfd.readouterr()
         code = cli.code(*words, "--timeout", "1", *more)
         out, err = capfd.readouterr()

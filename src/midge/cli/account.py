@@ -19,8 +19,13 @@ command = LazyGroup(
     "account",
     help="Tell about the account, and save what it has.",
     short_help="The account.",
-    places={"info": "account:info", "backup": "account_backup:backup", "restore": "account_backup:restore"},
-    aliases={"nfo": "info", "snapshot": "backup"},
+    places={
+        "info": "account:info",
+        "backup": "account_backup:backup",
+        "restore": "account_backup:restore",
+        "report": "account_report:command",
+    },
+    aliases={"nfo": "info", "snapshot": "backup", "rep": "report"},
 )
 
 
