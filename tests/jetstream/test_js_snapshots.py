@@ -17,6 +17,7 @@ import midge
 from midge.errors import JetStreamError
 from midge.jetstream import MalformedAnswerError, Snapshot, SnapshotError, StreamConfig, StreamNotFoundError, StreamState
 from midge.jetstream import restoring as restorings
+from midge.jetstream import snapshot as snapshots
 from midge.jetstream.entity import to_json
 from midge.message import Headers
 
@@ -207,6 +208,25 @@ async def test_a_server_that_says_why_it_ends() -> None:
             with pytest.raises(SnapshotError, match="stream 'S': the snapshot was cut off: 408 No Interest") as caught:
                 await anext(snapshot)
         assert caught.value.stream == "S"
+
+
+async def test_who_is_slow_answers_whenever_a_chunk_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hears nothing gives up."""
+    monkeypatch.setattr(snapshots, "_ROOM", 2)
+    async with lying() as (nc, liar):
+        answers = await liar.nc.subscribe("taken")
+
+        def answer(body: Any) -> Any:
+            for _ in range(5):
+                liar.nc.publish(body["deliver_subject"], b"chunk", reply="taken")
+            return DESCRIPTION
+
+        liar.answers[SNAPSHOT] = answer
+        async with nc.jetstream().stream("S").snapshot() as snapshot:
+            for used in range(5):
+                await until(lambda used=used: answers.pending == used + 1)  # type: ignore[misc]
+                await anext(snapshot)
+                await nc.flush()
 
 
 async def test_outside_of_its_block_there_is_nothing() -> None:

@@ -1,7 +1,7 @@
 """A stream on its way out of a server: its snapshot, which holds messages and consumers as the server wrote them.
 
 A server sends it in chunks, no further ahead of the answers than a window, and gives up where none comes for two seconds. So chunks are
-answered when they come for as long as there is room here for them, and not when they are used. It is never in memory as a whole.
+answered when they come for as long as there is room here for them; then one is, whenever one is used. It is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Snapshot:
         self._held: deque[Message] = deque()
         self._held_bytes = 0
         self._news = asyncio.Event()
-        self._unanswered: list[str] = []
+        self._unanswered: deque[str] = deque()
         self._is_whole = False
         self.config = StreamConfig()
         self.state = StreamState()
@@ -134,9 +134,8 @@ class Snapshot:
                 raise MidgeTimeoutError(f"the snapshot of stream {self._stream!r}", _PATIENCE) from None
         message = self._held.popleft()
         self._held_bytes -= len(message.data) + _OVERHEAD
-        if self._unanswered and len(self._held) < _ROOM // 2:
-            self._respond(self._unanswered)
-            self._unanswered.clear()
+        if self._unanswered:  # one for one, so that a server hears something as long as chunks are used
+            self._requests.client.publish(self._unanswered.popleft())
         return message
 
     def _check_end(self) -> None:
@@ -157,10 +156,6 @@ class Snapshot:
         self._news.set()
         if message.data and message.reply:
             if len(self._held) < _ROOM:
-                self._respond([message.reply])
+                self._requests.client.publish(message.reply)
             else:
                 self._unanswered.append(message.reply)
-
-    def _respond(self, subjects: list[str]) -> None:
-        for subject in subjects:
-            self._requests.client.publish(subject)
