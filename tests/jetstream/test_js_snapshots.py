@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,18 @@ from js_worlds import World, lying, until, world
 
 import midge
 from midge.errors import JetStreamError
-from midge.jetstream import MalformedAnswerError, Snapshot, SnapshotError, StreamConfig, StreamNotFoundError, StreamState
+from midge.jetstream import (
+    Consumer,
+    ConsumerInfo,
+    ConsumerNotFoundError,
+    JetStreamUnavailableError,
+    MalformedAnswerError,
+    Snapshot,
+    SnapshotError,
+    StreamConfig,
+    StreamNotFoundError,
+    StreamState,
+)
 from midge.jetstream import restoring as restorings
 from midge.jetstream import snapshot as snapshots
 from midge.jetstream.entity import to_json
@@ -41,6 +53,17 @@ async def taken(here: World) -> tuple[StreamConfig, StreamState, list[bytes]]:
     return snapshot.config, snapshot.state, chunks
 
 
+async def restored(consumer: Consumer) -> ConsumerInfo:
+    """Return what is told of a consumer that was restored: in a cluster, it is there a moment after its stream."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(ConsumerNotFoundError, JetStreamUnavailableError, midge.MidgeTimeoutError):
+                found = await consumer.info(timeout=0.5)
+                if found.num_pending:
+                    return found
+            await asyncio.sleep(0.01)
+
+
 async def is_there(here: World) -> bool:
     return here.name in [name async for name in here.js.stream_names()]
 
@@ -63,11 +86,9 @@ async def test_a_stream_comes_back_with_its_consumers(url: Any) -> None:
         await here.stream.delete()
         stream = await here.js.restore_stream(of(chunks), snapshot.config, snapshot.state)
         assert stream.name == here.name and stream.last_info.state.messages == 4
-        after = await stream.get(3)
+        found = await restored(stream.consumer("C"))
+        after = await stream.get(3, direct=False)
         assert (after.data, after.seq, after.time) == (before.data, before.seq, before.time)
-        consumer = stream.consumer("C")
-        await here.known_to(consumer, 2)
-        found = await consumer.info()
         assert (found.ack_floor.stream_seq, found.num_ack_pending + found.num_pending) == (
             2,
             3,

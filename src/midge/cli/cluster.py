@@ -22,7 +22,7 @@ from midge.jetstream.errors import JetStreamUnavailableError
 from midge.jetstream.names import check_name
 from midge.jetstream.requests import preferring
 
-__all__ = ["consumer_group", "consumer_step_down", "remove_peer", "stream_group", "stream_step_down"]
+__all__ = ["consumer_step_down", "remove_peer", "stream_step_down"]
 
 _ELECTED_WITHIN = 10.0  # seconds
 _LOOK_SECONDS = 0.5

@@ -271,6 +271,7 @@ class JetStream(KeyValueManager, ObjectStoreManager):
         timeout: float | None = None,
     ) -> Stream:
         """Make a stream from a snapshot: what it held, with sequences, times and consumers. It is there as a whole or not at all.
+        (In a cluster, its consumers are there a moment later, and deliver again what was not acknowledged.)
 
         Cancelled, or where the chunks end in an error, what has come is taken back, in two seconds at most. Where the name is held by a
         restore that was cut off elsewhere, it is waited for until the server forgets that, ten seconds at most.
