@@ -84,3 +84,16 @@ def test_watch(cli: Cli, bucket: str) -> None:
     assert [each["value"] for each in cli.lines("kv", "watch", bucket, "a", "--history", "--count", "2")] == ["1", "2"]
     assert [each["value"] for each in cli.lines("kv", "watch", bucket, "--revision", "2", "--count", "2")] == ["2", "3"]
     assert "different beginnings" in cli.refused("kv", "watch", bucket, "--history", "--updates", code=2)
+
+
+def test_a_list_of_buckets_or_of_the_keys_of_one(cli: Cli, bucket: str) -> None:
+    for key, value in (("a.x", "1"), ("a.y", "22"), ("b", "333")):
+        cli("kv", "put", bucket, key, value)
+    cli("kv", "del", bucket, "b", "-f")
+    assert cli("kv", "ls", bucket) == "a.x\na.y\n" and cli.json("kv", "ls", bucket, "a.y", "b") == ["a.y"]
+    (entry,) = cli.json("kv", "ls", bucket, "a.y", "-v")
+    assert (entry["key"], entry["revision"], entry["size"]) == ("a.y", 2, 2) and "value" not in entry
+    assert [each["value"] for each in cli.json("kv", "ls", bucket, "-v", "--display-value")] == ["1", "22"]
+    assert "22" in cli("kv", "ls", bucket, "-v", "--display-value") and "revision" in cli("kv", "ls", bucket, "-v")
+    assert "goes with --verbose" in cli.refused("kv", "ls", bucket, "--display-value", code=2)
+    assert "keys of a bucket" in cli.refused("kv", "ls", "-v", code=2)

@@ -83,6 +83,10 @@ def test_links_watch_rm_and_seal(cli: Cli, store: str, tmp_path: Path) -> None:
     assert "sealed" in cli.refused("object", "put", store, str(tmp_path / "a"), "--name", "b")
 
 
+def test_ls_without_a_store_lists_the_stores(cli: Cli, store: str) -> None:
+    assert store in cli.json("object", "ls", "-n") and store in cli("object", "ls")
+
+
 def test_account(cli: Cli, store: str) -> None:
     found = cli.json("account", "info")
     assert found["streams"] >= 1 and found["type"].endswith("account_info_response")

@@ -12,13 +12,13 @@ import pytest
 from processes import Spawn
 
 import midge
-from midge.cli import snapshot as module
 from midge.cli.jetstream import opened
-from midge.cli.snapshot import Snapshot
 from midge.cli.stream_digest import digest_of
 from midge.cli.target import Target
 from midge.errors import ConnectionClosedError, MidgeError
+from midge.jetstream import snapshot as module
 from midge.jetstream.errors import MalformedAnswerError
+from midge.jetstream.snapshot import Snapshot
 
 DESCRIPTION = {"config": {"name": "S"}, "state": {"messages": 1, "bytes": 1, "first_seq": 1, "last_seq": 1}}
 
@@ -38,16 +38,12 @@ async def sender(nc: midge.Client, chunks: int) -> None:
 async def taken(url: str, between: Any = None) -> int:
     """Take a snapshot, doing something after the first chunk; return how many chunks came."""
     async with opened(Target(url), "test") as api:
-        snapshot = Snapshot(api, "S", consumers=False)
         count = 0
-        try:
-            await snapshot.begin()
-            async for _ in snapshot.chunks():
+        async with Snapshot(api.requests, "S", consumers=False) as snapshot:
+            async for _ in snapshot:
                 count += 1
                 if count == 1 and between is not None:
                     await between()
-        finally:
-            await snapshot.end()
         return count
 
 
@@ -115,7 +111,7 @@ def test_a_server_that_goes_back_in_a_stream_does_not_have_it_read_for_ever() ->
 
 
 def test_a_server_that_heeds_no_window_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST", 100)
+    monkeypatch.setattr(module, "_MOST", 20_000)
 
     async def story() -> None:
         async with midge.Server(port=0) as server, midge.connect(server.url) as nc:

@@ -19,12 +19,13 @@ from processes import Spawn
 from servers import find_nats_server
 
 import midge
-from midge.cli import snapshot as snapshots
 from midge.cli.jetstream import opened
-from midge.cli.snapshot import Restoring, Snapshot
 from midge.cli.stream_republish import MARK
 from midge.cli.target import Target
 from midge.engine.snapshots import restore as engine_restore
+from midge.jetstream import restoring as restorings
+from midge.jetstream.restoring import Restoring
+from midge.jetstream.snapshot import Snapshot
 
 pytestmark = pytest.mark.skipif(find_nats_server() is None, reason="there is no nats-server")
 
@@ -205,12 +206,8 @@ async def sample(url: str, name: str) -> tuple[dict[str, Any], dict[str, Any], l
         for number in range(20):
             await api.js.publish_async(f"{name}.{number}", os.urandom(60_000))
         await api.js.publish_async_done(10)
-        snapshot = Snapshot(api, name, consumers=False)
-        try:
-            await snapshot.begin()
-            return snapshot.config, snapshot.state, [chunk async for chunk in snapshot.chunks()]
-        finally:
-            await snapshot.end()
+        async with Snapshot(api.requests, name, consumers=False) as snapshot:
+            return snapshot.answer["config"], snapshot.answer["state"], [chunk async for chunk in snapshot]
 
 
 @asynccontextmanager
@@ -271,7 +268,7 @@ def test_a_copy_waits_for_one_that_was_killed(shell: Cli, ours: str, theirs: str
 
     async def die() -> None:
         async with opened(Target(ours), "test") as api:
-            restoring = Restoring(api, config, state)
+            restoring = Restoring(api.requests, config, state)
             await restoring.begin()
             await restoring.send(chunks[0])
 
@@ -282,11 +279,11 @@ def test_a_copy_waits_for_one_that_was_killed(shell: Cli, ours: str, theirs: str
 def test_no_longer_than_it_takes(shell: Cli, ours: str, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = shell.name()
     config, state, chunks = asyncio.run(sample(theirs, name))
-    monkeypatch.setattr(snapshots, "_FORGETS_WITHIN", 0.3)
+    monkeypatch.setattr(restorings, "_FORGETS_WITHIN", 0.3)
 
     async def meanwhile() -> str:
         async with opened(Target(ours), "test") as api:
-            restoring = Restoring(api, config, state)
+            restoring = Restoring(api.requests, config, state)
             try:
                 await restoring.begin()
                 await restoring.send(chunks[0])
@@ -307,7 +304,7 @@ def test_a_stream_of_somebody_else_is_not_taken_back(shell: Cli, ours: str, thei
 
     async def story() -> None:
         async with opened(Target(ours), "test") as api:
-            restoring = Restoring(api, config, state)
+            restoring = Restoring(api.requests, config, state)
             await restoring.begin()
             await restoring.send(chunks[0])
             while True:

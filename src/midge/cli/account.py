@@ -16,7 +16,16 @@ from midge.cli.target import Target
 __all__ = ["info"]
 
 command = LazyGroup(
-    "account", help="Tell about the account.", short_help="The account.", places={"info": "account:info"}, aliases={"nfo": "info"}
+    "account",
+    help="Tell about the account, and save what it has.",
+    short_help="The account.",
+    places={
+        "info": "account:info",
+        "backup": "account_backup:backup",
+        "restore": "account_backup:restore",
+        "report": "account_report:command",
+    },
+    aliases={"nfo": "info", "snapshot": "backup", "rep": "report"},
 )
 
 

@@ -19,7 +19,19 @@ from midge.cli.render import Fields, cell, confirm, print_json, say
 from midge.cli.target import Target
 from midge.errors import MidgeError
 
-__all__ = ["Edit", "Setting", "changed", "commas", "edit_config", "given", "metadata_option", "read_config", "settings_options"]
+__all__ = [
+    "Edit",
+    "Setting",
+    "changed",
+    "commas",
+    "edit_config",
+    "given",
+    "metadata_option",
+    "placement_changes",
+    "placement_options",
+    "read_config",
+    "settings_options",
+]
 
 T = TypeVar("T")
 
@@ -72,6 +84,24 @@ def given(settings: Sequence[Setting], values: dict[str, Any]) -> dict[str, Any]
         if value is not None and value != ():
             _put(config, setting.field, value if convert is None else convert(value))
     return config
+
+
+def placement_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command the options that say which servers keep a stream; ``placement_changes`` makes a configuration of their values."""
+    for option in (
+        click.option("--tag", "tags", metavar="TAG", multiple=True, help="Servers with this tag keep it; may be repeated."),
+        click.option("--cluster", metavar="NAME", help="The cluster that keeps it."),
+        click.option("--replicas", type=click.IntRange(min=1), help="How many servers of a cluster keep it."),
+    ):
+        command = option(command)
+    return command
+
+
+def placement_changes(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what those options change in a configuration."""
+    tags, cluster, replicas = commas(values["tags"]), values["cluster"], values["replicas"]
+    placement = ({"cluster": cluster} if cluster else {}) | ({"tags": tags} if tags else {})
+    return ({"num_replicas": replicas} if replicas else {}) | ({"placement": placement} if placement else {})
 
 
 def commas(values: Sequence[str]) -> list[str]:

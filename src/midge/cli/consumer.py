@@ -8,21 +8,18 @@ from typing import Any
 import click
 
 from midge.cli.answers import consumer_answer
-from midge.cli.consumer_info import show_consumer
+from midge.cli.consumer_info import show_consumer, show_consumers
 from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import consumer_argument, stream_argument
 from midge.cli.output import json_option
-from midge.cli.render import confirm, force_option, moment, number, print_json, print_table, say, say_all
+from midge.cli.render import confirm, force_option, moment, number, print_json, say, say_all
 from midge.cli.target import Target
 from midge.cli.units import FUTURE
 from midge.jetstream.entity import json_time
 from midge.jetstream.names import check_name
 
 __all__ = ["info", "list_consumers", "names", "pause", "remove", "reset", "resume", "unpin"]
-
-_COLUMNS = ("name", "kind", "delivered", "ack floor", "unacknowledged", "redelivered", "waiting", "unprocessed", "last delivery")
-_TEXTS = 2
 
 command = LazyGroup(
     "consumer",
@@ -31,6 +28,7 @@ command = LazyGroup(
     places={
         "list": "consumer:list_consumers",
         "names": "consumer:names",
+        "find": "find:find_consumers",
         "info": "consumer:info",
         "add": "consumer_edit:add",
         "edit": "consumer_edit:edit",
@@ -41,9 +39,13 @@ command = LazyGroup(
         "reset": "consumer:reset",
         "unpin": "consumer:unpin",
         "rm": "consumer:remove",
+        "cluster": "cluster:consumer_group",
     },
-    aliases={"ls": "list", "create": "add", "new": "add", "update": "edit", "delete": "rm", "del": "rm", "nfo": "info", "state": "info"},
-)
+    aliases={
+        "ls": "list", "create": "add", "new": "add", "update": "edit", "delete": "rm", "del": "rm", "nfo": "info", "state": "info",
+        "query": "find", "c": "cluster",
+    },
+)  # fmt: skip
 
 
 @click.command("list", short_help="List the consumers of a stream.")
@@ -66,7 +68,7 @@ def list_consumers(target: Target, stream: str, names_only: bool, as_json: bool)
     elif not rows:
         say(f"Stream {stream} has no consumers")
     else:
-        print_table(_COLUMNS, map(_row, rows), left=_TEXTS)
+        show_consumers(rows)
 
 
 @click.command("names", short_help="Print the names of a stream's consumers.")
@@ -179,18 +181,3 @@ def _print_names(target: Target, stream: str, *, as_json: bool) -> None:
         print_json(found)
     else:
         say_all(found)
-
-
-def _row(found: dict[str, Any]) -> list[str]:
-    delivered = found.get("delivered", {})
-    return [
-        found["name"],
-        "push" if found["config"].get("deliver_subject") else "pull",
-        number(delivered.get("stream_seq", 0)),
-        number(found.get("ack_floor", {}).get("stream_seq", 0)),
-        number(found.get("num_ack_pending", 0)),
-        number(found.get("num_redelivered", 0)),
-        number(found.get("num_waiting", 0)),
-        number(found.get("num_pending", 0)),
-        moment(delivered.get("last_active") or "0001-01-01T00:00:00Z"),
-    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from midge.cli.answers import consumer_answer
-from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, rows_of, size
+from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, print_table, rows_of, size
 from midge.cli.stream_info import cluster_rows, metadata_rows, used
 
-__all__ = ["CONFIG", "show_consumer"]
+__all__ = ["CONFIG", "show_consumer", "show_consumers"]
+
+_COLUMNS = ("name", "kind", "delivered", "ack floor", "unacknowledged", "redelivered", "waiting", "unprocessed", "last delivery")
+_TEXTS = 2
 
 CONFIG: Fields = {
     "description": ("Description", cell),
@@ -54,6 +58,11 @@ _STATE: Fields = {
 }
 
 
+def show_consumers(rows: Iterable[dict[str, Any]]) -> None:
+    """Print a table of what ``CONSUMER.LIST`` tells."""
+    print_table(_COLUMNS, map(_row, rows), left=_TEXTS)
+
+
 def show_consumer(found: dict[str, Any]) -> None:
     """Print the answer of ``CONSUMER.INFO``."""
     config = consumer_answer(found)["config"]
@@ -84,3 +93,18 @@ def _sequences(found: dict[str, Any]) -> list[Row]:
 def _group(group: dict[str, Any]) -> Row:
     pinned = group.get("pinned_client_id")
     return group.get("group", ""), f"pinned to {pinned} since {moment(group.get('pinned_ts'))}" if pinned else "nobody is pinned"
+
+
+def _row(found: dict[str, Any]) -> list[str]:
+    delivered = found.get("delivered", {})
+    return [
+        found["name"],
+        "push" if found["config"].get("deliver_subject") else "pull",
+        number(delivered.get("stream_seq", 0)),
+        number(found.get("ack_floor", {}).get("stream_seq", 0)),
+        number(found.get("num_ack_pending", 0)),
+        number(found.get("num_redelivered", 0)),
+        number(found.get("num_waiting", 0)),
+        number(found.get("num_pending", 0)),
+        moment(delivered.get("last_active") or "0001-01-01T00:00:00Z"),
+    ]

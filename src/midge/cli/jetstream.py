@@ -34,13 +34,14 @@ class Api:
     Attributes:
         client: the connection.
         timeout: seconds that an answer may take.
+        requests: to the API.
     """
 
     def __init__(self, client: Client, target: Target) -> None:
         self.client = client
         self.timeout = target.timeout
         self._target = target
-        self._requests = Requests(client, api_prefix(target.domain, target.prefix), target.timeout)
+        self.requests = Requests(client, api_prefix(target.domain, target.prefix), target.timeout)
 
     @cached_property
     def js(self) -> JetStream:
@@ -54,7 +55,7 @@ class Api:
             JetStreamError: it was refused.
             MidgeTimeoutError: no answer came in time.
         """
-        return await self._requests.ask(name, body)
+        return await self.requests.ask(name, body)
 
     async def stream_info(self, stream: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the server's description of a stream.
@@ -65,7 +66,7 @@ class Api:
 
     def pages(self, name: str, field: str, body: dict[str, Any] | None = None) -> AsyncIterator[Any]:
         """Iterate over all that is listed."""
-        return self._requests.pages(name, field, body)
+        return self.requests.pages(name, field, body)
 
 
 def js_parameters(command: Callable[..., T]) -> Callable[..., T]:

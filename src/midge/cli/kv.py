@@ -13,8 +13,9 @@ import click
 from midge.cli.bucket_options import bucket_keywords, bucket_options, changed_bucket, list_of
 from midge.cli.config_options import commas
 from midge.cli.jetstream import Api, js_options, run
+from midge.cli.kv_keys import show_entries, show_keys
 from midge.cli.lazy_group import LazyGroup
-from midge.cli.names import bucket_argument
+from midge.cli.names import bucket_argument, optional_bucket_argument
 from midge.cli.output import counted, json_option
 from midge.cli.render import Row, confirm, force_option, moment, number, print_json, say, size
 from midge.cli.target import Target
@@ -70,12 +71,28 @@ def _config_options(command: Callable[..., T]) -> Callable[..., T]:
     return bucket_options(command)
 
 
-@click.command("list", short_help="List the buckets.")
+@click.command("list", short_help="List the buckets, or the keys of one.")
+@optional_bucket_argument
+@click.argument("filters", nargs=-1)
 @click.option("--names", "-n", "names_only", is_flag=True, help="Print names alone.")
+@click.option("--verbose", "-v", is_flag=True, help="Tell more of each key.")
+@click.option("--display-value", "with_values", is_flag=True, help="With --verbose: show the values, too.")
 @json_option
 @js_options
-def list_buckets(target: Target, names_only: bool, as_json: bool) -> None:
-    """List the buckets and what they hold."""
+def list_buckets(
+    target: Target, bucket: str | None, filters: tuple[str, ...], names_only: bool, verbose: bool, with_values: bool, as_json: bool
+) -> None:  # fmt: skip
+    """List the buckets and what they hold, or the keys of BUCKET, or those that match one of FILTERS."""
+    if with_values and not verbose:
+        raise click.UsageError("--display-value goes with --verbose")
+    if bucket is not None:
+        if verbose and not names_only:
+            show_entries(target, bucket, filters, with_values=with_values, as_json=as_json)
+        else:
+            show_keys(target, bucket, filters, as_json=as_json)
+        return
+    if verbose:
+        raise click.UsageError("--verbose is for the keys of a bucket")
     columns = ("description", "values", "size", "history", "last change")
     list_of(target, "bucket", _PREFIX, columns, _row, names_only=names_only, as_json=as_json)
 

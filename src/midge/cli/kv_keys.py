@@ -20,7 +20,7 @@ from midge.jetstream.caught_up import CAUGHT_UP
 from midge.jetstream.key_value.bucket import KeyValue
 from midge.jetstream.key_value.entry import Entry
 
-__all__ = ["create", "delete", "get", "history", "keys", "purge", "put", "revert", "update", "watch"]
+__all__ = ["create", "delete", "get", "history", "keys", "purge", "put", "revert", "show_entries", "show_keys", "update", "watch"]
 
 T = TypeVar("T")
 _TTL: Any = {"type": DURATION, "metavar": "DURATION"}
@@ -127,6 +127,11 @@ def history(target: Target, bucket: str, key: str, as_json: bool) -> None:
 @js_options
 def keys(target: Target, bucket: str, filters: tuple[str, ...], as_json: bool) -> None:
     """Print the keys of BUCKET, one a line, or those that match one of FILTERS."""
+    show_keys(target, bucket, filters, as_json=as_json)
+
+
+def show_keys(target: Target, bucket: str, filters: tuple[str, ...], *, as_json: bool) -> None:
+    """Print the keys of a bucket that match one of the filters, or all where there are none."""
 
     async def read(kv: KeyValue) -> list[str]:
         return sorted([key async for key in kv.keys(*filters)])
@@ -136,6 +141,28 @@ def keys(target: Target, bucket: str, filters: tuple[str, ...], as_json: bool) -
         print_json(found)
     else:
         say_all(found)
+
+
+def show_entries(target: Target, bucket: str, filters: tuple[str, ...], *, with_values: bool, as_json: bool) -> None:
+    """Print what the keys of a bucket are at present, with their values or without."""
+
+    async def read(kv: KeyValue) -> list[Entry]:
+        found: dict[str, Entry] = {}  # one that is put meanwhile comes again, and one that is deleted meanwhile goes
+        async with kv.watch(*filters, meta_only=not with_values) as watcher:
+            async for entry in watcher:
+                if entry is CAUGHT_UP:
+                    break
+                found[entry.key] = entry
+        return sorted((entry for entry in found.values() if not entry.is_deleted), key=lambda entry: entry.key)
+
+    entries = _with(target, bucket, read)
+    if as_json:
+        shown = [_described(entry) | {"size": entry.size} for entry in entries]
+        print_json(shown if with_values else [{name: each[name] for name in each if not name.startswith("value")} for each in shown])
+    else:
+        rows = [[entry.key, *_row(entry)] for entry in entries]
+        columns = ("key", "revision", "operation", "created", "size", "value")
+        print_table(columns if with_values else columns[:-1], [row if with_values else row[:-1] for row in rows], left=4)
 
 
 @click.command("watch", short_help="Show what becomes of keys.")

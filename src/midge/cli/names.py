@@ -15,7 +15,9 @@ from midge.cli.jetstream import Api, run
 from midge.cli.target import NAMES, target_of
 from midge.errors import MidgeError
 
-__all__ = ["bucket_argument", "consumer_argument", "store_argument", "stream_argument"]
+__all__ = [
+    "bucket_argument", "consumer_argument", "optional_bucket_argument", "optional_store_argument", "store_argument", "stream_argument",
+]  # fmt: skip
 
 T = TypeVar("T")
 Names = Callable[[Api, dict[str, Any]], AsyncIterator[str]]
@@ -37,12 +39,22 @@ def bucket_argument(command: Callable[..., T]) -> Callable[..., T]:
     return _argument("bucket", lambda api, _: api.js.key_value_names())(command)
 
 
+def optional_bucket_argument(command: Callable[..., T]) -> Callable[..., T]:
+    """The same for a command that goes without one, too."""
+    return _argument("bucket", lambda api, _: api.js.key_value_names(), required=False)(command)
+
+
 def store_argument(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command BUCKET, the name of an object store."""
     return _argument("bucket", lambda api, _: api.js.object_store_names())(command)
 
 
-def _argument(name: str, names: Names) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def optional_store_argument(command: Callable[..., T]) -> Callable[..., T]:
+    """The same for a command that goes without one, too."""
+    return _argument("bucket", lambda api, _: api.js.object_store_names(), required=False)(command)
+
+
+def _argument(name: str, names: Names, **options: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         async def ask(api: Api) -> list[str]:
             return sorted([name async for name in names(api, ctx.params) if name.startswith(incomplete)])
@@ -53,5 +65,5 @@ def _argument(name: str, names: Names) -> Callable[[Callable[..., T]], Callable[
         except (MidgeError, OSError):
             return []
 
-    decorator: Callable[[Callable[..., T]], Callable[..., T]] = click.argument(name, shell_complete=complete)
+    decorator: Callable[[Callable[..., T]], Callable[..., T]] = click.argument(name, shell_complete=complete, **options)
     return decorator

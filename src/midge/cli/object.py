@@ -18,7 +18,7 @@ from midge.cli.render import Row, confirm, force_option, moment, number, size
 from midge.cli.target import Target
 from midge.jetstream.object_store.config import stream_name
 
-__all__ = ["add", "change_store", "edit", "list_stores", "seal"]
+__all__ = ["add", "change_store", "edit", "list_stores", "seal", "show_stores"]
 
 _PREFIX = "OBJ_"
 
@@ -49,6 +49,11 @@ command = LazyGroup(
 @js_options
 def list_stores(target: Target, names_only: bool, as_json: bool) -> None:
     """List the object stores and what they hold."""
+    show_stores(target, names_only=names_only, as_json=as_json)
+
+
+def show_stores(target: Target, *, names_only: bool, as_json: bool) -> None:
+    """Print the object stores and what they hold."""
     columns = ("description", "size", "last change")
     list_of(target, "object store", _PREFIX, columns, _row, names_only=names_only, as_json=as_json)
 

@@ -16,8 +16,8 @@ from typing import IO, Any
 import click
 
 from midge.cli.jetstream import Api, js_options, run
-from midge.cli.names import store_argument
-from midge.cli.object import change_store
+from midge.cli.names import optional_store_argument, store_argument
+from midge.cli.object import change_store, show_stores
 from midge.cli.output import json_option
 from midge.cli.payload import blocks, header_option
 from midge.cli.render import Advance, bar, cell, confirm, force_option, print_description, print_json, print_table, say, say_all
@@ -52,13 +52,16 @@ def info(target: Target, bucket: str, name: str | None, as_json: bool) -> None:
     _print(found, as_json=as_json)
 
 
-@click.command("ls", short_help="List the objects of a store.")
-@store_argument
+@click.command("ls", short_help="List the objects of a store, or the stores.")
+@optional_store_argument
 @click.option("--names", "-n", "names_only", is_flag=True, help="Print names alone.")
 @json_option
 @js_options
-def list_objects(target: Target, bucket: str, names_only: bool, as_json: bool) -> None:
-    """List the objects of BUCKET."""
+def list_objects(target: Target, bucket: str | None, names_only: bool, as_json: bool) -> None:
+    """List the objects of BUCKET, or the object stores."""
+    if bucket is None:
+        show_stores(target, names_only=names_only, as_json=as_json)
+        return
 
     async def ask(api: Api) -> list[ObjectInfo]:
         return [each async for each in api.js.object_store(bucket).list()]

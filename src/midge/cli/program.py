@@ -7,9 +7,11 @@ its own. What is expected to go wrong is one line on stderr, ``midge: ...``; a t
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import socket
+import sys
 from collections.abc import Sequence
 
 import click
@@ -30,6 +32,7 @@ _COMMANDS = (
 
 def run(args: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
+    _write_whole()
     logging.getLogger("midge").addHandler(logging.NullHandler())  # what goes wrong is said once, by a line of ours
     try:
         result = _program.main(list(args), prog_name="midge", standalone_mode=False)
@@ -46,6 +49,18 @@ def run(args: Sequence[str]) -> int:
         complain(str(error))
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _write_whole() -> None:
+    """With PYTHONUNBUFFERED, nobody goes on where the system has written a part only, nor hears that a pipe is broken: be the one who does.
+
+    What is to be seen at once is flushed by who writes it.
+    """
+    is_own = sys.stdout is sys.__stdout__
+    out = sys.stdout
+    raw = getattr(out, "buffer", None)
+    if is_own and isinstance(raw, io.RawIOBase):
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), out.encoding, out.errors, line_buffering=bool(out.line_buffering))
 
 
 def _complain(error: click.UsageError) -> None:

@@ -14,16 +14,13 @@ from midge.cli.jetstream import Api, js_options, run
 from midge.cli.lazy_group import LazyGroup
 from midge.cli.names import stream_argument
 from midge.cli.output import counted, json_option
-from midge.cli.render import cell, confirm, force_option, moment, number, print_json, print_table, say, say_all, size
-from midge.cli.stream_info import show_state, show_stream
+from midge.cli.render import confirm, force_option, number, print_json, print_table, say, say_all
+from midge.cli.stream_info import show_state, show_stream, show_streams
 from midge.cli.target import Target
 from midge.jetstream.names import check_name
 from midge.jetstream.requests import whole
 
 __all__ = ["info", "list_streams", "names", "purge", "remove", "state", "subjects"]
-
-_COLUMNS = ("name", "subjects", "messages", "size", "consumers", "last message")
-_TEXTS = 2
 
 command = LazyGroup(
     "stream",
@@ -32,6 +29,7 @@ command = LazyGroup(
     places={
         "list": "stream:list_streams",
         "names": "stream:names",
+        "find": "find:find_streams",
         "info": "stream:info",
         "state": "stream:state",
         "subjects": "stream:subjects",
@@ -46,10 +44,11 @@ command = LazyGroup(
         "backup": "stream_backup:backup",
         "restore": "stream_backup:restore",
         "copy": "stream_copy:copy",
+        "cluster": "cluster:stream_group",
     },
     aliases={
         "ls": "list", "create": "add", "new": "add", "update": "edit", "delete": "rm", "del": "rm", "delete-message": "rmm", "nfo": "info",
-        "snapshot": "backup", "cp": "copy", "subs": "subjects",
+        "snapshot": "backup", "cp": "copy", "subs": "subjects", "query": "find", "c": "cluster",
     },
 )  # fmt: skip
 
@@ -77,7 +76,7 @@ def list_streams(target: Target, subject: str | None, everything: bool, names_on
     elif not rows:
         say("There are no streams")
     else:
-        print_table(_COLUMNS, map(_row, rows), left=_TEXTS)
+        show_streams(rows)
 
 
 @click.command("names", short_help="Print the names of the streams.")
@@ -191,15 +190,3 @@ def _print_names(target: Target, subject: str | None, *, everything: bool, as_js
 def _is_beneath(name: str) -> bool:
     """True if it is the stream of a bucket or an object store."""
     return name.startswith(("KV_", "OBJ_", "MQTT_"))
-
-
-def _row(found: dict[str, Any]) -> list[str]:
-    config, state = found["config"], found["state"]
-    return [
-        config["name"],
-        cell(config.get("subjects")),
-        number(state["messages"]),
-        size(state["bytes"]),
-        number(state.get("consumer_count", 0)),
-        moment(state.get("last_ts")),
-    ]

@@ -7,23 +7,25 @@ there as a whole or not at all. Elsewhere the messages are published again, whic
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import click
 
-from midge.cli.answers import consumer_answer
-from midge.cli.config_options import changed, commas
+from midge.cli.answers import consumer_answer, stream_answer
+from midge.cli.config_options import changed, commas, placement_changes, placement_options
 from midge.cli.jetstream import Api, js_options, opened, run_guarded
 from midge.cli.output import complain, counted, json_option
-from midge.cli.render import bar, print_json, say
-from midge.cli.snapshot import Restoring, Snapshot
+from midge.cli.render import Advance, bar, print_json, say
 from midge.cli.stream_digest import Digest, digest_of
 from midge.cli.stream_republish import Republishing, unfit
 from midge.cli.target import Target, complete_contexts, target_of
 from midge.errors import JetStreamError, MidgeError
 from midge.jetstream.names import check_name
+from midge.jetstream.restoring import restore
+from midge.jetstream.snapshot import Snapshot
 
 __all__ = ["copy"]
 
@@ -57,9 +59,7 @@ class Job:
 @click.option("--to-server", metavar="URL", help="The server to copy to.")
 @click.option("--to-context", metavar="NAME", shell_complete=complete_contexts, help="The context to copy to.")
 @click.option("--consumers", is_flag=True, help="Copy the consumers, too.")
-@click.option("--replicas", type=click.IntRange(min=1), help="How many servers of the cluster there keep it.")
-@click.option("--cluster", metavar="NAME", help="The cluster that keeps it.")
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Servers with this tag keep it; may be repeated.")
+@placement_options
 @click.option("--subjects", metavar="SUBJECT", multiple=True, help="Which subjects it takes there; may be repeated.")
 @click.option("--method", type=click.Choice(["auto", "snapshot", "republish"]), default="auto", show_default=True, help="How to copy.")
 @click.option("--resume", is_flag=True, help="Go on with a copy by publishing that was cut off.")
@@ -73,9 +73,6 @@ def copy(
     dest: str | None,
     to_server: str | None,
     to_context: str | None,
-    replicas: int | None,
-    cluster: str | None,
-    tags: tuple[str, ...],
     subjects: tuple[str, ...],
     progress: bool,
     as_json: bool,
@@ -88,8 +85,7 @@ def copy(
     """
     if to_server is None and to_context is None:
         raise click.UsageError("copy to where? give --to-server or --to-context")
-    placement = ({"cluster": cluster} if cluster else {}) | ({"tags": commas(tags)} if tags else {})
-    changes: dict[str, Any] = ({"placement": placement} if placement else {}) | ({"num_replicas": replicas} if replicas else {})
+    changes = placement_changes({name: options.pop(name) for name in ("replicas", "cluster", "tags")})
     changes |= {"subjects": commas(subjects)} if subjects else {}
     job = Job(check_name(source), check_name(dest or source), changes, hidden=as_json or not progress, **options)
     destination = replace(target_of(to_context, {"server": to_server}), timeout=target.timeout)
@@ -120,17 +116,16 @@ async def _copied(source: Api, dest: Api, info: dict[str, Any], job: Job) -> dic
     if job.method == "snapshot" and why:
         raise MidgeError(f"no snapshot can be restored there: {why}")
     if job.method != "republish" and not why:
-        snapshot = Snapshot(source, job.source, consumers=job.consumers)
-        try:
-            await snapshot.begin()
-        except JetStreamError as error:
-            if job.method == "snapshot":
-                raise
-            complain(f"no snapshot: {error}; the messages are published again")
-        else:
-            return await _stream_through(snapshot, dest, job)
-        finally:
-            await snapshot.end()
+        snapshot = Snapshot(source.requests, job.source, consumers=job.consumers)
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(snapshot)
+            except JetStreamError as error:
+                if job.method == "snapshot":
+                    raise
+                complain(f"no snapshot: {error}; the messages are published again")
+            else:
+                return await _stream_through(snapshot, dest, job)
     reason = unfit(info["config"])
     if reason:
         raise MidgeError(f"the messages of stream {job.source} cannot be published again: {reason}" + (f"; and {why}" if why else ""))
@@ -149,17 +144,17 @@ def _no_snapshot(source: Api, dest: Api, job: Job) -> str:
 
 
 async def _stream_through(snapshot: Snapshot, dest: Api, job: Job) -> dict[str, Any]:
-    restoring = Restoring(dest, changed(snapshot.config, job.changes), snapshot.state)
-    try:
-        await restoring.begin()
-        with bar("copy", snapshot.state["bytes"], of_bytes=True, hidden=job.hidden) as advance:
-            async for chunk in snapshot.chunks():
-                await restoring.send(chunk)
-                advance(len(chunk))
-            answer = await restoring.finish()
-    finally:
-        await restoring.end()
-    return _result("snapshot", job, answer["state"]["messages"], snapshot.state["last_seq"])
+    config = changed(snapshot.answer["config"], job.changes)
+    with bar("copy", snapshot.state.bytes, of_bytes=True, hidden=job.hidden) as advance:
+        answer = stream_answer(await restore(dest.requests, _counted(snapshot, advance), config, snapshot.answer["state"]))
+    return _result("snapshot", job, answer["state"]["messages"], snapshot.state.last_seq)
+
+
+async def _counted(chunks: AsyncIterable[bytes], advance: Advance) -> AsyncIterator[bytes]:
+    """Iterate over chunks, and say how much of them was used."""
+    async for chunk in chunks:
+        yield chunk
+        advance(len(chunk))
 
 
 async def _republish(source: Api, dest: Api, info: dict[str, Any], job: Job) -> dict[str, Any]:

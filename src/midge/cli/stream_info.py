@@ -5,13 +5,13 @@ A field that this version of midge does not know is shown by the name that it ha
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 
 from midge.cli.answers import stream_answer
-from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, rows_of, size
+from midge.cli.render import Fields, Row, cell, duration, limit, moment, number, print_description, print_table, rows_of, size
 
-__all__ = ["CONFIG", "cluster_rows", "metadata_rows", "show_state", "show_stream", "stream_config_rows", "used"]
+__all__ = ["CONFIG", "cluster_rows", "metadata_rows", "show_state", "show_stream", "show_streams", "stream_config_rows", "used"]
 
 CONFIG: Fields = {
     "description": ("Description", cell),
@@ -64,6 +64,8 @@ STATE: Fields = {
     "deleted": ("Missing", cell),
     "lost": ("Lost", cell),
 }
+_COLUMNS = ("name", "subjects", "messages", "size", "consumers", "last message")
+_TEXTS = 2
 _OWN = {"name", "metadata"}
 _SERVERS_OWN = "_nats."  # how the metadata begin that a server adds
 
@@ -82,6 +84,11 @@ def show_stream(found: dict[str, Any]) -> None:
             ("State", rows_of(found["state"], STATE)),
         ],
     )
+
+
+def show_streams(rows: Iterable[dict[str, Any]]) -> None:
+    """Print a table of what ``STREAM.LIST`` tells."""
+    print_table(_COLUMNS, map(_row, rows), left=_TEXTS)
 
 
 def show_state(found: dict[str, Any]) -> None:
@@ -124,3 +131,15 @@ def _origins(found: list[dict[str, Any]]) -> list[Row]:
         if origin.get("error"):
             rows.append(("Error", cell(origin["error"].get("description"))))
     return rows
+
+
+def _row(found: dict[str, Any]) -> list[str]:
+    config, state = found["config"], found["state"]
+    return [
+        config["name"],
+        cell(config.get("subjects")),
+        number(state["messages"]),
+        size(state["bytes"]),
+        number(state.get("consumer_count", 0)),
+        moment(state.get("last_ts")),
+    ]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         MessageNotFoundError,
         NoStreamError,
         NotAcknowledgedError,
+        SnapshotError,
         StreamNameInUseError,
         StreamNotFoundError,
         TooManyPendingError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from midge.jetstream.ordered import OrderedConsumer
     from midge.jetstream.pub_ack import PubAck
     from midge.jetstream.schedule import Schedule
+    from midge.jetstream.snapshot import Snapshot
     from midge.jetstream.stored_message import StoredMessage
     from midge.jetstream.stream import Stream
 
@@ -78,6 +80,8 @@ __all__ = [
     "PubAck",
     "Republish",
     "Schedule",
+    "Snapshot",
+    "SnapshotError",
     "SourceConsumer",
     "StoredMessage",
     "Stream",
@@ -104,8 +108,8 @@ _HOMES = {
     "counter": "Counter CounterEntry",
     "errors": (
         "AlreadyAcknowledgedError ConsumerExistsError ConsumerNotFoundError JetStreamNotEnabledError JetStreamUnavailableError "
-        "MalformedAnswerError MessageNotFoundError NoStreamError NotAcknowledgedError StreamNameInUseError StreamNotFoundError "
-        "TooManyPendingError UnheardAckError WrongLastError"
+        "MalformedAnswerError MessageNotFoundError NoStreamError NotAcknowledgedError SnapshotError StreamNameInUseError "
+        "StreamNotFoundError TooManyPendingError UnheardAckError WrongLastError"
     ),
     "fast_ingest": "FastIngest",
     "infos": "AccountInfo ConsumerInfo StreamInfo StreamState",
@@ -113,6 +117,7 @@ _HOMES = {
     "ordered": "OrderedConsumer",
     "pub_ack": "PubAck",
     "schedule": "Schedule",
+    "snapshot": "Snapshot",
     "stored_message": "StoredMessage",
     "stream": "Stream",
 }

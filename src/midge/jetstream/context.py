@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from midge.client.encoder import Payload
@@ -12,7 +12,7 @@ from midge.jetstream.async_publisher import AsyncPublisher, PendingAck
 from midge.jetstream.atomic_batch import AtomicBatch
 from midge.jetstream.configs import StreamConfig
 from midge.jetstream.counter import Counter
-from midge.jetstream.entity import from_json
+from midge.jetstream.entity import from_json, to_json
 from midge.jetstream.errors import NoStreamError, StreamNotFoundError
 from midge.jetstream.fast_ingest import FastIngest
 from midge.jetstream.infos import AccountInfo, StreamInfo, StreamState
@@ -24,8 +24,10 @@ from midge.jetstream.pub_ack import PubAck, read_ack
 from midge.jetstream.publish_options import PublishOptions, headers_with
 from midge.jetstream.recent_writes import RecentWrites
 from midge.jetstream.requests import Requests, api_prefix, info_of
+from midge.jetstream.restoring import restore
 from midge.jetstream.retrying import LOOK_EVERY, LOOK_SECONDS, Patience, has_stream, no_leader
 from midge.jetstream.setup import StreamKeywords, beside, differences, stream_config, stream_request
+from midge.jetstream.snapshot import Snapshot
 from midge.jetstream.stream import Stream
 from midge.message import HeadersLike
 
@@ -260,6 +262,39 @@ class JetStream(KeyValueManager, ObjectStoreManager, GroupManager):
             StreamNotFoundError: there is none of this name.
         """
         await self._requests.ask(f"STREAM.DELETE.{check_name(name)}", timeout=timeout)
+
+    async def restore_stream(
+        self,
+        chunks: AsyncIterable[bytes],
+        config: StreamConfig | None = None,
+        state: StreamState | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Stream:
+        """Make a stream from a snapshot: what it held, with sequences, times and consumers. It is there as a whole or not at all.
+        (In a cluster, its consumers are there a moment later, and deliver again what was not acknowledged.)
+
+        Cancelled, or where the chunks end in an error, what has come is taken back, in two seconds at most. Where the name is held by a
+        restore that was cut off elsewhere, it is waited for until the server forgets that, ten seconds at most.
+
+        Args:
+            chunks: a Snapshot, inside its block, or what it gave; they are read as the server takes them.
+            config: the stream's; it keeps the name. None for the Snapshot's.
+            state: as it was when the snapshot was taken. None for the Snapshot's.
+            timeout: seconds until the server takes the first chunk; None for what the context says.
+
+        Raises:
+            JetStreamError: it was refused: there is a stream of this name (10130), the chunks are no snapshot, ...
+            SnapshotError: the snapshot was cut off on its way out, or the server gives up.
+            MidgeTimeoutError: the server took no chunk for a minute, or said nothing at the end for an hour.
+            TypeError: there is neither a Snapshot nor a configuration and a state; a chunk is not bytes.
+        """
+        if isinstance(chunks, Snapshot):
+            config, state = config or chunks.config, state or chunks.state
+        if config is None or state is None:
+            raise TypeError("a stream is restored from a Snapshot, or from chunks with its configuration and state")
+        answer = await restore(self._requests, chunks, to_json(config), to_json(state), timeout=timeout)
+        return Stream(self._requests, from_json(StreamInfo, info_of(answer)))
 
     async def streams(self, subject: str | None = None, *, timeout: float | None = None) -> AsyncIterator[StreamInfo]:
         """Iterate over the account's streams, or over those with a subject that has messages in common with the one given."""

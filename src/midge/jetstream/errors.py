@@ -12,6 +12,7 @@ JetStreamError
 NoRespondersError
 └── NoStreamError                           no stream takes the subject of a publish
 TooManyPendingError (BufferError)           as many publishes wait for theirs as may
+SnapshotError                               a snapshot of a stream ended before it was whole, or its restore was given up
 UnheardAckError                             publishes failed, and nobody awaited their acknowledgements
 MalformedAnswerError (ValueError)           what answers is no JetStream, or says what makes no sense
 """
@@ -32,6 +33,7 @@ __all__ = [
     "MessageNotFoundError",
     "NoStreamError",
     "NotAcknowledgedError",
+    "SnapshotError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "TooManyPendingError",
@@ -129,6 +131,23 @@ class TooManyPendingError(MidgeError, BufferError):
 
     def __str__(self) -> str:
         return f"{self.limit} publishes wait for their acknowledgements, and none came for {self.seconds} s"
+
+
+class SnapshotError(MidgeError):
+    """A snapshot of a stream ended before it was whole, or the server has given up its restore: there is nothing of it to go on with.
+
+    Attributes:
+        stream: the stream's name.
+        reason: what went wrong.
+    """
+
+    def __init__(self, stream: str, reason: str) -> None:
+        super().__init__()
+        self.stream = stream
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"stream {self.stream!r}: {self.reason}"
 
 
 class UnheardAckError(MidgeError):
