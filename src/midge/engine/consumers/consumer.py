@@ -16,7 +16,7 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pace import Replay, moved
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
-from midge.engine.consumers.start import LAST_START, filters_of, start_of
+from midge.engine.consumers.start import LAST_START, filters_of, start_of, start_with
 from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
@@ -27,6 +27,7 @@ from midge.store.base import Stored
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.lasts import Lasts
     from midge.engine.engine import Engine
     from midge.engine.stream import Stream
 
@@ -100,10 +101,17 @@ class Consumer:
         """What the stream keeps messages for; only where ``delivery.retains``."""
         return self.stream.retention
 
-    def start(self, wall: int) -> None:
-        """Begin where the configuration says. Next: ``open``."""
-        config = self.stream.config
-        start = start_of(self.stream.store, self.config, self.filters, keeps_one=config.max_msgs_per_subject == 1)
+    def start(self, wall: int, lasts: Lasts | None = None) -> None:
+        """Begin where the configuration says. Next: ``open``.
+
+        Args:
+            lasts: what it begins with, where that was found before.
+        """
+        store, config = self.stream.store, self.stream.config
+        if lasts is None:
+            start = start_of(store, self.config, self.filters, keeps_one=config.max_msgs_per_subject == 1)
+        else:
+            start = start_with(store, self.config, lasts.sequences, lasts.up_to)
         self.ledger.start(start.next)
         if start.skips:
             self.ledger.resume = start.resume
