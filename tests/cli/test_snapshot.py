@@ -15,8 +15,10 @@ import midge
 from midge.cli import snapshot as module
 from midge.cli.jetstream import opened
 from midge.cli.snapshot import Snapshot
+from midge.cli.stream_digest import digest_of
 from midge.cli.target import Target
 from midge.errors import ConnectionClosedError, MidgeError
+from midge.jetstream.errors import MalformedAnswerError
 
 DESCRIPTION = {"config": {"name": "S"}, "state": {"messages": 1, "bytes": 1, "first_seq": 1, "last_seq": 1}}
 
@@ -90,6 +92,24 @@ def test_sigterm_ends_what_reads_standard_input(spawn: Spawn, tmp_path: Path) ->
             child.process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(child.process.wait, 20) == 143
             child.end()
+
+    asyncio.run(story())
+
+
+def test_a_server_that_goes_back_in_a_stream_does_not_have_it_read_for_ever() -> None:
+    info: dict[str, Any] = {
+        "config": {"name": "S", "retention": "workqueue"},
+        "state": {"messages": 2, "bytes": 2, "first_seq": 1, "last_seq": 2},
+    }
+    same = {"message": {"subject": "a", "seq": 1, "data": "", "time": "2026-01-01T00:00:00Z"}}
+
+    async def story() -> None:
+        async with midge.Server(port=0) as server, midge.connect(server.url) as nc, opened(Target(server.url), "test") as api:
+            await nc.subscribe("$JS.API.STREAM.INFO.S", callback=lambda message: message.respond(json.dumps(info).encode()))
+            await nc.subscribe("$JS.API.STREAM.MSG.GET.S", callback=lambda message: message.respond(json.dumps(same).encode()))
+            await nc.flush()
+            with pytest.raises(MalformedAnswerError, match="message 1 of stream 'S'"):
+                await asyncio.wait_for(digest_of(api, "S", None, lambda more: None), 10)
 
     asyncio.run(story())
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Cli
 from nodes import cluster_nodes, nats_node, started
+from processes import Spawn
 from servers import find_nats_server
 
 import midge
+from midge.cli import snapshot as snapshots
+from midge.cli.jetstream import opened
+from midge.cli.snapshot import Restoring, Snapshot
 from midge.cli.stream_republish import MARK
+from midge.cli.target import Target
+from midge.engine.snapshots import restore as engine_restore
 
 pytestmark = pytest.mark.skipif(find_nats_server() is None, reason="there is no nats-server")
 
@@ -183,3 +193,131 @@ def test_a_message_id_that_comes_again_is_no_duplicate(shell: Cli, ours: str, th
     asyncio.run(publish())
     there = ("-s", ours, "--to-server", theirs, "--method", "republish")
     assert shell.json("stream", "copy", name, *there)["messages"] == 2
+
+
+# What was cut off
+
+
+async def sample(url: str, name: str) -> tuple[dict[str, Any], dict[str, Any], list[bytes]]:
+    """Make a stream of some chunks at a server; return the configuration, the state and the chunks of a snapshot."""
+    async with opened(Target(url), "test") as api:
+        await api.js.create_stream(name=name, subjects=[f"{name}.>"])
+        for number in range(20):
+            await api.js.publish_async(f"{name}.{number}", os.urandom(60_000))
+        await api.js.publish_async_done(10)
+        snapshot = Snapshot(api, name, consumers=False)
+        try:
+            await snapshot.begin()
+            return snapshot.config, snapshot.state, [chunk async for chunk in snapshot.chunks()]
+        finally:
+            await snapshot.end()
+
+
+@asynccontextmanager
+async def halting(
+    name: str, found: tuple[dict[str, Any], dict[str, Any], list[bytes]], count: int
+) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that sends so many chunks of a snapshot, and then nothing. Gives its URL, and what says that those were taken."""
+    description = json.dumps({"config": found[0], "state": found[1]}).encode()
+    taken = asyncio.Event()
+    async with midge.Server(port=0) as server, midge.connect(server.url) as nc:
+
+        def send(message: midge.Message) -> None:
+            message.respond(description)
+            for number, chunk in enumerate(found[2][:count]):
+                nc.publish(message_of(message)["deliver_subject"], chunk, reply=f"taken.{number}")
+
+        await nc.subscribe("$JS.API.STREAM.SNAPSHOT.*", callback=send)
+        await nc.subscribe("$JS.API.STREAM.INFO.*", callback=lambda message: message.respond(description))
+        await nc.subscribe(f"taken.{count - 1}", callback=lambda message: taken.set())
+        await nc.flush()
+        yield server.url, taken
+
+
+def message_of(message: midge.Message) -> Any:
+    return json.loads(message.data)
+
+
+async def names_at(url: str) -> list[str]:
+    async with midge.connect(url) as nc:
+        return [name async for name in nc.jetstream().stream_names()]
+
+
+def test_a_copy_that_is_interrupted_can_begin_again_at_once(shell: Cli, route: tuple[str, str], theirs: str, spawn: Spawn) -> None:
+    name = shell.name()
+    found = asyncio.run(sample(route[0], name))
+
+    async def interrupt() -> float:
+        async with halting(name, found, 3) as (url, taken):
+            child = spawn("stream", "copy", name, "-s", url, "--to-server", route[1])
+            await asyncio.wait_for(taken.wait(), 20)
+            while route[1] == theirs and name not in await names_at(theirs):
+                await asyncio.sleep(0.02)  # it has half of a stream there
+            code, out, err = await asyncio.to_thread(child.end, signal.SIGINT)
+            assert (code, out, err.strip()) == (130, "", "")
+            assert name not in await names_at(route[1])
+            return time.monotonic()
+
+    ended = asyncio.run(interrupt())
+    assert shell.json("stream", "copy", name, "-s", route[0], "--to-server", route[1])["messages"] == 20
+    assert time.monotonic() - ended < engine_restore.PATIENCE / 1e9
+
+
+def test_a_copy_waits_for_one_that_was_killed(shell: Cli, ours: str, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has taken it back, and our server waits for more of it."""
+    name = shell.name()
+    config, state, chunks = asyncio.run(sample(theirs, name))
+    monkeypatch.setattr(engine_restore, "PATIENCE", 300_000_000)
+
+    async def die() -> None:
+        async with opened(Target(ours), "test") as api:
+            restoring = Restoring(api, config, state)
+            await restoring.begin()
+            await restoring.send(chunks[0])
+
+    asyncio.run(die())
+    assert shell.json("stream", "copy", name, "-s", theirs, "--to-server", ours)["messages"] == 20
+
+
+def test_no_longer_than_it_takes(shell: Cli, ours: str, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = shell.name()
+    config, state, chunks = asyncio.run(sample(theirs, name))
+    monkeypatch.setattr(snapshots, "_FORGETS_WITHIN", 0.3)
+
+    async def meanwhile() -> str:
+        async with opened(Target(ours), "test") as api:
+            restoring = Restoring(api, config, state)
+            try:
+                await restoring.begin()
+                await restoring.send(chunks[0])
+                copy = ("stream", "copy", name, "-s", theirs, "--to-server", ours)
+                return await asyncio.to_thread(shell.refused, *copy)
+            finally:
+                await restoring.end()
+
+    assert "in use" in asyncio.run(meanwhile())
+    assert name not in asyncio.run(names_at(ours))
+
+
+def test_a_stream_of_somebody_else_is_not_taken_back(shell: Cli, ours: str, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has forgotten the restore, and somebody has made such a stream, before it is cut off here."""
+    name = shell.name()
+    config, state, chunks = asyncio.run(sample(theirs, name))
+    monkeypatch.setattr(engine_restore, "PATIENCE", 100_000_000)
+
+    async def story() -> None:
+        async with opened(Target(ours), "test") as api:
+            restoring = Restoring(api, config, state)
+            await restoring.begin()
+            await restoring.send(chunks[0])
+            while True:
+                try:
+                    await api.js.create_stream(name=name)
+                    break
+                except midge.JetStreamError:
+                    await asyncio.sleep(0.01)
+            await restoring.send(chunks[1])
+            await restoring.end()
+
+    asyncio.run(story())
+    assert name in asyncio.run(names_at(ours))

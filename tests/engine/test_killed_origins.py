@@ -6,15 +6,15 @@
 import json
 import os
 import random
-import select
 import shutil
-import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from disks_of_engines import closed, opened
+from killing import live_and_die
 from trials import LONG, trials
 from worlds import World
 
@@ -75,26 +75,6 @@ def numbers(world: World, name: str) -> list[int]:
     return [int(each.payload.rstrip(b"x")) for each in world.account.streams[name].store.scan()]
 
 
-def kill_once(path: Path, seed: int, dice: random.Random) -> None:
-    heard, told = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            run(str(path), seed, told)
-        finally:
-            os._exit(1)
-    os.close(told)
-    turns = dice.randint(1, 25)
-    while turns > 0:
-        said = os.read(heard, 64)
-        assert said, "the process ended by itself"
-        turns -= len(said)
-    select.select([], [], [], dice.random() * 0.01)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0) == (child, signal.SIGKILL)
-    os.close(heard)
-
-
 def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, figure: Callable[[str], None]) -> None:
     dice = random.Random(88)
     taken = 0
@@ -102,7 +82,8 @@ def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, figure: Callable[[s
         path = tmp_path / str(trial // 3)  # three lives each
         if trial % 3 == 0 and trial:
             shutil.rmtree(tmp_path / str(trial // 3 - 1))
-        kill_once(path, trial, dice)
+        turns = dice.randint(1, 25)
+        live_and_die(partial(run, str(path), trial), lambda said: len(said) >= turns, dice.random() * 0.01)
         world = opened(path)
         if not set(STREAMS) <= set(world.account.streams):
             closed(world)

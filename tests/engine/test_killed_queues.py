@@ -7,19 +7,22 @@ nothing doubled.
 import json
 import os
 import random
-import select
-import signal
+import shutil
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from disks_of_engines import closed, opened
+from killing import live_and_die
+from trials import LONG, trials
 from worlds import SECOND, World
 
 from midge.store.directory import StoreDirectory
 
-TRIALS = 10_000 if os.environ.get("MIDGE_LONG") else 6
-pytestmark = pytest.mark.timeout(36_000 if TRIALS > 1000 else 60)
+TRIALS = trials(6)
+pytestmark = pytest.mark.timeout(36_000 if LONG else 60)
 BY_CONSUMER = {"consumer": {"name": "C", "deliver_subject": "to.D"}}
 FOLLOWING = {"D": "Q", "M": "I", "E": "P"}  # who takes from whom
 
@@ -75,32 +78,15 @@ def make(world: World) -> None:
         world.wait(0.1)
 
 
-def kill_once(path: Path, seed: int, dice: random.Random) -> None:
-    heard, told = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            run(str(path), seed, told)
-        finally:
-            os._exit(1)
-    os.close(told)
-    turns = dice.randint(1, 25)
-    while turns > 0:
-        said = os.read(heard, 64)
-        assert said, "the process ended by itself"
-        turns -= len(said)
-    select.select([], [], [], dice.random() * 0.01)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0) == (child, signal.SIGKILL)
-    os.close(heard)
-
-
-def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, figure: Callable[[str], None]) -> None:
     dice = random.Random(60)
     taken = 0
     for trial in range(TRIALS):
         path = tmp_path / str(trial // 3)  # three lives each
-        kill_once(path, trial, dice)
+        if trial % 3 == 0 and trial:
+            shutil.rmtree(tmp_path / str(trial // 3 - 1))
+        turns = dice.randint(1, 25)
+        live_and_die(partial(run, str(path), trial), lambda said: len(said) >= turns, dice.random() * 0.01)
         world = opened(path)
         if "E" not in world.account.streams:
             closed(world)
@@ -114,4 +100,5 @@ def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
             taken += last
         assert world.outside.failures == []
         closed(world)
+    figure(f"{TRIALS} kills, {taken} messages looked at")
     assert taken

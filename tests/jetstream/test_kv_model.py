@@ -1,8 +1,12 @@
-"""A bucket beside a dict of what it has to hold, whatever is done to it; on our server and on nats-server."""
+"""A bucket beside a dict of what it has to hold, whatever is done to it; on all servers.
+
+``MIDGE_LONG=1`` tries 400 histories each time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 from midge.jetstream.key_value.errors import KeyExistsError, KeyNotFoundError, WrongRevisionError
 
 HISTORY = 3
+LONG = os.environ.get("MIDGE_LONG", "") not in ("", "0")
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["put", "create", "update", "stale", "delete", "purge"]), st.sampled_from(["a", "b.c"]), st.binary(max_size=3)
@@ -72,7 +77,10 @@ async def compare(kv: Any, key: str, past: list[tuple[int, str, bytes]]) -> None
 
 
 @pytest.mark.cluster
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.timeout(1_800 if LONG else 60)
+@settings(
+    max_examples=400 if LONG else 12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(STEPS)
 def test_a_bucket_is_what_a_dict_would_be(url: str, steps: list[tuple[str, str, bytes]]) -> None:
     asyncio.run(play(url, steps))

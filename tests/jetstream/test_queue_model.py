@@ -1,8 +1,12 @@
-"""A work queue beside a model of what is left of it, whatever is done to it and whoever works; on all servers."""
+"""A work queue beside a model of what is left of it, whatever is done to it and whoever works; on all servers.
+
+``MIDGE_LONG=1`` tries 400 histories each time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +16,7 @@ from js_worlds import world
 from midge.jetstream.consumer import Consumer
 from midge.jetstream.message import StreamMessage
 
+LONG = os.environ.get("MIDGE_LONG", "") not in ("", "0")
 STEPS = st.lists(
     st.tuples(st.sampled_from(["publish", "publish", "take", "ack", "nak", "term", "progress", "close"]), st.integers(1, 4), st.booleans()),
     max_size=14,
@@ -100,7 +105,10 @@ async def play(url: str, steps: list[tuple[str, int, bool]]) -> None:
 
 
 @pytest.mark.cluster
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.timeout(1_800 if LONG else 60)
+@settings(
+    max_examples=400 if LONG else 12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(STEPS)
 def test_a_work_queue_gives_everything_out_and_ends_empty(url: str, steps: list[tuple[str, int, bool]]) -> None:
     asyncio.run(play(url, steps))

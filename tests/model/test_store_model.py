@@ -1,9 +1,8 @@
 """Every kind of store against a plain dict of messages: each verb, in any order, and after each step every answer.
 
-``MIDGE_LONG=1`` has it walk many times farther.
+``MIDGE_LONG=1`` walks many times farther, ``MIDGE_LONG=N`` so often.
 """
 
-import os
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from store.kinds import KINDS
 from store.plain import Plain, totals
+from trials import LONG, trials
 
 from midge.wire.publication import Publication
 
 SUBJECTS = [b"a", b"a.b", b"a.b.c", b"b", b"b.b", b"a.c", b"x.y.z.1", b"x.y.z.2"]
 FILTERS = [b">", b"*", b"a.*", b"*.b", b"a.>", b"*.*.c", b"a.b", b"x.y.z.*", b"nobody", b"nobody.>"]
 HEADERS = [b"", b"NATS/1.0\r\nA: b\r\n\r\n"]
-LONG = bool(os.environ.get("MIDGE_LONG"))
 some_filters = st.lists(st.sampled_from(FILTERS), max_size=3, unique=True).map(tuple)
 
 
@@ -157,7 +156,7 @@ class StoreModel(RuleBasedStateMachine):
             assert self.store.total(subject) == self.plain.totals(subject).get(subject)
 
 
-@pytest.mark.timeout(1_800 if LONG else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 @pytest.mark.parametrize("kind", KINDS)
 def test_store_model(kind: str) -> None:
     model = type(f"StoreModel_{kind}", (StoreModel,), {"kind": kind})
@@ -165,7 +164,7 @@ def test_store_model(kind: str) -> None:
         model,
         settings=settings(
             deadline=None,
-            max_examples=3_000 if LONG else 40,
+            max_examples=trials(40, 3_000),
             stateful_step_count=60 if LONG else 30,
             suppress_health_check=[HealthCheck.too_slow],
         ),

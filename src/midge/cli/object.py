@@ -67,11 +67,13 @@ def add(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
 @click.command("edit", short_help="Edit an object store's configuration.")
 @store_argument
 @bucket_options
+@force_option
 @json_option
 @js_options
-def edit(target: Target, bucket: str, as_json: bool, **values: Any) -> None:
-    """Change what is given of the configuration of the object store BUCKET; the rest stays as it is."""
+def edit(target: Target, bucket: str, force: bool, as_json: bool, **values: Any) -> None:
+    """Change what is given of the configuration of the object store BUCKET; the rest stays as it is. What is too old then is gone."""
     keywords = bucket_keywords(values)
+    confirm(f"Really edit object store {bucket}?", force=force)
     change_store(target, bucket, lambda api: api.js.update_object_store(bucket, **keywords), as_json=as_json)
 
 

@@ -19,7 +19,7 @@ from midge.cli import files, systemd
 from midge.cli.reload import Reload
 from midge.cli.serve_options import Settings
 from midge.cli.version import NOT_COMPILED, banner
-from midge.errors import ServerStartError
+from midge.errors import ServerStartError, StoreError
 from midge.server.listener import MonitorStartError
 from midge.server.server import Server
 
@@ -94,6 +94,8 @@ class Process:
         except ServerStartError as error:
             host = _bracketed(server.host)
             log.critical('Error listening on port: %s:%d, "%s"', host, server.port, _listen_error(error, host, server.port))
+        except OSError as error:
+            log.critical("Can't start JetStream: %s", _store_error(error))
         else:
             return True
         return False
@@ -133,6 +135,15 @@ class Process:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _store_error(error: OSError) -> str:
+    """Why streams cannot be kept; for a place that is no directory in nats-server's words."""
+    if isinstance(error, StoreError):
+        return str(error)
+    if isinstance(error, (NotADirectoryError, FileExistsError)):
+        return "storage directory is not a directory"
+    return f"the storage directory cannot be used: {files.reason(error)}"
 
 
 def _listen_error(error: ServerStartError, host: str, port: int) -> str:

@@ -194,7 +194,10 @@ def _has_terminal() -> bool:
 
 @contextmanager
 def bar(what: str, total: int | None, *, of_bytes: bool = False, hidden: bool = False) -> Iterator[Advance]:
-    """Show how much of so many has been done, to people only. Gives what to call with how much more it is."""
+    """Show how much of so many has been done, to people only. Gives what to call with how much more it is.
+
+    The number may be a guess: it is never exceeded, and what has been done in the end is all.
+    """
     if hidden or not sys.stderr.isatty():
         yield lambda more: None
         return
@@ -207,4 +210,12 @@ def bar(what: str, total: int | None, *, of_bytes: bool = False, hidden: bool = 
     columns = (TextColumn("{task.description}"), BarColumn(), *measure, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(escape(printable(what)), total=total)
-        yield lambda more: progress.advance(task, more)
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            progress.update(task, completed=done if total is None else min(done, total))
+
+        yield advance
+        progress.update(task, completed=done if total is None else total, total=done if total is None else total)

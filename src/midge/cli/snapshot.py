@@ -3,20 +3,25 @@
 A server sends a snapshot in chunks, no further ahead of the answers than a window, and gives up where none comes for two seconds. So
 chunks are answered when they come for as long as there is room here for them, and not when they are used. A restore is sent chunk by
 chunk, a few of them ahead of the answers; the last answer comes when the stream is there. Neither is held in memory as a whole.
+
+A restore that is left half-way holds the stream's name: on midge for the seconds that the server waits for more, and nats-server (2.15)
+even keeps a stream with what has come. So one that is cut off here is taken back, and one that begins waits until another is forgotten.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from midge.cli.answers import stream_answer
 from midge.cli.jetstream import Api
 from midge.client.subscription import Subscription
-from midge.errors import MidgeError, MidgeTimeoutError
-from midge.jetstream.errors import MalformedAnswerError
+from midge.errors import JetStreamError, MidgeError, MidgeTimeoutError
+from midge.jetstream.errors import MalformedAnswerError, StreamNotFoundError
 from midge.jetstream.names import check_name
 from midge.jetstream.requests import answer_of
 from midge.message import Message
@@ -31,6 +36,11 @@ _AHEAD = 8  # chunks sent, and not answered
 _END = 204
 _PATIENCE = 60.0  # seconds without a sign of the server
 _RESTORE_PATIENCE = 3600.0  # for the last answer: the server may read everything again
+_NAME_IN_USE = 10130
+_FORGETS_WITHIN = 10.0  # seconds: servers forget a restore that nobody goes on with after five
+_PAUSE = 0.1  # seconds until a name that is in use is tried again
+_SURELY_OURS = 4.0  # seconds after an answer for which the server has not forgotten the restore
+_TAKES_BACK_WITHIN = 2.0  # seconds: somebody waits for the command to end
 _MAGIC = b"NATSARC1"
 
 
@@ -131,7 +141,7 @@ class Snapshot:
 
 
 class Restoring:
-    """A stream on its way into a server. Where it is left half-way, the server forgets it after some seconds."""
+    """A stream on its way into a server. Where it is left half-way, nothing of it stays there."""
 
     def __init__(self, api: Api, config: dict[str, Any], state: dict[str, Any]) -> None:
         self._api = api
@@ -141,18 +151,23 @@ class Restoring:
         self._inbox = ""
         self._sub: Subscription | None = None
         self._sent = self._answered = 0
+        self._heard = 0.0  # when the last answer came
+        self._is_open = False  # the server waits for more
 
     async def begin(self) -> None:
         """Ask whether it may come.
 
         Raises:
             MalformedAnswerError: the answer makes no sense.
-        JetStreamError: it was refused, such as for a stream that is there already.
+            JetStreamError: it was refused, such as for a stream that is there already.
         """
-        answer = await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body)
-        if not isinstance(answer.get("deliver_subject"), str):
-            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
-        self._subject = answer["deliver_subject"]
+        accepting = asyncio.ensure_future(self._accepted())
+        try:
+            self._open(await asyncio.shield(accepting))
+        except asyncio.CancelledError:  # the server may have begun: it can be taken back only by who knows its answer
+            with suppress(MidgeError, TimeoutError):
+                self._open(await asyncio.wait_for(accepting, _TAKES_BACK_WITHIN))
+            raise
         self._inbox = self._api.client.new_inbox()
         self._sub = await self._api.client.subscribe(self._inbox)
 
@@ -173,15 +188,62 @@ class Restoring:
         Raises:
             JetStreamError: it was refused.
         """
+        self._is_open = False
         await self._publish(b"")
         while self._answered < self._sent:
             message = await self._hear(_RESTORE_PATIENCE)
         return answer_of(message)
 
     async def end(self) -> None:
-        """Hear nothing more."""
-        if self._sub is not None:
-            await self._sub.unsubscribe()
+        """Hear nothing more; take back what was cut off."""
+        try:
+            if self._is_open:
+                self._is_open = False
+                with suppress(MidgeError, TimeoutError):  # it was on the way out already, and the server forgets it by itself
+                    async with asyncio.timeout(_TAKES_BACK_WITHIN):
+                        await self._take_back()
+        finally:
+            if self._sub is not None:
+                await self._sub.unsubscribe()
+
+    def _open(self, answer: dict[str, Any]) -> None:
+        if not isinstance(answer.get("deliver_subject"), str):
+            raise MalformedAnswerError(f"the server does not say where to send stream {self._name!r}")
+        self._subject = answer["deliver_subject"]
+        self._is_open = True
+
+    async def _accepted(self) -> dict[str, Any]:
+        """Ask for it; while the name is held by what was cut off, and there is no such stream, ask again."""
+        end = time.monotonic() + _FORGETS_WITHIN
+        while True:
+            try:
+                return await self._api.ask(f"STREAM.RESTORE.{self._name}", self._body)
+            except JetStreamError as error:
+                if error.err_code != _NAME_IN_USE or time.monotonic() >= end or await self._is_there():
+                    raise
+            await asyncio.sleep(_PAUSE)
+
+    async def _is_there(self) -> bool:
+        try:
+            await self._api.stream_info(self._name)
+        except (StreamNotFoundError, MidgeTimeoutError):  # in a cluster nobody may answer for it
+            return False
+        return True
+
+    async def _take_back(self) -> None:
+        """Have the server give up, which it does where a chunk says nowhere to answer to; remove what it keeps of the stream.
+
+        A stream is removed only if it was there while the restore held its name, so that it can be no other.
+        """
+        try:
+            while self._answered < self._sent:
+                await self._hear(_TAKES_BACK_WITHIN / 2)
+            is_half = time.monotonic() - self._heard < _SURELY_OURS and await self._is_there()
+        finally:
+            await self._api.client.publish(self._subject, b"-")
+        await self._api.client.flush()
+        if is_half:
+            await self._api.ask(f"STREAM.DELETE.{self._name}")
 
     async def _publish(self, chunk: bytes) -> None:
         self._sent += 1
@@ -191,8 +253,11 @@ class Restoring:
         assert self._sub is not None
         message: Message = await self._sub.next(timeout=patience)
         if message.status is not None:
+            self._is_open = False
             raise MidgeError(f"the server does not restore stream {self._name!r} any more: {message.headers.description or message.status}")
         self._answered += 1
+        self._heard = time.monotonic()
         if message.data:
+            self._is_open = False
             answer_of(message)
         return message

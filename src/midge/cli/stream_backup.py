@@ -96,8 +96,8 @@ def restore(
 
     async def send(api: Api) -> dict[str, Any]:
         restoring = Restoring(api, config, meta["state"])
-        await restoring.begin()
         try:
+            await restoring.begin()
             with bar("restore", path.stat().st_size, of_bytes=True, hidden=not progress or as_json) as advance, path.open("rb") as file:
                 while chunk := await asyncio.to_thread(file.read, CHUNK_SIZE):
                     await restoring.send(chunk)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from midge.cli.jetstream import Api
 from midge.cli.render import Advance
 from midge.jetstream.caught_up import Mark
-from midge.jetstream.errors import MessageNotFoundError
+from midge.jetstream.errors import MalformedAnswerError, MessageNotFoundError
 from midge.jetstream.following import Following
 from midge.message import HeadersLike, Message
 
@@ -101,6 +101,8 @@ async def _got(api: Api, stream: str, last: int, *, is_direct: bool) -> AsyncIte
                 return
         if not found:
             return
+        if found[-1].seq < seq:
+            raise MalformedAnswerError(f"message {found[-1].seq} of stream {stream!r} came where {seq} or a later one was asked for")
         for stored in found:
             if stored.seq > last:
                 return

@@ -146,19 +146,19 @@ class Engine:
 
     def open_account(self, name: str, limits: AccountLimits | None) -> Account:
         """Serve an account, whose streams are there again; without limits it is told that JetStream is not for it."""
-        rows = self.directory.streams(name) if self.directory is not None else []
         account = self.accounts[name] = Account(self, name, limits)
-        if limits is not None:
-            for row in rows:
-                if row.name in account.streams:  # it was just being created, and that has been told meanwhile
-                    continue
-                try:
-                    stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
-                    open_consumers(stream, self.directory.consumers(name, row.name), self.wall)
-                except Exception as error:  # the others do not depend on it
-                    account.unopened.add(row.name)
-                    self._abandon(account, row.name)
-                    self.outside.failed(f"opening stream {row.name} of account {name}", error)
+        if limits is None or self.directory is None:
+            return account
+        for row in self.directory.streams(name):  # changes that waited are told of within this call, and find the account
+            if row.name in account.streams:  # it was just being created
+                continue
+            try:
+                stream = self.add_stream(account, decode(StreamConfig, row.config), row.created)
+                open_consumers(stream, self.directory.consumers(name, row.name), self.wall)
+            except Exception as error:  # the others do not depend on it
+                account.unopened.add(row.name)
+                self._abandon(account, row.name)
+                self.outside.failed(f"opening stream {row.name} of account {name}", error)
         return account
 
     def limit_account(self, name: str, limits: AccountLimits | None) -> None:

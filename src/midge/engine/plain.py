@@ -146,7 +146,7 @@ def _are_told_once(kind: type[Model], found: Sequence[msgspec.Struct], data: byt
         return True
     counts = dict.fromkeys(names, 0)
     _count(kind, found, counts)
-    return all(sum(1 for _ in pattern.finditer(data)) == counts[name] for name, pattern in names.items())
+    return all(len(pattern.findall(data)) == counts[name] for name, pattern in names.items())
 
 
 @cache

@@ -19,6 +19,8 @@ __all__ = ["API_PREFIX", "Requests", "answer_of", "api_prefix", "info_of", "pref
 
 API_PREFIX = "$JS.API"
 _ANSWER = {"type", "did_create", "total", "offset", "limit"}
+_MOST_PAGES = 100_000  # of one list, whatever a server says
+_ROOM = 10_000  # entries of a list that may be new since it was begun, beside as many as there were
 
 
 def api_prefix(domain: str | None, prefix: str | None) -> str:
@@ -81,22 +83,54 @@ class Requests:
     async def pages(
         self, name: str, field: str, body: dict[str, Any] | None = None, *, timeout: float | None = None
     ) -> AsyncIterator[Any]:  # fmt: skip
-        """Iterate over all that the pages of an answer list in one of its fields: a list, or an object of which (name, value) is given."""
-        offset = 0
-        while True:
+        """Iterate over all that the pages of an answer list in one of its fields: a list, or an object of which (name, value) is given.
+
+        It ends, whatever the server does: the list may grow on the way, but not for ever.
+
+        Raises:
+            MalformedAnswerError: there is no list, it comes again and again, or it goes on far beyond what there was when it was begun.
+        """
+        offset, most, last = 0, 0, None
+        for number in range(_MOST_PAGES):
             answer = await self.ask(name, {**(body or {}), "offset": offset}, timeout=timeout)
-            found = answer.get(field)
-            if found is None and isinstance(answer.get("state"), dict):
-                found = answer["state"].get(field)
-            entries = list(found.items()) if isinstance(found, dict) else found or []
-            total = answer.get("total", 0)
-            if not isinstance(entries, list) or not isinstance(total, int):
-                raise MalformedAnswerError(f"the answer to {name} has no list of {field}")
+            entries, total = _page_of(answer, name, field)
+            names = [_name_of(entry) for entry in entries]
+            most = most if number else 2 * total + _ROOM
+            if entries and (names == last or (number and offset + len(entries) > most)):
+                break
             for entry in entries:
                 yield entry
             offset += len(entries)
             if not entries or offset >= total:
                 return
+            last = names
+        raise MalformedAnswerError(f"the server's list of {field} does not end: {name}")
+
+
+def _page_of(answer: dict[str, Any], name: str, field: str) -> tuple[list[Any], int]:
+    """Return what a page lists, and how many there are in all.
+
+    Raises:
+        MalformedAnswerError: it lists nothing.
+    """
+    found = answer.get(field)
+    if found is None and isinstance(answer.get("state"), dict):
+        found = answer["state"].get(field)
+    entries = list(found.items()) if isinstance(found, dict) else found or []
+    total = answer.get("total", 0)
+    if not isinstance(entries, list) or not isinstance(total, int):
+        raise MalformedAnswerError(f"the answer to {name} has no list of {field}")
+    return entries, total
+
+
+def _name_of(entry: Any) -> Any:
+    """Return what tells one entry of a list from another, in which numbers and times may have changed."""
+    if isinstance(entry, tuple):
+        return entry[0]
+    if not isinstance(entry, dict):
+        return entry
+    config = entry.get("config")
+    return entry.get("name") or (config.get("name") if isinstance(config, dict) else None)
 
 
 def answer_of(message: Message) -> dict[str, Any]:

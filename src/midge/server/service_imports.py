@@ -308,8 +308,8 @@ class Responses(Relay):
 
     def relay(self, services: Services, publication: Publication, producer: Peer | None) -> bool:
         """Pass an answer on to who asked. Always True: the service's own question whether anybody is there is not about this."""
-        carried = services.carried
-        response = self.pending.get(publication.subject() if carried is None else carried)
+        carried, subject = services.carried, publication.subject()
+        response = self.pending.get(subject if carried is None else carried)
         if response is None or services.passes(response.export):
             return True
         if response.requestor is not None:
@@ -323,13 +323,14 @@ class Responses(Relay):
                 again = importer.responses(services).expect(services, reply, self.account, response.export, b"")
                 reply = again.subject
         to = response.reply if importer.mappings is None else importer.mappings.target(response.reply)
-        message = publication.redirected(to if carried is None else publication.subject(), reply, None)
+        is_own = carried is not None and carried != subject  # a message of a stream keeps its subject; a status has that of where it goes
+        message = publication.redirected(subject if is_own else to, reply, None)
         if carried is not None:
             delivered = services.carry_on(importer, to, message, response.export)
         elif services.hub.trace is None:
             delivered = services.pass_on(importer, message, producer, response.export, None)
         else:
-            delivered = services.hub.tracer.pass_on(importer, message, publication.subject(), producer, response.export, None)
+            delivered = services.hub.tracer.pass_on(importer, message, subject, producer, response.export, None)
         if not delivered or response.export.is_single or publication.payload_end == publication.payload_start:
             self.forget(response)
         elif response.subject in self.pending:

@@ -103,7 +103,7 @@ class StoreDirectory:
         self._is_closed = False
         self._orphans: set[int] = set()
         self._before = 0  # the streams that were created before this have had a directory
-        self._unsynced = [self.path]  # directories whose new names are synced before a stream is made
+        self._unsynced = [self.path]  # directories whose new names are synced before a stream is made or shown
         self._make_path(self.path)
         self._lock = self._locked()
         try:
@@ -411,6 +411,8 @@ class StoreDirectory:
             except OSError as error:
                 self._report_left(path, error)
         names = self.files.names(f"{self.path}/streams")
+        if names:  # who made them may have been killed before they were on disk
+            self._unsynced.append(f"{self.path}/streams")
         ids = self._ids()
         self._highest = max(ids | {id_of(name.removesuffix(GONE)) or 0 for name in names}, default=0)
         self._orphans = ids - self.state.store_ids()
@@ -420,7 +422,8 @@ class StoreDirectory:
         for id, owner in self.state.stores().items():
             if id not in ids and self.state.birth(*owner) < self._before:
                 self.report(Damage(self._path_of(id), 0, 0, -1, "it is missing, and with it all messages of the stream", ""))
-        return [f"{self.path}/streams/{name}" for name in names if name.endswith(GONE)]
+        gone = [name for name in names if name.endswith(GONE) and id_of(name.removesuffix(GONE)) is not None]
+        return [f"{self.path}/streams/{name}" for name in gone]
 
     def _ids(self) -> set[int]:
         """Return the ids that have a directory."""
@@ -439,13 +442,13 @@ class StoreDirectory:
             StoreDamagedError: it is of another stream.
         """
         says = None
+        self._sync_names()
         try:
             says = folder.owner()
         except StoreDamagedError:  # the state knows it, and writes it anew
             why = "it did not say whose store this is, and has been written anew"
             self.report(Damage(f"{folder.path}/store.json", 0, 0, -1, why, folder.put_aside()))
         if says is None:
-            self._sync_names()
             folder.give_to(owner)
         elif says[:2] != owner[:2]:
             found, expected = (f"{stream!r} of account {account!r}" for account, stream, _ in (says, owner))

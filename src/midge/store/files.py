@@ -119,7 +119,11 @@ class Files:
                 raise
 
     def remove_directory(self, path: str) -> None:
-        os.rmdir(path)
+        """Remove an empty directory; of one that somebody has moved and left a link to, the link."""
+        if os.path.islink(path):
+            os.unlink(path)
+        else:
+            os.rmdir(path)
 
     def names(self, path: str) -> list[str]:
         """Return the names in a directory, sorted."""

@@ -88,7 +88,8 @@ class Recovery:
         seed: of the store.
         damages: what was wrong.
         floor: all messages below it have been dropped.
-        failure: why what is wrong could not be kept: it was left as it is, and nothing may be written; None where nothing failed.
+        failure: why what is wrong could not be kept, or what is there is not safe: it was left as it is, and nothing may be written; None
+            where nothing failed.
     """
 
     def __init__(self, files: Files, path: str, seed: int, limit: Limit | None = None) -> None:
@@ -133,6 +134,7 @@ class Recovery:
             self._report()
             self._overwrite()
             self._disown()
+            self._settle()
 
     def _read(self, found: list[tuple[Segment, bool]], checkpoints: dict[int, Checkpoint]) -> None:
         """Read the segments, of those that have a checkpoint what is behind it."""
@@ -398,6 +400,29 @@ class Recovery:
                 self._files.pwrite(segment.opened(), segment.head.encode(), 0)
                 self._files.fdatasync(segment.fd)
                 segment.close()
+
+    def _settle(self) -> None:
+        """Wait until on disk is what was read: who wrote it may have been killed before that, and whoever is shown it now counts on it.
+
+        What a checkpoint tells of is on disk. After a clean stop there is nothing else.
+        """
+        unsettled = [segment for segment in self.segments if segment.noted < segment.end]
+        try:
+            for segment in unsettled:
+                self._files.fdatasync(segment.opened())
+                segment.close()
+            if unsettled:
+                self._files.sync_directory(self._path)
+        except OSError as error:
+            self.failure = self.failure or error
+            for segment in unsettled:
+                self._write_again(segment)
+
+    def _write_again(self, segment: Segment) -> None:
+        """Let the next attempt sync more than nothing: a system may take for written what it could not write."""
+        with suppress(OSError):  # then that one fails, too
+            for at in range(0, segment.end, _COPY):
+                self._files.pwrite(segment.opened(), self._files.pread(segment.fd, min(_COPY, segment.end - at), at), at)
 
     def _report(self) -> None:
         """Keep the bytes of what is lost, unless all of it had been removed."""

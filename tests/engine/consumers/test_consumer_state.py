@@ -1,6 +1,5 @@
 """Consumers that outlive the engine: what is there again after a stop, after a crash, and what a failing disk changes about it."""
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -11,23 +10,13 @@ from typing import Any
 
 import pytest
 from consuming import Consuming, numbers
+from disks_of_engines import Disk
 from worlds import SECOND, World
 
 from midge.engine.consumers.consumer import Consumer
 from midge.model.consumer import ConsumerInfo
 from midge.store.directory import StoreDirectory
 from midge.store.files import Files
-
-
-class Disk(Files):
-    """A disk that can be full."""
-
-    full = False
-
-    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-        if self.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        super().pwrite(fd, data, offset)
 
 
 class Kept(Consuming):
