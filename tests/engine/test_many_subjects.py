@@ -243,6 +243,57 @@ def test_a_stream_that_goes_while_the_last_messages_are_looked_for(shuffled: Wor
     assert told["error"]["err_code"] == 10059 and shuffled.engine.jobs.active == 0 and not shuffled.outside.failures
 
 
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, list[int]]:
+    """A consumer that has still to deliver some of the last messages of subjects, opened again; and what it has."""
+    for module in ("api", "lasts", "opening"):
+        monkeypatch.setattr(f"midge.engine.consumers.{module}.SLICE", 64)
+    world = opened(tmp_path)
+    world.create(storage="file")
+    stored(world, 500, each=2)
+    begin_with_lasts(world, 0)
+    world.turn()
+    world.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":100}', "I.x")
+    world.turn()
+    world.publish("s.new")
+    world.turn()
+    assert len(world.outside.delivered) == 100
+    closed(world)
+    return opened(tmp_path), [*range(202, 1_001, 2), 1_001]
+
+
+def test_what_is_left_of_the_last_messages_is_found_in_slices(begun: tuple[World, list[int]]) -> None:
+    world, left = begun
+    consumer = world.account.streams["S"].consumers["C"]
+    world.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":1000,"no_wait":true}', "I.x")
+    world.publish("$JS.API.CONSUMER.INFO.S.C", b"", "R.x")
+    for _ in range(500 // 64):
+        step(world)
+        assert consumer.search is not None and not world.outside.delivered and not world.outside.sent
+    world.turn()
+    assert [int(message.reply.split(b".")[5]) for message in world.outside.delivered if message.reply] == left
+    ((_, _, told),) = [each for each in world.outside.sent if each[0] == b"R.x"]
+    assert json.loads(told)["num_pending"] in (0, len(left)) and consumer.info(world.wall).num_pending == 0
+    closed(world)
+
+
+def test_who_has_to_know_what_is_left_knows_it_at_once(begun: tuple[World, list[int]]) -> None:
+    world, left = begun
+    consumer = world.account.streams["S"].consumers["C"]
+    step(world)
+    assert consumer.search is not None and consumer.info(world.wall).num_pending == len(left) and consumer.search is None
+    assert taken(world) == left and world.engine.jobs.active == 0 and not world.outside.failures
+    closed(world)
+
+
+@pytest.mark.parametrize("what", ["CONSUMER.DELETE.S.C", "STREAM.DELETE.S"])
+def test_who_goes_while_what_is_left_is_looked_for(begun: tuple[World, list[int]], what: str) -> None:
+    world, _ = begun
+    step(world)
+    assert world.api(what)["success"] and world.engine.jobs.active == 0 and not world.outside.failures
+    closed(world)
+
+
 def test_a_limit_of_each_subject_that_becomes_smaller_is_met_in_slices() -> None:
     world = World()
     world.create()

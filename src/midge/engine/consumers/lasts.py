@@ -55,15 +55,15 @@ def lasts_for(stream: Stream, config: ConsumerConfig, filters: tuple[bytes, ...]
     return (yield from find_lasts(stream, filters))
 
 
-def find_lasts(stream: Stream, filters: tuple[bytes, ...]) -> _Steps:
-    """Find the last message of each subject that matches.
+def find_lasts(stream: Stream, filters: tuple[bytes, ...], resume: int = 0) -> _Steps:
+    """Find the last message of each subject that matches; of those up to a sequence, unless 0.
 
     Raises:
         ApiError: as ``lasts_for``.
     """
     store = stream.store
     while True:
-        setbacks, up_to = stream.setbacks, store.last
+        setbacks, up_to = stream.setbacks, resume or store.last
         runs = yield from _runs(store, filters or _ALL, up_to)
         sequences = yield from _ordered(runs)
         if stream.intake.closed:
