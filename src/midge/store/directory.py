@@ -90,7 +90,7 @@ class StoreDirectory:
         self._wake = wake
         self._dice = dice
         self._pid = os.getpid()
-        self._now = 0
+        self._now = self._held_size = self._highest = 0
         self._sync_at: int | None = None
         self._stores: dict[int, FileStore] = {}
         self._names: dict[FileStore, tuple[str, str, int]] = {}
@@ -98,8 +98,6 @@ class StoreDirectory:
         self._failing: dict[FileStore, tuple[int, int]] = {}
         self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
         self._held: deque[tuple[FileStore, Block]] = deque()
-        self._held_size = 0
-        self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
         self._before = 0  # the streams that were created before this have had a directory
@@ -341,15 +339,16 @@ class StoreDirectory:
 
     def _settle(self, store: FileStore) -> None:
         """Wait until nothing of a store is under way, and all that waits is written."""
-        while store.is_busy or store.is_loading:
-            self._workers.wait()
+        self._await(store)
         store.want_sync()
         while store.is_dirty:
             store.start()
-            while store.is_busy:
-                self._workers.wait()
-        while store.is_loading:
-            self._workers.wait()
+            self._await(store)
+
+    def _await(self, store: FileStore) -> None:
+        while store.is_busy or store.is_loading:
+            if not self._workers.wait():  # a round waits for what is not begun to be noted
+                self.keeper.flush(self._workers.wait)
 
     def _repaired(self, store: FileStore, repaired: bool, delay: int) -> None:
         if store not in self._failing:

@@ -227,17 +227,6 @@ class State:
             rows = base.execute("SELECT name, sequence, identity, through FROM sources WHERE account = ? AND stream = ?", (account, stream))
             return [SourceRow(*row) for row in rows]
 
-    def put_sources(self, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None = None) -> None:
-        """Note how far a stream has read sources, and forget rows: None for all that are noted. None of one that is gone."""
-        with self._changing() as base:
-            if gone is None:
-                base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
-            else:
-                keys = [(account, stream, row.name, row.through) for row in gone]
-                base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
-            values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany(_PUT_SOURCE, [(*each, mark_of(*each), account, stream) for each in values])
-
     def close(self) -> None:
         if self._base is not None:
             self._base.close()
@@ -306,6 +295,22 @@ def remove_stream(base: sqlite3.Connection, account: str, name: str) -> None:
     base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
     base.execute(_TAKE_AWAY, (account, name))
     base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+
+
+def put_sources(
+    base: sqlite3.Connection, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None
+) -> None:
+    """Note how far a stream has read sources, and forget rows: None for all that are noted. None of one that is gone.
+
+    A part of a transaction.
+    """
+    if gone is None:
+        base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+    else:
+        keys = [(account, stream, row.name, row.through) for row in gone]
+        base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
+    values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
+    base.executemany(_PUT_SOURCE, [(*each, mark_of(*each), account, stream) for each in values])
 
 
 def forget_gone(base: sqlite3.Connection, id: int) -> None:
