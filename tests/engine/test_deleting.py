@@ -233,3 +233,24 @@ def test_a_removal_that_was_interrupted_goes_on_beside_everything_else(tmp_path:
     world.create(storage="file")
     assert not left.exists() and (tmp_path / "streams" / "00000008").exists()
     closed(world)
+
+
+def test_what_is_kept_of_a_damaged_message_is_waited_for_by_nobody(slow: Slow, tmp_path: Path) -> None:
+    """Not by who asks for it either: it is not there. It is reported when it is kept."""
+    slow.end()
+    disk, woken = HeldDisk(), threading.Event()
+    directory = StoreDirectory(str(tmp_path), wake=woken.set, workers=2, files=disk)
+    slow.world, slow.disk, slow.woken = World(directory), disk, woken
+    (path,) = (tmp_path / "streams").glob("*/*.seg")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"s.ay", b"s.az"))
+    assert path.read_bytes() != data
+    disk.free.clear()
+    slow.world.publish("$JS.API.DIRECT.GET.S", b'{"seq":2}', "R.get")
+    slow.until(lambda: slow.answered("R.get"))
+    assert disk.waiting.wait(PATIENCE) and directory.quarantine == []
+    slow.release()
+    slow.until(lambda: bool(directory.quarantine))
+    (damage,) = directory.quarantine
+    assert damage.first == damage.last == 2 and Path(damage.kept_as).exists()
+    slow.end()

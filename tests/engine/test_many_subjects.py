@@ -8,6 +8,7 @@ import pytest
 from disks_of_engines import Disk, closed, opened
 from worlds import SECOND, World
 
+from midge.engine.consumers.lasts import _ordered
 from midge.engine.stream_info import SLICE
 from midge.store.base import Store
 from midge.wire.publication import Publication
@@ -128,6 +129,169 @@ def test_a_pattern_is_compared_in_slices(wide: World) -> None:
     assert turns >= 2 and json.loads(answers[0][1])["num_pending"] == 1
     late = config | {"durable_name": "N", "filter_subject": "s.*.12", "deliver_policy": "new"}
     assert answer(wide, "$JS.API.CONSUMER.CREATE.S.N", {"stream_name": "S", "config": late})[1] == 1  # it looks at what comes
+
+
+LAST: dict[str, Any] = {"durable_name": "C", "ack_policy": "none", "deliver_policy": "last_per_subject", "filter_subjects": ["s.>"]}
+
+
+def begin_with_lasts(world: World, turns: int, **more: Any) -> None:
+    """Ask for a consumer that begins with the last message of each subject, and let that be looked for in so many turns."""
+    world.outside.sent.clear()
+    world.publish("$JS.API.CONSUMER.CREATE.S.C", json.dumps({"stream_name": "S", "config": LAST | more}).encode(), "R.x")
+    for _ in range(turns):
+        step(world)
+    assert not world.outside.sent
+
+
+def taken(world: World) -> list[int]:
+    """All that the consumer delivers, in order."""
+    world.outside.delivered.clear()
+    world.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":1000000,"no_wait":true}', "I.x")
+    world.turn()
+    return [int(message.reply.split(b".")[5]) for message in world.outside.delivered if message.reply]
+
+
+@pytest.fixture
+def shuffled(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Messages of many subjects, of which the last ones are in another order than the subjects."""
+    monkeypatch.setattr("midge.engine.consumers.api.SLICE", 64)
+    monkeypatch.setattr("midge.engine.consumers.lasts.SLICE", 64)
+    world = World()
+    world.create()
+    store = world.account.streams["S"].store
+    for number in [*range(1_000), *range(0, 1_000, 3), *range(999, 0, -2)]:
+        store.append(Publication.compose(b"s.%d.%d" % (number % 7, number), b"", b"", b"%d" % number), number)
+    return world
+
+
+def test_the_last_message_of_each_subject_is_found_in_slices(shuffled: World) -> None:
+    store = shuffled.account.streams["S"].store
+    for filters in ((b">",), (b"s.3.*",), (b"s.3.*", b"s.5.>", b"s.1.1")):
+        config = LAST | {"filter_subjects": [each.decode() for each in filters]}
+        answers, turns = answer(shuffled, "$JS.API.CONSUMER.CREATE.S.C", {"stream_name": "S", "config": config})
+        expected = store.lasts(filters)
+        assert turns >= 2 * len(expected) // 64 and json.loads(answers[0][1])["num_pending"] == len(expected)
+        assert taken(shuffled) == expected
+        assert shuffled.api("CONSUMER.INFO.S.C")["num_pending"] == 0
+        assert shuffled.api("CONSUMER.DELETE.S.C")["success"]
+
+
+def test_no_slice_orders_many_more_than_another() -> None:
+    """However they lie: here each piece is full of what comes before the next, and all of them are of the same numbers."""
+    for pieces in ([list(range(at * 4_096, (at + 1) * 4_096)) for at in range(30)], [list(range(at, 122_880, 30)) for at in range(30)]):
+        job, sizes, expected = _ordered(pieces), [], sorted(each for piece in pieces for each in piece)
+        left = len(expected)
+        try:
+            while True:
+                next(job)
+                sizes.append(left - sum(map(len, pieces)))
+                left -= sizes[-1]
+        except StopIteration as stop:
+            assert stop.value == expected[::-1]
+        assert max(sizes) <= 4_096 + 30 * 64
+
+
+def test_what_is_stored_and_removed_while_the_last_messages_are_looked_for(shuffled: World) -> None:
+    """What is stored since is behind; what is removed is passed by, or, where its subject was not looked at yet, the one before counts."""
+    store = shuffled.account.streams["S"].store
+    last, expected = store.last, store.lasts((b"s.*.*",))
+    begin_with_lasts(shuffled, 5, filter_subjects=["s.*.*"])
+    for number in (0, 500, 999, 2_000):
+        shuffled.publish(f"s.{number % 7}.{number}")
+    shuffled.publish("s.other")
+    before = store.previous((store.subject_of(expected[500]) or b"",), expected[500] - 1)
+    for sequence in (expected[0], expected[-1], expected[500]):
+        store.remove(sequence)
+    shuffled.publish("$JS.API.STREAM.PURGE.S", b'{"filter":"s.3.>"}', "R.purge")  # it waits
+    shuffled.turn()
+    created, purged = (json.loads(payload) for to, _, payload in shuffled.outside.sent if to in (b"R.x", b"R.purge"))
+    assert created["num_pending"] >= len(expected) + 4 - 3 and purged["success"]
+    rest = [sequence for sequence in [*sorted([*expected, before]), *range(last + 1, last + 5)] if store.time_of(sequence)]
+    assert before and taken(shuffled) == rest and shuffled.api("CONSUMER.INFO.S.C")["num_pending"] == 0
+
+
+def test_a_disk_that_fails_while_the_last_messages_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored in the place of what is gone is not behind the consumer."""
+    monkeypatch.setattr("midge.engine.consumers.api.SLICE", 64)
+    monkeypatch.setattr("midge.engine.consumers.lasts.SLICE", 64)
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file")
+    stored(world, 500)
+    world.turn()
+    disk.full = True
+    for number in range(20):
+        world.publish(f"s.late.{number}")
+    begin_with_lasts(world, 3)
+    world.turn()
+    store = world.account.streams["S"].store
+    assert store.failure is not None and store.last == 500
+    disk.full = False
+    world.wall += SECOND
+    world.directory.handle_timeout(world.wall)
+    world.turn()
+    assert store.failure is None and world.ack("s.new") == '{"stream":"S","seq":501}'
+    assert taken(world) == list(range(1, 502))
+    closed(world)
+
+
+def test_a_stream_that_goes_while_the_last_messages_are_looked_for(shuffled: World) -> None:
+    begin_with_lasts(shuffled, 3)
+    shuffled.engine.remove_stream(shuffled.account.streams["S"], lambda error: None)
+    shuffled.turn()
+    (told,) = [json.loads(payload) for to, _, payload in shuffled.outside.sent if to == b"R.x"]
+    assert told["error"]["err_code"] == 10059 and shuffled.engine.jobs.active == 0 and not shuffled.outside.failures
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, list[int]]:
+    """A consumer that has still to deliver some of the last messages of subjects, opened again; and what it has."""
+    for module in ("api", "lasts", "opening"):
+        monkeypatch.setattr(f"midge.engine.consumers.{module}.SLICE", 64)
+    world = opened(tmp_path)
+    world.create(storage="file")
+    stored(world, 500, each=2)
+    begin_with_lasts(world, 0)
+    world.turn()
+    world.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":100}', "I.x")
+    world.turn()
+    world.publish("s.new")
+    world.turn()
+    assert len(world.outside.delivered) == 100
+    closed(world)
+    return opened(tmp_path), [*range(202, 1_001, 2), 1_001]
+
+
+def test_what_is_left_of_the_last_messages_is_found_in_slices(begun: tuple[World, list[int]]) -> None:
+    world, left = begun
+    consumer = world.account.streams["S"].consumers["C"]
+    world.publish("$JS.API.CONSUMER.MSG.NEXT.S.C", b'{"batch":1000,"no_wait":true}', "I.x")
+    world.publish("$JS.API.CONSUMER.INFO.S.C", b"", "R.x")
+    for _ in range(500 // 64):
+        step(world)
+        assert consumer.search is not None and not world.outside.delivered and not world.outside.sent
+    world.turn()
+    assert [int(message.reply.split(b".")[5]) for message in world.outside.delivered if message.reply] == left
+    ((_, _, told),) = [each for each in world.outside.sent if each[0] == b"R.x"]
+    assert json.loads(told)["num_pending"] in (0, len(left)) and consumer.info(world.wall).num_pending == 0
+    closed(world)
+
+
+def test_who_has_to_know_what_is_left_knows_it_at_once(begun: tuple[World, list[int]]) -> None:
+    world, left = begun
+    consumer = world.account.streams["S"].consumers["C"]
+    step(world)
+    assert consumer.search is not None and consumer.info(world.wall).num_pending == len(left) and consumer.search is None
+    assert taken(world) == left and world.engine.jobs.active == 0 and not world.outside.failures
+    closed(world)
+
+
+@pytest.mark.parametrize("what", ["CONSUMER.DELETE.S.C", "STREAM.DELETE.S"])
+def test_who_goes_while_what_is_left_is_looked_for(begun: tuple[World, list[int]], what: str) -> None:
+    world, _ = begun
+    step(world)
+    assert world.api(what)["success"] and world.engine.jobs.active == 0 and not world.outside.failures
+    closed(world)
 
 
 def test_a_limit_of_each_subject_that_becomes_smaller_is_met_in_slices() -> None:

@@ -203,7 +203,7 @@ def test_a_stream_is_removed_as_a_whole(tmp_path: Path, steps: int) -> None:
     world.directory.keeper.let_go()
     world.directory._workers.close()
     world.directory.state.close()
-    os.close(world.directory._lock)
+    world.directory._lock.let_go()
     world = opened(tmp_path, disk)
     assert world.account.streams == {}
     assert world.create(storage="file")["state"]["messages"] == 0

@@ -1,6 +1,10 @@
 """Snapshots and restores: what comes out goes in again, nobody is overrun, and what is not whole leaves nothing."""
 
 import json
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,10 @@ import midge.engine.snapshots.restore as restore_module
 from midge.engine.snapshots.archive import Entry
 from midge.model.account import AccountLimits
 from midge.model.consumer import ConsumerConfig
+from midge.store import state
+from midge.store.directory import StoreDirectory
 
+PATIENCE = 20.0  # seconds that a test waits for a thread, which is ready at once
 Message = tuple[int, int, bytes, bytes, bytes]
 
 
@@ -424,6 +431,9 @@ def test_it_is_stored_no_faster_than_it_is_written(tmp_path: Path, monkeypatch: 
     big = [message(number, payload=b"x" * 900) for number in range(1, 200)]
     subject = world.api("STREAM.RESTORE.S", config={"name": "S", "subjects": ["s.>"]})["deliver_subject"]
     world.publish(subject, archive(*big), "R")
+    world.engine.step(world.wall)
+    world.directory.begin()  # the draft is noted
+    world.directory.finish()
     for _ in range(100):
         world.engine.step(world.wall)
     (transfer,) = world.account.transfers
@@ -449,3 +459,137 @@ def test_whatever_is_sent_does_no_harm(data: st.DataObject, name: str) -> None:
         assert is_nothing_left(world)
     else:
         assert answer["state"]["messages"] == world.state()["messages"] == len(contents(world))
+
+
+class Held:
+    """A step of a restore is noted when the test likes, in a worker: ``add_draft`` or ``put_draft``."""
+
+    def __init__(self, path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free, self.waiting, self.woken = threading.Event(), threading.Event(), threading.Event()
+        self.step = getattr(state, step)
+        monkeypatch.setattr(f"midge.store.directory.{step}", self.put)
+        self.world = World(StoreDirectory(str(path), wake=self.woken.set, workers=2))
+
+    def put(self, *given: Any) -> None:
+        self.waiting.set()
+        self.woken.set()
+        assert self.free.wait(PATIENCE), "whoever should have let it be noted waited for it"
+        self.step(*given)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Take turns until something is so."""
+        self.world.turn()
+        while not condition():
+            assert self.woken.wait(PATIENCE)
+            self.woken.clear()
+            self.world.turn()
+
+    def answers(self, reply: str) -> list[bytes]:
+        return [payload for to, _, payload in self.world.outside.sent if to == reply.encode()]
+
+    def restore(self) -> None:
+        """Send a whole stream, whose restore comes as far as it can."""
+        config = {"name": "S", "subjects": ["s.>"], "storage": "file"}
+        self.world.publish("$JS.API.STREAM.RESTORE.S", json.dumps({"config": config}).encode(), "R.restore")
+        self.until(lambda: self.answers("R.restore"))
+        subject = json.loads(self.answers("R.restore")[0])["deliver_subject"]
+        self.world.publish(subject, archive(message(1), message(2)), "R.chunk")
+        self.world.publish(subject, b"", "R.end")
+        self.until(self.waiting.is_set)
+
+    def serves_others(self) -> bool:
+        self.world.publish("$JS.API.STREAM.CREATE.M", b'{"name":"M","storage":"memory","subjects":["m"]}', "R.m")
+        self.world.turn()
+        return bool(self.answers("R.m")) and not self.answers("R.end")
+
+
+STEPS = ["add_draft", "put_draft"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_nobody_waits_until_a_draft_is_noted_but_its_sender(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(tmp_path / "a", step, monkeypatch)
+    held.restore()
+    assert held.serves_others() and "S" not in held.world.account.streams
+    held.world.publish("$JS.API.STREAM.CREATE.S", b'{"name":"S"}', "R.same")
+    held.world.turn()
+    assert json.loads(held.answers("R.same")[0])["error"]["err_code"] == 10058, "the name is used"
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    held.free.set()
+    held.until(lambda: held.answers("R.end"))
+    assert json.loads(held.answers("R.end")[0])["state"]["messages"] == 2
+    closed(held.world)
+    for name, expected in (("a", 2), ("b", 0)):
+        (tmp_path / name / "lock").unlink()
+        world = opened(tmp_path / name)
+        found = world.account.streams.get("S")
+        assert (0 if found is None else found.store.messages) == expected and world.directory.state.gone() == set()
+        closed(world)
+    assert list((tmp_path / "b" / "streams").iterdir()) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_account_that_goes_and_comes_while_a_draft_is_noted(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is there then, or nothing; and the name can be used."""
+    held = Held(tmp_path, step, monkeypatch)
+    held.restore()
+    held.free.set()
+    world = held.world
+    world.engine.limit_account("A", None)
+    world.engine.limit_account("A", AccountLimits())
+    world.account = world.engine.accounts["A"]
+    found = world.account.streams.get("S")
+    assert (found is not None and found.store.messages == 2) is (step == "put_draft")
+    if found is None:
+        world.publish("$JS.API.STREAM.CREATE.S", b'{"name":"S","subjects":["s.>"],"storage":"file"}', "R.anew")
+        held.until(lambda: held.answers("R.anew"))
+    world.publish("s.a", b"", "R.ack")
+    held.until(lambda: held.answers("R.ack"))
+    closed(world)
+    world = opened(tmp_path)
+    assert world.state()["messages"] == (3 if step == "put_draft" else 1) and world.directory.state.gone() == set()
+    closed(world)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_server_that_stops_while_a_draft_is_noted(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(tmp_path, step, monkeypatch)
+    held.restore()
+    held.free.set()
+    closed(held.world)
+    world = opened(tmp_path)
+    assert ("S" in world.account.streams) is (step == "put_draft") and world.directory.state.gone() == set()
+    assert len(list((tmp_path / "streams").iterdir())) == len(world.account.streams)
+    closed(world)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_draft_that_cannot_be_noted(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender is told, and may try again: whatever of the first attempt is not noted as gone, the second one is not taken for it."""
+    world = opened(tmp_path)
+
+    def fail(*given: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(f"midge.store.directory.{step}", fail)
+        failing.setattr("midge.store.directory.remove_store", fail)
+        assert sent(world, archive(message(1)), storage="file")["error"]["err_code"] == 10062
+    assert sent(world, archive(message(1), message(2)), storage="file")["state"]["messages"] == 2
+    closed(world)
+    world = opened(tmp_path)
+    assert world.state()["messages"] == 2 and world.directory.state.gone() == set()
+    closed(world)
+
+
+def test_one_that_is_given_up_before_its_draft_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(tmp_path, "add_draft", monkeypatch)
+    held.restore()
+    (restore,) = held.world.account.transfers
+    restore.close()
+    assert "S" in held.world.account.restores
+    held.free.set()
+    held.until(lambda: not held.world.account.restores)
+    held.until(lambda: not held.world.directory.state.stores())
+    closed(held.world)
+    assert list((tmp_path / "streams").iterdir()) == []

@@ -1,7 +1,10 @@
 """Sources: each message once, in the order of its origin, whatever is removed and whenever the process ends."""
 
+import json
 import random
 import shutil
+import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from worlds import World
 
 import midge.engine.positions as positions_module
 from midge.engine.positions import parsed
+from midge.model.account import AccountLimits
+from midge.store.directory import StoreDirectory
+from midge.store.state import put_sources
 
 TRIALS = trials(6)
 
@@ -121,11 +127,121 @@ def test_many_sources_are_noted_together(tmp_path: Path, monkeypatch: Any) -> No
     for number in range(100):
         world.create(f"S{number}", subjects=[f"s.{number}"])
     calls: list[int] = []
-    put = world.directory.state.put_sources
-    monkeypatch.setattr(world.directory.state, "put_sources", lambda *given: (calls.append(len(given[2])), put(*given)))
+    monkeypatch.setattr("midge.engine.positions.put_sources", lambda *given: (calls.append(len(given[3])), put_sources(*given)))
     sourced(world, *({"name": f"S{number}"} for number in range(100)), storage="file")
     world.wait(1)
     assert calls == [100]
+    closed(world)
+
+
+PATIENCE = 20.0  # seconds that a test waits for a thread, which is ready at once
+
+
+class Held:
+    """Sources are noted when the test likes, in a worker."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free, self.waiting, self.woken = threading.Event(), threading.Event(), threading.Event()
+        self.free.set()
+        self.world = World(StoreDirectory(str(path), wake=self.woken.set, workers=2))
+        monkeypatch.setattr("midge.engine.positions.put_sources", self.put)
+
+    def put(self, *given: Any) -> None:
+        if not self.free.is_set():
+            self.waiting.set()
+            assert self.free.wait(PATIENCE), "whoever should have let it be noted waited for it"
+        put_sources(*given)
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Take turns until something is so."""
+        self.world.turn()
+        while not condition():
+            assert self.woken.wait(PATIENCE)
+            self.woken.clear()
+            self.world.turn()
+
+    def api(self, subject: str, **body: Any) -> None:
+        self.world.publish(f"$JS.API.{subject}", json.dumps(body).encode() if body else b"", f"R.{subject}")
+        self.until(lambda: self.has(f"R.{subject}"))
+
+    def has(self, reply: str) -> bool:
+        return any(to == reply.encode() for to, _, _ in self.world.outside.sent)
+
+
+def test_a_round_waits_until_it_is_noted_what_it_takes_away_and_nobody_else_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(tmp_path / "a", monkeypatch)
+    world = held.world
+    held.api("STREAM.CREATE.S", name="S", subjects=["s.>"], storage="file")
+    held.api("STREAM.CREATE.D", name="D", sources=[{"name": "S"}], storage="file")
+    world.publish("s.a", b"x")
+    held.until(lambda: world.account.streams["D"].store.committed == 1)
+    store = world.account.streams["D"].store
+    held.free.clear()
+    world.publish("$JS.API.STREAM.PURGE.D", b"", "R.purge")
+    world.turn()
+    assert held.waiting.wait(PATIENCE)
+    world.publish("s.a", b"y", "R.y")
+    held.until(lambda: held.has("R.y"))  # the loop does not wait, nor does another stream
+    held.until(lambda: store.last == 2)
+    store.remove(2)  # the next one's witness
+    world.account.streams["D"].changed()
+    world.turn()
+    assert not held.has("R.purge") and store.is_pending and store.committed == 1
+    copy = tmp_path / "b"
+    shutil.copytree(tmp_path / "a", copy)
+    held.free.set()
+    held.until(lambda: held.has("R.purge") and store.committed == 2)
+    last = tmp_path / "c"
+    shutil.copytree(tmp_path / "a", last)
+    closed(world)
+    for path, expected in ((copy, [b"x", b"y"]), (last, [])):  # purged, and noted before; or not purged
+        (path / "lock").unlink()
+        again = opened(path)
+        again.turn()
+        assert payloads(again) == expected and told(again)[0]["lag"] == 0
+        closed(again)
+
+
+@pytest.mark.parametrize("how", ["a stop", "a reload"])
+def test_who_lets_go_of_a_stream_whose_round_waits_for_a_note(how: str, tmp_path: Path) -> None:
+    world = opened(tmp_path)
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file")
+    fill(world, 3)
+    world.publish("$JS.API.STREAM.PURGE.D")
+    world.engine.step(world.wall)
+    if how == "a stop":
+        closed(world)
+        world = opened(tmp_path)
+    else:
+        world.account.streams["D"].store.start()  # and waits for what nobody has begun to note
+        world.engine.limit_account("A", None)
+        world.engine.limit_account("A", AccountLimits())
+        world.account = world.engine.accounts["A"]
+    assert payloads(world) == []
+    fill(world, 1, start=3)
+    assert payloads(world) == [b"s.a3"] and not world.outside.failures
+    closed(world)
+
+
+def test_what_cannot_be_noted_holds_up_no_round_and_is_noted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = opened(tmp_path)
+    world.create("S", storage="file")
+    sourced(world, {"name": "S"}, storage="file")
+    fill(world, 3)
+
+    def fail(*given: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr("midge.engine.positions.put_sources", fail)
+        assert world.api("STREAM.PURGE.D")["purged"] == 3
+        assert any(each.startswith("noting the sources of stream D") for each in world.outside.failures)
+    fill(world, 1, start=3)
+    assert world.api("STREAM.PURGE.D")["purged"] == 1
+    world = crashed(world, tmp_path, tmp_path.with_name("copy"))
+    fill(world, 1, start=4)
+    assert payloads(world) == [b"s.a4"]
     closed(world)
 
 
@@ -226,7 +342,8 @@ def test_killed_at_any_moment(tmp_path: Path, monkeypatch: Any, figure: Callable
                 for _ in range(dice.randrange(4)):
                     world.engine.step(world.wall)
                     world.directory.begin()
-                    world.directory.finish()
+                    if dice.random() < 0.7:  # else what workers have done is not known yet
+                        world.directory.finish()
             world = crashed(world, path, tmp_path / f"{trial}.{life}")
             shutil.rmtree(path)
             path = tmp_path / f"{trial}.{life}"

@@ -158,6 +158,8 @@ class World:
                 self.directory.begin()
                 self.directory.finish()
                 engine = self.engine
+                workers = self.directory._workers
+                more = more or (workers._count == 0 and workers._under_way > 0)  # finished at once, and not told yet
                 more = more or any((engine.asking, engine.answering, engine.dirty, engine.ready, len(engine.jobs), len(engine.feeding)))
 
     def wait(self, seconds: float) -> None:

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from midge.engine import account_api, message_api, stream_api
 from midge.engine.consumers import api as consumer_api
+from midge.engine.consumers.seeking import is_seeking
 from midge.engine.errors import ApiError
+from midge.engine.jobs import Job
 from midge.engine.snapshots import api as snapshot_api
 from midge.model.base import ZERO_TIME
 
 if TYPE_CHECKING:
     from midge.engine.engine import Engine
     from midge.engine.requests import ApiRequest
+    from midge.engine.stream import Stream
 
 __all__ = ["dispatch"]
 
@@ -71,6 +74,20 @@ HANDLERS: dict[tuple[str, ...], _Handler] = {
 }
 
 
+def _seeking(request: ApiRequest) -> Stream | None:
+    """Return the stream of a request about consumers, where it has one that is looking for what it has still to deliver."""
+    streams = [request.account.streams.get(token) for token in request.tokens[2:4]]
+    found = next((stream for stream in streams if stream is not None), None)
+    return found if found is not None and is_seeking(found) else None
+
+
+def _when_found(engine: Engine, request: ApiRequest, stream: Stream) -> Job:
+    """Answer a request when the consumers of a stream know what they have to deliver: what is told of them says how much that is."""
+    while not stream.intake.closed and is_seeking(stream):
+        yield None
+    dispatch(engine, request)
+
+
 def dispatch(engine: Engine, request: ApiRequest) -> int:
     """Answer a request, or begin to. Returns what that costs."""
     tokens = request.tokens
@@ -84,6 +101,9 @@ def dispatch(engine: Engine, request: ApiRequest) -> int:
             request.check_level(engine.api_level)
         if request.account.limits is None:
             raise ApiError(10039)
+        if tokens[0] == "CONSUMER" and (stream := _seeking(request)) is not None:
+            engine.jobs.add(stream.store, _when_found(engine, request, stream))
+            return handler.cost
         handler.call(engine, request)
     except ApiError as error:
         request.refuse(error, handler.rest)

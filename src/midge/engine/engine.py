@@ -341,37 +341,77 @@ class Engine:
         stream.start(self.wall)
         return stream
 
-    def open_draft(self, account: Account, config: StreamConfig) -> Store:
-        """Return the store of a stream that is being filled, and that nobody sees: ``commit_draft`` or ``discard_draft`` is next."""
-        if config.storage == "file" and self.directory is not None:
-            store: Store = self.directory.open_draft(account.name, config.name)
-            return store
-        return MemoryStore(self.outside.call_soon)
+    def open_draft(self, account: Account, config: StreamConfig, opened: Callable[[Store | Exception], None]) -> None:
+        """Make the store of a stream that is being filled, and that nobody sees: ``commit_draft`` or ``discard_draft`` is next.
 
-    def commit_draft(self, stream: Stream, consumers: list[ConsumerRow], wall: int) -> None:
+        Args:
+            opened: gets it, or why there is none; within this call for one in memory. Never called where the account has gone.
+        """
+        if self.directory is None or config.storage != "file":
+            opened(MemoryStore(self.outside.call_soon))
+            return
+
+        def kept(error: OSError | None) -> None:
+            if error is not None:
+                opened(error)
+            elif self.accounts.get(account.name) is not account:
+                self.directory.drop_draft(account.name, config.name)
+            else:
+                try:
+                    store = self.directory.open(account.name, config.name)
+                except Exception as failure:  # told to who has asked
+                    self.directory.drop_draft(account.name, config.name)
+                    opened(failure)
+                else:
+                    opened(store)
+
+        self.directory.prepare_draft(account.name, config.name, kept)
+
+    def commit_draft(self, stream: Stream, consumers: list[ConsumerRow], told: Callable[[Exception | None], None]) -> None:
         """Let a stream that was filled, and is settled, be one of its account's, with consumers that have no ids yet.
 
-        Raises:
-            OSError: that could not be made durable; nothing has changed.
+        Args:
+            told: when it is, or with why it is a draft yet; within this call for one in memory. Where the account has gone meanwhile, it
+                is there when that comes again, or not at all, and nobody is told.
         """
         account, config = stream.account, stream.config
-        if self.directory is not None and config.storage == "file":
-            consumers = [row._replace(id=self.directory.keeper.next_id()) for row in consumers]
-            rows = [row for row in consumers if not decode(ConsumerConfig, row.config).mem_storage]
-            self.directory.state.put_draft(account.name, config.name, encode(config), stream.created, rows)
+        if self.directory is None or config.storage != "file":
+            told(self._let_in(stream, consumers))
+            return
+        consumers = [row._replace(id=self.directory.keeper.next_id()) for row in consumers]
+
+        def kept(error: OSError | None) -> None:
+            if self.accounts.get(account.name) is not account:
+                (self.discard_draft if error is not None else self._put_away)(stream)
+            else:
+                told(error or self._let_in(stream, consumers))
+
+        rows = [row for row in consumers if not decode(ConsumerConfig, row.config).mem_storage]
+        self.directory.commit_draft(StreamRow(account.name, config.name, encode(config), stream.created), rows, kept)
+
+    def _let_in(self, stream: Stream, consumers: list[ConsumerRow]) -> Exception | None:
+        """Let a draft that is noted be a stream of its account. Returns why that cannot be: then nothing is noted of it any more."""
+        account, config = stream.account, stream.config
         account.streams[config.name] = stream
         stream.intake.full = self._full[config.storage]
         try:
-            stream.start(wall)
+            stream.start(self.wall)
             stream.trim()
-            admit(stream, consumers, wall)
-        except BaseException:
+            admit(stream, consumers, self.wall)
+        except Exception as error:
             del account.streams[config.name]
             if self.directory is not None and config.storage == "file":
-                self.directory.state.remove_stream(account.name, config.name)
-            raise
+                self.directory.remove(account.name, config.name, lambda _: None)
+            return error
         if stream.retention is not None:
             stream.retention.recheck()
+        return None
+
+    def _put_away(self, stream: Stream) -> None:
+        """Close a stream whose account has gone: it is noted."""
+        self._uncount(stream)
+        stream.stop()
+        stream.store.close()
 
     def discard_draft(self, stream: Stream) -> None:
         """Leave nothing of a stream that is being filled."""

@@ -2,8 +2,9 @@
 
 Every message from a source says in its header ``Nats-Stream-Source`` where it comes from, as nats-server's do: so what is stored and how
 far the source was read become safe together. But a message is a witness of its position only as long as it is there. Before the removal of
-the last one of a source can be written, the position is, into the directory's state; and once in a while, so that opening a stream reads
-few messages back. Where the messages are in memory, nothing outlives anything.
+the last one of a source can be written, the position is, into the directory's state: the store's next round waits for that. And once in a
+while, so that opening a stream reads few messages back. A worker does it, one note after the other; what comes while one is under way is
+noted behind it, with all that is known then. Where the messages are in memory, nothing outlives anything.
 
 What is noted holds if the stream's last sequence is found to be at least the one that it was noted with: it may be noted before the
 messages are safe that it counts on. The row that was safe already is kept until then.
@@ -11,15 +12,18 @@ messages are safe that it counts on. The row that was safe already is kept until
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from midge.engine.headers import value_of
 from midge.engine.jobs import Job, fetch
 from midge.engine.timers import Timer
-from midge.store.state import SourceRow
+from midge.store.commit import Gate
+from midge.store.state import SourceRow, put_sources
 
 if TYPE_CHECKING:
     from midge.engine.stream import Stream
+    from midge.store.keeper import Keeper
 
 __all__ = ["HEADER", "Position", "Positions"]
 
@@ -56,26 +60,34 @@ class Positions:
 
     Args:
         stream: the stream.
+        right: told when what is noted is right again, where ``is_wrong`` was.
 
     Attributes:
+        is_wrong: what is noted has to be set right before anything is read.
         is_holding: what is removed is not looked at just now: ``removed`` will be called again in this turn.
     """
 
-    __slots__ = ("_floor", "_is_wrong", "_noted", "_positions", "_removals", "_state", "_stream", "_timer", "is_holding")
+    __slots__ = (
+        "_floor", "_gate", "_is_behind", "_is_noting", "_keeper", "_noted", "_positions", "_removals", "_right", "_stream", "_timer",
+        "is_holding", "is_wrong",
+    )  # fmt: skip
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, right: Callable[[], None]) -> None:
         self._stream = stream
+        self._right: Callable[[], None] | None = right
         self._positions: dict[str, Position] = {}  # those of sources that are configured
         directory = stream.engine.directory
-        self._state: Any = directory.state if directory is not None and stream.config.storage == "file" else None
+        self._keeper: Keeper | None = directory.keeper if directory is not None and stream.config.storage == "file" else None
         self._noted: dict[str, list[SourceRow]] = {}  # of the others
-        rows = self._state.sources(stream.account.name, stream.name) if self._state is not None else []
+        rows = directory.state.sources(stream.account.name, stream.name) if self._keeper is not None else []
         for row in sorted(rows, key=lambda each: each.through):
             self._noted.setdefault(row.name, []).append(row)
         floor = self._noted.pop("", [SourceRow("", 0, "", 0)])[-1].through
         self._floor = min(floor, stream.store.last)  # up to there nothing is from a source without a row
         self._removals = -1  # sequences without a message when it was last looked whether a witness is gone
-        self._is_wrong = self.is_holding = False
+        self.is_wrong = self.is_holding = False
+        self._is_noting = self._is_behind = False  # a note is under way, and what has come since is not in it
+        self._gate: Gate | None = None  # of the rounds that wait for what is not in it
         self._timer: Timer | None = None
         self._keep_what_holds()
 
@@ -111,10 +123,8 @@ class Positions:
         """Look at what is stored, from the end, until the last message of each source was seen.
 
         Raises:
-            OSError: it cannot be read, or what is noted cannot be set right.
+            OSError: it cannot be read.
         """
-        if self._is_wrong:
-            self._put_all()
         store = self._stream.store
         unknown = {name: position for name, position in self._positions.items() if not position.is_known}
         sequence = store.previous((), store.last)
@@ -138,7 +148,7 @@ class Positions:
     def start(self, position: Position, sequence: int, identity: str) -> None:
         """An origin is read that was not before: this was the last sequence not to be."""
         position.sequence, position.identity = sequence, identity
-        if self._timer is None and self._state is not None:  # not at once: there may be many sources
+        if self._timer is None and self._keeper is not None:  # not at once: there may be many sources
             engine = self._stream.engine
             self._timer = engine.timers.add(engine.wall + SOON, self._note_soon)
 
@@ -148,12 +158,12 @@ class Positions:
         position.sequence = sequence
         if is_stored:
             position.witness = last
-        if self._state is not None and last > position.rows[-1].through + OFTEN:
+        if self._keeper is not None and last > position.rows[-1].through + OFTEN:
             self.note()
 
     def removed(self) -> None:
         """Messages were removed: note the positions that have lost their witness."""
-        if self._state is None or self.is_holding:
+        if self._keeper is None or self.is_holding:
             return
         store = self._stream.store
         removals = store.last - store.messages
@@ -163,7 +173,9 @@ class Positions:
             for name in gone:
                 self._positions[name].witness = 0
             if gone:
+                self._hold_rounds()
                 self._note(gone)
+                self._go_on()
 
     def note(self) -> None:
         """Note all positions as they are."""
@@ -172,18 +184,25 @@ class Positions:
     def close(self) -> None:
         """Note them for the last time."""
         self._stream.engine.timers.cancel(self._timer)
+        self._right = None
         self.note()
 
     def leave(self) -> None:
         """Nothing is to be noted any more: the stream is deleted, and what was noted of it."""
-        self._state = None
+        self._keeper = None
+        self._open_gate()
+
+    def mend(self) -> None:
+        """Note all anew, where that is wrong; then it is told."""
+        if self.is_wrong and not self._is_noting:
+            self._put_all()
 
     def _note_soon(self, _: int) -> None:
         self._timer = None
         self.note()
 
     def _note(self, names: list[str]) -> None:
-        if self._state is None:
+        if self._keeper is None:
             return
         store = self._stream.store
         put, gone = [], []
@@ -206,20 +225,62 @@ class Positions:
             self._put(put, gone)
 
     def _put(self, rows: list[SourceRow], gone: list[SourceRow]) -> None:
-        try:
-            if self._is_wrong:
-                self._put_all()
-            else:
-                self._state.put_sources(self._stream.account.name, self._stream.name, rows, gone)
-        except OSError as error:
-            self._is_wrong = True
-            self._stream.engine.outside.failed(f"noting the sources of stream {self._stream.name}", error)
+        if self._is_noting:
+            self._is_behind = True
+        elif self.is_wrong:
+            self._put_all()
+        else:
+            self._write(rows, gone)
 
     def _put_all(self) -> None:
         groups = [*self._noted.values(), *(position.rows for position in self._positions.values())]
         rows = [row for group in groups for row in group]
-        self._state.put_sources(self._stream.account.name, self._stream.name, [*rows, SourceRow("", 0, "", self._floor)])
-        self._is_wrong = False
+        self._write([*rows, SourceRow("", 0, "", self._floor)], None)
+
+    def _write(self, rows: list[SourceRow], gone: list[SourceRow] | None) -> None:
+        """Have it noted, with all that was to be noted before."""
+        if self._keeper is None:
+            self._open_gate()
+            return
+        account, name = self._stream.account.name, self._stream.name
+        gate, self._gate = self._gate, None
+        self._is_noting, self._is_behind = True, False
+
+        def told(error: OSError | None) -> None:
+            self._is_noting = False
+            was_wrong = self.is_wrong
+            if error is not None:
+                self.is_wrong = True
+                self._open_gate()  # they go without it, or nothing would be stored any more
+                self._stream.engine.outside.failed(f"noting the sources of stream {name}", error)
+            elif self._is_behind:
+                self._put_all()
+            elif gone is None:
+                self.is_wrong = False
+            if gate is not None:
+                gate.open()
+            if was_wrong and not self.is_wrong and self._right is not None:
+                self._right()
+
+        self._keeper.change_streams(lambda base: put_sources(base, account, name, rows, gone), told)
+
+    def _hold_rounds(self) -> None:
+        """Let what has changed not be written before what is noted next."""
+        self._gate = self._gate or Gate()
+        store: Any = self._stream.store
+        store.gate = self._gate
+
+    def _go_on(self) -> None:
+        """Open the gate again where nothing had to be noted, unless that is in the note that is under way."""
+        if self._gate is not None and self._is_noting:
+            self._is_behind = True
+        else:
+            self._open_gate()
+
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.open()
 
     def _keep_what_holds(self) -> None:
         """Forget rows that count on more than the store has, and let nobody find them again when it has that much.
@@ -230,7 +291,9 @@ class Positions:
         last = self._stream.store.last
         held = {name: [row for row in rows if row.through <= last] or [rows[0]._replace(through=0)] for name, rows in self._noted.items()}
         if held != self._noted:
-            self._noted, self._is_wrong = held, True
+            self._noted, self.is_wrong = held, True
+            if self._keeper is not None:
+                self._hold_rounds()
             self._put([], [])
 
 

@@ -42,7 +42,7 @@ class Sources:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._positions = Positions(stream)
+        self._positions = Positions(stream, self._learn)
         self._sources: dict[str, _Source] = {}
         self._round = 0
         self._timer: Timer | None = None
@@ -107,6 +107,10 @@ class Sources:
         self._round += 1
         self._stream.engine.timers.cancel(self._timer)
         self._timer = None
+        if self._positions.is_wrong:  # it tells when it is not
+            self._timer = self._stream.engine.timers.add(self._stream.engine.wall + DELAY, lambda _: self._learn())
+            self._positions.mend()
+            return
         store, job = self._stream.store, self._begin(self._round)
         if self._positions.distance <= NEAR:
             finish(store, job)

@@ -70,6 +70,7 @@ class Stream:
         followers: those that take messages from it.
         consumers: by name; ``hungry`` are those that somebody waits for, ``unopened`` the names of those that cannot be opened.
         retention: what messages are kept for; None where limits alone say.
+        setbacks: how often the store went back to what is safe.
         taken: which subjects of a work queue its consumers have; None where nobody has asked.
         purging: the purge that is under way.
         trims_to: the limit of messages per subject that is being seen to; 0 for none.
@@ -78,7 +79,7 @@ class Stream:
     __slots__ = (
         "_direct", "_forgetting", "_input", "_output", "_subscriptions", "_trimming", "account", "batches", "config", "consumers",
         "counted", "created", "dedupe", "engine", "expiry", "followers", "hungry", "ingest", "intake", "name", "origins", "purging",
-        "raw_name", "retention", "schedules", "store", "taken", "trims_to", "unopened",
+        "raw_name", "retention", "schedules", "setbacks", "store", "taken", "trims_to", "unopened",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, created: int, store: Store) -> None:
@@ -98,7 +99,7 @@ class Stream:
         self.schedules = Schedules(self)
         self._forgetting: Timer | None = None
         self._trimming: Timer | None = None
-        self.trims_to = 0
+        self.trims_to = self.setbacks = 0
         self._input: Renaming | None = None
         self._output: Renaming | None = None
         self._subscriptions: dict[str, object] = {}
@@ -231,6 +232,7 @@ class Stream:
     def undone(self, error: Exception) -> None:
         """What the store had not committed is gone."""
         last = self.store.last
+        self.setbacks += 1
         self.purging = None
         self.dedupe.forget_after(last)
         self.expiry.forget_after(last)

@@ -11,14 +11,17 @@ import threading
 from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from time import perf_counter_ns
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from midge.store.files import Files
 from midge.store.folder import Folder
 from midge.store.record import ERASED, GOOD, HEAD, SHORT, Record, encode, length
 from midge.store.segment import Segment
 
-__all__ = ["Erasure", "Part", "Round", "Workers", "erase_record", "outcome", "tell_all"]
+if TYPE_CHECKING:
+    from midge.store.home import Home
+
+__all__ = ["Erasure", "Gate", "Part", "Round", "Workers", "carry_out", "erase_record", "outcome", "tell_all"]
 
 T = TypeVar("T")
 _LIGHT = 16 << 10  # bytes that are written without a worker, where nothing is synced or the disk is quick
@@ -143,6 +146,55 @@ class Round:
                 segment.files.fdatasync(segment.opened())
                 self.took = perf_counter_ns() - begin
             written.clear()
+
+
+class Gate:
+    """What a round waits for that relies on something else: it is written when that is safe.
+
+    Attributes:
+        is_open: it is.
+    """
+
+    __slots__ = ("_call", "is_open")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._call: Callable[[], None] | None = None
+
+    def pass_by(self, call: Callable[[], None]) -> None:
+        """Call it when it is open: now, or then."""
+        if self.is_open:
+            call()
+        else:
+            self._call = call
+
+    def open(self) -> None:
+        """Let pass who waits, and whoever comes."""
+        self.is_open = True
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+def carry_out(round: Round, home: Home, gate: Gate | None, done: Callable[[object], None]) -> None:
+    """Let a round be written, by whoever has it done the soonest; tell its outcome, perhaps within this call.
+
+    Args:
+        gate: what it waits for; None for nothing.
+    """
+
+    def begin() -> None:
+        if round.is_light and (not round.sync or home.haste.may_wait()):
+            done(outcome(round.run))
+        elif round.segments():
+            home.submit(round.run, done)
+        else:
+            done(None)
+
+    if gate is None:
+        begin()
+    else:
+        gate.pass_by(begin)
 
 
 def outcome(call: Callable[[], Any]) -> Any:

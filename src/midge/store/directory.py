@@ -10,15 +10,13 @@ The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` a
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from sqlite3 import Connection
-from weakref import WeakSet
 
-from midge.errors import StoreDamagedError, StoreLockedError
+from midge.errors import StoreDamagedError
 from midge.store.clearing import GONE, Departures, hide
 from midge.store.commit import Workers
 from midge.store.files import Files
@@ -26,9 +24,21 @@ from midge.store.folder import Folder, Owner, folder_name, id_of
 from midge.store.handles import Handles
 from midge.store.haste import Haste
 from midge.store.keeper import Keeper
+from midge.store.lock import Lock
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
-from midge.store.state import ConsumerRow, State, StreamRow, add_store, forget_gone, put_stream, remove_stream
+from midge.store.state import (
+    ConsumerRow,
+    State,
+    StreamRow,
+    add_draft,
+    add_store,
+    forget_gone,
+    put_draft,
+    put_stream,
+    remove_store,
+    remove_stream,
+)  # fmt: skip
 from midge.store.tail import Block
 
 __all__ = ["StoreDirectory"]
@@ -90,7 +100,7 @@ class StoreDirectory:
         self._wake = wake
         self._dice = dice
         self._pid = os.getpid()
-        self._now = 0
+        self._now = self._held_size = self._highest = 0
         self._sync_at: int | None = None
         self._stores: dict[int, FileStore] = {}
         self._names: dict[FileStore, tuple[str, str, int]] = {}
@@ -98,26 +108,23 @@ class StoreDirectory:
         self._failing: dict[FileStore, tuple[int, int]] = {}
         self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
         self._held: deque[tuple[FileStore, Block]] = deque()
-        self._held_size = 0
-        self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
-        self._before = 0  # the streams that were created before this have had a directory
+        self._leaving: set[int] = set()  # of stores that are of no stream any more, though that may not be noted yet
         self._unsynced = [self.path]  # directories whose new names are synced before a stream is made or shown
         self._make_path(self.path)
-        self._lock = self._locked()
+        self._lock = Lock(self.path, self._pid)
         try:
             self.files.make_directory(f"{self.path}/streams")
             self.state = State(f"{self.path}/state.db")
             left = self._tidy()
         except BaseException:
-            os.close(self._lock)
+            self._lock.let_go()
             raise
         self._workers = Workers(workers, wake)
         for path in left:
             self._departures.finish(path)
         self.keeper = Keeper(f"{self.path}/state.db", sync=self.always, submit=self.submit, last_id=self.state.last_consumer())
-        _open.add(self)
 
     # Stores
 
@@ -186,19 +193,24 @@ class StoreDirectory:
         self.keeper.flush(self._workers.wait)
         return self.state.consumers(account, stream)
 
-    def open_draft(self, account: str, stream: str) -> FileStore:
-        """Make the store of a stream that is being filled: it is removed by the next start, unless ``state.put_draft`` comes before.
+    def prepare_draft(self, account: str, stream: str, told: Callable[[OSError | None], None]) -> None:
+        """Note the store of a stream that is being filled, for which ``open`` is called next; told as by ``create``.
 
-        Raises:
-            OSError: as ``open``.
+        It is removed by the next start, unless ``commit_draft`` comes before.
         """
-        try:
-            store = self.open(account, stream)
-            self.state.mark_draft(account, stream)
-        except BaseException:
-            self.state.remove_store(account, stream)  # the next start removes what there is of it
-            raise
-        return store
+        self._refuse_in_a_child()
+        id, seed = self._known(account, stream) or self._new_place()
+        self.keeper.change_streams(lambda base: add_draft(base, account, stream, seed, id), told)
+
+    def commit_draft(self, row: StreamRow, consumers: list[ConsumerRow], told: Callable[[OSError | None], None]) -> None:
+        """Note a stream that was filled, and its consumers; told as by ``create``."""
+        self._refuse_in_a_child()
+        self.keeper.change_streams(lambda base: put_draft(base, row, consumers), told)
+
+    def drop_draft(self, account: str, stream: str) -> None:
+        """Forget a draft that was noted, and is not to be opened."""
+        if (found := self.state.store(account, stream)) is not None:
+            self._leave(found[0])
 
     def close(self) -> None:
         """Settle what waits, and let go of all files. In a process that was forked off it only lets go."""
@@ -216,8 +228,7 @@ class StoreDirectory:
         self.keeper.let_go()
         self._workers.close()
         self.state.close()
-        self.let_go_of_lock()
-        _open.discard(self)
+        self._lock.let_go()
 
     # The driver
 
@@ -327,9 +338,14 @@ class StoreDirectory:
         self._refuse_in_a_child()
         account, stream, id = self._names[store]
         if (found := self.state.store(account, stream)) is not None and found[0] == id:
-            self.state.remove_store(account, stream)
+            self._leave(id)
         self._let_go(store)
         self._departures.add(store, id, self._path_of(id), told)
+
+    def _leave(self, id: int) -> None:
+        """Let a store be of no stream any more: whoever makes one of its name gets another one, from now on."""
+        self._leaving.add(id)
+        self.keeper.change_streams(lambda base: remove_store(base, id), lambda error: None)
 
     def _let_go(self, store: FileStore) -> None:
         """Do nothing more for a store."""
@@ -341,15 +357,16 @@ class StoreDirectory:
 
     def _settle(self, store: FileStore) -> None:
         """Wait until nothing of a store is under way, and all that waits is written."""
-        while store.is_busy or store.is_loading:
-            self._workers.wait()
+        self._await(store)
         store.want_sync()
         while store.is_dirty:
             store.start()
-            while store.is_busy:
-                self._workers.wait()
-        while store.is_loading:
-            self._workers.wait()
+            self._await(store)
+
+    def _await(self, store: FileStore) -> None:
+        while store.is_busy or store.is_loading:
+            if not self._workers.wait():  # a round waits for what is not begun to be noted
+                self.keeper.flush(self._workers.wait)
 
     def _repaired(self, store: FileStore, repaired: bool, delay: int) -> None:
         if store not in self._failing:
@@ -375,28 +392,6 @@ class StoreDirectory:
                 os.mkdir(path, 0o700)
             self._unsynced.append(above)
 
-    def let_go_of_lock(self) -> None:
-        """In a process that was forked off: the lock is to end with the process that has it, and not with this one."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def _locked(self) -> int:
-        """Lock the directory; the lock ends with the process, however that ends."""
-        fd = os.open(f"{self.path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.read(fd, 20)
-            os.close(fd)
-            if not isinstance(error, BlockingIOError):
-                raise
-            raise StoreLockedError(self.path, int(owner) if owner.strip().isdigit() else 0) from error
-        self._before = os.fstat(fd).st_mtime_ns if os.fstat(fd).st_size else 0
-        with suppress(OSError):  # a full disk: who is refused is told no process then
-            os.pwrite(fd, b"%-19d\n" % self._pid, 0)  # as long for each, so that nothing has to be cut off
-        return fd
-
     def _refuse_in_a_child(self) -> None:
         if os.getpid() != self._pid:
             raise RuntimeError(f"the store at {self.path} was opened by process {self._pid}, from which this one was forked")
@@ -420,7 +415,7 @@ class StoreDirectory:
             why = "nothing is known of the stream that this is of: its configuration is lost"
             self.report(Damage(self._path_of(id), 0, 0, -1, why, self._path_of(id)))
         for id, owner in self.state.stores().items():
-            if id not in ids and self.state.birth(*owner) < self._before:
+            if id not in ids and self.state.birth(*owner) < self._lock.before:  # it has had one
                 self.report(Damage(self._path_of(id), 0, 0, -1, "it is missing, and with it all messages of the stream", ""))
         gone = [name for name in names if name.endswith(GONE) and id_of(name.removesuffix(GONE)) is not None]
         return [f"{self.path}/streams/{name}" for name in gone]
@@ -433,7 +428,7 @@ class StoreDirectory:
         """Let the time of ``lock`` say, as that of ``_locked`` does, that one of these that is missing when this is opened next is lost."""
         with suppress(OSError):  # then it is not missed
             if self.state.store_ids() <= self._ids():
-                os.utime(self._lock)
+                self._lock.touch()
 
     def _own(self, folder: Folder, owner: Owner) -> None:
         """Let a store's directory say whose it is; made where it is missing.
@@ -463,7 +458,8 @@ class StoreDirectory:
 
     def _known(self, account: str, stream: str) -> tuple[int, int] | None:
         """Return the id and the seed of a stream's store, None where it has none."""
-        return self.state.store(account, stream) or self._adopted(account, stream)
+        found = self.state.store(account, stream)
+        return self._adopted(account, stream) if found is None or found[0] in self._leaving else found
 
     def _new_place(self) -> tuple[int, int]:
         """Return an id and a seed for a new store."""
@@ -487,15 +483,9 @@ class StoreDirectory:
 
     def _forget_gone(self, id: int) -> None:
         """Note that no files of a store are left; where that fails, the next start does it."""
-        self.keeper.change_streams(lambda base: forget_gone(base, id), lambda error: None)
 
+        def told(error: OSError | None) -> None:
+            if error is None:
+                self._leaving.discard(id)
 
-_open: WeakSet[StoreDirectory] = WeakSet()
-
-
-def _forked() -> None:
-    for directory in list(_open):
-        directory.let_go_of_lock()
-
-
-os.register_at_fork(after_in_child=_forked)
+        self.keeper.change_streams(lambda base: forget_gone(base, id), told)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from midge.store.base import Elsewhere, Stored
-from midge.store.commit import Part, Round, outcome, tell_all
+from midge.store.commit import Gate, Part, Round, carry_out, tell_all
 from midge.store.erasures import Erasures
 from midge.store.folder import Folder
 from midge.store.home import Home
@@ -47,6 +47,9 @@ class FileStore(IndexedStore):
         folder: of its own files, which is there.
         seed: for the checks of a new store.
 
+    Attributes:
+        gate: what the next round waits for.
+
     Raises:
         OSError: the files cannot be read; StoreVersionError: a later version wrote them.
     """
@@ -65,6 +68,7 @@ class FileStore(IndexedStore):
         self._floor = self._noted_floor = 0
         self._durable = (0, HEAD_SIZE)
         self._round: Round | None = None
+        self.gate: Gate | None = None
         self._dirty = self._closed = self._wants_sync = self._is_stale = self._is_going_back = self._is_unfinished = self._is_gone = False
         self.failure = None
         self._recover(Recovery(home.files, folder.path, seed))
@@ -200,19 +204,14 @@ class FileStore(IndexedStore):
                 segment.end = block.base + stop
         self._unsent = self._unsent[-1:]
         unsynced = self._unsynced if sync else []
-        self._round = Round(
-            self._folder, parts, unsynced, erasures, sync, self._index.last, self._noted_floor, self._waiting
-        )  # fmt: skip
+        last, floor = self._index.last, self._noted_floor
+        self._round = Round(self._folder, parts, unsynced, erasures, sync, last, floor, self._waiting)
         self._waiting, self._wants_sync = [], False
         self._unsynced = [] if sync else list(dict.fromkeys([*self._unsynced, *(part.segment for part in parts)]))
         self._home.handles.lend(self._round.segments())
         self._shelf.readers += 1
-        if self._round.is_light and (not sync or self._home.haste.may_wait()):
-            self.finished(outcome(self._round.run))
-        elif parts or unsynced or self._round.erasures:
-            self._home.submit(self._round.run, self.finished)
-        else:
-            self.finished(None)
+        gate, self.gate = self.gate, None
+        carry_out(self._round, self._home, gate, self.finished)
 
     def finished(self, result: object) -> None:
         """Take the outcome of a round: None, or the exception."""

@@ -203,12 +203,21 @@ class Reader(Sight):
         return None
 
     def _blame(self, segment: Segment, sequence: int) -> None:
-        place = self.index.place_of(sequence)
-        try:
-            kept = keep(self._files, self._path, segment, place, place + length(self.index.size_of(sequence)))
-        except OSError:  # the report matters more, and the bytes are still where they were
-            kept = ""
-        self._report(Damage(segment.path, place, sequence, sequence, "a message is not what was written", kept))
+        """Keep what was found there, in a worker, and report it then."""
+        place, size = self.index.place_of(sequence), length(self.index.size_of(sequence))
+
+        def done(result: object) -> None:
+            self._shelf.readers -= 1
+            self._handles.take_back([segment])
+            self._shelf.let_go()
+            if isinstance(result, BaseException) and not isinstance(result, OSError):
+                raise result
+            kept = result if isinstance(result, str) else ""  # the report matters more, and the bytes are still where they were
+            self._report(Damage(segment.path, place, sequence, sequence, "a message is not what was written", kept))
+
+        self._handles.lend([segment])
+        self._shelf.readers += 1
+        self._submit(lambda: keep(self._files, self._path, segment, place, place + size), done)
 
 
 def _read_runs(files: Files, wanted: list[tuple[Segment, int, int, int]]) -> dict[int, Stored]:

@@ -139,12 +139,6 @@ class State:
             row = base.execute("SELECT seq FROM sqlite_sequence WHERE name = 'stores'").fetchone()
             return 1 if row is None else int(row[0]) + 1
 
-    def remove_store(self, account: str, stream: str) -> None:
-        """Forget a store, whose id is ``gone`` from then on: its files are to be removed."""
-        with self._changing() as base:
-            base.execute(_TAKE_AWAY, (account, stream))
-            base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, stream))
-
     def gone(self) -> set[int]:
         """Return the ids of the stores whose files are to be removed."""
         with self._guarded() as base:
@@ -154,11 +148,6 @@ class State:
         """Do what the function of this name does."""
         with self._changing() as base:
             forget_gone(base, id)
-
-    def mark_draft(self, account: str, stream: str) -> None:
-        """Let a store be one that the next start removes, unless ``put_draft`` comes before."""
-        with self._changing() as base:
-            base.execute(_TAKE_AWAY, (account, stream))
 
     def store_ids(self) -> set[int]:
         """Return all ids that are in use."""
@@ -190,15 +179,6 @@ class State:
         with self._changing() as base:
             put_stream(base, StreamRow(account, name, config, created))
 
-    def put_draft(self, account: str, name: str, config: bytes, created: int, consumers: Collection[ConsumerRow] = ()) -> None:
-        """Note the stream that a draft has become, whose store stays from then on, and its consumers."""
-        with self._changing() as base:
-            put_stream(base, StreamRow(account, name, config, created))
-            base.execute("DELETE FROM gone WHERE id IN (SELECT id FROM stores WHERE account = ? AND stream = ?)", (account, name))
-            for row in consumers:
-                base.execute("INSERT INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?)", (*row[:-1], mark_of(*row[:-1])))
-                base.execute("INSERT INTO progress VALUES (?, ?, ?)", (row.id, row.state, progress_mark(row.id, row.state)))
-
     def remove_stream(self, account: str, name: str) -> None:
         """Do what the function of this name does."""
         with self._changing() as base:
@@ -226,17 +206,6 @@ class State:
         with self._guarded() as base:
             rows = base.execute("SELECT name, sequence, identity, through FROM sources WHERE account = ? AND stream = ?", (account, stream))
             return [SourceRow(*row) for row in rows]
-
-    def put_sources(self, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None = None) -> None:
-        """Note how far a stream has read sources, and forget rows: None for all that are noted. None of one that is gone."""
-        with self._changing() as base:
-            if gone is None:
-                base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
-            else:
-                keys = [(account, stream, row.name, row.through) for row in gone]
-                base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
-            values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
-            base.executemany(_PUT_SOURCE, [(*each, mark_of(*each), account, stream) for each in values])
 
     def close(self) -> None:
         if self._base is not None:
@@ -286,8 +255,31 @@ class State:
 
 
 def add_store(base: sqlite3.Connection, account: str, stream: str, seed: int, id: int) -> None:
-    """Note a store, unless it is noted already; a part of a transaction."""
+    """Note a store, unless it is noted already; another one of this stream is gone. A part of a transaction."""
+    base.execute("INSERT OR IGNORE INTO gone SELECT id FROM stores WHERE account = ? AND stream = ? AND id != ?", (account, stream, id))
+    base.execute("DELETE FROM stores WHERE account = ? AND stream = ? AND id != ?", (account, stream, id))
     base.execute("INSERT OR IGNORE INTO stores VALUES (?, ?, ?, ?, ?)", (id, account, stream, seed, mark_of(id, account, stream, seed)))
+
+
+def add_draft(base: sqlite3.Connection, account: str, stream: str, seed: int, id: int) -> None:
+    """Note a store that the next start removes, unless ``put_draft`` comes before; a part of a transaction."""
+    add_store(base, account, stream, seed, id)
+    base.execute("INSERT OR IGNORE INTO gone VALUES (?)", (id,))
+
+
+def put_draft(base: sqlite3.Connection, row: StreamRow, consumers: Collection[ConsumerRow]) -> None:
+    """Note the stream that a draft has become, whose store stays from then on, and its consumers; a part of a transaction."""
+    put_stream(base, row)
+    base.execute("DELETE FROM gone WHERE id IN (SELECT id FROM stores WHERE account = ? AND stream = ?)", (row.account, row.name))
+    for each in consumers:
+        base.execute("INSERT INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?)", (*each[:-1], mark_of(*each[:-1])))
+        base.execute("INSERT INTO progress VALUES (?, ?, ?)", (each.id, each.state, progress_mark(each.id, each.state)))
+
+
+def remove_store(base: sqlite3.Connection, id: int) -> None:
+    """Forget a store, whose files are to be removed; a part of a transaction."""
+    base.execute("INSERT OR IGNORE INTO gone SELECT id FROM stores WHERE id = ?", (id,))
+    base.execute("DELETE FROM stores WHERE id = ?", (id,))
 
 
 def put_stream(base: sqlite3.Connection, row: StreamRow) -> None:
@@ -306,6 +298,22 @@ def remove_stream(base: sqlite3.Connection, account: str, name: str) -> None:
     base.execute("DELETE FROM streams WHERE account = ? AND name = ?", (account, name))
     base.execute(_TAKE_AWAY, (account, name))
     base.execute("DELETE FROM stores WHERE account = ? AND stream = ?", (account, name))
+
+
+def put_sources(
+    base: sqlite3.Connection, account: str, stream: str, rows: Collection[SourceRow], gone: Collection[SourceRow] | None
+) -> None:
+    """Note how far a stream has read sources, and forget rows: None for all that are noted. None of one that is gone.
+
+    A part of a transaction.
+    """
+    if gone is None:
+        base.execute("DELETE FROM sources WHERE account = ? AND stream = ?", (account, stream))
+    else:
+        keys = [(account, stream, row.name, row.through) for row in gone]
+        base.executemany("DELETE FROM sources WHERE account = ? AND stream = ? AND name = ? AND through = ?", keys)
+    values = [(account, stream, row.name, row.through, row.sequence, row.identity) for row in rows]
+    base.executemany(_PUT_SOURCE, [(*each, mark_of(*each), account, stream) for each in values])
 
 
 def forget_gone(base: sqlite3.Connection, id: int) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from midge.errors import StoreDamagedError, StoreLockedError, StoreVersionError
 from midge.store.base import Stored
 from midge.store.checkpoint import checkpoint_name, is_checkpoint, is_whole_checkpoint
+from midge.store.commit import outcome
 from midge.store.files import Files
 from midge.store.folder import id_of
 from midge.store.handles import Handles
@@ -128,7 +129,7 @@ class LogView:
         self.damages: list[Damage] = []
         for damage in recovery.damages:
             self._note(damage)
-        self._reader = Reader(files, path, self._shelf, _nobody, self._note, Handles())
+        self._reader = Reader(files, path, self._shelf, _at_once, self._note, Handles())
         self._reader.index = recovery.index
 
     def scan(self, start: int = 1) -> Iterator[Stored]:
@@ -282,5 +283,6 @@ def _size(path: str, counts: Callable[[str], bool]) -> int:
     return size
 
 
-def _nobody(call: Callable[[], object], done: Callable[[object], None]) -> None:
-    raise NotImplementedError("a view has no workers")
+def _at_once(call: Callable[[], object], done: Callable[[object], None]) -> None:
+    """A view has no workers, and nobody who would have to wait."""
+    done(outcome(call))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from midge.engine.consumers import advisories, roster
 from midge.engine.consumers.checks import is_group
 from midge.engine.consumers.config import Decision, decided, requested
+from midge.engine.consumers.lasts import SLICE, Lasts, lasts_for
 from midge.engine.consumers.pull import DELETED
-from midge.engine.consumers.start import filters_of, looks_from
+from midge.engine.consumers.start import begins_with_lasts, filters_of, looks_from
 from midge.engine.consumers.taken import Taken
 from midge.engine.consumers.terms import ConsumerTerms
 from midge.engine.errors import ApiError
@@ -57,8 +58,26 @@ CONSUMERS: Final = 256
 _IDENTITY: Final = b"Nats-Stream-Identity"
 
 
+class _Asked(NamedTuple):
+    """What becomes of a request to create a consumer, or to update the one that is there."""
+
+    stream: Stream
+    decision: Decision
+    header: bytes  # of the answer
+
+
 def create(engine: Engine, request: ApiRequest) -> None:
     """``CONSUMER.CREATE.<stream>[.<consumer>[.<filter>]]``, ``CONSUMER.DURABLE.CREATE.<stream>.<consumer>``; what is there is updated."""
+    asked = _asked(engine, request)
+    if not asked.decision.is_new:
+        _update(request, asked)
+    elif _is_found_fast(asked):
+        _add(request, asked, None)
+    else:
+        engine.jobs.add(asked.stream.store, _found(engine, request, asked))
+
+
+def _asked(engine: Engine, request: ApiRequest) -> _Asked:
     wanted = request.read(ConsumerCreateRequest)
     request.check_level(engine.api_level)
     config = requested(wanted, request.tokens)
@@ -66,30 +85,34 @@ def create(engine: Engine, request: ApiRequest) -> None:
     if stream is None:
         raise ApiError(10059)
     header = _identified(request, stream) if config.direct or config.sourcing else b""
-    decision = decide(stream, config, wanted.action, pedantic=wanted.pedantic)
-    if decision.is_new and not _prepare(engine, request, stream, decision.config):
-        return
-    if decision.is_new:
-        consumer = roster.add(stream, decision.config, decision.name, request.wall)
-        response = _described(ConsumerCreateResponse, consumer, request.wall)
+    return _Asked(stream, decide(stream, config, wanted.action, pedantic=wanted.pedantic), header)
 
-        def kept() -> None:
-            request.respond(response, header)
-            if consumer.is_paused(request.wall):
-                advisories.paused(consumer, request.wall)
 
-        roster.keep(consumer, _telling(request, kept))
-        return
-    consumer = stream.consumers[decision.name]
+def _add(request: ApiRequest, asked: _Asked, lasts: Lasts | None) -> None:
+    """Make a consumer, and answer when it is safe."""
+    consumer = roster.add(asked.stream, asked.decision.config, asked.decision.name, request.wall, lasts)
+    response = _described(ConsumerCreateResponse, consumer, request.wall)
 
-    def changed() -> None:
-        if decision.config.sourcing:  # who takes messages from here begins behind what it has
-            consumer.reset(_start_of(consumer, 0), request.wall)
-        request.respond(_described(ConsumerCreateResponse, consumer, request.wall), header)
+    def kept() -> None:
+        request.respond(response, asked.header)
         if consumer.is_paused(request.wall):
             advisories.paused(consumer, request.wall)
 
-    roster.change(consumer, decision.config, request.wall, _telling(request, changed))
+    roster.keep(consumer, _telling(request, kept))
+
+
+def _update(request: ApiRequest, asked: _Asked) -> None:
+    """Let the consumer that is there be configured so, and answer when that is safe."""
+    config, consumer = asked.decision.config, asked.stream.consumers[asked.decision.name]
+
+    def changed() -> None:
+        if config.sourcing:  # who takes messages from here begins behind what it has
+            consumer.reset(_start_of(consumer, 0), request.wall)
+        request.respond(_described(ConsumerCreateResponse, consumer, request.wall), asked.header)
+        if consumer.is_paused(request.wall):
+            advisories.paused(consumer, request.wall)
+
+    roster.change(consumer, config, request.wall, _telling(request, changed))
 
 
 def decide(stream: Stream, config: ConsumerConfig, action: str, *, pedantic: bool) -> Decision:
@@ -108,25 +131,31 @@ def decide(stream: Stream, config: ConsumerConfig, action: str, *, pedantic: boo
     )
 
 
-def _prepare(engine: Engine, request: ApiRequest, stream: Stream, config: ConsumerConfig) -> bool:
-    """Find out which of many subjects a new consumer is for. False where that goes on in later turns, and the request is served then."""
-    filters, start = filters_of(config), looks_from(stream.store, config)
-    if stream.store.prepare(filters, start):
-        return True
+def _is_found_fast(asked: _Asked) -> bool:
+    """True if where a new consumer begins is found within this turn."""
+    store, config = asked.stream.store, asked.decision.config
+    is_short = store.subjects <= SLICE or not begins_with_lasts(config, keeps_one=asked.stream.config.max_msgs_per_subject == 1)
+    return store.prepare(filters_of(config), looks_from(store, config)) and is_short
 
-    def job() -> Job:
-        try:
-            yield from prepared(stream.store, filters, start)
-            create(engine, request)
-        except ApiError as error:
-            request.refuse(error)
-        except Exception as error:  # the safety net: the account's next request waits for this one
-            if request.is_answered:
-                raise
-            request.refuse(ApiError(10051, err=error))
 
-    engine.jobs.add(stream.store, job())
-    return False
+def _found(engine: Engine, request: ApiRequest, asked: _Asked) -> Job:
+    """Find out which of many subjects a new consumer is for, and where it begins; then serve the request."""
+    stream, config = asked.stream, asked.decision.config
+    filters = filters_of(config)
+    try:
+        yield from prepared(stream.store, filters, looks_from(stream.store, config))
+        lasts = yield from lasts_for(stream, config, filters)
+        asked = _asked(engine, request)
+        if asked.decision.is_new:
+            _add(request, asked, lasts)
+        else:
+            _update(request, asked)
+    except ApiError as error:
+        request.refuse(error)
+    except Exception as error:  # the safety net: the account's next request waits for this one
+        if request.is_answered:
+            raise
+        request.refuse(ApiError(10051, err=error))
 
 
 def info(engine: Engine, request: ApiRequest) -> None:

@@ -16,7 +16,8 @@ from midge.engine.consumers.delivery import BUSY, DONE, FULL, IDLE, LOADING, STA
 from midge.engine.consumers.pace import Replay, moved
 from midge.engine.consumers.pull import Arrival, Pull
 from midge.engine.consumers.push import Push
-from midge.engine.consumers.start import LAST_START, filters_of, start_of
+from midge.engine.consumers.seeking import find, forget
+from midge.engine.consumers.start import LAST_START, filters_of, start_of, start_with
 from midge.engine.consumers.state import ConsumerState
 from midge.engine.consumers.upkeep import Upkeep
 from midge.engine.consumers.waiting import Request
@@ -27,7 +28,9 @@ from midge.store.base import Stored
 from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.lasts import Lasts
     from midge.engine.engine import Engine
+    from midge.engine.jobs import Job
     from midge.engine.stream import Stream
 
 __all__ = ["Consumer"]
@@ -58,11 +61,12 @@ class Consumer:
         state: what outlives the process; None where nothing does.
         upkeep: what happens to it by itself.
         replay: the gaps between messages that it keeps; None where it does not, or not any more.
+        search: what finds the last messages of subjects that it has still to deliver; None where they are known.
     """
 
     __slots__ = (
         "_ack_due", "_delay", "_is_loading", "_is_ready", "_is_stopped", "_not_before", "_soonest", "_swept", "_timer", "config", "created",
-        "delivery", "engine", "ledger", "name", "replay", "state", "stream", "target", "upkeep",
+        "delivery", "engine", "ledger", "name", "replay", "search", "state", "stream", "target", "upkeep",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, config: ConsumerConfig, created: int, name: str = "") -> None:
@@ -85,6 +89,7 @@ class Consumer:
         self.delivery.target = self.target
         self.upkeep = Upkeep(self, config)
         self.replay: Replay | None = None
+        self.search: Job | None = None
 
     @property
     def raw_name(self) -> bytes:
@@ -100,10 +105,17 @@ class Consumer:
         """What the stream keeps messages for; only where ``delivery.retains``."""
         return self.stream.retention
 
-    def start(self, wall: int) -> None:
-        """Begin where the configuration says. Next: ``open``."""
-        config = self.stream.config
-        start = start_of(self.stream.store, self.config, self.filters, keeps_one=config.max_msgs_per_subject == 1)
+    def start(self, wall: int, lasts: Lasts | None = None) -> None:
+        """Begin where the configuration says. Next: ``open``.
+
+        Args:
+            lasts: what it begins with, where that was found before.
+        """
+        store, config = self.stream.store, self.stream.config
+        if lasts is None:
+            start = start_of(store, self.config, self.filters, keeps_one=config.max_msgs_per_subject == 1)
+        else:
+            start = start_with(store, self.config, lasts.sequences, lasts.up_to)
         self.ledger.start(start.next)
         if start.skips:
             self.ledger.resume = start.resume
@@ -116,7 +128,10 @@ class Consumer:
         if self.config.replay_policy == "original":
             self.replay = Replay(self.stream.store.last)
             self.delivery.paced = True
-        self.delivery.recount()
+        if self.search is None:
+            self.delivery.recount()
+        else:
+            self.delivery.doubt()
         if self.config.ack_policy != "none":
             self.stream.account.acks.deliveries[b"%b.%b" % (self.stream.raw_name, self.raw_name)] = self.delivery
         self._ack_due = wall if self.ledger.pending else 0
@@ -124,6 +139,7 @@ class Consumer:
 
     def update(self, config: ConsumerConfig, wall: int) -> None:
         """Go on with another configuration, which is checked already."""
+        find(self)
         self.target.update(config, wall)
         self.upkeep.update(config, wall)
         self.config = config
@@ -138,6 +154,7 @@ class Consumer:
 
     def reset(self, sequence: int, wall: int) -> None:
         """Begin anew at a sequence of the stream: nothing was delivered."""
+        find(self)
         self.stream.hungry.discard(self)
         self.ledger.start(min(max(sequence, 1), LAST_START))
         self.delivery.restart()
@@ -150,6 +167,7 @@ class Consumer:
         if self._is_stopped:
             return
         self._is_stopped = True
+        forget(self)
         self.target.stop(status)
         self.engine.timers.cancel(self._timer)
         self.stream.hungry.discard(self)
@@ -166,7 +184,7 @@ class Consumer:
     def work(self) -> None:
         """Do one slice of what there is to do."""
         self._is_ready = False
-        if self._is_stopped:
+        if self._is_stopped or self.search is not None:  # which wakes it
             return
         wall = self.engine.wall
         self._see_to_time(wall)
@@ -301,6 +319,7 @@ class Consumer:
     def info(self, wall: int) -> ConsumerInfo:
         """Return how it is configured, and how far it has come."""
         ledger, delivery, config = self.ledger, self.delivery, self.config
+        find(self)
         self.sweep()
         paused = max(self.upkeep.paused_until - wall, 0)
         groups = self.target.groups if isinstance(self.target, Pull) else None

@@ -273,8 +273,8 @@ class Delivery:
         self._holes = -1
 
     def skip(self, sequences: list[int]) -> None:
-        """Deliver these first, in their order; then go on behind ``ledger.resume``."""
-        self.skips = sequences[::-1]
+        """Deliver these first, from the end of the list on; then go on behind ``ledger.resume``. The list is not used by others."""
+        self.skips = sequences
         if not sequences:
             self.go_on()
 
@@ -292,7 +292,7 @@ class Delivery:
         self.sent = self.acked = 0
         self.recount()
         if self.skips is not None:
-            self._left = len([each for each in self.store.lasts(self.filters) if each >= self.ledger.next])
+            self._left = self.store.pending(self.filters, self.ledger.next, last_per_subject=True)
         self.touch()
 
     # Inside

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from midge.engine.consumers.consumer import Consumer
 from midge.engine.consumers.dump import load
+from midge.engine.consumers.lasts import SLICE
 from midge.engine.consumers.ledger import Ledger
 from midge.engine.consumers.roster import enter
+from midge.engine.consumers.seeking import forget, seek
 from midge.engine.consumers.start import left, start_of
 from midge.engine.consumers.state import state_of
 from midge.model.base import decode
@@ -42,7 +44,9 @@ def admit(stream: Stream, rows: list[ConsumerRow], wall: int) -> None:
             what = f"opening consumer {row.name} of stream {stream.name} of account {stream.account.name}"
             stream.engine.outside.failed(what, error)
             continue
-        if consumer.ledger.resume:
+        if consumer.ledger.resume and stream.store.subjects > SLICE and stream.retention is None:
+            seek(consumer)
+        elif consumer.ledger.resume:  # few, or the stream has to know at once what it need not keep
             consumer.delivery.skip(left(stream.store, consumer.filters, consumer.ledger))
         consumer.state = state_of(consumer, row.id)
         enter(consumer)
@@ -65,6 +69,7 @@ def go_back(consumer: Consumer) -> None:
     ledger.stream_floor = min(ledger.stream_floor, end - 1)
     ledger.told_stream_floor = min(ledger.told_stream_floor, end - 1)
     if delivery.skips is not None:
+        forget(consumer)
         if not ledger.delivered:
             start = start_of(store, consumer.config, consumer.filters, keeps_one=False)
             ledger.next, ledger.resume = start.next, start.resume

@@ -17,6 +17,7 @@ from midge.engine.consumers.state import state_of
 from midge.model.consumer import ConsumerConfig
 
 if TYPE_CHECKING:
+    from midge.engine.consumers.lasts import Lasts
     from midge.engine.stream import Stream
 
 __all__ = ["add", "change", "enter", "keep", "remove", "remove_all", "unpin"]
@@ -24,13 +25,17 @@ __all__ = ["add", "change", "enter", "keep", "remove", "remove_all", "unpin"]
 Told = Callable[[OSError | None], None]
 
 
-def add(stream: Stream, config: ConsumerConfig, name: str, wall: int) -> Consumer:
-    """Make a consumer whose configuration is checked; where that fails nothing is left of it. It delivers at once. Next: ``keep``."""
+def add(stream: Stream, config: ConsumerConfig, name: str, wall: int, lasts: Lasts | None = None) -> Consumer:
+    """Make a consumer whose configuration is checked; where that fails nothing is left of it. It delivers at once. Next: ``keep``.
+
+    Args:
+        lasts: what it begins with, where that was found before.
+    """
     consumer = Consumer(stream, config, wall, name)
     consumer.state = state_of(consumer)
     enter(consumer)
     try:
-        consumer.start(wall)
+        consumer.start(wall, lasts)
     except BaseException:
         _leave(consumer, DELETED)
         raise

@@ -9,7 +9,7 @@ from midge.model.base import time_of
 from midge.model.consumer import ConsumerConfig
 from midge.store.base import Store
 
-__all__ = ["LAST_START", "Start", "filters_of", "left", "looks_from", "start_of"]
+__all__ = ["LAST_START", "Start", "begins_with_lasts", "filters_of", "left", "looks_from", "start_of", "start_with"]
 
 LAST_START = 1 << 62  # where a consumer begins that is asked to begin behind it: no stream gets there
 
@@ -19,7 +19,7 @@ class Start(NamedTuple):
 
     Attributes:
         next: the first sequence to look at.
-        skips: the sequences to deliver before, in order; None where all is delivered from ``next`` on.
+        skips: the sequences to deliver before, the last first; None where all is delivered from ``next`` on.
         resume: the sequence behind which it goes on then.
     """
 
@@ -41,22 +41,39 @@ def looks_from(store: Store, config: ConsumerConfig) -> int:
     return store.last + 1 if config.deliver_policy == "new" else 1
 
 
+def begins_with_lasts(config: ConsumerConfig, *, keeps_one: bool) -> bool:
+    """True if a consumer begins with the last message of each subject.
+
+    Args:
+        keeps_one: the stream has one message of each subject at most: then that is what all are.
+    """
+    return config.deliver_policy == "last_per_subject" and not keeps_one and not config.opt_start_seq
+
+
 def start_of(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...], *, keeps_one: bool) -> Start:
     """Return where a consumer begins.
 
     Args:
         filters: its filters, empty for all subjects.
-        keeps_one: the stream has one message of each subject at most.
+        keeps_one: see ``begins_with_lasts``.
     """
-    if config.deliver_policy == "last_per_subject" and not keeps_one and not config.opt_start_seq:
-        skips = store.lasts(filters)
-        return Start(_clamped(store, config, skips[0] if skips else store.last), skips or None, store.last)
+    if begins_with_lasts(config, keeps_one=keeps_one):
+        return start_with(store, config, store.lasts(filters)[::-1], store.last)
     return Start(_clamped(store, config, _wanted(store, config, filters)))
 
 
+def start_with(store: Store, config: ConsumerConfig, lasts: list[int], up_to: int) -> Start:
+    """Return where a consumer begins that begins with the last message of each subject.
+
+    Args:
+        lasts: of those up to a sequence, the last one first.
+    """
+    return Start(_clamped(store, config, lasts[-1] if lasts else up_to), lasts or None, up_to)
+
+
 def left(store: Store, filters: tuple[bytes, ...], ledger: Ledger) -> list[int]:
-    """Return what a consumer has still to deliver of the last messages of subjects, as they were when it began, in order."""
-    return [sequence for sequence in store.lasts(filters, ledger.resume) if sequence >= ledger.next]
+    """Return what a consumer has still to deliver of the last messages of subjects, as they were when it began, the last first."""
+    return [sequence for sequence in reversed(store.lasts(filters, ledger.resume)) if sequence >= ledger.next]
 
 
 def _wanted(store: Store, config: ConsumerConfig, filters: tuple[bytes, ...]) -> int:

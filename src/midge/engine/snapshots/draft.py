@@ -27,6 +27,7 @@ from midge.wire.publication import Publication
 
 if TYPE_CHECKING:
     from midge.engine.account import Account
+    from midge.store.base import Store
 
 __all__ = ["Draft"]
 
@@ -42,18 +43,16 @@ class Draft:
         account: whose it will be.
         config: checked already, and of a name that nobody else has.
         wall: when it was begun.
+        store: see ``Engine.open_draft``.
 
     Attributes:
         stream: what it becomes; it does not listen yet.
         unwritten: bytes that were put since ``settle`` was called.
-
-    Raises:
-        OSError: there is no place for its files.
     """
 
     __slots__ = ("_account", "_committed", "_configs", "_engine", "_pending", "_rows", "stream", "unwritten")
 
-    def __init__(self, account: Account, config: StreamConfig, wall: int) -> None:
+    def __init__(self, account: Account, config: StreamConfig, wall: int, store: Store) -> None:
         self._account = account
         self._engine = account.engine
         self._committed = False
@@ -61,7 +60,7 @@ class Draft:
         self._rows: list[ConsumerRow] = []
         self._pending = 0
         self.unwritten = 0
-        self.stream = Stream(account, config, wall, self._engine.open_draft(account, config))
+        self.stream = Stream(account, config, wall, store)
 
     def begin(self, first: int, size: int, time: int) -> None:
         """Say which sequence is the first one that may come, what all will count for, and when the last one was used if none comes.
@@ -149,19 +148,22 @@ class Draft:
         self.unwritten = 0
         self.stream.store.settle(call)
 
-    def commit(self, wall: int) -> Stream:
-        """Make it a stream like any other; everything is settled.
+    def commit(self, told: Callable[[Exception | None], None]) -> None:
+        """Make it a stream like any other; everything is settled. Nothing else may be asked until it is told.
 
-        Raises:
-            OSError: that could not be made durable; it is a draft yet.
+        Args:
+            told: when it is, or with why it is a draft yet; see ``Engine.commit_draft``.
         """
-        stream = self.stream
-        self._engine.commit_draft(stream, self._rows, wall)
         self._committed = True
-        return stream
+
+        def done(error: Exception | None) -> None:
+            self._committed = error is None
+            told(error)
+
+        self._engine.commit_draft(self.stream, self._rows, done)
 
     def discard(self) -> None:
-        """Leave nothing of it; nothing where it was committed."""
+        """Leave nothing of it; nothing where it was committed, or that is under way."""
         if not self._committed:
             self._committed = True
             self._engine.discard_draft(self.stream)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from midge.engine.account import Account
     from midge.engine.stream import Stream
     from midge.engine.timers import Timer
+    from midge.store.base import Store
 
 __all__ = ["Restore"]
 
@@ -53,8 +54,8 @@ class Restore:
     """
 
     __slots__ = (
-        "_account", "_chunks", "_client", "_config", "_draft", "_end_reply", "_engine", "_has_ended", "_is_paused", "_is_working",
-        "_loading", "_reader", "_size", "_start", "_start_bytes", "_timer", "_token", "_total", "subject",
+        "_account", "_chunks", "_client", "_config", "_draft", "_end_reply", "_engine", "_has_ended", "_is_opening", "_is_paused",
+        "_is_working", "_loading", "_reader", "_size", "_start", "_start_bytes", "_timer", "_token", "_total", "subject",
     )  # fmt: skip
 
     def __init__(self, account: Account, config: StreamConfig, client: dict[str, object] | None) -> None:
@@ -69,7 +70,7 @@ class Restore:
         self._draft: Draft | None = None
         self._loading: Loading | None = None
         self._start_bytes = b""
-        self._has_ended = self._is_working = self._is_paused = False
+        self._has_ended = self._is_working = self._is_paused = self._is_opening = False
         self._end_reply = b""
         self._start = engine.wall
         self._timer: Timer | None = None
@@ -92,7 +93,8 @@ class Restore:
         self._token = None
         self._engine.timers.cancel(self._timer)
         self._account.transfers.pop(self, None)
-        self._account.restores.pop(self._config.name, None)
+        if not self._is_opening:  # or the name is used until it is open
+            self._account.restores.pop(self._config.name, None)
         self._chunks.clear()
         if self._draft is not None:
             self._draft.discard()
@@ -139,14 +141,25 @@ class Restore:
     def _wake(self) -> None:
         if self._is_working or self._is_paused or self._token is None:
             return
-        try:
-            if self._draft is None:
-                self._draft = Draft(self._account, self._config, self._engine.wall)
-        except Exception as error:  # it may be the disk, or what was left there: the sender is told
-            self._fail(error, self._chunks[0][0] if self._chunks else self._end_reply)
+        if self._draft is None:
+            self._is_paused = self._is_opening = True
+            self._engine.open_draft(self._account, self._config, self._opened)
             return
         self._is_working = True
         self._engine.jobs.add(self._draft.stream.store, self._work())
+
+    def _opened(self, store: Store | Exception) -> None:
+        """There is a place for it, or it may be the disk, or what was left there: the sender is told."""
+        self._is_paused = self._is_opening = False
+        if self._token is None:  # it was given up meanwhile
+            self._account.restores.pop(self._config.name, None)
+            if not isinstance(store, Exception):
+                store.delete(lambda: None)
+        elif isinstance(store, Exception):
+            self._fail(store, self._chunks[0][0] if self._chunks else self._end_reply)
+        else:
+            self._draft = Draft(self._account, self._config, self._engine.wall, store)
+            self._wake()
 
     def _work(self) -> Job:
         """Take what has come, as long as there is something and the store keeps up."""
@@ -229,16 +242,20 @@ class Restore:
         draft = self._draft
         if self._token is None or draft is None:
             return
-        try:
-            if error is not None:
-                raise error
-            self._account.restores.pop(self._config.name, None)
-            stream = draft.commit(self._engine.wall)
-        except Exception as error:  # the safety net: the sender waits for an answer, and the name is taken
+        if error is not None:
             self._fail(error, self._end_reply)
-            return
-        self._respond(stream)
-        self.close()
+        else:
+            draft.commit(self._committed)
+
+    def _committed(self, error: Exception | None) -> None:
+        """It is a stream, or could not be made one."""
+        draft = self._draft
+        assert draft is not None
+        if error is not None:
+            self._fail(error, self._end_reply)
+        else:
+            self._respond(draft.stream)
+            self.close()
 
     def _respond(self, stream: Stream) -> None:
         engine = self._engine
