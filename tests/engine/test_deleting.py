@@ -175,6 +175,43 @@ def test_what_cannot_be_noted_has_not_happened(tmp_path: Path, monkeypatch: pyte
     closed(world)
 
 
+def test_a_transform_without_a_destination_is_none(tmp_path: Path) -> None:
+    """Nor does it keep a stream from being opened."""
+    transform = {"src": "s.a", "dest": ""}
+    world = opened(tmp_path)
+    world.create(storage="file")
+    assert world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="file", subject_transform=transform).get("error") is None
+    assert world.api("STREAM.CREATE.T", name="T", subjects=["t"], storage="file", republish=transform)["config"]["republish"] == transform
+    assert world.ack("s.a") == '{"stream":"S","seq":1}' and world.api("STREAM.MSG.GET.S", seq=1)["message"]["subject"] == "s.a"
+    assert not world.outside.failures
+    closed(world)
+    world = opened(tmp_path)
+    assert list(world.account.streams) == ["S", "T"] and world.ack("s.a") == '{"stream":"S","seq":2}'
+    closed(world)
+
+
+def test_what_cannot_be_changed_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also at the next start, where making the change fails when it has been noted."""
+    world = opened(tmp_path)
+    world.create(storage="file")
+    stream = world.account.streams["S"]
+    subscribe = stream._subscribe
+
+    def fail() -> None:
+        if "t" in stream.config.subjects:
+            raise ValueError("odd")
+        subscribe()
+
+    with monkeypatch.context() as failing:
+        failing.setattr(type(stream), "_subscribe", lambda each: fail())
+        assert world.api("STREAM.UPDATE.S", name="S", subjects=["s.>", "t"], storage="file")["error"]["err_code"] == 10051
+    assert stream.config.subjects == ["s.>"] and world.ack("s.a") == '{"stream":"S","seq":1}' and not world.publish("t")
+    closed(world)
+    world = opened(tmp_path)
+    assert world.account.streams["S"].config.subjects == ["s.>"]
+    closed(world)
+
+
 def test_a_change_is_noted_in_a_worker(tmp_path: Path) -> None:
     """And takes place when it is."""
     world = opened(tmp_path)
