@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from sqlite3 import Connection
@@ -25,6 +24,7 @@ from midge.store.files import Files
 from midge.store.folder import Folder, Owner, folder_name, id_of
 from midge.store.handles import Handles
 from midge.store.haste import Haste
+from midge.store.held import Held
 from midge.store.keeper import Keeper
 from midge.store.log import SEGMENT_SIZE, FileStore
 from midge.store.recovery import Damage
@@ -34,7 +34,6 @@ from midge.store.tail import Block
 __all__ = ["StoreDirectory"]
 
 _FIRST_DELAY, _LAST_DELAY = 100_000_000, 5_000_000_000  # nanoseconds between attempts to write again
-_TRIES = 64  # blocks that are looked at to free memory
 
 
 class StoreDirectory:
@@ -86,7 +85,6 @@ class StoreDirectory:
         self.haste = Haste(is_alone, clock)
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
-        self._memory = memory
         self._wake = wake
         self._dice = dice
         self._pid = os.getpid()
@@ -97,8 +95,7 @@ class StoreDirectory:
         self._dirty: dict[FileStore, None] = {}
         self._failing: dict[FileStore, tuple[int, int]] = {}
         self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
-        self._held: deque[tuple[FileStore, Block]] = deque()
-        self._held_size = 0
+        self._held = Held(memory)
         self._highest = 0
         self._is_closed = False
         self._orphans: set[int] = set()
@@ -295,16 +292,7 @@ class StoreDirectory:
         self._dirty[store] = None
 
     def hold(self, store: FileStore, block: Block) -> None:
-        self._held.append((store, block))
-        self._held_size += len(block.buf)
-        tries = _TRIES
-        while self._held_size > self._memory and tries and len(self._held) > 1:
-            tries -= 1
-            oldest = self._held.popleft()
-            if oldest[0].release(oldest[1]):
-                self._held_size -= len(oldest[1].buf)
-            else:
-                self._held.append(oldest)
+        self._held.hold(store, block)
 
     def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
         self._workers.submit(call, done)
@@ -334,8 +322,7 @@ class StoreDirectory:
     def _let_go(self, store: FileStore) -> None:
         """Do nothing more for a store."""
         del self._stores[self._names.pop(store)[2]]
-        self._held = deque(each for each in self._held if each[0] is not store)
-        self._held_size = sum(len(block.buf) for _, block in self._held)
+        self._held.let_go(store)
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
 
