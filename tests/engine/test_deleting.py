@@ -259,6 +259,41 @@ def test_many_segments_are_removed_a_few_at_a_time(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "streams").iterdir()) == []
 
 
+def test_what_fails_in_an_odd_way_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Neither who asked, nor who closes the directory."""
+
+    class OddDisk(Files):
+        def unlink(self, path: str) -> None:
+            if path.endswith(".json"):
+                raise MemoryError("odd")
+            super().unlink(path)
+
+    woken = threading.Event()
+    world = World(StoreDirectory(str(tmp_path), wake=woken.set, workers=1, files=OddDisk()))
+    for name in "SDT":
+        world.publish(f"$JS.API.STREAM.CREATE.{name}", b'{"name":"%b","subjects":["%b"],"storage":"file"}' % (name.encode(), name.encode()), "R")
+    raised = 0
+
+    def until(condition: Callable[[], bool]) -> None:
+        nonlocal raised
+        while True:
+            try:
+                world.turn()
+            except MemoryError:
+                raised += 1
+                continue
+            if condition():
+                return
+            assert woken.wait(PATIENCE)
+            woken.clear()
+
+    until(lambda: len(world.account.streams) == 3)
+    world.publish("$JS.API.STREAM.DELETE.S", b"", "R.delete")
+    until(lambda: b"R.delete" in [to for to, _, _ in world.outside.sent])
+    assert raised == 1 and [damage.why for damage in world.directory.quarantine if "cannot be removed: odd" in damage.why]
+    closed(world)
+
+
 def test_a_removal_that_was_interrupted_goes_on_beside_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("midge.store.clearing._SOME", 8)
     left = tmp_path / "streams" / "00000007.gone"

@@ -469,7 +469,7 @@ class StoreDirectory:
                 return id, says[2]
         return None
 
-    def _report_left(self, path: str, error: OSError) -> None:
+    def _report_left(self, path: str, error: BaseException) -> None:
         self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
     def _forget_gone(self, id: int) -> None:
