@@ -156,6 +156,24 @@ def test_an_account_that_goes_and_comes_in_between(slow: Slow, tmp_path: Path, t
     assert list((tmp_path / "streams").iterdir()) == []
 
 
+def test_what_is_created_while_its_account_is_closed_stops_with_it(slow: Slow, tmp_path: Path) -> None:
+    """Closing the others waits for the disk, and meanwhile it is noted."""
+    world = slow.world
+    before = set(world.outside.ears.values())
+    world.publish("$JS.API.STREAM.CREATE.T", b'{"name":"T","subjects":["t"],"storage":"file"}', "R.create")
+    world.engine.step(world.wall)
+    world.directory.begin()
+    threading.Timer(0.05, slow.release).start()
+    world.engine.limit_account(ACCOUNT, None)
+    assert not world.publish("t", b"x", "R.t"), "nobody listens any more"
+    world.engine.limit_account(ACCOUNT, AccountLimits())
+    assert sorted(world.engine.accounts[ACCOUNT].streams) == ["S", "T"]
+    world.publish("t", b"x", "R.t")
+    assert slow.answer("R.t") == {"stream": "T", "seq": 1}
+    assert len(world.outside.ears) == len(before) + 1 and not world.outside.failures
+    slow.end()
+
+
 def test_what_cannot_be_noted_has_not_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = opened(tmp_path)
     world.create(storage="file")

@@ -84,6 +84,7 @@ class Account:
 
     def close(self) -> None:
         """Listen no more, and let go of the streams."""
+        self.limits = None  # what is being created comes too late
         for token in self._tokens:
             self.engine.outside.unsubscribe(token)
         self.requests.clear()
