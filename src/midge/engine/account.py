@@ -84,7 +84,6 @@ class Account:
 
     def close(self) -> None:
         """Listen no more, and let go of the streams."""
-        self.limits = None  # what is being created comes too late
         for token in self._tokens:
             self.engine.outside.unsubscribe(token)
         self.requests.clear()
@@ -92,6 +91,7 @@ class Account:
             transfer.close()
         for stream in self.streams.values():
             stream.stop()
+        self.limits = None  # what is being created is too late from here on
         while self.streams:  # closing one waits for workers, and tells who waits for them, too
             _, stream = self.streams.popitem()
             self.engine.used[stream.config.storage] -= stream.counted
