@@ -113,6 +113,8 @@ class Place:
 
 
 class Text(Place):
+    """A text, whatever is in it."""
+
     __slots__ = ()
 
     def read(self, reader: Reader, at: int, path: str, old: Any) -> tuple[Any, int]:
@@ -123,6 +125,8 @@ class Text(Place):
 
 
 class Flag(Place):
+    """True or false."""
+
     __slots__ = ()
 
     def read(self, reader: Reader, at: int, path: str, old: Any) -> tuple[Any, int]:
@@ -133,6 +137,8 @@ class Flag(Place):
 
 
 class Number(Place):
+    """A whole number, within what its type holds."""
+
     __slots__ = ("high", "low")
 
     def __init__(self, go: str) -> None:
@@ -208,6 +214,8 @@ class Compression(Text):
 
 
 class Object(Place):
+    """An object with fields of its own; what comes for one that is there goes into it."""
+
     __slots__ = ("kind", "may_be_empty", "places")
 
     def __init__(self, kind: type[Model], may_be_empty: bool = False) -> None:
@@ -245,6 +253,8 @@ class Object(Place):
 
 
 class List(Place):
+    """A list, in which all is of one kind."""
+
     __slots__ = ("item",)
 
     def __init__(self, item: Place) -> None:
@@ -274,6 +284,8 @@ class List(Place):
 
 
 class Mapped(Place):
+    """Values by names, which may be any."""
+
     __slots__ = ("item",)
 
     def __init__(self, item: Place) -> None:
