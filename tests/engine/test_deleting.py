@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,14 @@ def test_what_fails_in_an_odd_way_keeps_nobody_waiting(tmp_path: Path) -> None:
     world.publish("$JS.API.STREAM.DELETE.S", b"", "R.delete")
     until(lambda: b"R.delete" in [to for to, _, _ in world.outside.sent])
     assert raised == 1 and [damage.why for damage in world.directory.quarantine if "cannot be removed: odd" in damage.why]
+    world.publish("$JS.API.STREAM.CREATE.T", b'{"name":"T","subjects":["t"],"storage":"file"}', "R.create")
+    until(lambda: "T" in world.account.streams)
+    world.publish("$JS.API.STREAM.DELETE.T", b"", "R.delete")
+    until(lambda: "T" not in world.account.streams)
+    with suppress(MemoryError):
+        closed(world)
+    world = opened(tmp_path)
+    assert not world.account.streams
     closed(world)
 
 

@@ -202,19 +202,27 @@ class StoreDirectory:
         if self._is_closed:
             return
         self._is_closed = True
-        for store in list(self._stores.values()):
-            store.close()
-        if os.getpid() == self._pid:
-            while self._departures:
+        try:
+            self._settle_all()
+        finally:
+            self.keeper.let_go()
+            self._workers.close()
+            self.state.close()
+            self.let_go_of_lock()
+            _open.discard(self)
+
+    def _settle_all(self) -> None:
+        """Write and remove all that waits for it; what one that waits raises keeps consumers from nothing."""
+        try:
+            for store in list(self._stores.values()):
+                store.close()
+            while os.getpid() == self._pid and self._departures:
                 self._workers.wait()
                 self._departures.look()
-            self.keeper.flush(self._workers.wait)
-            self._note_end()
-        self.keeper.let_go()
-        self._workers.close()
-        self.state.close()
-        self.let_go_of_lock()
-        _open.discard(self)
+        finally:
+            if os.getpid() == self._pid:
+                self.keeper.flush(self._workers.wait)
+                self._note_end()
 
     # The driver
 
