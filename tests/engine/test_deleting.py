@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disks_of_engines import closed, opened
+from disks_of_engines import Disk, closed, opened
 from worlds import ACCOUNT, START, World
 
 from midge.model.account import AccountLimits
@@ -317,6 +317,30 @@ def test_what_fails_in_an_odd_way_keeps_nobody_waiting(tmp_path: Path) -> None:
         closed(world)
     world = opened(tmp_path)
     assert not world.account.streams
+    closed(world)
+
+
+def test_a_stream_with_limits_refuses_while_it_goes_back(tmp_path: Path) -> None:
+    """Whoever publishes while what was written last is read again is told so, also where the oldest message would have to go."""
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file", max_msgs=1)
+    assert world.ack("s.a") == '{"stream":"S","seq":1}'
+    disk.full = True
+    world.publish("s.a", b"", "R.first")
+    world.engine.step(world.wall)
+    world.directory.begin()
+    world.directory._workers.wait()  # the round has failed, and the files are not read again yet
+    assert world.account.streams["S"].store.failure is not None
+    world.publish("s.a", b"", "R.second")
+    world.turn()
+    answers = {to: json.loads(payload) for to, _, payload in world.outside.sent if to.startswith(b"R.")}
+    assert answers[b"R.first"]["error"]["err_code"] == answers[b"R.second"]["error"]["err_code"] == 10077
+    disk.full = False
+    world.wall += 10**10
+    world.directory.handle_timeout(world.wall)
+    world.turn()
+    assert world.ack("s.a") == '{"stream":"S","seq":2}'
     closed(world)
 
 
