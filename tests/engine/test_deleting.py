@@ -6,11 +6,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from disks_of_engines import closed, opened
+from disks_of_engines import Disk, closed, opened
 from worlds import ACCOUNT, START, World
 
 from midge.model.account import AccountLimits
@@ -156,6 +157,24 @@ def test_an_account_that_goes_and_comes_in_between(slow: Slow, tmp_path: Path, t
     assert list((tmp_path / "streams").iterdir()) == []
 
 
+def test_what_is_created_while_its_account_is_closed_stops_with_it(slow: Slow, tmp_path: Path) -> None:
+    """Closing the others waits for the disk, and meanwhile it is noted."""
+    world = slow.world
+    before = set(world.outside.ears.values())
+    world.publish("$JS.API.STREAM.CREATE.T", b'{"name":"T","subjects":["t"],"storage":"file"}', "R.create")
+    world.engine.step(world.wall)
+    world.directory.begin()
+    threading.Timer(0.05, slow.release).start()
+    world.engine.limit_account(ACCOUNT, None)
+    assert not world.publish("t", b"x", "R.t"), "nobody listens any more"
+    world.engine.limit_account(ACCOUNT, AccountLimits())
+    assert sorted(world.engine.accounts[ACCOUNT].streams) == ["S", "T"]
+    world.publish("t", b"x", "R.t")
+    assert slow.answer("R.t") == {"stream": "T", "seq": 1}
+    assert len(world.outside.ears) == len(before) + 1 and not world.outside.failures
+    slow.end()
+
+
 def test_what_cannot_be_noted_has_not_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = opened(tmp_path)
     world.create(storage="file")
@@ -172,6 +191,43 @@ def test_what_cannot_be_noted_has_not_happened(tmp_path: Path, monkeypatch: pyte
     assert world.api("STREAM.UPDATE.S", name="S", subjects=["s.>", "t"], storage="file")["config"]["subjects"] == ["s.>", "t"]
     assert world.ack("t") == '{"stream":"S","seq":2}'
     assert world.api("STREAM.DELETE.S")["success"]
+    closed(world)
+
+
+def test_a_transform_without_a_destination_is_none(tmp_path: Path) -> None:
+    """Nor does it keep a stream from being opened."""
+    transform = {"src": "s.a", "dest": ""}
+    world = opened(tmp_path)
+    world.create(storage="file")
+    assert world.api("STREAM.UPDATE.S", name="S", subjects=["s.>"], storage="file", subject_transform=transform).get("error") is None
+    assert world.api("STREAM.CREATE.T", name="T", subjects=["t"], storage="file", republish=transform)["config"]["republish"] == transform
+    assert world.ack("s.a") == '{"stream":"S","seq":1}' and world.api("STREAM.MSG.GET.S", seq=1)["message"]["subject"] == "s.a"
+    assert not world.outside.failures
+    closed(world)
+    world = opened(tmp_path)
+    assert list(world.account.streams) == ["S", "T"] and world.ack("s.a") == '{"stream":"S","seq":2}'
+    closed(world)
+
+
+def test_what_cannot_be_changed_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also at the next start, where making the change fails when it has been noted."""
+    world = opened(tmp_path)
+    world.create(storage="file")
+    stream = world.account.streams["S"]
+    subscribe = stream._subscribe
+
+    def fail() -> None:
+        if "t" in stream.config.subjects:
+            raise ValueError("odd")
+        subscribe()
+
+    with monkeypatch.context() as failing:
+        failing.setattr(type(stream), "_subscribe", lambda each: fail())
+        assert world.api("STREAM.UPDATE.S", name="S", subjects=["s.>", "t"], storage="file")["error"]["err_code"] == 10051
+    assert stream.config.subjects == ["s.>"] and world.ack("s.a") == '{"stream":"S","seq":1}' and not world.publish("t")
+    closed(world)
+    world = opened(tmp_path)
+    assert world.account.streams["S"].config.subjects == ["s.>"]
     closed(world)
 
 
@@ -220,6 +276,72 @@ def test_many_segments_are_removed_a_few_at_a_time(tmp_path: Path, monkeypatch: 
     world.turn()
     closed(world)
     assert list((tmp_path / "streams").iterdir()) == []
+
+
+def test_what_fails_in_an_odd_way_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Neither who asked, nor who closes the directory."""
+
+    class OddDisk(Files):
+        def unlink(self, path: str) -> None:
+            if path.endswith(".json"):
+                raise MemoryError("odd")
+            super().unlink(path)
+
+    woken = threading.Event()
+    world = World(StoreDirectory(str(tmp_path), wake=woken.set, workers=1, files=OddDisk()))
+    world.publish("$JS.API.STREAM.CREATE.S", b'{"name":"S","subjects":["s"],"storage":"file"}', "R.create")
+    raised = 0
+
+    def until(condition: Callable[[], bool]) -> None:
+        nonlocal raised
+        while True:
+            try:
+                world.turn()
+            except MemoryError:
+                raised += 1
+                continue
+            if condition():
+                return
+            assert woken.wait(PATIENCE)
+            woken.clear()
+
+    until(lambda: "S" in world.account.streams)
+    world.publish("$JS.API.STREAM.DELETE.S", b"", "R.delete")
+    until(lambda: b"R.delete" in [to for to, _, _ in world.outside.sent])
+    assert raised == 1 and [damage.why for damage in world.directory.quarantine if "cannot be removed: odd" in damage.why]
+    world.publish("$JS.API.STREAM.CREATE.T", b'{"name":"T","subjects":["t"],"storage":"file"}', "R.create")
+    until(lambda: "T" in world.account.streams)
+    world.publish("$JS.API.STREAM.DELETE.T", b"", "R.delete")
+    until(lambda: "T" not in world.account.streams)
+    with suppress(MemoryError):
+        closed(world)
+    world = opened(tmp_path)
+    assert not world.account.streams
+    closed(world)
+
+
+def test_a_stream_with_limits_refuses_while_it_goes_back(tmp_path: Path) -> None:
+    """Whoever publishes while what was written last is read again is told so, also where the oldest message would have to go."""
+    disk = Disk()
+    world = opened(tmp_path, disk)
+    world.create(storage="file", max_msgs=1)
+    assert world.ack("s.a") == '{"stream":"S","seq":1}'
+    disk.full = True
+    world.publish("s.a", b"", "R.first")
+    world.engine.step(world.wall)
+    world.directory.begin()
+    world.directory._workers.wait()  # the round has failed, and the files are not read again yet
+    assert world.account.streams["S"].store.failure is not None
+    world.publish("s.a", b"", "R.second")
+    world.turn()
+    answers = {to: json.loads(payload) for to, _, payload in world.outside.sent if to.startswith(b"R.")}
+    assert answers[b"R.first"]["error"]["err_code"] == answers[b"R.second"]["error"]["err_code"] == 10077
+    disk.full = False
+    world.wall += 10**10
+    world.directory.handle_timeout(world.wall)
+    world.turn()
+    assert world.ack("s.a") == '{"stream":"S","seq":2}'
+    closed(world)
 
 
 def test_a_removal_that_was_interrupted_goes_on_beside_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

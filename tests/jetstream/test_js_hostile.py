@@ -14,6 +14,7 @@ from js_worlds import filled, lying, until, world
 import midge
 from midge.errors import SlowConsumerError
 from midge.jetstream.caught_up import CAUGHT_UP
+from midge.jetstream.handling import Handling
 from midge.message import Headers
 
 LONGEST = (1 << 63) - 1
@@ -73,6 +74,21 @@ async def test_a_handler_whose_task_is_cancelled_leaves_nothing_asked_for(url: s
         assert consuming.is_over and here.subscriptions() <= 1
         assert "its task was cancelled" in caplog.text
         await consuming.stop()
+
+
+async def test_a_handler_whose_loop_is_gone_ends_there(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its coroutine is closed, in the middle of a message: that is no fault of the handler's, and nothing can be awaited any more."""
+    async with filled(url, 1) as (_, consumer):
+        (message,) = await consumer.fetch(1)
+
+        async def wait(_: object) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        handling = Handling(consumer.consume(wait), wait, {})
+        handle = handling._handle(message)
+        handle.send(None)
+        handle.close()
+        assert handling.errors == 0 and not caplog.records and not message.is_acknowledged
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from counting import calls
 from store.disks import FailingFiles, message
 
 from midge.errors import MidgeError, StoreDamagedError
@@ -177,7 +178,24 @@ def test_a_deleted_store_is_let_go_of(tmp_path: Path) -> None:
         store.append(message(b"a"), 1)
         turn(directory)
         store.delete(lambda: None)
-    assert len(directory._held) == 0 and directory._held_size == 0
+    assert len(directory._held) == 0 and directory._held.size == 0
+    directory.close()
+
+
+def test_a_store_that_goes_costs_the_same_beside_any_number(tmp_path: Path) -> None:
+    """Each of them has something in memory."""
+    directory = opened(tmp_path)
+    stores = [directory.open("A", f"S{number}") for number in range(100)]
+    for store in stores:
+        store.append(message(b"a"), 1)
+    turn(directory)
+    assert len(directory._held) == 100
+    early = calls(lambda: directory._let_go(stores.pop()))
+    for store in stores[2:]:
+        directory._let_go(store)
+    assert len(directory._held) == 2 and early == calls(lambda: directory._let_go(stores[0])) < 20
+    directory._let_go(stores[1])
+    assert len(directory._held) == 0 and directory._held.size == 0 and directory._held._of == {}
     directory.close()
 
 

@@ -42,8 +42,8 @@ def test_memory_is_bounded_while_a_round_is_always_under_way(tmp_path: Path) -> 
         for _ in range(100):
             store.append(message(b"a", bytes(1000)), 1)
         directory.finish()  # takes what the last round came to, and begins the next one
-    held = {id(block.buf): len(block.buf) for _, block in directory._held}
-    assert sum(held.values()) <= 2 << 20
+    held = {id(block.buf): len(block.buf) for block in directory._held._stores}
+    assert sum(held.values()) == directory._held.size <= 2 << 20
     assert [stored.sequence for stored in store.scan()] == list(range(1, 4001))
     directory.close()
 

@@ -91,6 +91,7 @@ class Account:
             transfer.close()
         for stream in self.streams.values():
             stream.stop()
+        self.limits = None  # what is being created is too late from here on
         while self.streams:  # closing one waits for workers, and tells who waits for them, too
             _, stream = self.streams.popitem()
             self.engine.used[stream.config.storage] -= stream.counted

@@ -314,17 +314,25 @@ class Engine:
             if error is not None or current is None:
                 told(error or ApiError(10059))
                 return
+            before = current.config
             try:
                 current.update(config)
-            except Exception as failure:  # told to who has asked
-                told(failure)
+            except Exception as failure:  # told to who has asked, when the next start would not see it either
+                refusal = failure
+                try:
+                    current.update(before)
+                finally:
+                    note(before, lambda error: told(error or refusal))
             else:
                 told(current)
 
-        if self.directory is None or stream.config.storage != "file":
-            kept(None)
-        else:
-            self.directory.change(StreamRow(stream.account.name, stream.name, encode(config), stream.created), kept)
+        def note(config: StreamConfig, noted: Callable[[OSError | None], None]) -> None:
+            if self.directory is None or stream.config.storage != "file":
+                noted(None)
+            else:
+                self.directory.change(StreamRow(stream.account.name, stream.name, encode(config), stream.created), noted)
+
+        note(config, kept)
 
     def _current(self, stream: Stream) -> Stream | None:
         """Return the stream that there is now, where its account was closed and opened meanwhile; None where it is gone."""

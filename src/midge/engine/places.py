@@ -239,7 +239,7 @@ class Object(Place):
             place = places.get(name) or places.get(_fold(name))
             if place is not None:
                 field, inner = place
-                value, at = _read(inner, reader, at, f"{path}.{field}", getattr(model, field))
+                value, at = _read(inner, reader, at, f"{path}.{name}", getattr(model, field))
                 setattr(model, field, value)
             elif reader.is_lenient:
                 at = end_of_value(data, at)

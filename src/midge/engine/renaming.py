@@ -14,7 +14,7 @@ class Renaming:
 
     Args:
         source: the pattern; empty for all subjects.
-        destination: what they become; empty for themselves.
+        destination: what they become.
         choose: returns a random number below the one that is given.
 
     Raises:
@@ -24,7 +24,7 @@ class Renaming:
     __slots__ = ("_choose", "_pattern", "_transform")
 
     def __init__(self, source: str, destination: str, choose: Callable[[int], int]) -> None:
-        self._transform = Transform(source, destination or ">")
+        self._transform = Transform(source, destination)
         self._pattern = (source or ">").split(".")
         self._choose = choose
 

@@ -355,9 +355,9 @@ class Stream:
         head = b'{"stream":%b' % _quoted(self.name)
         intake.set_head(head + (b',"domain":%b,"seq":' % _quoted(domain) if domain else b',"seq":'))
         self._input = self._output = None
-        if config.subject_transform is not None:
+        if config.subject_transform is not None and config.subject_transform.dest:  # without that it is none
             self._input = Renaming(config.subject_transform.src, config.subject_transform.dest, self.engine.choose)
-        if config.republish is not None:
+        if config.republish is not None and config.republish.dest:
             self._output = Renaming(config.republish.src, config.republish.dest, self.engine.choose)
         intake.acks = not config.no_ack
         intake.max_size = config.max_msg_size

@@ -82,6 +82,6 @@ def _out_of_range(text: str, what: str) -> ValueError:
 
 
 def _quoted(text: str) -> str:
-    """Go's quoting in the errors of its package time: bytes that are not printable ASCII are numbers."""
-    plain = (chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}" for byte in text.encode())
+    """Go's quoting in the errors of its package time: control characters and bytes that are not ASCII are numbers."""
+    plain = (chr(byte) if 0x20 <= byte < 0x80 else f"\\x{byte:02x}" for byte in text.encode())
     return '"' + "".join("\\" + character if character in '"\\' else character for character in plain) + '"'

@@ -170,7 +170,7 @@ class Handling:
             if is_cancelled():
                 raise
             await self._fail(message, error)  # what the callback waited for was cancelled, and not the callback
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # whatever it is, the messages behind it are to be worked on
             await self._fail(message, error)

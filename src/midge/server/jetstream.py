@@ -241,9 +241,11 @@ class JetStream:
         log.info("Initiating JetStream Shutdown...")
         self._turns.jetstream = None
         self._turns.reactor.cancel(self._on_timer)
-        self.engine.close()
-        if self._directory is not None:
-            self._directory.close()
+        try:
+            self.engine.close()
+        finally:
+            if self._directory is not None:
+                self._directory.close()
         log.info("JetStream Shutdown")
 
     # What the engine asks: see engine.outside

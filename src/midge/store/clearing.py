@@ -36,7 +36,7 @@ class Clearing:
         steps: Iterator[None],
         submit: Callable[[Callable[[], object], Callable[[object], None]], None],
         hidden: Callable[[], None],
-        done: Callable[[OSError | None], None],
+        done: Callable[[BaseException | None], None],
     ) -> None:
         self._submit = submit
         self._steps = steps
@@ -51,15 +51,15 @@ class Clearing:
         return sum(1 for _ in islice(self._steps, _SOME)) == _SOME
 
     def _removed(self, result: object) -> None:
-        if isinstance(result, BaseException) and not isinstance(result, OSError):
-            raise result
         if result is True:
             self.begin()
         else:
-            self._done(result if isinstance(result, OSError) else None)
+            self._done(result if isinstance(result, BaseException) else None)
         hidden, self._hidden = self._hidden, None
         if hidden is not None:
             hidden()
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            raise result
 
 
 class Departures:
@@ -75,7 +75,7 @@ class Departures:
         self,
         files: Files,
         submit: Callable[[Callable[[], object], Callable[[object], None]], None],
-        report: Callable[[str, OSError], None],
+        report: Callable[[str, BaseException], None],
         forget: Callable[[int], None],
     ) -> None:
         self._files = files
@@ -106,7 +106,7 @@ class Departures:
         self._begin(path, _removal(self._files, path), lambda: None, 0)
 
     def _begin(self, path: str, steps: Iterator[None], told: Callable[[], None], id: int) -> None:
-        def removed(error: OSError | None) -> None:
+        def removed(error: BaseException | None) -> None:
             self._clearings -= 1
             if error is not None:
                 self._report(path, error)

@@ -11,7 +11,6 @@ The driver calls ``begin`` at the end of each turn of its loop, and ``finish`` a
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from sqlite3 import Connection
@@ -23,6 +22,7 @@ from midge.store.files import Files
 from midge.store.folder import Folder, Owner, folder_name, id_of
 from midge.store.handles import Handles
 from midge.store.haste import Haste
+from midge.store.held import Held
 from midge.store.keeper import Keeper
 from midge.store.lock import Lock
 from midge.store.log import SEGMENT_SIZE, FileStore
@@ -44,7 +44,6 @@ from midge.store.tail import Block
 __all__ = ["StoreDirectory"]
 
 _FIRST_DELAY, _LAST_DELAY = 100_000_000, 5_000_000_000  # nanoseconds between attempts to write again
-_TRIES = 64  # blocks that are looked at to free memory
 
 
 class StoreDirectory:
@@ -96,18 +95,17 @@ class StoreDirectory:
         self.haste = Haste(is_alone, clock)
         self.quarantine: list[Damage] = []
         self._interval = 0 if isinstance(sync, str) else max(1, int(sync * 1e9))
-        self._memory = memory
         self._wake = wake
         self._dice = dice
         self._pid = os.getpid()
-        self._now = self._held_size = self._highest = 0
+        self._now = self._highest = 0
         self._sync_at: int | None = None
         self._stores: dict[int, FileStore] = {}
         self._names: dict[FileStore, tuple[str, str, int]] = {}
         self._dirty: dict[FileStore, None] = {}
         self._failing: dict[FileStore, tuple[int, int]] = {}
         self._departures = Departures(self.files, self.submit, self._report_left, self._forget_gone)
-        self._held: deque[tuple[FileStore, Block]] = deque()
+        self._held = Held(memory)
         self._is_closed = False
         self._orphans: set[int] = set()
         self._leaving: set[int] = set()  # of stores that are of no stream any more, though that may not be noted yet
@@ -217,18 +215,26 @@ class StoreDirectory:
         if self._is_closed:
             return
         self._is_closed = True
-        for store in list(self._stores.values()):
-            store.close()
-        if os.getpid() == self._pid:
-            while self._departures:
+        try:
+            self._settle_all()
+        finally:
+            self.keeper.let_go()
+            self._workers.close()
+            self.state.close()
+            self._lock.let_go()
+
+    def _settle_all(self) -> None:
+        """Write and remove all that waits for it; what one that waits raises keeps consumers from nothing."""
+        try:
+            for store in list(self._stores.values()):
+                store.close()
+            while os.getpid() == self._pid and self._departures:
                 self._workers.wait()
                 self._departures.look()
-            self.keeper.flush(self._workers.wait)
-            self._note_end()
-        self.keeper.let_go()
-        self._workers.close()
-        self.state.close()
-        self._lock.let_go()
+        finally:
+            if os.getpid() == self._pid:
+                self.keeper.flush(self._workers.wait)
+                self._note_end()
 
     # The driver
 
@@ -306,16 +312,7 @@ class StoreDirectory:
         self._dirty[store] = None
 
     def hold(self, store: FileStore, block: Block) -> None:
-        self._held.append((store, block))
-        self._held_size += len(block.buf)
-        tries = _TRIES
-        while self._held_size > self._memory and tries and len(self._held) > 1:
-            tries -= 1
-            oldest = self._held.popleft()
-            if oldest[0].release(oldest[1]):
-                self._held_size -= len(oldest[1].buf)
-            else:
-                self._held.append(oldest)
+        self._held.hold(store, block)
 
     def submit(self, call: Callable[[], object], done: Callable[[object], None]) -> None:
         self._workers.submit(call, done)
@@ -350,8 +347,7 @@ class StoreDirectory:
     def _let_go(self, store: FileStore) -> None:
         """Do nothing more for a store."""
         del self._stores[self._names.pop(store)[2]]
-        self._held = deque(each for each in self._held if each[0] is not store)
-        self._held_size = sum(len(block.buf) for _, block in self._held)
+        self._held.let_go(store)
         self._dirty.pop(store, None)
         self._failing.pop(store, None)
 
@@ -425,7 +421,7 @@ class StoreDirectory:
         return {id for name in self.files.names(f"{self.path}/streams") if (id := id_of(name)) is not None}
 
     def _note_end(self) -> None:
-        """Let the time of ``lock`` say, as that of ``_locked`` does, that one of these that is missing when this is opened next is lost."""
+        """Let the time of ``lock`` say, as taking it does, that one of these that is missing when this is opened next is lost."""
         with suppress(OSError):  # then it is not missed
             if self.state.store_ids() <= self._ids():
                 self._lock.touch()
@@ -478,7 +474,7 @@ class StoreDirectory:
                 return id, says[2]
         return None
 
-    def _report_left(self, path: str, error: OSError) -> None:
+    def _report_left(self, path: str, error: BaseException) -> None:
         self.report(Damage(path, 0, 0, -1, f"what is left of a stream that was deleted cannot be removed: {error}", ""))
 
     def _forget_gone(self, id: int) -> None:

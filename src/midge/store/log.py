@@ -269,7 +269,7 @@ class FileStore(IndexedStore):
             tell_all(waiting, error)
             return
         self.failure = error
-        self._waiting = []
+        self._waiting, self._tail.block = [], Block(*self._shelf.end, 0)  # without room: who appends is refused
         self._erasures.forget()
         self._removals.clear()
         self._upkeep.cancel()
