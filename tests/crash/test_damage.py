@@ -124,6 +124,7 @@ def check(original: Original, disk: MemoryFiles, path: str, *, is_cut: bool = Fa
     home = LoneHome(disk, segment_size=450)
     store = FileStore(home, Folder(home.files, "/s"), 1)
     found = {stored.sequence: (stored.subject, stored.header, stored.payload) for stored in store.scan()}
+    home.finish()  # what was found damaged is copied, and reported then
     for sequence, parts in found.items():
         assert original.stored[sequence] == parts
     is_last = path == max(path for path in original.disk.paths if path.endswith(".seg"))

@@ -269,3 +269,10 @@ async def test_a_server_that_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> N
             await nc.jetstream(timeout=1).restore_stream(of(chunks), config, state)
         await until(lambda: uploads.pending == 9)  # those ahead of the answers, and what takes it back
         assert liar.asked[0] == ("STREAM.RESTORE.S", {"config": to_json(config), "state": json.loads(json.dumps(to_json(state)))})
+
+
+async def test_chunks_are_iterated_over_asynchronously(url: str) -> None:
+    async with world(url) as here:
+        chunks: Any = [b"one"]
+        with pytest.raises(TypeError, match="asynchronous iterator"):
+            await here.js.restore_stream(chunks, here.stream.config, here.stream.last_info.state)

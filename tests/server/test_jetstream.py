@@ -103,6 +103,7 @@ def test_the_log_says_what_is_damaged(tmp_path: Path, caplog: pytest.LogCaptureF
     line = f"JetStream found damage: {segment} at byte 128: a message is not what was written: message 1 is lost (kept as {tmp_path}"
     with caplog.at_level("ERROR", "midge.server"), Server(port=0, store_dir=tmp_path) as server:
         Client(server).api("STREAM.MSG.GET.S", seq=1)
+        until(server, lambda: caplog.messages)  # it is told when its bytes are kept
         assert [message.startswith(line) for message in caplog.messages] == [True]
     caplog.clear()
     segment.with_suffix(".idx").unlink()

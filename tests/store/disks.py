@@ -374,11 +374,15 @@ class LoneHome:
         store.release_files()
         told()
 
+    def finish(self) -> None:
+        """Tell who waits of what its workers have done."""
+        while self.results:
+            done, result = self.results.pop(0)
+            done(result)
+
     def turn(self, store: FileStore) -> None:
         """What a directory does in a turn of the loop: until nothing waits."""
         while store.is_dirty or self.results:
-            while self.results:
-                done, result = self.results.pop(0)
-                done(result)
+            self.finish()
             if store.is_dirty and not store.is_busy:
                 store.start()

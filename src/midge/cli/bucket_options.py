@@ -54,6 +54,7 @@ _CONFIG: Fields = {
     "sources": ("Sources", cell),
     "max_msgs": ("Maximum values", limit),
 }
+_VALUES = ("max_msgs_per_subject", "max_msg_size", "max_msgs")  # what an object store has nothing of
 
 
 def bucket_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -129,11 +130,12 @@ def changed_bucket(target: Target, kind: str, bucket: str, stream: str, change: 
     if as_json:
         print_json(found)
         return
-    config = {name: found["config"][name] for name in _CONFIG if found["config"].get(name) not in (None, False, "", [], {})}
+    fields = {name: row for name, row in _CONFIG.items() if name not in _VALUES or kind != "object store"}
+    config = {name: found["config"][name] for name in fields if found["config"].get(name) not in (None, False, "", [], {})}
     print_description(
         f"{kind.capitalize()} {bucket}, created {moment(found.get('created'))}",
         [
-            ("Configuration", rows_of(config, _CONFIG)),
+            ("Configuration", rows_of(config, fields)),
             ("Metadata", metadata_rows(found["config"])),
             ("Cluster", cluster_rows(found.get("cluster"))),
             ("State", state(found["state"])),

@@ -180,7 +180,7 @@ def confirm(question: str, *, force: bool) -> None:
     if force:
         return
     if not _has_terminal():
-        raise click.UsageError(f"nobody is here to ask, so it needs --force: {question}")
+        raise click.UsageError(f"nobody is here to ask, so it needs --force: {question.rstrip('?')}")
     if not click.confirm(printable(question), err=True):
         raise MidgeError("nothing was done")
 

@@ -113,7 +113,7 @@ def metadata_rows(config: dict[str, Any]) -> list[Row]:
 
 def cluster_rows(cluster: dict[str, Any] | None) -> list[Row]:
     """Return who leads and who follows."""
-    if not cluster or not (cluster.get("name") or cluster.get("leader")):
+    if not cluster or not (cluster.get("name") or cluster.get("replicas")):  # one server leads itself
         return []
     rows = [("Name", cell(cluster.get("name"))), ("Leader", cell(cluster.get("leader")))]
     for replica in cluster.get("replicas") or []:

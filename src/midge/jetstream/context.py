@@ -108,6 +108,7 @@ class JetStream(KeyValueManager, ObjectStoreManager, GroupManager):
             NoStreamError: no stream takes the subject.
             JetStreamUnavailableError: its stream had no leader in all that time; it was not stored.
             MidgeTimeoutError: no answer came in time: nobody knows whether it was stored. With a ``msg_id`` it may be published again.
+            DisconnectedError: the link was lost meanwhile, where the client has ``fail_requests``; else it is waited for in vain.
         """
         asked = headers_with(headers, options)
         timeout = self.timeout if timeout is None else timeout
@@ -291,6 +292,8 @@ class JetStream(KeyValueManager, ObjectStoreManager, GroupManager):
         """
         if isinstance(chunks, Snapshot):
             config, state = config or chunks.config, state or chunks.state
+        if not isinstance(chunks, AsyncIterable):
+            raise TypeError(f"chunks come from an asynchronous iterator, not {chunks!r:.80}")
         if config is None or state is None:
             raise TypeError("a stream is restored from a Snapshot, or from chunks with its configuration and state")
         answer = await restore(self._requests, chunks, to_json(config), to_json(state), timeout=timeout)
